@@ -1,0 +1,61 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The layers of the package, lowest first: a target may import only what stands above it here.
+/// `Documentation/Architecture.md` says what lives where.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "swift-liger",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "liger", targets: ["liger"]),
+        .library(name: "Tile", targets: ["Tile", "TileCPU"]),
+        .library(name: "LigerKernels", targets: ["LigerKernels", "LigerLosses"]),
+        .library(name: "LigerTrainer", targets: ["LigerTrainer"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        // The tile language and its compiler.
+        .target(name: "Tile"),
+        .target(
+            name: "CVector"),
+        .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
+
+        // Devices, memory, matrix products; then the catalogue of operations.
+        .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
+        .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
+        .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
+
+        // The trainer around them.
+        .target(name: "LigerNN", dependencies: ["LigerLosses"]),
+        .target(name: "LigerText"),
+        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
+        .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
+        .executableTarget(name: "liger", dependencies: ["LigerTrainer", argumentParser]),
+
+        .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
+        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
+        .testTarget(name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses"]),
+        .testTarget(name: "LigerNNTests", dependencies: ["LigerNN"]),
+        .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
+        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels"]),
+        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)
+
+for target in package.targets where target.name != "CVector" {
+    target.swiftSettings = strict
+}

@@ -1,0 +1,1 @@
+@main struct Liger { static func main() {} }
