@@ -5,12 +5,17 @@
 // operand of the same shape; otherwise memory does not overlap. Nothing here allocates, and every
 // function gives the same bits for the same input on one machine.
 //
-// Each function is built for AVX-512, AVX2 and baseline x86-64 and picked at run time.
+// On x86-64 each function is built for AVX-512, AVX2 and the baseline and picked at run time.
 #ifndef CVECTOR_H
 #define CVECTOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+// The level that functions are picked for: 0 baseline, 1 AVX2, 2 AVX-512; always 0 elsewhere than x86-64.
+int cv_machine_level(void);
+// From now on this thread is given functions of at most this level: how tests reach every level.
+void cv_limit_level(int level);
 
 // One operand, element by element: d = f(a), n = rows * columns.
 typedef void (*cv_unary)(void *d, const void *a, int64_t n);
