@@ -6,7 +6,10 @@
 #define CV_GATHER_PARAMETERS (void *d, const void *src, const int32_t *index, int64_t stride, int64_t n)
 typedef void (*gather) CV_GATHER_PARAMETERS;
 
-// Two loops each: unit stride is what vector instructions read and write directly.
+// Unit stride is what vector instructions read and write. With another stride a block is packed or spread
+// by a scalar loop, so that at least the conversion is a vector loop.
+enum { BLOCK = 256 };
+
 #define CV_LOAD_BODY(name, Memory, Lane, widened) \
     CV_BODY name CV_LOAD_PARAMETERS { \
         const Memory *from = src; \
@@ -17,9 +20,14 @@ typedef void (*gather) CV_GATHER_PARAMETERS;
                 to[i] = (widened); \
             } \
         } else { \
-            for (int64_t i = 0; i < n; i++) { \
-                Memory x = from[i * stride]; \
-                to[i] = (widened); \
+            Memory packed[BLOCK]; \
+            for (int64_t start = 0; start < n; start += BLOCK) { \
+                int64_t count = n - start < BLOCK ? n - start : BLOCK; \
+                for (int64_t i = 0; i < count; i++) packed[i] = from[(start + i) * stride]; \
+                CV_VECTOR for (int64_t i = 0; i < count; i++) { \
+                    Memory x = packed[i]; \
+                    to[start + i] = (widened); \
+                } \
             } \
         } \
     }
@@ -34,9 +42,14 @@ typedef void (*gather) CV_GATHER_PARAMETERS;
                 to[i] = (Memory)(narrowed); \
             } \
         } else { \
-            for (int64_t i = 0; i < n; i++) { \
-                Lane x = from[i]; \
-                to[i * stride] = (Memory)(narrowed); \
+            Memory packed[BLOCK]; \
+            for (int64_t start = 0; start < n; start += BLOCK) { \
+                int64_t count = n - start < BLOCK ? n - start : BLOCK; \
+                CV_VECTOR for (int64_t i = 0; i < count; i++) { \
+                    Lane x = from[start + i]; \
+                    packed[i] = (Memory)(narrowed); \
+                } \
+                for (int64_t i = 0; i < count; i++) to[(start + i) * stride] = packed[i]; \
             } \
         } \
     }

@@ -3,81 +3,64 @@
 // The order of every sum is fixed by n alone: 64 running lanes in four vectors of 16, full vectors dealt
 // out in turn, the last partial one padded with the neutral element, then a tree. It is the same on every
 // level, so that levels differ only where one of them fuses a product into a sum.
-#include "Clones.h"
+#include "Lanes.h"
 
-#include <math.h>
-
-typedef float lanes __attribute__((vector_size(64)));
-typedef int32_t words __attribute__((vector_size(64)));
-enum { WIDTH = 16, UNROLLED = 4 * WIDTH };
-
-#define CV_INLINE static inline __attribute__((always_inline))
-
-// Vectors travel through memory: a vector argument would have another calling convention per level.
-#define CV_READ(into, from) memcpy(&(into), (from), sizeof(into))
-#define CV_READ_PADDED(into, from, count, neutral) \
-    do { \
-        for (int lane = 0; lane < WIDTH; lane++) (into)[lane] = (neutral); \
-        memcpy(&(into), (from), (size_t)(count) * 4); \
-    } while (0)
-
-// The larger or smaller of each lane; a NaN on either side stays.
-#define CV_BLEND(mask, yes, no) ((lanes)(((mask) & (words)(yes)) | (~(mask) & (words)(no))))
-#define CV_FOLD_SUM(m, x) ((m) + (x))
-#define CV_FOLD_MAX(m, x) CV_BLEND(((x) > (m)) | ((x) != (x)), x, m)
-#define CV_FOLD_MIN(m, x) CV_BLEND(((x) < (m)) | ((x) != (x)), x, m)
-
-// Folds a row; `take` reads the next vector into x at offset i, `padded` the last `n - i` elements.
-#define CV_FOLD_ROW(neutral, fold, take, padded, result) \
-    lanes running[4], x; \
-    for (int k = 0; k < 4; k++) running[k] = (lanes){} + (neutral); \
-    int64_t i = 0; \
-    for (; i + UNROLLED <= n; i += UNROLLED) { \
-        for (int k = 0; k < 4; k++) { \
-            take(i + k * WIDTH); \
-            running[k] = fold(running[k], x); \
-        } \
-    } \
-    for (int k = 0; i + WIDTH <= n; k++, i += WIDTH) { \
-        take(i); \
-        running[k] = fold(running[k], x); \
-    } \
-    if (i < n) { \
-        padded(i); \
-        running[3] = fold(running[3], x); \
-    } \
-    running[0] = fold(running[0], running[1]); \
-    running[2] = fold(running[2], running[3]); \
-    running[0] = fold(running[0], running[2]); \
-    for (int half = WIDTH / 2; half > 0; half /= 2) { \
-        for (int lane = 0; lane < WIDTH; lane++) x[lane] = running[0][(lane + half) % WIDTH]; \
-        running[0] = fold(running[0], x); \
-    } \
-    float result = running[0][0]
-
-#define CV_TAKE(i) CV_READ(x, from + (i))
-#define CV_TAKE_PADDED(neutral, i) CV_READ_PADDED(x, from + (i), n - (i), neutral)
-
-CV_INLINE float sum_of(const float *from, int64_t n) {
-#define CV_PADDED_SUM(i) CV_TAKE_PADDED(0.0f, i)
-    CV_FOLD_ROW(0.0f, CV_FOLD_SUM, CV_TAKE, CV_PADDED_SUM, total);
+static inline __attribute__((always_inline)) float sum_of(const float *from, int64_t n) {
+    lanes running[4] = {0}, x;
+    int64_t i = 0;
+    for (; i + UNROLLED <= n; i += UNROLLED) {
+        for (int k = 0; k < 4; k++) {
+            CV_READ(x, from + i + k * WIDTH);
+            running[k] += x;
+        }
+    }
+    for (int k = 0; i + WIDTH <= n; k++, i += WIDTH) {
+        CV_READ(x, from + i);
+        running[k] += x;
+    }
+    if (i < n) {
+        CV_READ_LAST(x, from + n, n - i, n, 0.0f);
+        running[3] += x;
+    }
+    float total;
+    CV_FOLD_TREE(CV_FOLD_SUM, running, total);
     return total;
 }
 
-CV_INLINE float max_of(const float *from, int64_t n) {
-#define CV_PADDED_MAX(i) CV_TAKE_PADDED(-INFINITY, i)
-    CV_FOLD_ROW(-INFINITY, CV_FOLD_MAX, CV_TAKE, CV_PADDED_MAX, largest);
-    return largest;
-}
+// Whether there was a NaN is kept beside the running lanes, as the instructions for maximum and minimum
+// lose it.
+#define CV_EXTREME(name, fold, neutral) \
+    static inline __attribute__((always_inline)) float name(const float *from, int64_t n) { \
+        lanes running[4], x[4]; \
+        words unordered = {0}; \
+        for (int k = 0; k < 4; k++) running[k] = (lanes){} + (neutral); \
+        int64_t i = 0; \
+        for (; i + UNROLLED <= n; i += UNROLLED) { \
+            for (int k = 0; k < 4; k++) { \
+                CV_READ(x[k], from + i + k * WIDTH); \
+                running[k] = fold(running[k], x[k]); \
+            } \
+            unordered |= ((x[0] != x[0]) | (x[1] != x[1])) | ((x[2] != x[2]) | (x[3] != x[3])); \
+        } \
+        for (; i + WIDTH <= n; i += WIDTH) { \
+            CV_READ(x[0], from + i); \
+            running[0] = fold(running[0], x[0]); \
+            unordered |= x[0] != x[0]; \
+        } \
+        if (i < n) { \
+            CV_READ_LAST(x[0], from + n, n - i, n, neutral); \
+            running[3] = fold(running[3], x[0]); \
+            unordered |= x[0] != x[0]; \
+        } \
+        float extreme; \
+        CV_FOLD_TREE(fold, running, extreme); \
+        return __builtin_reduce_or(unordered) ? NAN : extreme; \
+    }
+CV_EXTREME(max_of, CV_FOLD_MAX, -INFINITY)
+CV_EXTREME(min_of, CV_FOLD_MIN, INFINITY)
 
-CV_INLINE float min_of(const float *from, int64_t n) {
-#define CV_PADDED_MIN(i) CV_TAKE_PADDED(INFINITY, i)
-    CV_FOLD_ROW(INFINITY, CV_FOLD_MIN, CV_TAKE, CV_PADDED_MIN, smallest);
-    return smallest;
-}
-
-CV_INLINE float greater(float m, float x) { return x > m || x != x ? x : m; }
-CV_INLINE float lesser(float m, float x) { return x < m || x != x ? x : m; }
+static inline float greater(float m, float x) { return x > m || x != x ? x : m; }
+static inline float lesser(float m, float x) { return x < m || x != x ? x : m; }
 
 #define CV_REDUCTION_PARAMETERS (void *state, const void *a, int64_t n)
 
@@ -149,7 +132,7 @@ CV_ROW_FOLDS(max)
 // sum exp(a - m) in blocks: the block's maximum first, the sum so far rescaled if that is a new one, then
 // the block's exponentials, kept in L1 so that they are summed in the fixed order.
 static void max_sum_exp(cv_state *s, const float *a, int64_t n, int level) {
-    enum { BLOCK = 512 };
+    enum { BLOCK = 1024 };
     float powers[BLOCK];
     for (int64_t start = 0; start < n; start += BLOCK) {
         int64_t count = n - start < BLOCK ? n - start : BLOCK;
@@ -205,33 +188,28 @@ void cv_reduce_begin(int operation, cv_state *state) {
 
 CV_BODY sum_product_body(void *state, const void *a, const void *b, int64_t n) {
     const float *left = a, *right = b;
-    lanes y;
-#define CV_FOLD_PRODUCT(m, x) ((m) + (x) * y)
-#define CV_TAKE_BOTH(i) CV_READ(x, left + (i)); CV_READ(y, right + (i))
-#define CV_PADDED_BOTH(i) CV_READ_PADDED(x, left + (i), n - (i), 0.0f); CV_READ_PADDED(y, right + (i), n - (i), 0.0f)
-    lanes running[4], x;
-    for (int k = 0; k < 4; k++) running[k] = (lanes){};
+    lanes running[4] = {0}, x, y;
     int64_t i = 0;
     for (; i + UNROLLED <= n; i += UNROLLED) {
         for (int k = 0; k < 4; k++) {
-            CV_TAKE_BOTH(i + k * WIDTH);
-            running[k] = CV_FOLD_PRODUCT(running[k], x);
+            CV_READ(x, left + i + k * WIDTH);
+            CV_READ(y, right + i + k * WIDTH);
+            running[k] = running[k] + x * y;
         }
     }
     for (int k = 0; i + WIDTH <= n; k++, i += WIDTH) {
-        CV_TAKE_BOTH(i);
-        running[k] = CV_FOLD_PRODUCT(running[k], x);
+        CV_READ(x, left + i);
+        CV_READ(y, right + i);
+        running[k] = running[k] + x * y;
     }
     if (i < n) {
-        CV_PADDED_BOTH(i);
-        running[3] = CV_FOLD_PRODUCT(running[3], x);
+        CV_READ_LAST(x, left + n, n - i, n, 0.0f);
+        CV_READ_LAST(y, right + n, n - i, n, 0.0f);
+        running[3] = running[3] + x * y;
     }
-    running[0] = (running[0] + running[1]) + (running[2] + running[3]);
-    for (int half = WIDTH / 2; half > 0; half /= 2) {
-        for (int lane = 0; lane < WIDTH; lane++) x[lane] = running[0][(lane + half) % WIDTH];
-        running[0] = running[0] + x;
-    }
-    ((cv_state *)state)->value += running[0][0];
+    float total;
+    CV_FOLD_TREE(CV_FOLD_SUM, running, total);
+    ((cv_state *)state)->value += total;
 }
 CV_CLONES(sum_product, (void *state, const void *a, const void *b, int64_t n), (state, a, b, n))
 

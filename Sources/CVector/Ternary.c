@@ -6,8 +6,9 @@ CV_BODY select_body CV_TERNARY_PARAMETERS {
     const uint32_t *mask = a, *chosen = b, *other = c;
     uint32_t *to = d;
     CV_VECTOR for (int64_t i = 0; i < n; i++) {
-        uint32_t x = chosen[i], y = other[i];
-        to[i] = mask[i] ? x : y;
+        // Bits, not a branch: from a conditional the compiler makes masked loads, which crawl.
+        uint32_t keep = mask[i];
+        to[i] = (keep & chosen[i]) | (~keep & other[i]);
     }
 }
 CV_CLONES(select, CV_TERNARY_PARAMETERS, (d, a, b, c, n))

@@ -48,7 +48,7 @@ enum {
     CV_FLOOR,
     CV_EXP /* 2 ulp */, CV_LOG /* 2 ulp */, CV_TANH /* 3 ulp */, CV_ERF /* 3 ulp */,
     CV_SIGMOID /* 1/(1+exp(-x)), 4 ulp, never NaN for finite x, no overflow to 0/0 */,
-    CV_SIN, CV_COS /* 3 ulp for |x| <= 65536 */,
+    CV_SIN, CV_COS /* 3 ulp; beyond 2^20 the C library's, element by element */,
     CV_ROUND_BF16, CV_ROUND_F16 /* float -> nearest 16-bit value -> float */,
     CV_NOT /* bitwise not of uint32 */,
     CV_NEGATE_I32,
@@ -62,7 +62,7 @@ cv_unary cv_get_unary(int operation);
 
 enum {
     CV_ADD, CV_SUB, CV_MUL, CV_DIV,
-    CV_MAX, CV_MIN, // NaN if either operand is NaN
+    CV_MAX, CV_MIN, // NaN if either operand is NaN; the right operand when they are equal
     CV_ADD_I32, CV_SUB_I32, CV_MUL_I32, CV_MAX_I32, CV_MIN_I32, // wrapping; also serve uint32 (not max, min)
     CV_MULHI_U32, // upper half of the 64-bit product
     CV_MAX_U32, CV_MIN_U32,
@@ -101,7 +101,7 @@ enum {
 };
 void cv_reduce_begin(int operation, cv_state *state);
 cv_reduction cv_get_reduction(int operation);
-// state->value += sum(a * b), fused, fixed order.
+// state->value += sum(a * b), fixed order, fused from AVX2 on.
 void cv_sum_product(void *state, const void *a, const void *b, int64_t n);
 
 // Storage types.
