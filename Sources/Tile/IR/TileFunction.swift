@@ -1,0 +1,76 @@
+/// A kernel after tracing: its parameters and one region of SSA operations.
+package struct TileFunction: Sendable {
+    package var name: String
+    package var views: [ViewParameter] = []
+    package var scalars: [ScalarParameter] = []
+    package var extents: [Extent] = []
+    /// The type of each value, by number.
+    package var types: [ValueType] = []
+    /// What a failed `check` says, by number.
+    package var messages: [String] = []
+    package var body = Region()
+
+    package init(name: String) { self.name = name }
+
+    package func type(_ value: ValueID) -> ValueType { types[value.number] }
+
+    /// Adds a value of a type, not yet defined by any operation.
+    package mutating func makeValue(_ type: ValueType) -> ValueID {
+        types.append(type)
+        return ValueID(number: types.count - 1)
+    }
+}
+
+/// An array that a launch binds.
+package struct ViewParameter: Hashable, Sendable {
+    package enum Access: String, Sendable { case input, output, update }
+
+    package var name: String
+    package var dtype: DType
+    package var rank: Int
+    package var access: Access
+    package var location: SourceLocation
+}
+
+/// A number that a launch binds.
+package struct ScalarParameter: Hashable, Sendable {
+    package var name: String
+    package var element: ElementKind
+    package var location: SourceLocation
+}
+
+extension Region {
+    /// Every operation, nested ones after the one that holds them.
+    package func forEachOperation(_ visit: (Operation) -> Void) {
+        for operation in operations {
+            visit(operation)
+            for region in operation.regions { region.forEachOperation(visit) }
+        }
+    }
+
+    /// Replaces operands and yields throughout, nested regions included.
+    package mutating func replaceUses(_ replacement: (ValueID) -> ValueID) {
+        for i in operations.indices {
+            operations[i].operands = operations[i].operands.map(replacement)
+            for r in operations[i].regions.indices {
+                operations[i].regions[r].replaceUses(replacement)
+            }
+        }
+        yields = yields.map(replacement)
+    }
+}
+
+extension TileFunction {
+    /// Replaces operands, yields and extents' counts throughout.
+    package mutating func replaceUses(_ replacement: (ValueID) -> ValueID) {
+        body.replaceUses(replacement)
+        for i in extents.indices { extents[i].count = extents[i].count.map(replacement) }
+    }
+
+    /// The views that some operation stores to.
+    package var storedViews: Set<Int> {
+        var stored: Set<Int> = []
+        body.forEachOperation { if $0.isStore, let view = $0.view { stored.insert(view) } }
+        return stored
+    }
+}

@@ -1,0 +1,125 @@
+extension Program {
+    /// Runs a body for each i in from, from + step, ... below `to`.
+    public func loop(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil,
+        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>) -> Void
+    ) {
+        let location = SourceLocation(file, line)
+        record(from, to, step, [], location) { i, _ in
+            body(i)
+            return []
+        }
+    }
+
+    /// Runs a body for each i in from, from + step, ... below `to`, handing values from one turn to the
+    /// next: the body gets them and returns their next ones; the result is the last ones.
+    public func loop<each T: AnyTile>(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying initial: repeat each T,
+        file: StaticString = #fileID, line: UInt = #line,
+        _ body: (Tile<Int>, repeat each T) -> (repeat each T)
+    ) -> (repeat each T) {
+        var values: [TileToken] = []
+        for value in repeat each initial { values.append(value.token) }
+        let results = record(from, to, step, values, SourceLocation(file, line)) { i, carried in
+            var position = 0
+            func next<U: AnyTile>(_: U.Type) -> U {
+                defer { position += 1 }
+                return U(token: carried[position])
+            }
+            var yields: [TileToken] = []
+            for value in repeat each body(i, repeat next((each T).self)) { yields.append(value.token) }
+            return yields
+        }
+        var position = 0
+        func next<U: AnyTile>(_: U.Type) -> U {
+            defer { position += 1 }
+            return U(token: results[position])
+        }
+        return (repeat next((each T).self))
+    }
+
+    /// Runs a body only where a scalar condition holds.
+    public func when(
+        _ condition: Tile<Bool>, file: StaticString = #fileID, line: UInt = #line, _ body: () -> Void
+    ) {
+        let location = SourceLocation(file, line)
+        requireScalar(condition.id, "a condition", location)
+        let chosen = region([]) { _ in
+            body()
+            return []
+        }
+        emit(.conditional, [condition.id], [], regions: [chosen, Region()], at: location)
+    }
+
+    /// One of two values, computing only the chosen one. `select` is cheaper where both are at hand.
+    public func choose<E: TileElement>(
+        _ condition: Tile<Bool>, file: StaticString = #fileID, line: UInt = #line,
+        then: () -> Tile<E>, otherwise: () -> Tile<E>
+    ) -> Tile<E> {
+        let location = SourceLocation(file, line)
+        requireScalar(condition.id, "a condition", location)
+        let first = region([]) { _ in [then().id] }
+        let second = region([]) { _ in [otherwise().id] }
+        let (a, b) = (function.type(first.yields[0]), function.type(second.yields[0]))
+        if a != b {
+            report(
+                location,
+                "both ways of a choice must have one length; found \(describe(first.yields[0])) and "
+                    + describe(second.yields[0]), "Splat the scalar with `full`")
+        }
+        return Tile(self, emit(.conditional, [condition.id], [a], regions: [first, second], at: location)[0])
+    }
+
+    /// Makes the launch fail where a scalar condition does not hold: on the CPU the call throws, on a GPU
+    /// a flag is set that the next call throws. `{}` in the message shows `value`.
+    public func require(
+        _ condition: Tile<Bool>, _ message: String, _ value: Tile<Int>,
+        file: StaticString = #fileID, line: UInt = #line
+    ) {
+        let location = SourceLocation(file, line)
+        requireScalar(condition.id, "a requirement", location)
+        function.messages.append(message)
+        emit(
+            .check(message: function.messages.count - 1), [condition.id, value.id], [], at: location)
+    }
+
+    // MARK: Recording
+
+    @discardableResult
+    private func record(
+        _ from: Tile<Int>, _ to: Tile<Int>, _ step: Tile<Int>?, _ initial: [TileToken],
+        _ location: SourceLocation, _ body: (Tile<Int>, [TileToken]) -> [TileToken]
+    ) -> [TileToken] {
+        let types = initial.map { function.type($0.id) }
+        let recorded = region([.scalar(.index)] + types) { arguments in
+            body(Tile(self, arguments[0]), arguments.dropFirst().map { TileToken(program: self, id: $0) })
+                .map(\.id)
+        }
+        for (value, type) in zip(recorded.yields, types) where function.type(value) != type {
+            report(
+                location, "a value carried by a loop changes its length to \(describe(value))",
+                "Start it with `full` over the same range")
+        }
+        let one = step?.id ?? constant(.index(1))
+        let operands = [from.id, to.id, one] + initial.map(\.id)
+        return emit(.loop, operands, types, regions: [recorded], at: location)
+            .map { TileToken(program: self, id: $0) }
+    }
+
+    private func region(_ arguments: [ValueType], _ body: ([ValueID]) -> [ValueID]) -> Region {
+        let values = arguments.map { makeValue($0, at: start) }
+        open.append(Region(arguments: values))
+        let yields = body(values)
+        var region = open.removeLast()
+        region.yields = yields
+        return region
+    }
+
+    private func requireScalar(_ value: ValueID, _ what: String, _ location: SourceLocation) {
+        if function.type(value).isTile {
+            report(
+                location, "\(what) must be a scalar; found \(describe(value))",
+                "Use `select`, or reduce the tile first")
+        }
+    }
+}

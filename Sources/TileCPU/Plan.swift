@@ -1,0 +1,95 @@
+import CVector
+package import Tile
+
+/// A kernel compiled for the CPU: a flat list of vector instructions over a frame of scratch memory.
+package struct Plan: Sendable {
+    let name: String
+    let views: [ViewParameter]
+    let scalars: [ScalarParameter]
+    let messages: [String]
+    let instructions: [Instruction]
+    let presets: [Preset]
+    let accesses: [Access]
+    /// Programs run together, so that short rows still fill vectors.
+    let batch: Int
+    /// Lanes of a block.
+    let block: Int
+    /// Bytes of scratch memory a thread needs.
+    package let frameBytes: Int
+
+    /// Compiles for launches whose views have unit stride along the last dimension where said.
+    package init(_ function: TileFunction, unitStride: [Bool]) {
+        var builder = PlanBuilder(function, unitStride: unitStride)
+        builder.build()
+        name = function.name
+        views = function.views
+        scalars = function.scalars
+        messages = function.messages
+        instructions = builder.instructions
+        presets = builder.presets
+        accesses = builder.accesses
+        batch = builder.batch
+        block = builder.block
+        frameBytes = builder.frameBytes
+    }
+}
+
+/// A scalar that no program changes, written into every lane of a frame once.
+struct Preset: Sendable {
+    enum Source: Sendable {
+        case constant(Constant)
+        case argument(Int)
+        case size(view: Int, dimension: Int)
+    }
+    let offset: Int
+    let source: Source
+}
+
+// Numbers and pointers to C functions, which never change.
+extension Instruction: @unchecked Sendable {}
+
+/// How many programs a plan runs together, and how many lanes a block has.
+struct Blocking {
+    let batch: Int
+    let block: Int
+
+    /// Lanes whose buffers stay in a first-level cache beside each other.
+    static let lanes = 512
+
+    init(_ function: TileFunction) {
+        let longest = function.extents.map(\.capacity).max() ?? 1
+        if longest <= Self.lanes && Self.isUniform(function) {
+            batch = max(1, min(64, 2 * Self.lanes / longest))
+            block = longest
+        } else {
+            batch = 1
+            block = min(longest, Self.lanes)
+        }
+    }
+
+    /// Whether control flow and lengths are the same in every program of a launch.
+    private static func isUniform(_ function: TileFunction) -> Bool {
+        var varying: Set<ValueID> = []
+        var uniform = true
+        func visit(_ region: Region) {
+            for operation in region.operations {
+                let operandsVary = operation.operands.contains(where: varying.contains)
+                switch operation.kind {
+                case .conditional:
+                    uniform = false
+                case .loop:
+                    if operation.operands.prefix(3).contains(where: varying.contains) { uniform = false }
+                    varying.formUnion(operation.regions[0].arguments.dropFirst())
+                    varying.formUnion(operation.results)
+                    visit(operation.regions[0])
+                case .programIndex, .load, .gather, .reduce:
+                    varying.formUnion(operation.results)
+                default:
+                    if operandsVary { varying.formUnion(operation.results) }
+                }
+            }
+        }
+        visit(function.body)
+        return uniform && !function.extents.contains { $0.count.map(varying.contains) ?? false }
+    }
+}

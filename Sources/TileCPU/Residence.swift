@@ -1,0 +1,123 @@
+import Tile
+
+/// Where each tile lives between the phases that use it.
+///
+/// A tile used only in the phase that makes it needs one block. One used later is either made again there
+/// (a load from memory that is still in cache, and cheap arithmetic on it) or kept whole in a row.
+struct Residence {
+    let function: TileFunction
+    /// Tiles kept whole.
+    private(set) var rows: Set<ValueID> = []
+    /// The operation that makes a tile, and in which phase.
+    private(set) var makers: [ValueID: (operation: Operation, phase: Phase)] = [:]
+    private let stored: Set<Int>
+
+    init(function: TileFunction, schedule: [ScheduleNode]) {
+        self.function = function
+        stored = function.storedViews
+        collectMakers(schedule)
+        decide(schedule)
+    }
+
+    private mutating func collectMakers(_ nodes: [ScheduleNode]) {
+        for node in nodes {
+            switch node {
+            case .section: continue
+            case .phase(let phase):
+                for operation in phase.operations {
+                    for result in operation.results where function.type(result).isTile {
+                        makers[result] = (operation, phase)
+                    }
+                }
+            case .loop(let operation, let body):
+                keep(operation.results + operation.regions[0].arguments)
+                keep(operation.regions[0].yields + operation.operands)
+                collectMakers(body)
+            case .conditional(let operation, let first, let second):
+                keep(operation.results + operation.regions[0].yields + operation.regions[1].yields)
+                collectMakers(first)
+                collectMakers(second)
+            }
+        }
+    }
+
+    private mutating func keep(_ values: [ValueID]) {
+        rows.formUnion(values.filter { function.type($0).isTile })
+    }
+
+    private mutating func decide(_ nodes: [ScheduleNode]) {
+        for node in nodes {
+            switch node {
+            case .section: continue
+            case .phase(let phase):
+                for operation in phase.operations {
+                    for operand in operation.operands where function.type(operand).isTile {
+                        visit(operand, in: phase)
+                    }
+                }
+            case .loop(_, let body): decide(body)
+            case .conditional(_, let first, let second):
+                decide(first)
+                decide(second)
+            }
+        }
+    }
+
+    private mutating func visit(_ value: ValueID, in phase: Phase) {
+        guard let maker = makers[value], maker.phase.number != phase.number, !rows.contains(value) else {
+            return
+        }
+        let cost = costOfRepeating(value)
+        let allowed = phase.depth > maker.phase.depth ? 0.0 : 3.0
+        if cost > allowed { rows.insert(value) }
+    }
+
+    /// What making a tile again costs, in sweeps over a block; infinite where it cannot be.
+    private func costOfRepeating(_ value: ValueID) -> Double {
+        if rows.contains(value) { return 0 }
+        guard let maker = makers[value] else { return .infinity }
+        let operands = maker.operation.operands.filter { function.type($0).isTile }
+        let inputs = operands.map(costOfRepeating).reduce(0, +)
+        switch maker.operation.kind {
+        case .load(let view, _):
+            if stored.contains(view) { return .infinity }
+            return function.views[view].dtype == .f32 ? 0 : 1
+        case .iota, .splat, .binary, .compare, .select, .multiplyAdd, .convert, .round: return 1 + inputs
+        case .unary(let unary):
+            return [.negate, .abs, .not].contains(unary) ? 1 + inputs : .infinity
+        default: return .infinity
+        }
+    }
+
+    /// What a phase runs: its own operations less those that only other phases use and repeat, and in
+    /// front those it repeats itself.
+    func operations(of phase: Phase) -> [Operation] {
+        var repeated: [Operation] = []
+        var present = Set(phase.operations.flatMap(\.results))
+        func need(_ value: ValueID) {
+            guard function.type(value).isTile, !rows.contains(value), !present.contains(value),
+                let maker = makers[value]
+            else { return }
+            present.insert(value)
+            for operand in maker.operation.operands { need(operand) }
+            repeated.append(maker.operation)
+        }
+        let own = needed(phase.operations)
+        for operation in own { operation.operands.forEach(need) }
+        return repeated + own
+    }
+
+    private func needed(_ operations: [Operation]) -> [Operation] {
+        var used: Set<ValueID> = []
+        let kept = operations.reversed().filter { operation in
+            let isNeeded =
+                operation.results.isEmpty
+                || operation.results.contains {
+                    used.contains($0) || rows.contains($0) || !function.type($0).isTile
+                }
+            if isNeeded { used.formUnion(operation.operands) }
+            return isNeeded
+        }
+        return kept.reversed()
+    }
+}
