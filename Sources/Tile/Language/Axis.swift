@@ -51,15 +51,23 @@ extension Program {
     }
 
     /// A tile of one value in every lane of an axis, such as a sum to start from.
-    public func full<E: TileNumber>(
-        _ axis: Axis, _ value: E, file: StaticString = #fileID, line: UInt = #line
-    ) -> Tile<E> {
+    public func full(
+        _ axis: Axis, _ value: Float, file: StaticString = #fileID, line: UInt = #line
+    ) -> Tile<Float> {
+        splat(axis, value, SourceLocation(file, line))
+    }
+
+    /// A tile of one 32-bit integer in every lane of an axis.
+    public func full(
+        _ axis: Axis, integer value: Int32, file: StaticString = #fileID, line: UInt = #line
+    ) -> Tile<Int32> {
+        splat(axis, value, SourceLocation(file, line))
+    }
+
+    private func splat<E: TileNumber>(_ axis: Axis, _ value: E, _ location: SourceLocation) -> Tile<E> {
         let scalar = constant(value.tileConstant.value)
         return Tile(
-            self,
-            emit(
-                .splat, [scalar], ValueType(element: E.kind, extent: axis.extent),
-                at: SourceLocation(file, line)))
+            self, emit(.splat, [scalar], ValueType(element: E.kind, extent: axis.extent), at: location))
     }
 
     private func extent(_ count: Int) -> ExtentID {

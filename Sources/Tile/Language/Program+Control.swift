@@ -11,31 +11,29 @@ extension Program {
         }
     }
 
-    /// Runs a body for each i in from, from + step, ... below `to`, handing values from one turn to the
-    /// next: the body gets them and returns their next ones; the result is the last ones.
-    public func loop<each T: AnyTile>(
-        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying initial: repeat each T,
-        file: StaticString = #fileID, line: UInt = #line,
-        _ body: (Tile<Int>, repeat each T) -> (repeat each T)
-    ) -> (repeat each T) {
-        var values: [TileToken] = []
-        for value in repeat each initial { values.append(value.token) }
-        let results = record(from, to, step, values, SourceLocation(file, line)) { i, carried in
-            var position = 0
-            func next<U: AnyTile>(_: U.Type) -> U {
-                defer { position += 1 }
-                return U(token: carried[position])
-            }
-            var yields: [TileToken] = []
-            for value in repeat each body(i, repeat next((each T).self)) { yields.append(value.token) }
-            return yields
+    /// Runs a body for each i in from, from + step, ... below `to`, handing a value from one turn to the
+    /// next: the body gets it and returns its next one; the result is the last.
+    public func loop<A: AnyTile>(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A,
+        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A) -> A
+    ) -> A {
+        let results = record(from, to, step, [a.token], SourceLocation(file, line)) { i, carried in
+            [body(i, A(token: carried[0])).token]
         }
-        var position = 0
-        func next<U: AnyTile>(_: U.Type) -> U {
-            defer { position += 1 }
-            return U(token: results[position])
+        return A(token: results[0])
+    }
+
+    /// As with one value, with two.
+    public func loop<A: AnyTile, B: AnyTile>(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A, _ b: B,
+        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A, B) -> (A, B)
+    ) -> (A, B) {
+        let tokens = [a.token, b.token]
+        let results = record(from, to, step, tokens, SourceLocation(file, line)) { i, carried in
+            let next = body(i, A(token: carried[0]), B(token: carried[1]))
+            return [next.0.token, next.1.token]
         }
-        return (repeat next((each T).self))
+        return (A(token: results[0]), B(token: results[1]))
     }
 
     /// Runs a body only where a scalar condition holds.
