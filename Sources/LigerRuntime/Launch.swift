@@ -1,5 +1,5 @@
-public import Tile
 import Synchronization
+public import Tile
 import TileCPU
 
 /// A number bound to a kernel's scalar parameter.

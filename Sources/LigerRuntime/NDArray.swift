@@ -60,7 +60,9 @@ public struct NDArray: Sendable {
 
     static func contiguousStrides(_ shape: [Int]) -> [Int] {
         var strides = [Int](repeating: 1, count: shape.count)
-        for i in shape.indices.dropLast().reversed() { strides[i] = strides[i + 1] * Swift.max(shape[i + 1], 1) }
+        for i in shape.indices.dropLast().reversed() {
+            strides[i] = strides[i + 1] * Swift.max(shape[i + 1], 1)
+        }
         return strides
     }
 }

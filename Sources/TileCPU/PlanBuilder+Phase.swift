@@ -157,7 +157,9 @@ extension PlanBuilder {
     }
 
     /// Where the result of operation i goes: memory, a row, or a block.
-    private mutating func destination(_ operation: Operation, _ i: Int, _ layout: inout PhaseLayout) -> Operand {
+    private mutating func destination(_ operation: Operation, _ i: Int, _ layout: inout PhaseLayout)
+        -> Operand
+    {
         let result = operation.results[0]
         if let address = directAddress(result, layout) {
             layout.places[result] = .memory(address)
@@ -216,7 +218,8 @@ extension PlanBuilder {
             layout.places[result] = .memory(accesses[number].address)
             return
         }
-        var load = Instruction(code: .load, selector: function.views[view].dtype.vectorStorage, number: number)
+        var load = Instruction(
+            code: .load, selector: function.views[view].dtype.vectorStorage, number: number)
         if case .gather = operation.kind {
             load.code = .gather
             load.a = operand(operation.operands[accesses[number].axis], layout)

@@ -7,7 +7,9 @@ import Tile
     @Test(arguments: columnGrid, floatTypes)
     func matchesDouble(columns: Int, dtype: DType) throws {
         var random = SeededGenerator(UInt64(columns))
-        for (rows, offset, casting) in [(1, Float(0), RMSNorm.Casting.llama), (37, 1, .gemma), (5, 0.5, .none)] {
+        for (rows, offset, casting) in [
+            (1, Float(0), RMSNorm.Casting.llama), (37, 1, .gemma), (5, 0.5, .none),
+        ] {
             let options = RMSNorm.Options(eps: 1e-5, offset: offset, casting: casting)
             let x = try random.array([rows, columns], dtype)
             let dy = try random.array([rows, columns], dtype)

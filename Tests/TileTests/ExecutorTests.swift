@@ -75,7 +75,8 @@ private struct PickLabel: TileKernel {
             let (xs, ws, ys) = (x.doubles, w.doubles, y.doubles)
             for row in 0..<rows {
                 let v = xs[(row * columns)..<((row + 1) * columns)]
-                let r = 1 / (v.reduce(0) { $0 + $1 * $1 } / Double(columns) + Double(Float(1e-5))).squareRoot()
+                let r =
+                    1 / (v.reduce(0) { $0 + $1 * $1 } / Double(columns) + Double(Float(1e-5))).squareRoot()
                 for (i, value) in v.enumerated() {
                     let expected = value * r * ws[i]
                     let bound = Swift.max(2e-6, dtype.epsilon! / 2 * 1.01) * abs(expected) + 1e-9

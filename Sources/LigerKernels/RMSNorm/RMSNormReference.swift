@@ -9,7 +9,9 @@ extension RMSNorm {
             for start in stride(from: 0, to: x.count, by: columns) {
                 let row = x[start..<(start + columns)]
                 let r = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(columns) + eps).squareRoot()
-                for c in 0..<columns { y[start + c] = x[start + c] * r * (weight.map { $0[c] + offset } ?? 1) }
+                for c in 0..<columns {
+                    y[start + c] = x[start + c] * r * (weight.map { $0[c] + offset } ?? 1)
+                }
                 rstd.append(r)
             }
             return (y, rstd)

@@ -122,7 +122,8 @@ private struct Verifier {
             try checkBinary(binary, operands)
             try elementwise(operation, operands: 2, result: operands[0].element)
         case .compare:
-            try expect(operands.count == 2 && operands[0].element == operands[1].element, "compare mixes kinds")
+            try expect(
+                operands.count == 2 && operands[0].element == operands[1].element, "compare mixes kinds")
             try elementwise(operation, operands: 2, result: .mask)
         case .select:
             try expect(
@@ -187,7 +188,9 @@ private struct Verifier {
         } else {
             try expect(operation.results.count == 1 && view.access != .output, "a load from an output")
             let isTile = function.type(operation.results[0]).isTile
-            if case .load(_, let axis) = operation.kind { try expect(isTile == (axis != nil), "load's shape") }
+            if case .load(_, let axis) = operation.kind {
+                try expect(isTile == (axis != nil), "load's shape")
+            }
         }
     }
 

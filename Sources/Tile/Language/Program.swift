@@ -57,7 +57,8 @@ extension Program {
     }
 
     private func declare<E: TileElement>(
-        _ name: String, _ dtype: DType, _ rank: Int, _ access: ViewParameter.Access, _ location: SourceLocation
+        _ name: String, _ dtype: DType, _ rank: Int, _ access: ViewParameter.Access,
+        _ location: SourceLocation
     ) -> View<E> {
         let matches =
             switch E.kind {

@@ -48,7 +48,8 @@ extension Tile where Element == Float {
     public func rounded(to dtype: DType) -> Tile {
         guard dtype == .bf16 || dtype == .f16 else { return self }
         return Tile(
-            program, program.emit(.round(dtype), [id], program.function.type(id), at: program.location(of: id)))
+            program,
+            program.emit(.round(dtype), [id], program.function.type(id), at: program.location(of: id)))
     }
 }
 

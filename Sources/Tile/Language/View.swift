@@ -81,7 +81,8 @@ extension View {
         let positions = indices.map { $0.position(in: program) }
         if positions.count != parameter.rank {
             program.report(
-                location, "view \(parameter.name) has rank \(parameter.rank), found \(positions.count) indices",
+                location,
+                "view \(parameter.name) has rank \(parameter.rank), found \(positions.count) indices",
                 "Give one index per dimension")
         }
         var resolved = Resolved(operands: positions.map(\.value))

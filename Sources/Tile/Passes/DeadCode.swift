@@ -9,7 +9,9 @@ extension TileFunction {
         var used = false
         body.forEachOperation { operation in
             let touched = operation.operands + operation.results
-            if touched.contains(where: { type($0).extent.map { extents[$0.number] } == extent }) { used = true }
+            if touched.contains(where: { type($0).extent.map { extents[$0.number] } == extent }) {
+                used = true
+            }
         }
         return used
     }
