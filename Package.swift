@@ -36,13 +36,15 @@ let package = Package(
         .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
+        // What the command line lists, checks and times.
+        .target(name: "LigerCatalogue", dependencies: ["LigerLosses"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["LigerLosses"]),
         .target(name: "LigerText"),
         .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
-        .executableTarget(name: "liger", dependencies: ["LigerTrainer", argumentParser]),
+        .executableTarget(name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
