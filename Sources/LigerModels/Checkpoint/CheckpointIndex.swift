@@ -1,17 +1,17 @@
 /// `model.safetensors.index.json`: which shard holds which tensor.
-struct CheckpointIndex: Sendable {
+package struct CheckpointIndex: Sendable {
     static let fileName = "model.safetensors.index.json"
     /// Longest index that is read; one of a model with a million tensors stays below it.
     static let maximumByteCount = 200_000_000
 
     /// Shard's file name by tensor name.
-    let shards: [String: String]
+    package let shards: [String: String]
 
     init(shards: [String: String]) { self.shards = shards }
 
     /// Parses an index. A shard must be a plain file name: anything that could lead out of the folder is
     /// refused. Throws `CheckpointError`.
-    init(parsing bytes: [UInt8], file: String) throws {
+    package init(parsing bytes: [UInt8], file: String) throws {
         guard case .object(let members) = try JSONValue(parsing: bytes, file: file),
             case .object(let weightMap)? = members["weight_map"], !weightMap.isEmpty
         else {
