@@ -66,18 +66,19 @@ struct CheckpointFuzzTests {
 
     @Test("Safetensors headers behind a length that fits: 40,000")
     func headers() throws {
-        let headers = try Self.files().prefix(3).map { file in
-            Array(file[8..<8 + Int(file[0]) + Int(file[1]) << 8])
-        }
+        let files = try Self.files().prefix(3)
+        let headers = files.map { Array($0[8..<8 + Self.headerByteCount(of: $0)]) }
+        let dataByteCounts = files.map { $0.count - 8 - Self.headerByteCount(of: $0) }
         Self.fuzz(
             "safetensors headers", seed: 102, count: 40_000, corpus: headers,
             finish: { mutator, header in
-                // Enough data for the undamaged header, or some other amount.
-                let full = [2, 40, 204, 1716][mutator.below(4)]
-                let length = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
-                return length + header + [UInt8](repeating: 0, count: full)
+                // The data of one of the files: often, but not always, what the header speaks of.
+                let dataByteCount = dataByteCounts[mutator.below(dataByteCounts.count)]
+                return SampleTensors.file(header: header, dataByteCount: dataByteCount)
             }, parse: { try Self.readEverything($0) })
     }
+
+    private static func headerByteCount(of file: [UInt8]) -> Int { Int(file[0]) + Int(file[1]) << 8 }
 
     @Test("config.json: 15,000")
     func configurations() throws {

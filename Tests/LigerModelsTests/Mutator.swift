@@ -13,16 +13,17 @@ struct Mutator {
 
     mutating func below(_ limit: Int) -> Int { limit > 0 ? Int.random(in: 0..<limit, using: &random) : 0 }
 
-    /// `bytes` with one to three kinds of damage; `other` lends material for splices.
+    /// `bytes` with one or two kinds of damage; `other` lends material for splices.
     mutating func damage(_ bytes: [UInt8], with other: [UInt8]) -> [UInt8] {
         var result = bytes
-        for _ in 0...below(3) {
-            switch below(6) {
+        for _ in 0...below(2) {
+            switch below(7) {
             case 0: flipBits(&result)
             case 1: result.removeLast(below(result.count + 1))
             case 2: splice(&result, from: other)
             case 3: splice(&result, from: result)
             case 4: substituteNumber(&result)
+            case 5: changeDigit(&result)
             default: overwrite(&result)
             }
         }
@@ -47,6 +48,12 @@ struct Mutator {
         guard let first = bytes[start...].firstIndex(where: isDigit) else { return }
         let end = bytes[first...].firstIndex { !isDigit($0) } ?? bytes.count
         bytes.replaceSubrange(first..<end, with: Self.numbers[below(Self.numbers.count)].utf8)
+    }
+
+    private mutating func changeDigit(_ bytes: inout [UInt8]) {
+        let start = below(bytes.count)
+        guard let place = bytes[start...].firstIndex(where: { (0x30...0x39).contains($0) }) else { return }
+        bytes[place] = UInt8(0x30 + below(10))
     }
 
     private mutating func overwrite(_ bytes: inout [UInt8]) {

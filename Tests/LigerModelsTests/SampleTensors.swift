@@ -47,9 +47,12 @@ enum SampleTensors {
 
     /// A file with this header text in front of `data` bytes of zeros.
     static func file(header: String, dataByteCount: Int) -> [UInt8] {
-        let length = UInt64(header.utf8.count)
-        return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + Array(header.utf8)
-            + Array(repeating: 0, count: dataByteCount)
+        file(header: Array(header.utf8), dataByteCount: dataByteCount)
+    }
+
+    static func file(header: [UInt8], dataByteCount: Int) -> [UInt8] {
+        let length = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
+        return length + header + [UInt8](repeating: 0, count: dataByteCount)
     }
 }
 

@@ -40,15 +40,24 @@ extension ModelConfiguration {
             paddingTokenID: Self.readTokens(&reader, "pad_token_id", default: nil, atMost: 1).first,
             dtype: Self.readDType(&reader))
         Self.refuseUnsupported(&reader, maximumPositions: maximumPositions)
-        var faultyKeys = reader.faultyKeys
-        if reader.value("head_dim") == nil,
-            !faultyKeys.isDisjoint(with: ["hidden_size", "num_attention_heads"])
-        {
-            faultyKeys.insert("head_dim")
-        }
-        let unsound = problems().filter { faultyKeys.isDisjoint(with: $0.keys) }.map(\.problem)
-        let problems = reader.problems + unsound
+        let problems = reader.problems + unsoundness(in: reader)
         if !problems.isEmpty { throw CheckpointError(file: file, problems: problems) }
+    }
+
+    /// What is not sound, without what only follows from another problem: a value with a wrong key, or a
+    /// default that was derived from one.
+    private func unsoundness(in reader: ConfigurationReader) -> [CheckpointError.Problem] {
+        var unsound = problems().filter { reader.faultyKeys.isDisjoint(with: $0.keys) }
+        let derivedKeys = [
+            "head_dim": ["hidden_size", "num_attention_heads"],
+            "num_key_value_heads": ["num_attention_heads"],
+        ]
+        for (key, sources) in derivedKeys where reader.value(key) == nil {
+            let others = unsound.filter { !$0.keys.contains(key) }
+            let blamed = others.reduce(into: reader.faultyKeys) { $0.formUnion($1.keys) }
+            if !blamed.isDisjoint(with: sources) { unsound = others }
+        }
+        return unsound.map(\.problem)
     }
 
     private static func readArchitecture(
