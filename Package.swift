@@ -42,7 +42,7 @@ let package = Package(
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["LigerLosses"]),
         .target(name: "LigerText"),
-        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
+        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
         .executableTarget(name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", argumentParser]),
 
@@ -51,7 +51,7 @@ let package = Package(
         .testTarget(name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses"]),
         .testTarget(name: "LigerNNTests", dependencies: ["LigerNN"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
-        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels"]),
+        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
         .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer"]),
     ],
     swiftLanguageModes: [.v6],
