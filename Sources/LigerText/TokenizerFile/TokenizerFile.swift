@@ -80,7 +80,7 @@ extension TokenizerError {
     /// What JSON's decoder has to say, with the place in the file.
     init(_ error: DecodingError, file: String) {
         let context: DecodingError.Context
-        var found = "something else"
+        var found = "a value of another type"
         var advice: String?
         switch error {
         case .keyNotFound(let key, let details):
@@ -94,7 +94,8 @@ extension TokenizerError {
             context = details
         case .dataCorrupted(let details):
             context = details
-            found = "text that is not valid JSON, or a number out of range"
+            let cause = details.underlyingError.map { ": \($0)" } ?? ""
+            found = "text that is not valid JSON or a number that is out of range\(cause)"
         @unknown default:
             context = DecodingError.Context(codingPath: [], debugDescription: "unknown error")
         }
