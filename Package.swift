@@ -41,7 +41,7 @@ let package = Package(
         .target(name: "LigerNN", dependencies: ["LigerLosses"]),
         .target(name: "LigerText"),
         .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
+        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
         .executableTarget(name: "liger", dependencies: ["LigerTrainer", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
@@ -50,7 +50,7 @@ let package = Package(
         .testTarget(name: "LigerNNTests", dependencies: ["LigerNN"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
         .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer"]),
+        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
