@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "LigerText"),
         .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
-        .executableTarget(name: "liger", dependencies: ["LigerTrainer", argumentParser]),
+        .executableTarget(name: "liger", dependencies: ["LigerTrainer", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),

@@ -33,10 +33,10 @@ extension TrainingOptions {
         for (name, value) in sizes where value < 1 {
             problems.append("\(name) is \(value); it must be at least 1")
         }
-        for (name, value) in [("--warmup", warmup), ("--save-every", saveEvery)] where value < 0 {
+        for (name, value) in [("--warmup", warmup ?? 0), ("--save-every", saveEvery)] where value < 0 {
             problems.append("\(name) is \(value); it must be at least 0")
         }
-        if steps >= 1 && warmup >= steps {
+        if let warmup, steps >= 1, warmup >= steps {
             problems.append("--warmup is \(warmup); it must be less than --steps, which is \(steps)")
         }
         if batch >= 1 && sequenceLength >= 1 && accumulate >= 1 && steps >= 1 && !tokensFit {

@@ -33,8 +33,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var schedule = LearningRateSchedule.Shape.cosine
     /// `--min-ratio`: the rate at the end as a share of the peak; nil for the schedule's own.
     public var minimumRatio: Double?
-    /// `--warmup`: steps until the peak rate.
-    public var warmup = 20
+    /// `--warmup`: steps until the peak rate; nil for a tenth of the run, at most 20.
+    public var warmup: Int?
     /// `--accumulate`: forward passes per optimiser step.
     public var accumulate = 1
     /// `--eval-fraction`: share of the text kept for evaluation; 0 for none.
@@ -71,9 +71,12 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     /// The learning rate over the run; options must have passed `validate()`.
     public var learningRateSchedule: LearningRateSchedule {
         LearningRateSchedule(
-            shape: schedule, peak: learningRate, warmupSteps: warmup, totalSteps: steps,
+            shape: schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: steps,
             minimumRatio: minimumRatio)
     }
+
+    /// Steps until the peak rate.
+    public var warmupSteps: Int { warmup ?? min(20, steps / 10) }
 
     /// Steps between evaluations; nil when there is none.
     public var evaluationInterval: Int? {

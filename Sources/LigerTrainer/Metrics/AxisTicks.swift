@@ -19,9 +19,12 @@ package struct AxisTicks: Sendable, Equatable {
     ///   - whole: whether only whole numbers make sense.
     package init(covering lower: Double, _ upper: Double, count: Int, whole: Bool = false) {
         precondition(lower.isFinite && upper.isFinite && lower <= upper && count > 0, "no such axis")
-        // A flat line still needs an axis with some height.
-        let flat = max(abs(lower) * 0.1, whole ? 1 : 1e-3)
-        let span = upper > lower ? upper - lower : flat
+        // A flat line still needs an axis with some height, and lies in its middle. So does one whose ticks
+        // would be closer than a Double can tell apart.
+        let isFlat = upper - lower <= 1e-9 * max(abs(lower), abs(upper))
+        let margin = !isFlat ? 0 : whole ? 1 : max(abs(lower) * 0.05, 1e-3)
+        let (lower, upper) = (lower - margin, upper + margin)
+        let span = upper - lower
         let rough = span / Double(count)
         let power = pow(10, floor(log10(rough)))
         let factor = [1, 2, 5, 10].first { $0 * power >= rough * 0.999 } ?? 10

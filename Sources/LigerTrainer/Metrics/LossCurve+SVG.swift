@@ -57,7 +57,7 @@ extension LossCurve {
         .grid { stroke: #e4e8ec; stroke-width: 1; fill: none; }
         .axis { stroke: #8c959f; stroke-width: 1; fill: none; }
         .raw, .train, .eval, .level { fill: none; stroke-linejoin: round; stroke-linecap: round; }
-        .raw { stroke: #0969da; stroke-width: 1; opacity: 0.3; }
+        .raw { stroke: #0969da; stroke-width: 1; opacity: 0.4; }
         .train { stroke: #0969da; stroke-width: 2.25; }
         .eval { stroke: #bc4c00; stroke-width: 2.25; }
         .level { stroke: #8c959f; stroke-width: 1.5; stroke-dasharray: 5 5; }
@@ -127,11 +127,11 @@ extension LossCurve {
             return result
         }
 
-        /// A line through points; a single point becomes a short dash of the line's cap.
+        /// A line through points; a single point becomes a short dash.
         func line(_ points: [Point], _ style: String) -> String {
             guard !points.isEmpty else { return "" }
             let places = points.map { "\(coordinate(x(Double($0.step)))) \(coordinate(y($0.loss)))" }
-            let path = points.count == 1 ? "M\(places[0])h0.01" : "M" + places.joined(separator: "L")
+            let path = points.count == 1 ? "M\(places[0])m-6 0h12" : "M" + places.joined(separator: "L")
             return "<path class=\"\(style)\" d=\"\(path)\"/>\n"
         }
 

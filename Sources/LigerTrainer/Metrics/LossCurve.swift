@@ -45,15 +45,15 @@ package struct LossCurve: Sendable {
         }
     }
 
-    /// The running mean of `points`: exponential, over about a thirtieth of the run, started without bias.
+    /// The mean over about a thirtieth of the run around each point, so that it does not lag behind; at the
+    /// start the window is narrow on both sides, at the end it reaches back only.
     static func smoothed(_ points: [Point]) -> [Point] {
-        let keep = 1 - 1 / max(1, Double(points.count) / 30)
-        var sum = 0.0
-        var weight = 0.0
-        return points.map { point in
-            sum = keep * sum + point.loss
-            weight = keep * weight + 1
-            return Point(step: point.step, loss: sum / weight)
+        let reach = points.count / 60
+        return points.indices.map { index in
+            let before = min(reach, index)
+            let window = points[index - before...min(index + before, points.count - 1)]
+            let mean = window.reduce(0) { $0 + $1.loss / Double(window.count) }
+            return Point(step: points[index].step, loss: mean)
         }
     }
 }
