@@ -37,14 +37,15 @@ let package = Package(
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["LigerLosses"]),
+        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["LigerLosses"]),
         .target(name: "LigerText"),
         .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
-        .executableTarget(name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", argumentParser]),
+        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
+        .executableTarget(
+            name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
@@ -52,7 +53,7 @@ let package = Package(
         .testTarget(name: "LigerNNTests", dependencies: ["LigerNN"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
         .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer"]),
+        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

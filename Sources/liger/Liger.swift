@@ -1,6 +1,15 @@
-import LigerCatalogue
-@main struct Liger { static func main() throws {
-    let size = BenchmarkSize()
-    let w = try [("copy", Benchmark.copyWorkload())] + Catalogue.entries.map { ($0.name, try $0.workload!(size)) }
-    for r in try Benchmark.run(w, rounds: 15) { print(r.name, r.shape, r.median * 1e3, r.spread, r.rate / 1e9) }
-} }
+internal import ArgumentParser
+
+/// Trains language models on kernels written in Swift.
+@main struct Liger: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "liger", abstract: "Train language models on kernels written in Swift.",
+        discussion: """
+            Start with `liger train`: it trains a small Llama on this package's own text and needs no \
+            download. `liger compare` shows what the fused kernels save, `liger verify` that they are right, \
+            `liger bench` how close they come to the machine's memory bandwidth.
+            """,
+        subcommands: [
+            Kernels.self, Verify.self, Bench.self, Doctor.self,
+        ])
+}
