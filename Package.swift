@@ -36,13 +36,16 @@ let package = Package(
         .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
+        // What the command line lists, checks and times.
+        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText"),
-        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels"]),
-        .executableTarget(name: "liger", dependencies: ["LigerTrainer", argumentParser]),
+        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
+        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
+        .executableTarget(
+            name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
@@ -50,8 +53,8 @@ let package = Package(
         .testTarget(
             name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
-        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer"]),
+        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
+        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

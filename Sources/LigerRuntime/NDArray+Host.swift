@@ -84,3 +84,17 @@ extension NDArray {
         return UInt16((bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
     }
 }
+
+extension NDArray {
+    /// Copies the bytes of a contiguous array to another of the same size, on all threads.
+    package func copyBytes(to target: NDArray) {
+        precondition(isContiguous && target.isContiguous && byteCount == target.byteCount, "a like array")
+        nonisolated(unsafe) let (from, to) = (address, target.address)
+        let piece = 1 << 20
+        let total = byteCount
+        ThreadPool.shared.forEach((total + piece - 1) / piece) { i in
+            let start = i * piece
+            (to + start).copyMemory(from: from + start, byteCount: Swift.min(piece, total - start))
+        }
+    }
+}

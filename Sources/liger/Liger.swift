@@ -1,1 +1,15 @@
-@main struct Liger { static func main() {} }
+internal import ArgumentParser
+
+/// Trains language models on kernels written in Swift.
+@main struct Liger: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "liger", abstract: "Train language models on kernels written in Swift.",
+        discussion: """
+            Start with `liger train`: it trains a small Llama on this package's own text and needs no \
+            download. `liger compare` shows what the fused kernels save, `liger verify` that they are right, \
+            `liger bench` how close they come to the machine's memory bandwidth.
+            """,
+        subcommands: [
+            Kernels.self, Verify.self, Bench.self, Doctor.self,
+        ])
+}

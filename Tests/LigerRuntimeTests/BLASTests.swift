@@ -1,7 +1,6 @@
 import Foundation
-import Testing
-
 import LigerRuntime
+import Testing
 
 @Suite struct BLASTests {
     struct Shape: CustomTestStringConvertible, Sendable {
@@ -10,12 +9,12 @@ import LigerRuntime
     }
 
     /// Odd sizes around the kernels' blocks, an empty inner dimension, and some that are split into tiles
-    /// along the rows and along the columns, the last tile shorter.
+    /// along the rows, along the columns and along both, the last tile shorter.
     static let shapes = [
         Shape(rows: 1, columns: 1, inner: 1), Shape(rows: 2, columns: 3, inner: 0),
         Shape(rows: 1, columns: 65, inner: 7), Shape(rows: 33, columns: 17, inner: 31),
         Shape(rows: 301, columns: 67, inner: 129), Shape(rows: 63, columns: 517, inner: 65),
-        Shape(rows: 130, columns: 129, inner: 257),
+        Shape(rows: 270, columns: 303, inner: 37),
     ]
 
     /// A product with its own storage; strides exceed rows by `extra`.

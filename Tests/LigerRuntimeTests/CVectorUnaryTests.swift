@@ -38,6 +38,11 @@ import Testing
         Operation("copy", CV_COPY, bits: { $0 }),
     ]
 
+    @Test func everyOperationIsTested() {
+        let codes = Self.operations.map(\.code) + CVectorMathTests.functions.map(\.operation)
+        #expect((codes + [CV_MASK_TO_F32, CV_MASK_TO_I32]).sorted() == Array(0..<CV_UNARY_COUNT))
+    }
+
     @Test(arguments: operations, vectorLevels)
     func matchesTheFormula(of operation: Operation, level: Int) {
         var generator = SeededGenerator(seed: 1)

@@ -1,7 +1,6 @@
+import LigerRuntime
 import Synchronization
 import Testing
-
-import LigerRuntime
 
 @Suite struct ThreadPoolTests {
     /// None, one, fewer than threads, as many, more, many.

@@ -24,14 +24,15 @@ package struct BLAS: Sendable, CustomStringConvertible {
     /// Computes `product` in tiles over `pool`.
     package func gemm(_ product: MatrixProduct, pool: ThreadPool = .shared) {
         product.checkShape()
-        let byRows = product.rows >= product.columns
-        let length = byRows ? product.rows : product.columns
-        let tile = product.tileLength
+        let tile = product.tileShape
+        let across = MatrixProduct.pieces(product.columns, tile.columns)
         // Tiles write disjoint parts of C and only read A and B.
         nonisolated(unsafe) let product = product
-        pool.forEach((length + tile - 1) / tile) { index in
-            let range = index * tile..<min((index + 1) * tile, length)
-            gemmSerial(product.part(range, ofRows: byRows))
+        pool.forEach(MatrixProduct.pieces(product.rows, tile.rows) * across) { index in
+            let (row, column) = (index / across * tile.rows, index % across * tile.columns)
+            let rows = row..<min(row + tile.rows, product.rows)
+            let columns = column..<min(column + tile.columns, product.columns)
+            gemmSerial(product.part(rows: rows, columns: columns))
         }
     }
 

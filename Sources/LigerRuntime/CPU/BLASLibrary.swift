@@ -46,7 +46,9 @@ package struct BLASLibrary: Sendable {
 
     #if canImport(Darwin)
         static let systemNames = ["/System/Library/Frameworks/Accelerate.framework/Accelerate"]
-        package static let fileNames = ["libscipy_openblas.dylib", "libopenblas.dylib", "libopenblas.0.dylib"]
+        package static let fileNames = [
+            "libscipy_openblas.dylib", "libopenblas.dylib", "libopenblas.0.dylib",
+        ]
     #else
         static let systemNames = ["libopenblas.so.0", "libopenblas.so"]
         package static let fileNames = ["libscipy_openblas.so", "libopenblas.so.0", "libopenblas.so"]

@@ -1,0 +1,31 @@
+# `make train` runs the main job, `make test` passes the tests; both install what is missing first.
+
+LIGER = .build/release/liger
+
+.PHONY: train test build setup setup-python format benchmark clean
+
+train: build
+	$(LIGER) train --out runs/demo --resume
+	$(LIGER) compare
+
+test: setup-python build
+	Scripts/test
+
+build: setup
+	swift build -c release --product liger
+
+setup:
+	Scripts/setup
+
+setup-python: setup
+	Scripts/setup python
+
+# The table of Documentation/Measured.md, beside PyTorch on the same cores.
+benchmark: setup-python build
+	.venv/bin/python Benchmarks/compare_with_torch.py
+
+format:
+	swift format -i -r Sources Tests Package.swift
+
+clean:
+	rm -rf .build runs

@@ -1,0 +1,54 @@
+import LigerRuntime
+
+/// What a workload took.
+package struct BenchmarkResult: Sendable {
+    package let name: String
+    package let shape: String
+    /// Seconds, sorted.
+    package let times: [Double]
+    package let floorBytes: Int
+
+    package var median: Double { times[times.count / 2] }
+    /// Half the distance between the quartiles, relative to the median.
+    package var spread: Double {
+        (times[times.count * 3 / 4] - times[times.count / 4]) / 2 / median
+    }
+    /// Least bytes over median time, in bytes per second.
+    package var rate: Double { Double(floorBytes) / median }
+}
+
+/// Times workloads in turns, so that a slow moment of the machine falls on all of them.
+package enum Benchmark {
+    /// - Parameters:
+    ///   - rounds: how often each is timed, after one run that compiles and warms.
+    ///   - progress: called before each round.
+    package static func run(
+        _ workloads: [(name: String, workload: Workload)], rounds: Int, progress: (Int) -> Void = { _ in }
+    ) throws -> [BenchmarkResult] {
+        let clock = ContinuousClock()
+        var times = workloads.map { _ in [Double]() }
+        for item in workloads { try item.workload.run() }
+        for round in 0..<rounds {
+            progress(round)
+            for (i, item) in workloads.enumerated() {
+                let duration = try clock.measure { try item.workload.run() }
+                times[i].append(duration / .seconds(1))
+            }
+        }
+        return zip(workloads, times).map { item, times in
+            BenchmarkResult(
+                name: item.name, shape: item.workload.shape, times: times.sorted(),
+                floorBytes: item.workload.floorBytes)
+        }
+    }
+
+    /// A copy of 64 MiB on all threads: the bandwidth that memory-bound kernels are held against. Counts
+    /// bytes read and bytes written.
+    package static func copyWorkload() throws -> Workload {
+        let source = try NDArray.zeros([1 << 24])
+        let target = try NDArray.zeros([1 << 24])
+        return Workload(shape: "64 MiB", floorBytes: 2 * source.byteCount) {
+            source.copyBytes(to: target)
+        }
+    }
+}

@@ -1,0 +1,11 @@
+/// Every operation, in the order of a model's forward pass: one line each.
+package enum Catalogue {
+    package static let entries: [CatalogueEntry] = [
+        rmsNorm
+    ]
+
+    /// The entry of a name.
+    package static func entry(_ name: String) -> CatalogueEntry? {
+        entries.first { $0.name.lowercased() == name.lowercased() }
+    }
+}

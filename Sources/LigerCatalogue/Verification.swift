@@ -1,0 +1,34 @@
+package import Tile
+
+/// Walks an operation over the grid of sizes.
+package enum Verification {
+    /// The point and quantity that came closest to its bound, or exceeded it most.
+    package struct Worst: Sendable {
+        package let point: CheckCase
+        package let result: CheckResult
+    }
+
+    /// Rows and columns around vectors (16 lanes), blocks and batches (512), and 1, 2, 3, which catch lanes
+    /// that do not exist; row counts that no program count divides.
+    package static let grid: [(rows: Int, columns: Int)] = [
+        (1, 1), (3, 2), (5, 3), (37, 15), (8, 16), (33, 17), (7, 127), (4, 128), (5, 129), (65, 511),
+        (2, 512), (3, 513), (2, 1025), (3, 4096), (1, 20_001),
+    ]
+
+    package static func worst(of entry: CatalogueEntry, dtype: DType, seed: UInt64) throws -> Worst {
+        var worst: Worst?
+        for (i, size) in grid.enumerated() {
+            let point = CheckCase(
+                rows: size.rows, columns: size.columns, dtype: dtype, seed: seed &+ UInt64(i))
+            for result in try entry.check(point) where worst.map({ isWorse(result, than: $0.result) }) ?? true {
+                worst = Worst(point: point, result: result)
+            }
+        }
+        guard let worst else { preconditionFailure("an operation checks at least one quantity") }
+        return worst
+    }
+
+    private static func isWorse(_ a: CheckResult, than b: CheckResult) -> Bool {
+        a.error / a.bound > b.error / b.bound
+    }
+}

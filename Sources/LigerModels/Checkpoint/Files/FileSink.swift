@@ -1,0 +1,63 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A file being written from front to back.
+package final class FileSink {
+    /// The path that messages name: the final one, not the temporary one.
+    package let path: String
+    /// Bytes written so far.
+    package private(set) var byteCount = 0
+    private var descriptor: Int32
+
+    /// Takes over an open descriptor.
+    package init(descriptor: Int32, path: String) {
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// Appends `bytes`; throws when the disk is full or fails.
+    package func write(_ bytes: UnsafeRawBufferPointer) throws {
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let count = min(rest.count, FileAccess.largestTransfer)
+            #if canImport(Glibc)
+                let sent = Glibc.write(descriptor, rest.baseAddress, count)
+            #elseif canImport(Musl)
+                let sent = Musl.write(descriptor, rest.baseAddress, count)
+            #else
+                let sent = Darwin.write(descriptor, rest.baseAddress, count)
+            #endif
+            if sent < 0 {
+                if errno == EINTR { continue }
+                throw FileAccess.failure(path, "writing it", "room on the disk", "Check the disk.")
+            }
+            done += sent
+        }
+        byteCount += bytes.count
+    }
+
+    /// Appends `bytes`.
+    package func write(_ bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { try write($0) }
+    }
+
+    /// Waits until the bytes are on the disk, then closes the file.
+    func finish() throws {
+        guard fsync(descriptor) == 0 else {
+            throw FileAccess.failure(path, "synchronising it", "room on the disk", "Check the disk.")
+        }
+        let closing = descriptor
+        descriptor = -1
+        guard close(closing) == 0 else {
+            throw FileAccess.failure(path, "closing it", "room on the disk", "Check the disk.")
+        }
+    }
+}

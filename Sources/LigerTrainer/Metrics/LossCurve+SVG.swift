@@ -1,0 +1,180 @@
+extension LossCurve {
+    /// The picture as text of an SVG file.
+    package var svg: String {
+        let thin = thinned
+        let bold = Self.smoothed(thin)
+        let dots = evaluation.filter(\.loss.isFinite)
+        let frame = Frame(points: thin + dots, uniformLoss: uniformLoss)
+        var body = header
+        body += legend(training: bold.last, evaluation: dots.last)
+        body += frame.axes
+        if thin.isEmpty && dots.isEmpty {
+            body += text(
+                "no losses yet", x: (Frame.left + Frame.right) / 2, y: 230, "label", anchor: "middle")
+        }
+        if let uniformLoss { body += frame.level(uniformLoss) }
+        body += frame.line(thin, "raw") + frame.line(bold, "train") + frame.line(dots, "eval")
+        if dots.count <= 60 { body += dots.map(frame.dot).joined() }
+        return """
+            <svg xmlns="http://www.w3.org/2000/svg" width="\(Frame.width)" height="\(Frame.height)" \
+            viewBox="0 0 \(Frame.width) \(Frame.height)" role="img">
+            <title>\(escaped(title))</title>
+            \(Self.style)
+            <rect class="paper" width="\(Frame.width)" height="\(Frame.height)" rx="10"/>
+            \(body)</svg>
+
+            """
+    }
+
+    private var header: String {
+        text(title, x: 24, y: 36, "title") + text(subtitle, x: 24, y: 58, "label")
+    }
+
+    /// Rows at the upper right: what each line is, and its last value.
+    private func legend(training: Point?, evaluation: Point?) -> String {
+        var rows: [(style: String, label: String)] = []
+        if let training { rows.append(("train", "training \(Format.decimal(training.loss, places: 3))")) }
+        if let evaluation {
+            rows.append(("eval", "evaluation \(Format.decimal(evaluation.loss, places: 3))"))
+        }
+        if let uniformLoss {
+            rows.append(("level", "uniform guess \(Format.decimal(uniformLoss, places: 3))"))
+        }
+        return rows.enumerated().map { index, row in
+            let y = 28 + 18 * index
+            return "<path class=\"\(row.style)\" d=\"M\(Frame.right - 26) \(y - 4)H\(Frame.right)\"/>\n"
+                + text(row.label, x: Double(Frame.right) - 34, y: Double(y), "label", anchor: "end")
+        }.joined()
+    }
+
+    private static let style = """
+        <style>
+        text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", Helvetica, Arial, sans-serif; }
+        .paper { fill: #ffffff; }
+        .title { font-size: 18px; font-weight: 600; fill: #1f2328; }
+        .label { font-size: 13px; fill: #59636e; }
+        .tick { font-size: 12px; fill: #59636e; }
+        .grid { stroke: #e4e8ec; stroke-width: 1; fill: none; }
+        .axis { stroke: #8c959f; stroke-width: 1; fill: none; }
+        .raw, .train, .eval, .level { fill: none; stroke-linejoin: round; stroke-linecap: round; }
+        .raw { stroke: #0969da; stroke-width: 1; opacity: 0.4; }
+        .train { stroke: #0969da; stroke-width: 2.25; }
+        .eval { stroke: #bc4c00; stroke-width: 2.25; }
+        .level { stroke: #8c959f; stroke-width: 1.5; stroke-dasharray: 5 5; }
+        .dot { fill: #bc4c00; stroke: #ffffff; stroke-width: 1.5; }
+        @media (prefers-color-scheme: dark) {
+        .paper { fill: #0d1117; }
+        .title { fill: #f0f6fc; }
+        .label, .tick { fill: #9198a1; }
+        .grid { stroke: #21262d; }
+        .axis, .level { stroke: #656c76; }
+        .raw, .train { stroke: #58a6ff; }
+        .eval { stroke: #f0883e; }
+        .dot { fill: #f0883e; stroke: #0d1117; }
+        }
+        </style>
+        """
+}
+
+extension LossCurve {
+    /// The plot's area and how steps and losses map into it.
+    struct Frame {
+        static let width = 880, height = 480
+        static let left = 76.0, right = 852.0, top = 96.0, bottom = 424.0
+
+        let steps: AxisTicks
+        let losses: AxisTicks
+        let lastStep: Double
+
+        init(points: [Point], uniformLoss: Double?) {
+            let values = points.map(\.loss) + (uniformLoss.map { [$0] } ?? [])
+            lastStep = Double(max(1, points.map(\.step).max() ?? 1))
+            steps = AxisTicks(covering: 0, lastStep, count: 8, whole: true)
+            losses = AxisTicks(covering: values.min() ?? 0, values.max() ?? 1, count: 6)
+        }
+
+        func x(_ step: Double) -> Double { Self.left + (Self.right - Self.left) * step / lastStep }
+
+        func y(_ loss: Double) -> Double {
+            let low = losses.values[0]
+            let high = losses.values[losses.values.count - 1]
+            return Self.bottom - (Self.bottom - Self.top) * (loss - low) / (high - low)
+        }
+
+        /// Grid, ticks and the names of both axes.
+        var axes: String {
+            var result = ""
+            for value in losses.values {
+                let y = coordinate(y(value))
+                result +=
+                    "<path class=\"grid\" d=\"M\(coordinate(Self.left)) \(y)H\(coordinate(Self.right))\"/>\n"
+                result += text(
+                    losses.label(value), x: Self.left - 10, y: self.y(value) + 4, "tick", anchor: "end")
+            }
+            for value in steps.values where value <= lastStep {
+                let x = coordinate(x(value))
+                result += "<path class=\"axis\" d=\"M\(x) \(coordinate(Self.bottom))v5\"/>\n"
+                result += text(
+                    steps.label(value), x: self.x(value), y: Self.bottom + 21, "tick", anchor: "middle")
+            }
+            result += "<path class=\"axis\" d=\"M\(coordinate(Self.left)) \(coordinate(Self.bottom))"
+            result += "H\(coordinate(Self.right))\"/>\n"
+            let middle = (Self.top + Self.bottom) / 2
+            result += text("step", x: (Self.left + Self.right) / 2, y: 466, "label", anchor: "middle")
+            let turned = "rotate(-90 24 \(coordinate(middle)))"
+            result += text(
+                "loss (nats per token)", x: 24, y: middle, "label", anchor: "middle", transform: turned)
+            return result
+        }
+
+        /// A line through points; a single point becomes a short dash.
+        func line(_ points: [Point], _ style: String) -> String {
+            guard !points.isEmpty else { return "" }
+            let places = points.map { "\(coordinate(x(Double($0.step)))) \(coordinate(y($0.loss)))" }
+            let path = points.count == 1 ? "M\(places[0])m-6 0h12" : "M" + places.joined(separator: "L")
+            return "<path class=\"\(style)\" d=\"\(path)\"/>\n"
+        }
+
+        func dot(_ point: Point) -> String {
+            let (x, y) = (coordinate(x(Double(point.step))), coordinate(y(point.loss)))
+            return "<circle class=\"dot\" cx=\"\(x)\" cy=\"\(y)\" r=\"4\"/>\n"
+        }
+
+        /// A dashed line across the plot.
+        func level(_ loss: Double) -> String {
+            "<path class=\"level\" d=\"M\(coordinate(Self.left)) \(coordinate(y(loss)))H\(coordinate(Self.right))\"/>\n"
+        }
+    }
+}
+
+/// A tenth of a pixel is finer than any screen shows.
+private func coordinate(_ value: Double) -> String {
+    let tenths = (value * 10).rounded() / 10
+    return tenths == tenths.rounded() ? "\(Int(tenths))" : "\(tenths)"
+}
+
+private func text(
+    _ content: String, x: Double, y: Double, _ style: String, anchor: String = "start",
+    transform: String? = nil
+) -> String {
+    let turned = transform.map { " transform=\"\($0)\"" } ?? ""
+    return "<text class=\"\(style)\" x=\"\(coordinate(x))\" y=\"\(coordinate(y))\" text-anchor=\"\(anchor)\""
+        + "\(turned)>\(escaped(content))</text>\n"
+}
+
+/// Text as XML content; characters that XML 1.0 cannot hold are replaced.
+private func escaped(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+        switch scalar {
+        case "&": result += "&amp;"
+        case "<": result += "&lt;"
+        case ">": result += "&gt;"
+        case "\"": result += "&quot;"
+        case "\u{0}"..<"\u{20}" where scalar != "\t" && scalar != "\n", "\u{FFFE}", "\u{FFFF}":
+            result += "\u{FFFD}"
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result
+}

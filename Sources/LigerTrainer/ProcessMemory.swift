@@ -1,0 +1,70 @@
+#if canImport(Darwin)
+    internal import Darwin
+#elseif canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// How much memory this process occupies, in bytes.
+///
+/// On Linux the resident set (`VmRSS`, `VmHWM`); on a Mac the physical footprint, which is what its
+/// tools show.
+public struct ProcessMemory: Sendable, Equatable {
+    /// Bytes occupied now.
+    public let resident: Int
+    /// The most that was ever occupied, or since `resetPeak`.
+    public let peak: Int
+
+    #if canImport(Darwin)
+        /// The memory of this process now; nil when the system does not say.
+        public static func current() -> ProcessMemory? {
+            var usage = rusage_info_v4()
+            let result = withUnsafeMutablePointer(to: &usage) { pointer in
+                pointer.withMemoryRebound(to: rusage_info_t?.self, capacity: 1) {
+                    proc_pid_rusage(getpid(), RUSAGE_INFO_V4, $0)
+                }
+            }
+            guard result == 0 else { return nil }
+            return ProcessMemory(
+                resident: Int(usage.ri_phys_footprint), peak: Int(usage.ri_lifetime_max_phys_footprint))
+        }
+
+        /// Starts the peak again from what is occupied now. Returns false: this system cannot.
+        public static func resetPeak() -> Bool { false }
+    #else
+        /// The memory of this process now; nil when the system does not say.
+        public static func current() -> ProcessMemory? {
+            guard let bytes = try? FileSystem.read("/proc/self/status") else { return nil }
+            return ProcessMemory(status: String(decoding: bytes, as: UTF8.self))
+        }
+
+        /// Starts the peak again from what is occupied now. Returns false where the system does not allow it.
+        public static func resetPeak() -> Bool {
+            // The kernel resets VmHWM when "5" is written here.
+            let descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { return false }
+            defer { close(descriptor) }
+            return write(descriptor, "5", 1) == 1
+        }
+    #endif
+
+    package init(resident: Int, peak: Int) {
+        self.resident = resident
+        self.peak = peak
+    }
+
+    /// Reads the text of `/proc/self/status`; nil when it lacks the two lines.
+    package init?(status: String) {
+        func kibibytes(_ name: String) -> Int? {
+            guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
+                return nil
+            }
+            let digits = line.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }
+            return Int(digits)
+        }
+        guard let resident = kibibytes("VmRSS:") else { return nil }
+        // Some sandboxes leave VmHWM out; the peak is then at least what is occupied now.
+        self.init(resident: resident * 1024, peak: (kibibytes("VmHWM:") ?? resident) * 1024)
+    }
+}

@@ -1,0 +1,87 @@
+extension RunDirectory {
+    private static let partial = ".partial"
+
+    /// The folder for the checkpoint after `step` steps.
+    package func checkpointPath(step: Int) -> String {
+        let digits = String(step)
+        let zeros = String(repeating: "0", count: max(0, 8 - digits.count))
+        return FileSystem.join(checkpointsPath, "step-\(zeros)\(digits)")
+    }
+
+    /// Complete checkpoints, oldest first.
+    package var checkpoints: [Checkpoint] {
+        namedCheckpoints.filter { CheckpointManifest.fault(in: $0.path) == nil }
+    }
+
+    /// The checkpoint to resume from: the newest complete one; nil to start at step 0.
+    package var newestCheckpoint: Checkpoint? {
+        namedCheckpoints.last { CheckpointManifest.fault(in: $0.path) == nil }
+    }
+
+    /// Checkpoints that have a name but miss something, each with what it misses: to be told, never taken.
+    package var damagedCheckpoints: [(checkpoint: Checkpoint, fault: String)] {
+        namedCheckpoints.compactMap { checkpoint in
+            CheckpointManifest.fault(in: checkpoint.path).map { (checkpoint, $0) }
+        }
+    }
+
+    /// Writes a checkpoint under another name and moves it into place once all of it is on the disk, then
+    /// removes the oldest.
+    /// - Parameters:
+    ///   - step: steps done; all metrics up to it must have been synchronised.
+    ///   - keepLast: how many complete checkpoints stay.
+    ///   - writeFiles: writes the files into the folder it is given.
+    /// - Throws: what `writeFiles` throws, or `TrainerError` (`outputUnwritable`); earlier checkpoints stay.
+    package func writeCheckpoint(step: Int, keepLast: Int, writeFiles: (String) throws -> Void) throws {
+        precondition(keepLast > 0, "at least the new checkpoint stays")
+        try replace(checkpointPath(step: step), writeFiles: writeFiles)
+        do {
+            for old in checkpoints.dropLast(keepLast) { try FileSystem.remove(old.path) }
+        } catch let failure as FileSystem.Failure {
+            throw Self.unwritable(failure)
+        }
+    }
+
+    /// Writes the trained model, in the same way.
+    package func writeFinal(writeFiles: (String) throws -> Void) throws {
+        try replace(finalPath, writeFiles: writeFiles)
+    }
+
+    /// Removes what a stopped process left half written.
+    func removeLeftovers() throws {
+        for folder in [path, checkpointsPath] {
+            for name in try FileSystem.names(in: folder) where name.hasSuffix(Self.partial) {
+                try FileSystem.remove(FileSystem.join(folder, name))
+            }
+        }
+    }
+
+    private var namedCheckpoints: [Checkpoint] {
+        let names = (try? FileSystem.names(in: checkpointsPath)) ?? []
+        let found = names.compactMap { name -> Checkpoint? in
+            guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0 else { return nil }
+            let path = FileSystem.join(checkpointsPath, name)
+            return path == checkpointPath(step: step) ? Checkpoint(step: step, path: path) : nil
+        }
+        return found.sorted { $0.step < $1.step }
+    }
+
+    private func replace(_ folder: String, writeFiles: (String) throws -> Void) throws {
+        let temporary = folder + Self.partial
+        do {
+            try FileSystem.remove(temporary)
+            try FileSystem.createFolder(temporary)
+            try writeFiles(temporary)
+            try CheckpointManifest.seal(temporary)
+            // A folder cannot be renamed onto one that holds something.
+            let replaced = folder + ".replaced" + Self.partial
+            try FileSystem.remove(replaced)
+            if FileSystem.kind(of: folder) != nil { try FileSystem.rename(folder, to: replaced) }
+            try FileSystem.rename(temporary, to: folder)
+            try FileSystem.synchronize(FileSystem.parent(of: folder))
+            try FileSystem.remove(replaced)
+        } catch let failure as FileSystem.Failure {
+            throw Self.unwritable(failure)
+        }
+    }
+}

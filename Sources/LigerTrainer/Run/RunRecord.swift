@@ -1,0 +1,30 @@
+/// What run.json says about a run: enough to refuse a resume that would not continue it.
+package struct RunRecord: Sendable, Equatable, Codable {
+    /// Rises when an older program could not read the folder.
+    package var formatVersion = 1
+    package var options: TrainingOptions
+    /// `TokenStream.fingerprint`: what the text came to, wherever it lay.
+    package var dataFingerprint: String
+    package var tokenCount: Int
+    package var vocabularySize: Int
+
+    package init(options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int) {
+        self.options = options
+        self.dataFingerprint = dataFingerprint
+        self.tokenCount = tokenCount
+        self.vocabularySize = vocabularySize
+    }
+
+    /// Everything that would make resuming another run, in words.
+    package func differences(from earlier: RunRecord) -> [String] {
+        var result = options.differences(from: earlier.options).map(\.description)
+        if vocabularySize != earlier.vocabularySize {
+            result.append("the vocabulary had \(earlier.vocabularySize) tokens, has \(vocabularySize)")
+        }
+        if dataFingerprint != earlier.dataFingerprint || tokenCount != earlier.tokenCount {
+            let counts = "\(Format.integer(earlier.tokenCount)) tokens, is \(Format.integer(tokenCount))"
+            result.append("the text has changed: it was \(counts)")
+        }
+        return result
+    }
+}

@@ -1,0 +1,47 @@
+#if canImport(Darwin)
+    internal import Darwin
+#elseif canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// A file that grows at its end. Every `append` reaches the system before it returns, so a killed process
+/// loses nothing of it; `synchronize` also guards against a loss of power. The file closes with the object.
+package final class AppendableFile {
+    package let path: String
+    private let descriptor: Int32
+
+    /// Opens the file, making it when it is missing; `truncating` empties it first.
+    package init(_ path: String, truncating: Bool = false) throws {
+        self.path = path
+        descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (truncating ? O_TRUNC : 0), 0o666)
+        guard descriptor >= 0 else { throw FileSystem.Failure(path) }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// Adds text at the end.
+    package func append(_ text: String) throws {
+        var text = text
+        try text.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)
+            while !rest.isEmpty {
+                let count = write(descriptor, rest.baseAddress, rest.count)
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { throw FileSystem.Failure(path) }
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            }
+        }
+    }
+
+    /// Cuts everything from byte `length` on.
+    package func truncate(to length: Int) throws {
+        guard ftruncate(descriptor, off_t(length)) == 0 else { throw FileSystem.Failure(path) }
+    }
+
+    /// Waits until all of it is on the disk.
+    package func synchronize() throws {
+        guard fsync(descriptor) == 0 else { throw FileSystem.Failure(path) }
+    }
+}

@@ -1,0 +1,50 @@
+internal import Tile
+
+extension TrainingOptions {
+    /// An option that two runs have different values for.
+    public struct Difference: Sendable, Equatable, CustomStringConvertible {
+        /// As on the command line.
+        public let option: String
+        /// The value in the earlier run.
+        public let before: String
+        /// The value now.
+        public let now: String
+
+        /// "--lr was 0.001, is 0.002"
+        public var description: String { "\(option) was \(before), is \(now)" }
+    }
+
+    /// The options whose change would make a resumed run another run. Where data lies, where output goes,
+    /// how often it is evaluated, saved and shown may change; so may `--steps` when the rate does not
+    /// depend on it.
+    public func differences(from earlier: TrainingOptions) -> [Difference] {
+        zip(earlier.decisive, decisive).compactMap { before, now in
+            before.value == now.value
+                ? nil : Difference(option: now.option, before: before.value, now: now.value)
+        } + stepDifference(from: earlier)
+    }
+
+    private func stepDifference(from earlier: TrainingOptions) -> [Difference] {
+        guard steps != earlier.steps, schedule != .constant || earlier.schedule != .constant else {
+            return []
+        }
+        return [
+            Difference(
+                option: "--steps", before: "\(earlier.steps)",
+                now: "\(steps) (only --schedule constant can be prolonged)")
+        ]
+    }
+
+    private var decisive: [(option: String, value: String)] {
+        [
+            ("--model", model), ("--device", device.rawValue), ("--kernels", kernels.description),
+            ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),
+            ("--lr", "\(learningRate)"), ("--seed", "\(seed)"), ("--schedule", schedule.rawValue),
+            ("--min-ratio", "\(minimumRatio ?? schedule.defaultMinimumRatio)"),
+            ("--warmup", "\(warmupSteps)"),
+            ("--accumulate", "\(accumulate)"), ("--eval-fraction", "\(evaluationFraction)"),
+            ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
+            ("--epsilon", "\(epsilon)"),
+        ]
+    }
+}

@@ -1,0 +1,95 @@
+internal import Tile
+
+extension TrainingOptions {
+    /// Checks every value and how they fit together.
+    /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
+    public func validate() throws {
+        let problems = nameProblems + sizeProblems + rateProblems + evaluationProblems
+        guard !problems.isEmpty else { return }
+        let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
+        throw TrainerError(
+            .invalidOptions, "\(count) not usable:\n" + problems.map { "  \($0)\n" }.joined(),
+            remedy: "See liger train --help.")
+    }
+
+    private var nameProblems: [String] {
+        var problems: [String] = []
+        if data == "" { problems.append("--data is empty; give a file or a folder, or leave it out") }
+        if model.isEmpty { problems.append("--model is empty; give a preset or a folder") }
+        if out.isEmpty { problems.append("--out is empty; give a folder") }
+        if !Self.dtypes.contains(dtype) {
+            let allowed = Self.dtypes.map(\.rawValue).joined(separator: " or ")
+            problems.append("--dtype is \(dtype.rawValue); it must be \(allowed)")
+        }
+        return problems
+    }
+
+    private var sizeProblems: [String] {
+        var problems: [String] = []
+        let sizes = [
+            ("--steps", steps), ("--batch", batch), ("--seq", sequenceLength), ("--accumulate", accumulate),
+            ("--keep", keep),
+        ]
+        for (name, value) in sizes where value < 1 {
+            problems.append("\(name) is \(value); it must be at least 1")
+        }
+        for (name, value) in [("--warmup", warmup ?? 0), ("--save-every", saveEvery)] where value < 0 {
+            problems.append("\(name) is \(value); it must be at least 0")
+        }
+        if let warmup, steps >= 1, warmup >= steps {
+            problems.append("--warmup is \(warmup); it must be less than --steps, which is \(steps)")
+        }
+        if batch >= 1 && sequenceLength >= 1 && accumulate >= 1 && steps >= 1 && !tokensFit {
+            problems.append("--batch x --seq x --accumulate x --steps is more tokens than can be counted")
+        }
+        return problems
+    }
+
+    private var tokensFit: Bool {
+        var product = 1
+        for factor in [batch, sequenceLength, accumulate, steps] {
+            let (value, overflow) = product.multipliedReportingOverflow(by: factor)
+            if overflow { return false }
+            product = value
+        }
+        return true
+    }
+
+    private var rateProblems: [String] {
+        var problems: [String] = []
+        for (name, value) in [("--lr", learningRate), ("--epsilon", epsilon)]
+        where !(value > 0 && value.isFinite) {
+            problems.append("\(name) is \(value); it must be above 0")
+        }
+        for (name, value) in [("--clip", clip), ("--weight-decay", weightDecay)]
+        where !(value >= 0 && value.isFinite) {
+            problems.append("\(name) is \(value); it must be at least 0")
+        }
+        if !(0..<1).contains(beta1) || !(0..<1).contains(beta2) {
+            problems.append("--betas are \(beta1),\(beta2); both must be at least 0 and below 1")
+        }
+        if let minimumRatio {
+            if !(0...1).contains(minimumRatio) {
+                problems.append("--min-ratio is \(minimumRatio); it must be from 0 to 1")
+            } else if schedule == .constant {
+                problems.append("--min-ratio has no meaning with --schedule constant; leave one of them out")
+            }
+        }
+        return problems
+    }
+
+    private var evaluationProblems: [String] {
+        var problems: [String] = []
+        if !(0..<1).contains(evaluationFraction) {
+            problems.append("--eval-fraction is \(evaluationFraction); it must be at least 0 and below 1")
+        }
+        if let evaluationEvery {
+            if evaluationEvery < 1 {
+                problems.append("--eval-every is \(evaluationEvery); it must be at least 1")
+            } else if evaluationFraction == 0 {
+                problems.append("--eval-every needs text to evaluate, but --eval-fraction is 0")
+            }
+        }
+        return problems
+    }
+}

@@ -1,0 +1,88 @@
+public import Tile
+
+/// Everything that decides a training run, with the defaults of the command line.
+///
+/// Each property names its option. `validate()` must pass before the values are used.
+public struct TrainingOptions: Sendable, Equatable, Codable {
+    /// Where training runs.
+    public enum Device: String, Sendable, CaseIterable, Codable {
+        case cpu
+    }
+
+    /// `--data`: a text file or a folder; nil for this package's own sources.
+    public var data: String?
+    /// `--model`: the name of a preset, or a folder in Hugging Face layout.
+    public var model = "tiny"
+    /// `--device`
+    public var device = Device.cpu
+    /// `--kernels` and the switches per kernel.
+    public var kernels = KernelSelection(.liger)
+    /// `--steps`: optimiser steps in all.
+    public var steps = 300
+    /// `--batch`: sequences per forward pass.
+    public var batch = 8
+    /// `--seq`: tokens per sequence.
+    public var sequenceLength = 128
+    /// `--dtype`: how weights and activations are stored; arithmetic is fp32 either way.
+    public var dtype = DType.f32
+    /// `--lr`: the peak learning rate.
+    public var learningRate = 1e-3
+    /// `--seed`: decides initial weights and the order of the data.
+    public var seed: UInt64 = 0
+    /// `--schedule`
+    public var schedule = LearningRateSchedule.Shape.cosine
+    /// `--min-ratio`: the rate at the end as a share of the peak; nil for the schedule's own.
+    public var minimumRatio: Double?
+    /// `--warmup`: steps until the peak rate; nil for a tenth of the run, at most 20.
+    public var warmup: Int?
+    /// `--accumulate`: forward passes per optimiser step.
+    public var accumulate = 1
+    /// `--eval-fraction`: share of the text kept for evaluation; 0 for none.
+    public var evaluationFraction = 0.05
+    /// `--eval-every`: steps between evaluations; nil for ten in a run.
+    public var evaluationEvery: Int?
+    /// `--save-every`: steps between checkpoints; 0 for the final model only.
+    public var saveEvery = 100
+    /// `--keep`: how many of the last checkpoints stay.
+    public var keep = 2
+    /// `--out`: the output folder.
+    public var out = "runs/train"
+    /// `--resume`: go on from the newest checkpoint in `out`, from step 0 when there is none.
+    public var resume = false
+    /// `--json`: JSON objects on standard output.
+    public var json = false
+    /// `--clip`: the gradient norm above which gradients are scaled down; 0 for never.
+    public var clip = 1.0
+    /// `--weight-decay`
+    public var weightDecay = 0.1
+    /// `--betas`, first value: decay of the mean of gradients.
+    public var beta1 = 0.9
+    /// `--betas`, second value: decay of the mean of squared gradients.
+    public var beta2 = 0.95
+    /// `--epsilon`: added to the root of the mean of squared gradients.
+    public var epsilon = 1e-8
+
+    /// The defaults.
+    public init() {}
+
+    /// The storage types a model can be trained in. f16 is left out: its range needs loss scaling.
+    public static let dtypes: [DType] = [.f32, .bf16]
+
+    /// The learning rate over the run; options must have passed `validate()`.
+    public var learningRateSchedule: LearningRateSchedule {
+        LearningRateSchedule(
+            shape: schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: steps,
+            minimumRatio: minimumRatio)
+    }
+
+    /// Steps until the peak rate.
+    public var warmupSteps: Int { warmup ?? min(20, steps / 10) }
+
+    /// Steps between evaluations; nil when there is none.
+    public var evaluationInterval: Int? {
+        evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
+    }
+
+    /// Tokens that one optimiser step trains on.
+    public var tokensPerStep: Int { batch * sequenceLength * accumulate }
+}

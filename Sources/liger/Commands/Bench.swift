@@ -1,0 +1,94 @@
+internal import ArgumentParser
+internal import LigerCatalogue
+internal import LigerTrainer
+internal import Tile
+
+/// Times every operation and says how close it comes to copying its inputs and outputs.
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Time every kernel, beside a copy of memory.",
+        discussion: """
+            Times operations forward and backward, in turns. "GB/s" counts the least bytes an operation moves: \
+            each input read once, each output written once. "of copy" is that rate against a copy of 64 MiB in \
+            the same run. `make benchmark` sets the same shapes beside PyTorch.
+
+            EXAMPLES:
+              liger bench
+              liger bench --operation SwiGLU --dtype bf16 --rounds 30
+            """)
+
+    @OptionGroup var operations: OperationArguments
+    @OptionGroup var output: OutputArguments
+
+    @Option(help: "How often each is timed; the median counts.")
+    var rounds = 9
+
+    @Option(help: "Rows of each operand.")
+    var rows = 2048
+
+    @Option(help: "Columns of each operand.")
+    var columns = 4096
+
+    @Option(help: "Columns of the logits of losses.")
+    var vocabulary = 32_000
+
+    @Option(help: "Storage type of the operands.")
+    var dtype = TrainingDType(.f32)
+
+    func validate() throws {
+        if rounds < 1 || rows < 1 || columns < 2 || columns % 2 != 0 || vocabulary < 2 {
+            throw ValidationError(
+                "Give --rounds and --rows of at least 1, an even --columns and --vocabulary of at least 2.")
+        }
+    }
+
+    func run() throws {
+        var size = BenchmarkSize()
+        (size.rows, size.columns, size.vocabulary) = (rows, columns, vocabulary)
+        size.dtype = dtype.dtype
+        var workloads = [("copy", try Benchmark.copyWorkload())]
+        for entry in try operations.entries() {
+            if let workload = entry.workload { workloads.append((entry.name, try workload(size))) }
+        }
+        let results = try Benchmark.run(workloads.map { (name: $0.0, workload: $0.1) }, rounds: rounds)
+        try report(results)
+    }
+
+    private func report(_ results: [BenchmarkResult]) throws {
+        let copy = results[0].rate
+        if output.json {
+            for result in results { print(try OutputArguments.line(BenchmarkRow(result, copy))) }
+            return
+        }
+        var table = Table([
+            .text("operation"), .text("shape"), .number("ms"), .number("spread"), .number("GB/s"),
+            .number("of copy"),
+        ])
+        for result in results {
+            table.add([
+                result.name, result.shape, Format.significant(result.median * 1e3),
+                "±" + Format.percent(result.spread), Format.significant(result.rate / 1e9),
+                "\(Int((result.rate / copy * 100).rounded()))%",
+            ])
+        }
+        print(table.plain, terminator: "")
+    }
+}
+
+private struct BenchmarkRow: Encodable {
+    let operation: String
+    let shape: String
+    let milliseconds: Double
+    let spread: Double
+    let gigabytesPerSecond: Double
+    let shareOfCopy: Double
+
+    init(_ result: BenchmarkResult, _ copy: Double) {
+        operation = result.name
+        shape = result.shape
+        milliseconds = result.median * 1e3
+        spread = result.spread
+        gigabytesPerSecond = result.rate / 1e9
+        shareOfCopy = result.rate / copy
+    }
+}

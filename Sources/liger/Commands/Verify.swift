@@ -1,0 +1,73 @@
+internal import ArgumentParser
+internal import LigerCatalogue
+internal import LigerTrainer
+internal import Tile
+
+/// Checks every kernel against its reference in Double.
+struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check every kernel against its reference in Double.",
+        discussion: """
+            Runs each operation forward and backward over row lengths around the sizes of vectors and blocks, \
+            in every storage type, and compares with plain formulas in Double. Exits with 1 if any error \
+            exceeds its bound.
+
+            EXAMPLES:
+              liger verify
+              liger verify --operation RMSNorm CrossEntropy
+            """)
+
+    @OptionGroup var operations: OperationArguments
+    @OptionGroup var output: OutputArguments
+
+    @Option(help: "Seed of the random values.")
+    var seed: UInt64 = 1
+
+    func run() throws {
+        var table = Table([
+            .text("operation"), .text("type"), .text("worst quantity"), .number("error"), .number("bound"),
+            .text("result"),
+        ])
+        var failures = 0
+        for entry in try operations.entries() {
+            for dtype in [DType.f32, .bf16, .f16] {
+                let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed)
+                if !worst.result.passes { failures += 1 }
+                let outcome = worst.result.passes ? "pass" : "FAIL"
+                if output.json {
+                    print(try OutputArguments.line(VerificationRow(entry.name, dtype.rawValue, worst)))
+                } else {
+                    table.add([
+                        entry.name, dtype.rawValue,
+                        "\(worst.result.quantity) at \(worst.point.rows)x\(worst.point.columns)",
+                        Format.significant(worst.result.error), Format.significant(worst.result.bound), outcome,
+                    ])
+                }
+            }
+        }
+        if !output.json { print(table.plain, terminator: "") }
+        if failures > 0 { throw ExitCode(1) }
+    }
+}
+
+private struct VerificationRow: Encodable {
+    let operation: String
+    let dtype: String
+    let quantity: String
+    let rows: Int
+    let columns: Int
+    let error: Double
+    let bound: Double
+    let passes: Bool
+
+    init(_ operation: String, _ dtype: String, _ worst: Verification.Worst) {
+        self.operation = operation
+        self.dtype = dtype
+        quantity = worst.result.quantity
+        rows = worst.point.rows
+        columns = worst.point.columns
+        error = worst.result.error.isFinite ? worst.result.error : Double.greatestFiniteMagnitude
+        bound = worst.result.bound
+        passes = worst.result.passes
+    }
+}

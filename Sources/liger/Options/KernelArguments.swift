@@ -1,0 +1,40 @@
+internal import ArgumentParser
+internal import LigerTrainer
+
+/// Which parts run on fused kernels.
+struct KernelArguments: ParsableArguments {
+    @Option(
+        help: """
+            Fused kernels (liger), or the plain code beside them (reference). The switches below change \
+            one part each: --kernels reference --rope fuses RoPE alone.
+            """)
+    var kernels = KernelSelection.Preset.liger
+
+    @Flag(inversion: .prefixedNo, help: "Rotary positions.")
+    var rope: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "RMSNorm.")
+    var rmsNorm: Bool?
+
+    @Flag(name: .customLong("swiglu"), inversion: .prefixedNo, help: "SwiGLU.")
+    var swiGLU: Bool?
+
+    @Flag(inversion: .prefixedNo, help: "Cross entropy.")
+    var crossEntropy: Bool?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "The output layer together with cross entropy, so that logits never exist as a whole.")
+    var fusedLinearCrossEntropy: Bool?
+
+    /// The selection that the options come to.
+    var selection: KernelSelection {
+        let given: [(KernelSelection.Switch, Bool?)] = [
+            (.rope, rope), (.rmsNorm, rmsNorm), (.swiGLU, swiGLU), (.crossEntropy, crossEntropy),
+            (.fusedLinearCrossEntropy, fusedLinearCrossEntropy),
+        ]
+        var selection = KernelSelection(kernels)
+        for case (let part, let isOn?) in given { selection[part] = isOn }
+        return selection
+    }
+}

@@ -1,0 +1,44 @@
+public import ArgumentParser
+internal import LigerTrainer
+internal import Tile
+
+// Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
+extension TrainingOptions.Device: ExpressibleByArgument {}
+extension KernelSelection.Preset: ExpressibleByArgument {}
+extension LearningRateSchedule.Shape: ExpressibleByArgument {}
+
+/// A storage type that a model can be trained in.
+struct TrainingDType: ExpressibleByArgument, CustomStringConvertible {
+    let dtype: DType
+
+    init(_ dtype: DType) { self.dtype = dtype }
+
+    init?(argument: String) {
+        guard let dtype = DType(rawValue: argument), TrainingOptions.dtypes.contains(dtype) else {
+            return nil
+        }
+        self.dtype = dtype
+    }
+
+    static var allValueStrings: [String] { TrainingOptions.dtypes.map(\.rawValue) }
+    var description: String { dtype.rawValue }
+}
+
+/// AdamW's two decay rates, as in `0.9,0.95`.
+struct Betas: ExpressibleByArgument, CustomStringConvertible {
+    let first: Double
+    let second: Double
+
+    init(_ first: Double, _ second: Double) {
+        self.first = first
+        self.second = second
+    }
+
+    init?(argument: String) {
+        let values = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+        guard values.count == 2, let first = values[0], let second = values[1] else { return nil }
+        self.init(first, second)
+    }
+
+    var description: String { "\(first),\(second)" }
+}

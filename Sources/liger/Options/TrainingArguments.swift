@@ -1,0 +1,155 @@
+internal import ArgumentParser
+internal import LigerTrainer
+
+/// The options of a training run; defaults are those of `TrainingOptions`.
+struct TrainingArguments: ParsableArguments {
+    private static let defaults = TrainingOptions()
+
+    @OptionGroup(title: "What to train") var subject: Subject
+    @OptionGroup(title: "How much") var sizes: Sizes
+    @OptionGroup(title: "Optimiser") var optimiser: Optimiser
+    @OptionGroup(title: "Kernels") var kernels: KernelArguments
+    @OptionGroup(title: "Evaluation and output") var output: Output
+
+    struct Subject: ParsableArguments {
+        @Option(
+            help: ArgumentHelp(
+                "A text file, or a folder whose text files are read. (default: this package's own sources and documents)",
+                valueName: "path"))
+        var data: String?
+
+        @Option(
+            help: ArgumentHelp("A preset, or a folder in Hugging Face layout.", valueName: "preset|folder"))
+        var model = defaults.model
+
+        @Option(help: "Where to train.")
+        var device = defaults.device
+
+        @Option(help: "How weights and activations are stored; arithmetic is fp32 either way.")
+        var dtype = TrainingDType(defaults.dtype)
+
+        @Option(help: "Decides initial weights and the order of the data; the same seed gives the same run.")
+        var seed = defaults.seed
+    }
+
+    struct Sizes: ParsableArguments {
+        @Option(help: "Optimiser steps.")
+        var steps = defaults.steps
+
+        @Option(help: "Sequences per forward pass.")
+        var batch = defaults.batch
+
+        @Option(help: "Tokens per sequence.")
+        var seq = defaults.sequenceLength
+
+        @Option(
+            help: ArgumentHelp(
+                "Forward passes per optimiser step; their gradients are added up.", valueName: "count"))
+        var accumulate = defaults.accumulate
+    }
+
+    struct Optimiser: ParsableArguments {
+        @Option(help: "The highest learning rate.")
+        var lr = defaults.learningRate
+
+        @Option(help: "How the rate goes on after the warm-up.")
+        var schedule = defaults.schedule
+
+        @Option(
+            help: ArgumentHelp(
+                "The rate at the end as a share of the highest. (default: 0.1 for cosine, 0 for linear)",
+                valueName: "ratio"))
+        var minRatio: Double?
+
+        @Option(
+            help: ArgumentHelp(
+                "Steps until the highest rate. (default: a tenth of the run, at most 20)", valueName: "steps")
+        )
+        var warmup: Int?
+
+        @Option(
+            help: ArgumentHelp(
+                "Gradient norm above which gradients are scaled down; 0: never.", valueName: "norm"))
+        var clip = defaults.clip
+
+        @Option(help: ArgumentHelp("AdamW's weight decay.", valueName: "rate"))
+        var weightDecay = defaults.weightDecay
+
+        @Option(
+            help: ArgumentHelp(
+                "AdamW's decay of the gradients' mean and squared mean.", valueName: "first,second"))
+        var betas = Betas(defaults.beta1, defaults.beta2)
+
+        @Option(help: "Added to the root of AdamW's squared mean.")
+        var epsilon = defaults.epsilon
+    }
+
+    struct Output: ParsableArguments {
+        @Option(help: ArgumentHelp("Share of the text kept for evaluation; 0: none.", valueName: "share"))
+        var evalFraction = defaults.evaluationFraction
+
+        @Option(
+            help: ArgumentHelp(
+                "Steps between evaluations. (default: ten evaluations in the run)", valueName: "steps"))
+        var evalEvery: Int?
+
+        @Option(help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
+        var saveEvery = defaults.saveEvery
+
+        @Option(help: ArgumentHelp("How many of the last checkpoints stay.", valueName: "count"))
+        var keep = defaults.keep
+
+        @Option(
+            help: ArgumentHelp(
+                "The folder for metrics.jsonl, loss.svg, checkpoints and the final model.",
+                valueName: "folder"))
+        var out = defaults.out
+
+        @Flag(help: "Go on from the newest complete checkpoint in --out; from step 0 when there is none.")
+        var resume = false
+
+        @Flag(help: "Write one JSON object per line to standard output, and nothing else.")
+        var json = false
+    }
+
+    /// Refuses values that cannot be used, all of them at once.
+    func validate() throws {
+        do {
+            try options.validate()
+        } catch let error as TrainerError {
+            throw ValidationError(error.problem)
+        }
+    }
+
+    /// The run that the options describe.
+    var options: TrainingOptions {
+        var options = TrainingOptions()
+        options.data = subject.data
+        options.model = subject.model
+        options.device = subject.device
+        options.dtype = subject.dtype.dtype
+        options.seed = subject.seed
+        options.kernels = kernels.selection
+        options.steps = sizes.steps
+        options.batch = sizes.batch
+        options.sequenceLength = sizes.seq
+        options.accumulate = sizes.accumulate
+        options.learningRate = optimiser.lr
+        options.schedule = optimiser.schedule
+        options.minimumRatio = optimiser.minRatio
+        options.warmup = optimiser.warmup
+        options.clip = optimiser.clip
+        options.weightDecay = optimiser.weightDecay
+        options.beta1 = optimiser.betas.first
+        options.beta2 = optimiser.betas.second
+        options.epsilon = optimiser.epsilon
+        options.evaluationFraction = output.evalFraction
+        options.evaluationEvery = output.evalEvery
+        options.saveEvery = output.saveEvery
+        options.keep = output.keep
+        options.out = output.out
+        options.resume = output.resume
+        options.json = output.json
+        return options
+    }
+}

@@ -1,0 +1,121 @@
+import Foundation
+import LigerModels
+import Testing
+
+@Suite("Output that appears whole or not at all")
+struct AtomicOutputTests {
+    @Test("A file is replaced as a whole")
+    func replacesFile() throws {
+        let folder = try TemporaryFolder()
+        try AtomicFile.write([1, 2, 3], to: folder.file("state"))
+        try AtomicFile.write([4], to: folder.file("state"))
+        #expect(try Data(contentsOf: folder.file("state")) == Data([4]))
+        #expect(try folder.names == ["state"])
+    }
+
+    @Test("A failure half-way leaves the old file and no other")
+    func failureKeepsOldFile() throws {
+        let folder = try TemporaryFolder()
+        try AtomicFile.write([1], to: folder.file("state"))
+        #expect(throws: CancellationError.self) {
+            try AtomicFile.write(to: folder.file("state")) { sink in
+                try sink.write([9, 9])
+                #expect(try folder.names.count == 2)
+                throw CancellationError()
+            }
+        }
+        #expect(try Data(contentsOf: folder.file("state")) == Data([1]))
+        #expect(try folder.names == ["state"])
+    }
+
+    @Test("Output that cannot be written is an error that names the place and the reason")
+    func unwritable() throws {
+        let folder = try TemporaryFolder()
+        try AtomicFile.write([1], to: folder.file("plain"))
+        var places = [folder.file("absent/state"), folder.file("plain/state"), folder.url]
+        let locked = folder.file("locked")
+        try FileManager.default.createDirectory(at: locked, withIntermediateDirectories: false)
+        try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: locked.path)
+        // Permissions do not bind the superuser.
+        if getuid() != 0 { places.append(locked.appendingPathComponent("state")) }
+        for place in places {
+            let error = #expect(throws: CheckpointError.self) { try AtomicFile.write([1], to: place) }
+            #expect(error?.file == place.path)
+            #expect(error?.description.contains("refusal") == true)
+        }
+        #expect(throws: CheckpointError.self) {
+            try AtomicDirectory.write(to: folder.file("absent/run")) { _ in }
+        }
+        #expect(try folder.names == ["locked", "plain"])
+    }
+
+    @Test(
+        "A full disk is an error with the way out",
+        .enabled(if: FileManager.default.fileExists(atPath: "/dev/full"), "needs /dev/full"))
+    func fullDisk() throws {
+        let sink = FileSink(descriptor: open("/dev/full", O_WRONLY), path: "run/model.safetensors")
+        let error = #expect(throws: CheckpointError.self) { try sink.write([1, 2, 3]) }
+        #expect(error?.description.contains("run/model.safetensors") == true)
+        #expect(error?.description.contains("Free some space") == true)
+    }
+
+    @Test("What a killed process left is removed by the next write; a running one's is not")
+    func stalePartials() throws {
+        let folder = try TemporaryFolder()
+        let dead = try Self.identifierOfFinishedProcess()
+        for name in ["a.partial-\(dead)-1", "a.partial-1-1", "a.partial-x-1", "a.partial-\(dead)"] {
+            try Data([1]).write(to: folder.file(name))
+        }
+        try FileManager.default.createDirectory(
+            at: folder.file("run.partial-\(dead)-7"), withIntermediateDirectories: false)
+        try AtomicFile.write([1], to: folder.file("b"))
+        #expect(try folder.names == ["a.partial-1-1", "a.partial-\(dead)", "a.partial-x-1", "b"].sorted())
+        #expect(PartialName.isPartial("run.partial-12-7"))
+        #expect(!PartialName.isPartial("run.partial-x"))
+    }
+
+    @Test("A folder appears complete, is not replaced unasked, and a failure leaves nothing")
+    func folders() throws {
+        let folder = try TemporaryFolder()
+        let run = folder.file("run")
+        func write(_ byte: UInt8, replacing: Bool = false) throws {
+            try AtomicDirectory.write(to: run, replacing: replacing) { partial in
+                #expect(partial != run)
+                try AtomicFile.write([byte], to: partial.appendingPathComponent("x"))
+                if byte == 0 { throw CancellationError() }
+            }
+        }
+        #expect(throws: CancellationError.self) { try write(0) }
+        #expect(try folder.names.isEmpty)
+        try write(1)
+        #expect(throws: CheckpointError.self) { try write(2) }
+        #expect(throws: CancellationError.self) { try write(0, replacing: true) }
+        #expect(try Data(contentsOf: run.appendingPathComponent("x")) == Data([1]))
+        try write(3, replacing: true)
+        #expect(try Data(contentsOf: run.appendingPathComponent("x")) == Data([3]))
+        #expect(try folder.names == ["run"])
+    }
+
+    @Test("A replacement that a crash interrupted is undone")
+    func recovery() throws {
+        let folder = try TemporaryFolder()
+        let manager = FileManager.default
+        try AtomicDirectory.write(to: folder.file("run")) { _ in }
+        try manager.moveItem(at: folder.file("run"), to: folder.file("run.replaced-checkpoint"))
+        try AtomicDirectory.recover(folder.file("run"))
+        #expect(try folder.names == ["run"])
+        try manager.createDirectory(
+            at: folder.file("run.replaced-checkpoint"), withIntermediateDirectories: false)
+        try AtomicDirectory.recover(folder.file("run"))
+        #expect(try folder.names == ["run"])
+    }
+
+    private static func identifierOfFinishedProcess() throws -> Int32 {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", "exit 0"]
+        try process.run()
+        process.waitUntilExit()
+        return process.processIdentifier
+    }
+}

@@ -1,0 +1,206 @@
+import Foundation
+import LigerModels
+import Testing
+import Tile
+
+@Suite("Model configurations")
+struct ModelConfigurationTests {
+    /// Sizes that every configuration must state, in a form to add to.
+    static let sizes: [String: String] = [
+        "model_type": "\"llama\"", "hidden_size": "64", "intermediate_size": "96", "num_hidden_layers": "2",
+        "num_attention_heads": "4", "vocab_size": "128",
+    ]
+
+    static func parse(_ members: [String: String], without removed: String...) throws -> ModelConfiguration {
+        let all = sizes.merging(members) { $1 }.filter { !removed.contains($0.key) }
+        let text = "{" + all.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ", ") + "}"
+        return try ModelConfiguration(parsing: Array(text.utf8), file: "config.json")
+    }
+
+    @Test("Missing keys take transformers' defaults")
+    func defaults() throws {
+        let expected = ModelConfiguration(
+            architecture: .llama, hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4,
+            keyValueHeadCount: 4, headSize: 16, vocabularySize: 128, maximumPositions: 2048,
+            rmsNormEpsilon: 1e-6, ropeTheta: 10000, ropeScaling: nil, tiesWordEmbeddings: false,
+            initializerRange: 0.02, beginTokenID: 1, endTokenIDs: [2], paddingTokenID: nil, dtype: nil)
+        #expect(try Self.parse([:]) == expected)
+        let nulls = ["num_key_value_heads", "head_dim", "rope_scaling", "pad_token_id", "sliding_window"]
+        #expect(try Self.parse(Dictionary(uniqueKeysWithValues: nulls.map { ($0, "null") })) == expected)
+        let noTokens = try Self.parse(["bos_token_id": "null", "eos_token_id": "null", "pad_token_id": "-1"])
+        #expect(
+            noTokens.beginTokenID == nil && noTokens.endTokenIDs.isEmpty && noTokens.paddingTokenID == nil)
+    }
+
+    static let llama3 =
+        #""rope_type":"llama3","factor":8.0,"low_freq_factor":1,"high_freq_factor":4.0,"original_max_position_embeddings":8192"#
+
+    @Test("Rotary positions in the forms of transformers 4 and 5 and both at once")
+    func rope() throws {
+        let scaling = RopeScaling(
+            factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaximumPositions: 8192)
+        let forms: [[String: String]] = [
+            ["rope_theta": "5e5", "rope_scaling": "{\(Self.llama3)}"],
+            ["rope_parameters": "{\"rope_theta\":500000,\(Self.llama3)}"],
+            ["rope_theta": "500000.0", "rope_parameters": "{\(Self.llama3)}"],
+            [
+                "rope_theta": "500000.0", "rope_scaling": "{\(Self.llama3)}",
+                "rope_parameters": "{\"rope_theta\":500000,\(Self.llama3)}",
+            ],
+        ]
+        for form in forms {
+            let configuration = try Self.parse(form)
+            #expect(configuration.ropeTheta == 500_000)
+            #expect(configuration.ropeScaling == scaling)
+        }
+        let plain = try Self.parse(["rope_parameters": #"{"rope_type":"default","rope_theta":7.5}"#])
+        #expect(plain.ropeTheta == 7.5 && plain.ropeScaling == nil)
+        let older = try Self.parse(["rope_theta": "7", "rope_scaling": #"{"type":"default"}"#])
+        #expect(older.ropeTheta == 7 && older.ropeScaling == nil)
+    }
+
+    @Test("Written and read again, every field differing from its default")
+    func roundTrip() throws {
+        var configuration = ModelConfiguration(
+            hiddenSize: 96, intermediateSize: 250, layerCount: 3, headCount: 6, keyValueHeadCount: 2,
+            headSize: 20, vocabularySize: 1000, maximumPositions: 4096, rmsNormEpsilon: 1e-5,
+            ropeTheta: 12345.678,
+            ropeScaling: RopeScaling(
+                factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalMaximumPositions: 512),
+            tiesWordEmbeddings: true, initializerRange: 0.006, beginTokenID: 7, endTokenIDs: [8, 9],
+            paddingTokenID: 10, dtype: .bf16)
+        for architecture in ModelConfiguration.Architecture.allCases {
+            configuration.architecture = architecture
+            let bytes = try configuration.serialized()
+            #expect(try ModelConfiguration(parsing: bytes, file: "config.json") == configuration)
+        }
+        configuration.ropeScaling = nil
+        configuration.beginTokenID = nil
+        configuration.endTokenIDs = []
+        let bytes = try configuration.serialized()
+        #expect(try ModelConfiguration(parsing: bytes, file: "config.json") == configuration)
+    }
+
+    /// One key changed, and the subject that the message must name.
+    static let refused: [(key: String, value: String, subject: String)] = [
+        // Model types and classes.
+        ("model_type", "\"qwen2\"", "model_type"), ("model_type", "\"qwen3\"", "model_type"),
+        ("model_type", "\"gpt2\"", "model_type"), ("model_type", "null", "model_type"),
+        ("architectures", #"["LlamaForSequenceClassification"]"#, "architectures"),
+        // Options that are not supported.
+        ("hidden_act", "\"gelu\"", "hidden_act"), ("attention_bias", "true", "attention_bias"),
+        ("mlp_bias", "true", "mlp_bias"), ("attention_dropout", "0.1", "attention_dropout"),
+        ("quantization_config", #"{"bits":4}"#, "quantization_config"),
+        ("sliding_window", "1024", "sliding_window"),
+        ("partial_rotary_factor", "0.5", "partial_rotary_factor"),
+        ("layer_types", #"["full_attention","sliding_attention"]"#, "layer_types"),
+        ("num_local_experts", "8", "num_local_experts"), ("dtype", "\"float64\"", "dtype"),
+        ("rope_scaling", #"{"rope_type":"yarn","factor":4}"#, "rope_scaling.rope_type"),
+        ("rope_scaling", #"{"type":"linear","factor":4}"#, "rope_scaling.rope_type"),
+        ("rope_scaling", #"{"factor":4}"#, "rope_scaling.rope_type"),
+        ("rope_parameters", #"{"rope_type":"dynamic"}"#, "rope_parameters.rope_type"),
+        ("rope_parameters", #"{"rope_type":"default","factor":2}"#, "rope_parameters.factor"),
+        ("rope_parameters", #"{"rope_type":"llama3","factor":2}"#, "rope_parameters.low_freq_factor"),
+        ("rope_scaling", "3", "rope_scaling"),
+        // Values of the wrong kind.
+        ("hidden_size", "\"64\"", "hidden_size"), ("hidden_size", "64.0", "hidden_size"),
+        ("tie_word_embeddings", "1", "tie_word_embeddings"), ("rms_norm_eps", "\"1e-6\"", "rms_norm_eps"),
+        ("eos_token_id", "[1,\"2\"]", "eos_token_id"), ("bos_token_id", "[1]", "bos_token_id"),
+        // Values out of range.
+        ("hidden_size", "0", "hidden_size"), ("hidden_size", "-64", "hidden_size"),
+        ("hidden_size", "9223372036854775807", "hidden_size"), ("vocab_size", "4294967296", "vocab_size"),
+        ("num_hidden_layers", "1000000000", "num_hidden_layers"),
+        ("num_attention_heads", "0", "num_attention_heads"),
+        ("num_attention_heads", "3", "hidden_size and num_attention_heads"),
+        ("num_key_value_heads", "3", "num_attention_heads and num_key_value_heads"),
+        ("head_dim", "15", "head_dim"), ("head_dim", "-2", "head_dim"),
+        ("head_dim", "9223372036854775806", "head_dim and num_attention_heads"),
+        ("rms_norm_eps", "-1e-6", "rms_norm_eps"), ("rms_norm_eps", "1", "rms_norm_eps"),
+        ("rope_theta", "0", "rope_theta"), ("initializer_range", "2", "initializer_range"),
+        ("bos_token_id", "128", "bos_token_id and vocab_size"),
+        ("eos_token_id", "[1,-1]", "eos_token_id and vocab_size"),
+    ]
+
+    @Test(
+        "What is not supported or not sound is refused by its key, and nothing else is blamed",
+        arguments: refused)
+    func refuses(_ example: (key: String, value: String, subject: String)) throws {
+        let error = #expect(throws: CheckpointError.self) { try Self.parse([example.key: example.value]) }
+        let problems = try #require(error?.problems)
+        #expect(problems.contains { $0.subject == example.subject }, "\(problems)")
+        let root = example.key.hasPrefix("rope") ? "rope" : example.key
+        #expect(
+            problems.allSatisfy { $0.subject.contains(root) || example.value.contains("9223372036854775") })
+    }
+
+    @Test("Refusing a model type names the supported ones")
+    func namesSupportedTypes() throws {
+        let error = #expect(throws: CheckpointError.self) { try Self.parse(["model_type": "\"qwen3\""]) }
+        #expect(error?.description.contains("\"qwen3\", expected one of llama, mistral") == true)
+    }
+
+    @Test("Every problem is reported at once, and none that only follows from another")
+    func everyProblem() throws {
+        let error = #expect(throws: CheckpointError.self) {
+            try Self.parse(
+                [
+                    "hidden_act": "\"gelu\"", "vocab_size": "\"many\"", "rms_norm_eps": "-1",
+                    "mlp_bias": "true",
+                    "num_key_value_heads": "3",
+                ], without: "hidden_size")
+        }
+        #expect(
+            error?.problems.map(\.subject).sorted() == [
+                "hidden_act", "hidden_size", "mlp_bias", "num_attention_heads and num_key_value_heads",
+                "rms_norm_eps", "vocab_size",
+            ])
+        #expect(error?.description.split(separator: "\n").count == 6)
+    }
+
+    @Test("Two descriptions of the rotary positions that disagree are refused")
+    func contradiction() {
+        let forms: [[String: String]] = [
+            ["rope_theta": "7", "rope_parameters": #"{"rope_type":"default","rope_theta":8}"#],
+            ["rope_scaling": "null", "rope_parameters": "{\"rope_theta\":7,\(Self.llama3)}"],
+            ["rope_scaling": "{\(Self.llama3)}", "rope_parameters": #"{"rope_type":"default"}"#],
+        ]
+        for form in forms {
+            let error = #expect(throws: CheckpointError.self) { try Self.parse(form) }
+            #expect(error?.problems.map(\.subject) == ["rope_parameters"])
+        }
+        let types = #expect(throws: CheckpointError.self) {
+            try Self.parse(["dtype": "\"float16\"", "torch_dtype": "\"bfloat16\""])
+        }
+        #expect(types?.problems.map(\.subject) == ["torch_dtype"])
+    }
+
+    @Test("Mistral is taken when its window cannot matter")
+    func mistral() throws {
+        let mistral = ["model_type": "\"mistral\"", "num_key_value_heads": "2"]
+        func parse(_ members: [String: String]) throws -> ModelConfiguration {
+            try Self.parse(mistral.merging(members) { $1 })
+        }
+        #expect(try parse(["sliding_window": "null"]).architecture == .mistral)
+        #expect(try parse(["max_position_embeddings": "4096"]).keyValueHeadCount == 2)
+        #expect(try parse(["sliding_window": "131072"]).maximumPositions == 131_072)
+        #expect(throws: CheckpointError.self) { try parse([:]) }
+        #expect(throws: CheckpointError.self) { try parse(["sliding_window": "4096"]) }
+    }
+
+    @Test("A file that is absent, not JSON, repeated or cut is refused")
+    func notAConfiguration() throws {
+        let folder = try TemporaryFolder()
+        #expect(throws: CheckpointError.self) { try ModelConfiguration(folder: folder.url) }
+        let texts = [
+            "", "{", "[]", "nul", "{\"a\":1,\"a\":2}", "{\"a\":NaN}", "{\"a\":01}", "{\"a\":1e999}",
+            "{'a':1}",
+        ]
+        for text in texts {
+            try Data(text.utf8).write(to: folder.file("config.json"))
+            let error = #expect(throws: CheckpointError.self, "\(text)") {
+                try ModelConfiguration(folder: folder.url)
+            }
+            #expect(error?.file == folder.file("config.json").path)
+        }
+    }
+}

@@ -1,0 +1,220 @@
+import Foundation
+import LigerText
+import Testing
+
+/// What a file asks for is honoured, or refused with the field, what was found, and what to do.
+@Suite struct TokenizerFileTests {
+    /// A change of one field, and what the error must name.
+    struct Refusal: Sendable, CustomTestStringConvertible {
+        var path: [String]
+        /// The new value as JSON.
+        var value: String
+        var kind: TokenizerError.Kind
+        var field: String
+        var says: String
+        var testDescription: String { "\(path.joined(separator: ".")) = \(value)" }
+    }
+
+    static let refusals: [Refusal] = [
+        Refusal(path: ["version"], value: #""2.0""#, kind: .unsupported, field: "version", says: "2.0"),
+        Refusal(
+            path: ["truncation"], value: #"{"max_length": 8}"#, kind: .unsupported, field: "truncation",
+            says: "max_length"),
+        Refusal(
+            path: ["padding"], value: #"{"length": 8}"#, kind: .unsupported, field: "padding",
+            says: "null is supported"),
+        Refusal(path: ["surprise"], value: "1", kind: .unsupported, field: "surprise", says: "known fields"),
+        Refusal(
+            path: ["normalizer"], value: #"{"type": "Lowercase"}"#, kind: .unsupported, field: "normalizer",
+            says: "Lowercase"),
+        Refusal(
+            path: ["normalizer"], value: #"{"type": "NFC", "x": 1}"#, kind: .unsupported,
+            field: "normalizer.x", says: "known fields"),
+        Refusal(
+            path: ["pre_tokenizer"], value: "null", kind: .unsupported, field: "pre_tokenizer",
+            says: "ByteLevel"),
+        Refusal(
+            path: ["pre_tokenizer"], value: #"{"type": "Metaspace"}"#, kind: .unsupported,
+            field: "pre_tokenizer", says: "Metaspace"),
+        Refusal(
+            path: ["pre_tokenizer", "add_prefix_space"], value: "1", kind: .malformed,
+            field: "pre_tokenizer.add_prefix_space", says: "true or false"),
+        Refusal(
+            path: ["pre_tokenizer"], value: split(#"{"Regex": "\\w+|x"}"#), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].pattern.Regex", says: #"\w+|x"#),
+        Refusal(
+            path: ["pre_tokenizer"], value: split(#"{"String": " "}"#), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].pattern.String", says: "Regex"),
+        Refusal(
+            path: ["pre_tokenizer"], value: split("{}", behavior: "Removed"), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].behavior", says: "Removed"),
+        Refusal(
+            path: ["decoder"], value: #"{"type": "WordPiece"}"#, kind: .unsupported, field: "decoder",
+            says: "ByteLevel"),
+        Refusal(
+            path: ["decoder"], value: "null", kind: .malformed, field: "decoder", says: "object is expected"),
+        Refusal(
+            path: ["post_processor"], value: #"{"type": "BertProcessing"}"#, kind: .unsupported,
+            field: "post_processor", says: "BertProcessing"),
+        Refusal(
+            path: ["post_processor", "special_tokens"], value: "{}", kind: .inconsistent,
+            field: "post_processor.single[0].SpecialToken.id", says: "<pad>"),
+        Refusal(
+            path: ["post_processor", "special_tokens", "<pad>", "ids"], value: "[999]", kind: .inconsistent,
+            field: "post_processor", says: "999"),
+        Refusal(
+            path: ["post_processor", "single"], value: "[]", kind: .unsupported,
+            field: "post_processor.single", says: "exactly one"),
+        Refusal(
+            path: ["model", "type"], value: #""Unigram""#, kind: .unsupported, field: "model.type",
+            says: "Unigram"),
+        Refusal(
+            path: ["model", "dropout"], value: "0.1", kind: .unsupported, field: "model.dropout", says: "0.1"),
+        Refusal(
+            path: ["model", "unk_token"], value: #""<unk>""#, kind: .unsupported, field: "model.unk_token",
+            says: "<unk>"),
+        Refusal(
+            path: ["model", "end_of_word_suffix"], value: #""</w>""#, kind: .unsupported,
+            field: "model.end_of_word_suffix", says: "</w>"),
+        Refusal(
+            path: ["model", "byte_fallback"], value: "true", kind: .unsupported, field: "model.byte_fallback",
+            says: "false is supported"),
+        Refusal(
+            path: ["model", "unknown_option"], value: "true", kind: .unsupported,
+            field: "model.unknown_option", says: "known fields"),
+        Refusal(
+            path: ["model", "vocab"], value: #"{"a": 0}"#, kind: .inconsistent, field: "added_tokens[0].id",
+            says: "263"),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: "3", kind: .inconsistent, field: "model.vocab",
+            says: "id 3"),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: "-1", kind: .malformed, field: "model.vocab", says: "-1"
+        ),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: "4194304", kind: .malformed, field: "model.vocab",
+            says: "4194304"),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: "1e40", kind: .malformed, field: "",
+            says: "out of range"),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: #""x""#, kind: .malformed, field: "model.vocab.hello",
+            says: "Int"),
+        Refusal(
+            path: ["model", "vocab", "hello"], value: "263", kind: .inconsistent, field: "added_tokens",
+            says: "263"),
+        Refusal(
+            path: ["model", "merges"], value: #"["h e", "q q"]"#, kind: .inconsistent,
+            field: "model.merges[1]", says: "qq"),
+        Refusal(
+            path: ["model", "merges"], value: #"[["h", "e", "l"]]"#, kind: .malformed,
+            field: "model.merges[0]", says: "3 tokens"),
+        Refusal(
+            path: ["model", "merges"], value: #"["h"]"#, kind: .malformed, field: "model.merges[0]",
+            says: "1 tokens"),
+        Refusal(
+            path: ["model", "merges"], value: "7", kind: .malformed, field: "model.merges",
+            says: "another type"),
+        Refusal(
+            path: ["added_tokens"], value: #"[{"id": 263}]"#, kind: .malformed,
+            field: "added_tokens[0].content", says: "null"),
+        Refusal(path: ["added_tokens"], value: "{}", kind: .malformed, field: "added_tokens", says: "array"),
+    ]
+
+    private static func split(_ pattern: String, behavior: String = "Isolated") -> String {
+        """
+        {"type": "Sequence", "pretokenizers": [
+          {"type": "Split", "pattern": \(pattern), "behavior": "\(behavior)", "invert": false},
+          {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]}
+        """
+    }
+
+    @Test(arguments: refusals)
+    func refusesWithFieldAndAdvice(_ refusal: Refusal) throws {
+        var contents = SmallTokenizer.contents()
+        let value = try JSONSerialization.jsonObject(
+            with: Data(refusal.value.utf8), options: .fragmentsAllowed)
+        Self.set(&contents, refusal.path[...], value)
+        let error = try #require(throws: TokenizerError.self) { try SmallTokenizer.load(contents) }
+        #expect(error.kind == refusal.kind, "\(error)")
+        #expect(error.field.hasPrefix(refusal.field), "\(error)")
+        #expect(error.description.contains(refusal.says), "\(error)")
+        #expect(error.file == "small.json")
+        #expect(!error.advice.isEmpty)
+    }
+
+    private static func set(_ object: inout [String: Any], _ path: ArraySlice<String>, _ value: Any) {
+        guard let name = path.first else { return }
+        guard path.count > 1 else {
+            object[name] = value
+            return
+        }
+        var inner = object[name] as? [String: Any] ?? [:]
+        set(&inner, path.dropFirst(), value)
+        object[name] = inner
+    }
+
+    @Test func textThatIsNotJSON() throws {
+        for text in [
+            "", "{", "[]", "nul", "{\"model\": {}", "\u{FEFF}", String(repeating: "[", count: 100_000),
+        ] {
+            let error = try #require(throws: TokenizerError.self) {
+                try BytePairTokenizer(json: Data(text.utf8), file: "broken.json")
+            }
+            #expect(error.kind == .malformed || error.kind == .unsupported, "\(text.prefix(20)): \(error)")
+        }
+    }
+
+    @Test func encodesByItsMerges() throws {
+        let tokenizer = try SmallTokenizer.load()
+        #expect(tokenizer.vocabularySize == 266)
+        #expect(tokenizer.endOfTextID == 263)
+        #expect(tokenizer.beginningOfTextID == nil)
+        #expect(tokenizer.encode("") == [])
+        // hello = 259, " w" = 260, "or" = 261, "ld" = 262: the merges in order.
+        #expect(tokenizer.encode("hello world") == [259, 260, 261, 262])
+        #expect(tokenizer.encode("a<pad>b<tool>") == [97, 264, 98, 265])
+        #expect(tokenizer.encodeWithSpecialTokens("a") == [264, 97, 263])
+        // NFC joins e and the acute accent to U+00E9, which is C3 A9.
+        #expect(tokenizer.encode("e\u{301}") == [0xC3, 0xA9])
+        #expect(tokenizer.encode(utf8: [0x61, 0xFF]) == [0x61, 0xEF, 0xBF, 0xBD])
+        #expect(
+            tokenizer.decode([259, -1, 9999, .max, .min]) == "hello" + String(repeating: "\u{FFFD}", count: 4)
+        )
+        #expect(tokenizer.decode([264, 104]) == "<pad>h")
+    }
+
+    @Test func bothFormsOfMergesAreOne() throws {
+        var contents = SmallTokenizer.contents()
+        var model = try #require(contents["model"] as? [String: Any])
+        let merges = try #require(model["merges"] as? [String])
+        model["merges"] = merges.map { $0.components(separatedBy: " ") }
+        contents["model"] = model
+        #expect(try SmallTokenizer.load(contents).encode("hello world") == [259, 260, 261, 262])
+    }
+
+    @Test func loadsACheckpointsFolder() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "liger-text-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let missing = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder) }
+        #expect(missing.kind == .unreadable)
+        #expect(missing.file.hasSuffix("tokenizer.json"))
+
+        try SmallTokenizer.json().write(to: folder.appendingPathComponent("tokenizer.json"))
+        #expect(try Tokenizers.load(directory: folder).endOfTextID == 263)
+
+        let names = folder.appendingPathComponent("tokenizer_config.json")
+        try Data(#"{"eos_token": {"content": "<pad>"}, "bos_token": "<|endoftext|>", "x": [1]}"#.utf8).write(
+            to: names)
+        let named = try Tokenizers.load(directory: folder)
+        #expect(named.endOfTextID == 264)
+        #expect(named.beginningOfTextID == 263)
+
+        try Data(#"{"eos_token": "<none>"}"#.utf8).write(to: names)
+        let error = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder) }
+        #expect(error.field == "eos_token")
+        #expect(error.kind == .inconsistent)
+    }
+}

@@ -1,0 +1,170 @@
+import Foundation
+import LigerTrainer
+import Testing
+import Tile
+
+@Suite struct TrainingOptionsTests {
+    @Test func theDefaultsAreUsable() throws { try TrainingOptions().validate() }
+
+    private static let faults: [(change: @Sendable (inout TrainingOptions) -> Void, message: String)] = [
+        ({ $0.data = "" }, "--data is empty; give a file or a folder, or leave it out"),
+        ({ $0.model = "" }, "--model is empty; give a preset or a folder"),
+        ({ $0.out = "" }, "--out is empty; give a folder"),
+        ({ $0.dtype = .f16 }, "--dtype is f16; it must be f32 or bf16"),
+        ({ $0.batch = 0 }, "--batch is 0; it must be at least 1"),
+        ({ $0.sequenceLength = -3 }, "--seq is -3; it must be at least 1"),
+        ({ $0.accumulate = 0 }, "--accumulate is 0; it must be at least 1"),
+        ({ $0.keep = 0 }, "--keep is 0; it must be at least 1"),
+        ({ $0.warmup = -1 }, "--warmup is -1; it must be at least 0"),
+        ({ $0.saveEvery = -1 }, "--save-every is -1; it must be at least 0"),
+        ({ $0.warmup = 300 }, "--warmup is 300; it must be less than --steps, which is 300"),
+        (
+            {
+                $0.batch = 1 << 40; $0.sequenceLength = 1 << 40
+            },
+            "--batch x --seq x --accumulate x --steps is more tokens than can be counted"
+        ),
+        ({ $0.learningRate = 0 }, "--lr is 0.0; it must be above 0"),
+        ({ $0.learningRate = .nan }, "--lr is nan; it must be above 0"),
+        ({ $0.epsilon = -1 }, "--epsilon is -1.0; it must be above 0"),
+        ({ $0.clip = .infinity }, "--clip is inf; it must be at least 0"),
+        ({ $0.weightDecay = -0.1 }, "--weight-decay is -0.1; it must be at least 0"),
+        ({ $0.beta2 = 1 }, "--betas are 0.9,1.0; both must be at least 0 and below 1"),
+        ({ $0.minimumRatio = 1.5 }, "--min-ratio is 1.5; it must be from 0 to 1"),
+        (
+            {
+                $0.minimumRatio = 0.5; $0.schedule = .constant
+            },
+            "--min-ratio has no meaning with --schedule constant; leave one of them out"
+        ),
+        ({ $0.evaluationFraction = 1 }, "--eval-fraction is 1.0; it must be at least 0 and below 1"),
+        ({ $0.evaluationEvery = 0 }, "--eval-every is 0; it must be at least 1"),
+        (
+            {
+                $0.evaluationEvery = 5; $0.evaluationFraction = 0
+            },
+            "--eval-every needs text to evaluate, but --eval-fraction is 0"
+        ),
+    ]
+
+    @Test(arguments: faults.indices)
+    func eachFaultIsNamed(index: Int) {
+        var options = TrainingOptions()
+        Self.faults[index].change(&options)
+        let error = #expect(throws: TrainerError.self) { try options.validate() }
+        #expect(error?.problem == "An option is not usable:\n  \(Self.faults[index].message)\n")
+    }
+
+    @Test func allFaultsAreNamedAtOnce() {
+        var options = TrainingOptions()
+        options.model = ""
+        options.steps = 0
+        options.learningRate = -1
+        options.evaluationFraction = 2
+        let error = #expect(throws: TrainerError.self) { try options.validate() }
+        #expect(error?.kind == .invalidOptions)
+        #expect(
+            error?.problem == """
+                4 options are not usable:
+                  --model is empty; give a preset or a folder
+                  --steps is 0; it must be at least 1
+                  --lr is -1.0; it must be above 0
+                  --eval-fraction is 2.0; it must be at least 0 and below 1
+
+                """)
+    }
+
+    @Test func optionsReadBackFromJSON() throws {
+        var options = TrainingOptions()
+        options.data = "text"
+        options.kernels = KernelSelection(.liger, switches: [.rope: false])
+        options.seed = .max
+        options.dtype = .bf16
+        options.evaluationEvery = 7
+        let json = try JSONEncoder().encode(options)
+        #expect(try JSONDecoder().decode(TrainingOptions.self, from: json) == options)
+    }
+
+    @Test func switchesChangeSingleKernels() {
+        let allButOne = KernelSelection(.liger, switches: [.rope: false])
+        #expect(!allButOne[.rope] && allButOne[.swiGLU])
+        #expect(
+            KernelSelection(.reference, switches: [.rmsNorm: true, .rope: true]).description == "rope+rmsNorm"
+        )
+        #expect(KernelSelection(.liger).description == "liger")
+        #expect(KernelSelection(.liger, switches: [.rope: true]) == KernelSelection(.liger))
+        #expect(KernelSelection(.reference).description == "reference")
+    }
+
+    @Test func whatDoesNotDecideTheRunMayChange() {
+        var later = TrainingOptions()
+        later.data = "elsewhere"
+        later.out = "other"
+        later.saveEvery = 1
+        later.evaluationEvery = 3
+        later.keep = 9
+        later.resume = true
+        later.json = true
+        #expect(later.differences(from: TrainingOptions()).isEmpty)
+        later.minimumRatio = 0.1
+        #expect(later.differences(from: TrainingOptions()).isEmpty, "the schedule's own ratio, said aloud")
+    }
+
+    @Test func whatDecidesTheRunMayNotChange() {
+        let changes: [(String, (inout TrainingOptions) -> Void)] = [
+            ("--model", { $0.model = "other" }), ("--kernels", { $0.kernels = .init(.reference) }),
+            ("--batch", { $0.batch += 1 }), ("--seq", { $0.sequenceLength += 1 }),
+            ("--dtype", { $0.dtype = .bf16 }), ("--lr", { $0.learningRate *= 2 }),
+            ("--seed", { $0.seed += 1 }),
+            (
+                "--schedule",
+                {
+                    $0.schedule = .linear; $0.minimumRatio = 0.1
+                }
+            ),
+            ("--min-ratio", { $0.minimumRatio = 0.2 }), ("--warmup", { $0.warmup = 21 }),
+            ("--accumulate", { $0.accumulate += 1 }), ("--eval-fraction", { $0.evaluationFraction = 0 }),
+            ("--clip", { $0.clip = 0 }), ("--weight-decay", { $0.weightDecay = 0 }),
+            ("--betas", { $0.beta1 = 0.8 }), ("--epsilon", { $0.epsilon *= 10 }),
+            ("--steps", { $0.steps += 1 }),
+        ]
+        for (option, change) in changes {
+            var later = TrainingOptions()
+            change(&later)
+            #expect(later.differences(from: TrainingOptions()).map(\.option) == [option], "\(option)")
+        }
+    }
+
+    @Test func aConstantRateCanBeProlonged() {
+        var earlier = TrainingOptions()
+        earlier.schedule = .constant
+        var later = earlier
+        later.steps = 1000
+        #expect(later.differences(from: earlier).isEmpty)
+    }
+
+    @Test func warmUpSuitsShortRunsUnlessSaid() throws {
+        var options = TrainingOptions()
+        #expect(options.warmupSteps == 20)
+        for (steps, expected) in [(1, 0), (9, 0), (50, 5), (1000, 20)] {
+            options.steps = steps
+            try options.validate()
+            #expect(options.warmupSteps == expected, "\(steps) steps")
+            #expect(options.learningRateSchedule.warmupSteps == expected)
+        }
+        options.warmup = 3
+        #expect(options.warmupSteps == 3)
+    }
+
+    @Test func evaluationComesTenTimesUnlessSaid() {
+        var options = TrainingOptions()
+        #expect(options.evaluationInterval == 30)
+        options.steps = 5
+        #expect(options.evaluationInterval == 1)
+        options.evaluationEvery = 4
+        #expect(options.evaluationInterval == 4)
+        options.evaluationEvery = nil
+        options.evaluationFraction = 0
+        #expect(options.evaluationInterval == nil)
+    }
+}

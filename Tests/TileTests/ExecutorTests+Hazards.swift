@@ -1,0 +1,169 @@
+import Foundation
+import LigerRuntime
+import Testing
+import Tile
+
+/// x[c] = x[c] - mean(x); then y = sum of the new x: the second read must see the first write.
+private struct CenterInPlace: TileKernel {
+    let columns: Int
+    func body(_ p: Program) {
+        let x = p.update("x", .f32, rank: 2), y = p.output("y", .f32, rank: 1)
+        let c = p.range(columns)
+        let v = x[p.index, c]
+        x[p.index, c] = v - mean(v)
+        y[p.index] = sum(x[p.index, c] * x[p.index, c])
+    }
+}
+
+/// Halves of a row exchanged in place.
+private struct SwapHalves: TileKernel {
+    let half: Int
+    func body(_ p: Program) {
+        let x = p.update("x", .f32, rank: 2)
+        let c = p.range(half)
+        let first = x[p.index, c], second = x[p.index, c + half]
+        x[p.index, c] = second
+        x[p.index, c + half] = first
+    }
+}
+
+/// Two carried tiles that change places every turn.
+private struct Fibonacci: TileKernel {
+    let columns: Int
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 1), y = p.output("y", .f32, rank: 2)
+        let turns = p.scalar("turns", as: Int.self)
+        let c = p.range(columns)
+        let (a, b) = p.loop(from: turns * 0, to: turns, carrying: x[c], p.full(c, 1)) { _, a, b in (b, a + b) }
+        y[0, c] = a
+        y[1, c] = b
+    }
+}
+
+/// y[i] = x[index[i]], rows of x strided.
+private struct Gather: TileKernel {
+    let count: Int
+    func body(_ p: Program) {
+        let x = p.input("x", .bf16, rank: 2), y = p.output("y", .f32, rank: 2)
+        let positions = p.input("positions", .i32, rank: 2, as: Int32.self)
+        let c = p.range(count)
+        y[p.index, c] = x[p.index, positions[p.index, c]]
+    }
+}
+
+/// keep = x > 0 as bytes; y = x where kept, else 0, from the bytes.
+private struct Masks: TileKernel {
+    let columns: Int
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 2)
+        let keep = p.update("keep", .u8, rank: 2, as: Bool.self)
+        let c = p.range(columns)
+        keep[p.index, c] = x[p.index, c] > 0
+        y[p.index, c] = select(keep[p.index, c], x[p.index, c], 0)
+    }
+}
+
+/// exp(x) is used before and after a sum: kept, not computed twice.
+private struct TwoSums: TileKernel {
+    let columns: Int
+    func body(_ p: Program) {
+        let x = p.input("x", .bf16, rank: 2), y = p.output("y", .bf16, rank: 2)
+        let c = p.range(columns)
+        let e = exp(x[p.index, c])
+        let share = e / sum(e)
+        y[p.index, c] = share - mean(share * share) + x[p.index, c]
+    }
+}
+
+// Sizes of one block, of several, and of several programs to a batch.
+private let sizes = [1, 2, 16, 100, 512, 513, 1030]
+
+@Suite struct HazardTests {
+    @Test(arguments: sizes) func readsItsOwnWrites(columns: Int) throws {
+        let x = try NDArray((0..<(3 * columns)).map { Float($0 % 5) }, [3, columns])
+        let y = try NDArray(empty: [3])
+        let before = x.doubles
+        try CenterInPlace(columns: columns).launch(programs: 3, [x, y])
+        for row in 0..<3 {
+            let values = before[(row * columns)..<((row + 1) * columns)]
+            let mean = values.reduce(0, +) / Double(columns)
+            let expected = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+            #expect(abs(y.doubles[row] - expected) <= 1e-5 * expected + 1e-9)
+        }
+    }
+
+    @Test(arguments: sizes) func exchangesInPlace(half: Int) throws {
+        let values = (0..<(4 * half)).map { Float($0) }
+        let x = try NDArray(values, [2, 2 * half])
+        try SwapHalves(half: half).launch(programs: 2, [x])
+        let expected = (0..<2).flatMap { row in
+            let start = row * 2 * half
+            return values[(start + half)..<(start + 2 * half)] + values[start..<(start + half)]
+        }
+        #expect(x.floats == expected)
+    }
+
+    @Test(arguments: sizes, [0, 1, 2, 7]) func carriesTwoTiles(columns: Int, turns: Int) throws {
+        let x = try NDArray((0..<columns).map { Float($0 % 3) })
+        let y = try NDArray(empty: [2, columns])
+        try Fibonacci(columns: columns).launch(programs: 1, [x, y], scalars: [.index(turns)])
+        var (a, b) = (x.floats, [Float](repeating: 1, count: columns))
+        for _ in 0..<turns { (a, b) = (b, zip(a, b).map { $0 + $1 }) }
+        #expect(y.floats == a + b)
+    }
+
+    @Test func gathersThroughStrides() throws {
+        let table = try NDArray((0..<60).map { Float($0) }, [6, 10], dtype: .bf16)
+        let x = table.transposed(0, 1)
+        let positions = try NDArray(integers: [5, 0, 3, 3, 1, 2], [2, 3], dtype: .i32)
+        let y = try NDArray(empty: [2, 3])
+        try Gather(count: 3).launch(programs: 2, [x, y, positions])
+        #expect(y.floats == [50, 0, 30, 31, 11, 21])
+        let outside = try NDArray(integers: [5, 0, 6, 3, 1, 2], [2, 3], dtype: .i32)
+        let error = #expect(throws: (any Error).self) {
+            try Gather(count: 3).launch(programs: 2, [x, y, outside])
+        }
+        #expect("\(error!)".contains("index 6 of x is outside dimension 1, whose size is 6"))
+    }
+
+    @Test(arguments: sizes) func masksInMemory(columns: Int) throws {
+        let values = (0..<(2 * columns)).map { Float($0 % 7) - 3 }
+        let x = try NDArray(values, [2, columns])
+        let y = try NDArray(empty: [2, columns]), keep = try NDArray(empty: [2, columns], dtype: .u8)
+        try Masks(columns: columns).launch(programs: 2, [x, y, keep])
+        #expect(y.floats == values.map { $0 > 0 ? $0 : 0 })
+        #expect(keep.integers == values.map { $0 > 0 ? 1 : 0 })
+    }
+
+    @Test(arguments: sizes) func keepsCostlyTiles(columns: Int) throws {
+        let x = try NDArray((0..<(3 * columns)).map { Float($0 % 9) / 4 - 1 }, [3, columns], dtype: .bf16)
+        let y = try NDArray(empty: [3, columns], dtype: .bf16)
+        try TwoSums(columns: columns).launch(programs: 3, [x, y])
+        for row in 0..<3 {
+            let v = Array(x.doubles[(row * columns)..<((row + 1) * columns)])
+            let total = v.map { pow(2.718281828459045, $0) }.reduce(0, +)
+            let share = v.map { pow(2.718281828459045, $0) / total }
+            let square = share.map { $0 * $0 }.reduce(0, +) / Double(columns)
+            for c in 0..<columns {
+                let expected = share[c] - square + v[c]
+                #expect(abs(y.doubles[row * columns + c] - expected) <= 0x1p-8 * abs(expected) + 1e-5)
+            }
+        }
+    }
+
+    @Test func refusesArraysThatDoNotFit() throws {
+        let x = try NDArray.zeros([3, 8]), y = try NDArray.zeros([3])
+        let kernel = CenterInPlace(columns: 8)
+        let cases: [([NDArray], String)] = [
+            ([x], "expected 2 arrays"),
+            ([x, try NDArray.zeros([3], dtype: .bf16)], "y must be f32 of rank 1"),
+            ([x, x.flattened.sliced(0, 0..<3)], "overlaps"),
+        ]
+        for (arrays, message) in cases {
+            let error = #expect(throws: RuntimeError.self) { try kernel.launch(programs: 3, arrays) }
+            #expect(error?.description.contains(message) ?? false)
+        }
+        let error = #expect(throws: (any Error).self) { try kernel.launch(programs: 4, [x, y]) }
+        #expect("\(error!)".contains("outside dimension 0, whose size is 3"))
+    }
+}
