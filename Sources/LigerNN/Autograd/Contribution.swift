@@ -1,6 +1,6 @@
 import LigerKernels
 package import LigerRuntime
-package import Tile
+import Tile
 
 /// The gradient that reaches an operation's result.
 package struct Upstream {

@@ -1,5 +1,5 @@
 public import LigerKernels
-public import LigerRuntime
+import LigerRuntime
 public import Tile
 
 /// The sizes and options of a Llama-like decoder.

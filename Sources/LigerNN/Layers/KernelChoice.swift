@@ -1,4 +1,4 @@
-public import LigerRuntime
+import LigerRuntime
 
 /// Which operations run as fused kernels; the others run written out, as `Reference` has them.
 public struct KernelChoice: Sendable, Hashable, CustomStringConvertible {
@@ -26,10 +26,19 @@ public struct KernelChoice: Sendable, Hashable, CustomStringConvertible {
         fusedLinearCrossEntropy = all
     }
 
-    private static let switches: KeyValuePairs<String, WritableKeyPath<KernelChoice, Bool> & Sendable> = [
-        "rope": \.rope, "rmsNorm": \.rmsNorm, "swiGLU": \.swiGLU, "crossEntropy": \.crossEntropy,
-        "fusedLinearCrossEntropy": \.fusedLinearCrossEntropy,
-    ]
+    private static let names = ["rope", "rmsNorm", "swiGLU", "crossEntropy", "fusedLinearCrossEntropy"]
+
+    /// The switch of each of `names`.
+    private static func path(of name: String) -> WritableKeyPath<KernelChoice, Bool>? {
+        switch name {
+        case "rope": \.rope
+        case "rmsNorm": \.rmsNorm
+        case "swiGLU": \.swiGLU
+        case "crossEntropy": \.crossEntropy
+        case "fusedLinearCrossEntropy": \.fusedLinearCrossEntropy
+        default: nil
+        }
+    }
 
     /// A choice from text: `liger` or `reference`, then any number of `-name` or `+name` to switch one
     /// kernel off or on, such as `liger-rope` or `reference+rmsNorm+swiGLU`.
@@ -45,7 +54,7 @@ public struct KernelChoice: Sendable, Hashable, CustomStringConvertible {
         var rest = text.dropFirst(start.count)
         while let sign = rest.popFirst() {
             let name = rest.prefix { $0 != "-" && $0 != "+" }
-            guard let path = Self.switches.first(where: { $0.key == name })?.value else {
+            guard let path = Self.path(of: String(name)) else {
                 throw Self.misunderstood(name, in: text)
             }
             self[keyPath: path] = sign == "+"
@@ -56,13 +65,13 @@ public struct KernelChoice: Sendable, Hashable, CustomStringConvertible {
     private static func misunderstood(_ part: Substring, in text: String) -> RuntimeError {
         RuntimeError(
             "'\(part)' in the kernels '\(text)' is not known. Use liger or reference, then -name or +name of "
-                + switches.map(\.key).joined(separator: ", "))
+                + names.joined(separator: ", "))
     }
 
     /// The text that `init(parsing:)` reads as this choice.
     public var description: String {
-        let on = Self.switches.filter { self[keyPath: $0.value] }.map(\.key)
-        let off = Self.switches.filter { !self[keyPath: $0.value] }.map(\.key)
+        let isOn = { (name: String) in Self.path(of: name).map { self[keyPath: $0] } ?? false }
+        let (on, off) = (Self.names.filter(isOn), Self.names.filter { !isOn($0) })
         return on.count > off.count
             ? "liger" + off.map { "-" + $0 }.joined() : "reference" + on.map { "+" + $0 }.joined()
     }

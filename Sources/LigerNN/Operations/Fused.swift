@@ -1,6 +1,6 @@
 import LigerKernels
 import LigerLosses
-package import LigerRuntime
+import LigerRuntime
 
 /// Operations by the fused kernels. `Reference` has the same ones written out.
 package enum Fused {

@@ -1,5 +1,6 @@
 import LigerKernels
 package import LigerRuntime
+import Tile
 
 extension Tensor {
     /// Rows of this table [vocabulary, hidden size] for the ids [tokens].

@@ -1,5 +1,6 @@
 import LigerKernels
-package import LigerRuntime
+import LigerRuntime
+import Tile
 
 extension Tensor {
     /// x W^T + bias: a linear map of each row.

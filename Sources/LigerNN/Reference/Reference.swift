@@ -1,4 +1,5 @@
 package import LigerRuntime
+import Tile
 
 /// Operations written out in elementary steps, as their formulas read: what the fused ones are checked
 /// against, and the baseline of their time and memory. Every intermediate result is materialised.
@@ -40,7 +41,8 @@ package enum Reference {
         let picked = try shifted.subtracting(numberPerRow: logSums)
             .gathered(labels, ignoreIndex: ignoreIndex)
         let count = try normaliser ?? countLabels(labels, ignoreIndex: ignoreIndex)
-        let factor = try mapped(mapped(count.reshaped([1]), .reciprocal), .scaled(by: -1))
+        let factor = try Elementary.mapped(
+            Elementary.mapped(count.reshaped([1]), .reciprocal), .scaled(by: -1))
         let total = try picked.reshaped([1, picked.value.count]).rowSums()
         return try total.multiplied(by: logits.tape.constant(factor))
     }

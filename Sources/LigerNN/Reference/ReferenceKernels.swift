@@ -1,7 +1,7 @@
 import Tile
 
 /// Functions of one number.
-enum ElementFunction: Hashable, Sendable {
+package enum ElementFunction: Hashable, Sendable {
     case scaled(by: Float), plus(Float), rsqrt, exp, log, sigmoid, reciprocal
 }
 
