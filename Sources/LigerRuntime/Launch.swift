@@ -55,11 +55,16 @@ public final class LaunchCounters: Sendable {
     public static let shared = LaunchCounters()
 
     private let counts = Mutex<[String: Int]>([:])
+    private let specialisations = Mutex<[String: Int]>([:])
 
     /// Launches by kernel name.
     public var all: [String: Int] { counts.withLock { $0 } }
 
+    /// Compilations by kernel name: one for each kernel value and memory layout met.
+    package var compiled: [String: Int] { specialisations.withLock { $0 } }
+
     func count(_ name: String) { counts.withLock { $0[name, default: 0] += 1 } }
+    func countCompilation(_ name: String) { specialisations.withLock { $0[name, default: 0] += 1 } }
 }
 
 /// A kernel compiled for the CPU.
@@ -120,6 +125,7 @@ private final class KernelCache: Sendable {
             name: kernel.name, views: function.views, scalars: function.scalars,
             plan: Plan(function, unitStride: unitStride))
         known.withLock { $0[key] = compiled }
+        LaunchCounters.shared.countCompilation(compiled.name)
         return compiled
     }
 }

@@ -36,6 +36,14 @@ extension Program {
             program: self, start: Tile(self, constant(.index(0))), extent: extent(count), location: location)
     }
 
+    /// Positions 0 ..< min(capacity, limit): a dimension whose size is known at launch, up to a capacity.
+    public func range(
+        capacity: Int, limit: Tile<Int>, file: StaticString = #fileID, line: UInt = #line
+    ) -> Axis {
+        range(
+            from: Tile(self, constant(.index(0))), capacity: capacity, limit: limit, file: file, line: line)
+    }
+
     /// Positions start ..< min(start + capacity, limit): a block of a longer dimension, cut at its end.
     /// Lanes past the limit do not exist: they are not loaded, stored or counted in a reduction.
     public func range(

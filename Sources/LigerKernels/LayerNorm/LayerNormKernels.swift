@@ -1,0 +1,71 @@
+import Tile
+
+/// y = x̂ w + b, x̂ = d / sqrt(mean(d^2) + eps), d = x - mean(x); one program a row.
+struct LayerNormForward: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let weight: DType?
+    let bias: DType?
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
+        let means = p.output("mean", .f32, rank: 1), rstd = p.output("rstd", .f32, rank: 1)
+        let w = weight.map { p.input("w", $0, rank: 1) }
+        let b = bias.map { p.input("b", $0, rank: 1) }
+        let eps = p.scalar("eps")
+        let row = p.index, c = p.range(columns)
+
+        let v = x[row, c]
+        let rough = mean(v)
+        let (d, correction) = centred(v, rough)
+        let r = rsqrt(mean(d * d) + eps)
+        means[row] = rough + correction
+        rstd[row] = r
+        var normal = d * r
+        if let w { normal = normal * w[c] }
+        if let b { normal = normal + b[c] }
+        y[row, c] = normal
+    }
+}
+
+/// dx = r (m - mean(m) - x̂ mean(m x̂)) with m = dy w, and this program's shares of dw = sum(dy x̂) and
+/// db = sum(dy); one program a block of rows.
+struct LayerNormBackward: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let weight: DType?
+    let sumsWeight: Bool
+    let sumsBias: Bool
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
+        let means = p.input("mean", .f32, rank: 1), rstd = p.input("rstd", .f32, rank: 1)
+        let dx = p.output("dx", dtype, rank: 2)
+        let w = weight.map { p.input("w", $0, rank: 1) }
+        let dw = sumsWeight ? p.output("dw", .f32, rank: 2) : nil
+        let db = sumsBias ? p.output("db", .f32, rank: 2) : nil
+        let share = p.scalar("rows per program", as: Int.self)
+        let c = p.range(columns), zero = p.full(c, 0)
+        let first = p.index * share, end = minimum(first + share, x.size(0))
+
+        let (weights, biases) = p.loop(from: first, to: end, carrying: zero, zero) { row, dw, db in
+            let r = rstd[row], g = dy[row, c]
+            let normal = centred(x[row, c], means[row]).deviations * r
+            let m = w.map { g * $0[c] } ?? g
+            dx[row, c] = r * (m - mean(m) - normal * mean(m * normal))
+            return (sumsWeight ? dw + g * normal : dw, sumsBias ? db + g : db)
+        }
+        dw?[p.index, c] = weights
+        db?[p.index, c] = biases
+    }
+}
+
+/// Deviations from the mean, given a rounded mean: what is left of the mean after subtracting it once is
+/// found without its size getting in the way.
+private func centred(
+    _ x: Tile<Float>, _ rough: Tile<Float>
+) -> (deviations: Tile<Float>, correction: Tile<Float>) {
+    let shifted = x - rough
+    let correction = mean(shifted)
+    return (shifted - correction, correction)
+}

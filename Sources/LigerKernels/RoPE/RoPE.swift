@@ -1,0 +1,62 @@
+public import LigerRuntime
+import Tile
+
+/// Rotary position embedding (Su et al., 2021), with Hugging Face's pairing: dimension i of a head turns
+/// with dimension i + R/2, by the angle position θ^(-2i/R), R being the rotated part of the head:
+///
+///     y[i] = x[i] cos - x[i + R/2] sin        y[i + R/2] = x[i + R/2] cos + x[i] sin
+///
+/// R is the whole head unless the tables are narrower; dimensions beyond R are copied. Arithmetic is in
+/// fp32 with one rounding, also in 16-bit storage, where Hugging Face rounds cos and sin, both products
+/// and the sum: results differ from its by those roundings.
+/// Bytes moved: x read and y written once; the tables stay in cache.
+public enum RoPE {
+    /// Turns every head of every token by its position's angles.
+    ///
+    /// - Parameters:
+    ///   - x: [B, T, heads, D], f32, bf16 or f16, contiguous.
+    ///   - cos: [positions, R/2], f32, from `tables`.
+    ///   - sin: like cos.
+    ///   - positions: [B T], i32 or i64; nil counts each sequence from 0. Packed rows start again at 0
+    ///     where a document does.
+    ///   - inverse: turns back: the gradient with respect to x, given the one with respect to y.
+    /// - Returns: y, like x.
+    /// - Throws: `RuntimeError` if shapes do not fit or the tables are too short; `LaunchError` naming a
+    ///   position outside the tables.
+    public static func apply(
+        _ x: NDArray, cos: NDArray, sin: NDArray, positions: NDArray? = nil, inverse: Bool = false
+    ) throws -> NDArray {
+        let rows = try x.asRows("x")
+        guard x.shape.count == 4 else {
+            throw RuntimeError("x has shape \(x.shape). Give it [batch, sequence, heads, head size]")
+        }
+        let (length, heads, size) = (x.shape[1], x.shape[2], x.shape[3])
+        try check(cos, sin, headSize: size)
+        if let positions {
+            try positions.expect("positions", shape: [x.shape[0] * length])
+        } else if length > cos.shape[0] {
+            throw RuntimeError(
+                "a sequence of \(length) tokens is longer than the tables of \(cos.shape[0]) positions. "
+                    + "Make the tables for more positions")
+        }
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        let half = cos.shape[1]
+        let kernel = RoPEKernel(
+            half: half, rest: size - 2 * half, dtype: x.dtype, positions: positions?.dtype,
+            inverse: inverse)
+        try kernel.launch(
+            programs: rows.shape[0], [rows, cos, sin, y.rows] + (positions.map { [$0] } ?? []),
+            scalars: [.index(heads)] + (positions == nil ? [.index(length)] : []))
+        return y
+    }
+
+    private static func check(_ cos: NDArray, _ sin: NDArray, headSize: Int) throws {
+        guard cos.shape.count == 2, cos.dtype == .f32, cos.shape[1] > 0, 2 * cos.shape[1] <= headSize
+        else {
+            throw RuntimeError(
+                "cos is \(cos.dtype.rawValue) of shape \(cos.shape). Give it f32 of shape "
+                    + "[positions, at most \(headSize / 2)]")
+        }
+        try sin.expect("sin", shape: cos.shape, dtype: .f32)
+    }
+}
