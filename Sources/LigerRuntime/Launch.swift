@@ -133,7 +133,7 @@ private final class KernelCache: Sendable {
 extension NDArray {
     /// Whether the spans of both share memory; exact for contiguous arrays, cautious for others with
     /// interleaved elements in one buffer.
-    fileprivate func mayOverlap(_ other: NDArray) -> Bool {
+    func mayOverlap(_ other: NDArray) -> Bool {
         guard buffer === other.buffer, count > 0, other.count > 0 else { return false }
         if strides == other.strides, interleaves(with: other) { return false }
         let (mine, theirs) = (byteSpan, other.byteSpan)

@@ -28,3 +28,16 @@ extension NDArray {
         }
     }
 }
+
+extension NDArray {
+    /// Checks that this array is floating point, contiguous and of a shape.
+    ///
+    /// - Throws: `RuntimeError` naming the array, what it is and what it must be.
+    package func expectFloats(_ name: String, shape expected: [Int]) throws {
+        guard dtype.isFloat, isContiguous, shape == expected else {
+            throw RuntimeError(
+                "\(name) must be f32, bf16 or f16 of shape \(expected), contiguous; found \(dtype.rawValue) of "
+                    + "shape \(shape) with strides \(strides)")
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import Tile
+
+/// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`; one program a row.
+///
+/// With m = max(v) and s = sum(exp(v - m)), lse = m + log(s) and p = exp(v - m) / s. The loss is summed from
+/// m - v and log(s), which do not cancel where logits are large.
+struct CrossEntropyRows: TileKernel {
+    enum Gradient: Hashable {
+        case overLogits
+        case separate(DType)
+    }
+
+    let classes: Int
+    let dtype: DType
+    let labels: DType
+    let weights: DType?
+    let options: CrossEntropy.Options
+    let hasCorrect: Bool
+    let hasArgmax: Bool
+    let gradient: Gradient?
+
+    func body(_ p: Program) {
+        let views = Views(self, p)
+        let label = views.labels[p.index]
+        p.when(label == options.ignoreIndex) { ignore(p, views) }
+        p.when(label != options.ignoreIndex) { count(p, views, label) }
+    }
+
+    private func ignore(_ p: Program, _ views: Views) {
+        let row = p.index, zero = (p.index * 0).float
+        for view in [views.loss, views.lse, views.zLoss, views.correct] { view?[row] = zero }
+        views.argmax?[row] = zero.int32 - 1
+        let c = p.range(classes)
+        views.gradient?[row, c] = p.full(c, 0)
+    }
+
+    private func count(_ p: Program, _ views: Views, _ label: Tile<Int>) {
+        let row = p.index, c = p.range(classes)
+        let share = views.shares[0], zShare = views.shares[1]
+        let (keep, spread) = (1 - options.labelSmoothing, options.labelSmoothing / Float(classes))
+
+        let x = views.logits[row, c]
+        let bounded = options.softcap.map { tanh(x / $0) }
+        let v = capped(x)
+        let (m, s) = maxAndSumExp(v)
+        let logSum = log(s), lse = m + logSum
+
+        // Each part of the loss, and of the factor `mass` of p in the gradient.
+        let hit = views.weights.map { share * keep * $0[label] } ?? share * keep
+        var loss = hit * ((m - capped(views.logits[row, label])) + logSum)
+        var mass = hit
+        let w = views.weights?[c]
+        if options.labelSmoothing > 0 {
+            let total = views.weightSum?[0] ?? (p.index * 0).float + Float(classes)
+            let below = m - v
+            loss = loss + share * spread * (sum(w.map { $0 * below } ?? below) + total * logSum)
+            mass = mass + share * spread * total
+        }
+        if options.zLoss != 0 {
+            let z = zShare * options.zLoss * (lse * lse)
+            views.zLoss?[row] = z
+            loss = loss + z
+            mass = mass + zShare * (2 * options.zLoss) * lse
+        }
+        views.loss?[row] = loss
+        views.lse?[row] = lse
+        if hasCorrect || hasArgmax {
+            let best = argmax(v).lane
+            views.argmax?[row] = best
+            views.correct?[row] = (best == label.int32).float
+        }
+        guard let gradient = views.gradient else { return }
+
+        var g = exp(v - m) * (mass / s)
+        if options.labelSmoothing > 0 { g = g - (w.map { $0 * (share * spread) } ?? share * spread) }
+        g = select(c.index == label.int32, g - hit, g)
+        gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g
+    }
+
+    private func capped(_ x: Tile<Float>) -> Tile<Float> {
+        options.softcap.map { tanh(x / $0) * $0 } ?? x
+    }
+}
+
+/// The arrays of a launch, in the order of declaration.
+private struct Views {
+    let logits: View<Float>
+    let labels: View<Int>
+    let shares: View<Float>
+    let loss: View<Float>?
+    let lse: View<Float>?
+    let zLoss: View<Float>?
+    let correct: View<Float>?
+    let argmax: View<Int32>?
+    let weights: View<Float>?
+    let weightSum: View<Float>?
+    let gradient: View<Float>?
+
+    init(_ kernel: CrossEntropyRows, _ p: Program) {
+        let (name, dtype) = ("logits", kernel.dtype)
+        logits =
+            kernel.gradient == .overLogits ? p.update(name, dtype, rank: 2) : p.input(name, dtype, rank: 2)
+        labels = p.input("labels", kernel.labels, rank: 1, as: Int.self)
+        shares = p.input("shares", .f32, rank: 1)
+        loss = p.output("loss", .f32, rank: 1)
+        lse = p.output("lse", .f32, rank: 1)
+        zLoss = kernel.options.zLoss != 0 ? p.output("z-loss", .f32, rank: 1) : nil
+        correct = kernel.hasCorrect ? p.output("correct", .f32, rank: 1) : nil
+        argmax = kernel.hasArgmax ? p.output("argmax", .i32, rank: 1, as: Int32.self) : nil
+        weights = kernel.weights.map { p.input("weights", $0, rank: 1) }
+        weightSum = weights.map { _ in p.input("weight sum", .f32, rank: 1) }
+        gradient =
+            switch kernel.gradient {
+            case nil: nil
+            case .overLogits: logits
+            case .separate(let dtype): p.output("gradient", dtype, rank: 2)
+            }
+    }
+}
+
+/// A row times a number: its own, or the same for all; one program a row.
+struct ScaleRows: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let isPerRow: Bool
+
+    func body(_ p: Program) {
+        let x = p.update("x", dtype, rank: 2), factor = p.input("factor", .f32, rank: 1)
+        let c = p.range(columns)
+        x[p.index, c] = x[p.index, c] * (isPerRow ? factor[p.index] : factor[0])
+    }
+}

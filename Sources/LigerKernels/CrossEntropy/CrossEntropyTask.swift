@@ -1,0 +1,87 @@
+package import LigerRuntime
+import Tile
+
+/// One evaluation of a cross entropy, its rows in one piece or in chunks.
+///
+/// Labels are checked and counted over all rows first, on the device; then each row's share of the loss is
+/// known, and any part of the logits can be worked on.
+package struct CrossEntropyTask {
+    private let labels: NDArray
+    private let classes: Int
+    private let classWeights: NDArray?
+    private let options: CrossEntropy.Options
+    private let normalisers: CrossEntropyNormalisers
+    private let loss: NDArray
+    private let lse: NDArray
+    private let zLoss: NDArray?
+    private let correct: NDArray?
+    private let argmax: NDArray?
+
+    package init(
+        labels: NDArray, rows: Int, classes: Int, classWeights: NDArray?, options: CrossEntropy.Options,
+        normaliser: NDArray?, wants: CrossEntropy.Outputs, device: Device
+    ) throws {
+        try options.check()
+        guard labels.count == rows, labels.isContiguous, labels.dtype == .i64 || labels.dtype == .i32 else {
+            throw RuntimeError(
+                "labels must be \(rows) of i64 or i32, contiguous; found \(labels.dtype.rawValue) of shape "
+                    + "\(labels.shape)")
+        }
+        try classWeights?.expectFloats("class weights", shape: [classes])
+        guard normaliser.map({ $0.count == 1 && $0.dtype == .f32 }) ?? true else {
+            throw RuntimeError("the normaliser must be one f32; found shape \(normaliser?.shape ?? [])")
+        }
+        self.labels = labels.flattened
+        self.classes = classes
+        self.classWeights = classWeights
+        self.options = options
+        normalisers = try CrossEntropyNormalisers(
+            labels: labels.flattened, classes: classes, classWeights: classWeights, options: options,
+            given: normaliser, device: device)
+        func perRow(_ isWanted: Bool, _ dtype: DType = .f32) throws -> NDArray? {
+            isWanted ? try NDArray(empty: [rows], dtype: dtype, device: device) : nil
+        }
+        loss = try NDArray(empty: [rows], device: device)
+        lse = try NDArray(empty: [rows], device: device)
+        zLoss = try perRow(options.zLoss != 0)
+        correct = try perRow(wants.contains(.accuracy))
+        argmax = try perRow(wants.contains(.argmax), .i32)
+    }
+
+    /// The most bytes that a task and its result hold.
+    package static func byteCount(
+        rows: Int, options: CrossEntropy.Options, wants: CrossEntropy.Outputs
+    ) -> Int {
+        let asked = [options.zLoss != 0, wants.contains(.accuracy), wants.contains(.argmax)]
+        let perRow = max(2 + asked.count { $0 }, CrossEntropyNormalisers.arraysPerRow)
+        return 4 * (rows * perRow + 16)
+    }
+
+    /// Works on a range of rows, whose logits are given: [rows of the range, V], contiguous.
+    ///
+    /// - Parameter gradient: where the logits' gradient goes; the logits themselves will do.
+    package func run(_ logits: NDArray, _ range: Range<Int>, gradient: NDArray?) throws {
+        let isOverLogits = gradient.map { $0.address == logits.address } ?? false
+        let kernel = CrossEntropyRows(
+            classes: classes, dtype: logits.dtype, labels: labels.dtype, weights: classWeights?.dtype,
+            options: options, hasCorrect: correct != nil, hasArgmax: argmax != nil,
+            gradient: gradient.map { isOverLogits ? .overLogits : .separate($0.dtype) })
+        let rowArrays = [loss, lse, zLoss, correct, argmax].compactMap { $0?.sliced(0, range) }
+        var arrays = [logits, labels.sliced(0, range), normalisers.shares] + rowArrays
+        if let classWeights, let sum = normalisers.weightSum { arrays += [classWeights, sum] }
+        if let gradient, !isOverLogits { arrays.append(gradient) }
+        try kernel.launch(programs: range.count, arrays)
+    }
+
+    /// The loss, after all rows have been worked on.
+    package func result(gradient: NDArray? = nil) throws -> CrossEntropy.Result {
+        let isReduced = options.reduction != .none
+        return CrossEntropy.Result(
+            loss: isReduced ? try Total.apply(loss) : loss,
+            zLoss: try zLoss.map { isReduced ? try Total.apply($0) : $0 },
+            accuracy: try correct.map {
+                isReduced ? try Total.apply($0, dividedBy: normalisers.count) : $0
+            },
+            argmax: argmax, gradient: gradient, lse: lse)
+    }
+}

@@ -1,0 +1,34 @@
+package import LigerRuntime
+import Tile
+
+/// Sums of whole arrays, in fp32 and in an order fixed by their length.
+package enum Total {
+    /// - Parameters:
+    ///   - x: [n], f32, bf16 or f16.
+    ///   - divisor: one f32 to divide by.
+    /// - Returns: [], f32.
+    package static func apply(_ x: NDArray, dividedBy divisor: NDArray? = nil) throws -> NDArray {
+        let sum = try NDArray(empty: [1], device: x.device)
+        try TotalKernel(dtype: x.dtype, divides: divisor != nil).launch(
+            programs: 1, [x, sum] + [divisor].compactMap { $0?.flattened })
+        return sum.reshaped([])
+    }
+}
+
+/// sum = x[0] + x[1] + ..., divided where asked; one program.
+struct TotalKernel: TileKernel {
+    static let block = 4096
+    let dtype: DType
+    let divides: Bool
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 1), total = p.output("sum", .f32, rank: 1)
+        let divisor = divides ? p.input("divisor", .f32, rank: 1) : nil
+        let zero = p.index * 0
+        let value = p.loop(from: zero, to: x.size(0), step: zero + Self.block, carrying: zero.float) {
+            i, partial in
+            partial + sum(x[p.range(from: i, capacity: Self.block, limit: x.size(0))])
+        }
+        total[0] = divisor.map { value / $0[0] } ?? value
+    }
+}
