@@ -109,21 +109,23 @@ private final class KernelCache: Sendable {
     private struct Key: Hashable, @unchecked Sendable {
         // Kernels are Sendable and Hashable by their protocol; AnyHashable only forgets the former.
         let kernel: AnyHashable
-        let unitStride: [Bool]
+        let layouts: [ViewLayout]
     }
 
     private let known = Mutex<[Key: CompiledKernel]>([:])
 
     func kernel(_ kernel: some TileKernel, _ arrays: [NDArray]) throws -> CompiledKernel {
         let key = Key(
-            kernel: AnyHashable(kernel), unitStride: arrays.map { $0.strides.last == 1 })
+            kernel: AnyHashable(kernel), layouts: arrays.map(\.layout))
         if let compiled = known.withLock({ $0[key] }) { return compiled }
         let function = try TileFunction.trace(kernel)
-        var unitStride = key.unitStride
-        while unitStride.count < function.views.count { unitStride.append(false) }
+        var layouts = key.layouts
+        while layouts.count < function.views.count {
+            layouts.append(ViewLayout(hasUnitStride: false, outgrowsCache: false))
+        }
         let compiled = CompiledKernel(
             name: kernel.name, views: function.views, scalars: function.scalars,
-            plan: Plan(function, unitStride: unitStride))
+            plan: Plan(function, layouts: layouts))
         known.withLock { $0[key] = compiled }
         LaunchCounters.shared.countCompilation(compiled.name)
         return compiled
@@ -131,6 +133,11 @@ private final class KernelCache: Sendable {
 }
 
 extension NDArray {
+    /// What a plan may rely on.
+    fileprivate var layout: ViewLayout {
+        ViewLayout(hasUnitStride: strides.last == 1, outgrowsCache: byteCount >= 16 << 20)
+    }
+
     /// Whether the spans of both share memory; exact for contiguous arrays, cautious for others with
     /// interleaved elements in one buffer.
     func mayOverlap(_ other: NDArray) -> Bool {

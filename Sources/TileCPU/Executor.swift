@@ -1,3 +1,4 @@
+import CVector
 package import Tile
 
 /// An array bound to a launch on the CPU. Sizes and strides count elements.
@@ -74,6 +75,7 @@ extension Plan {
                         interpreter.run(first: first, count: min(batch, programs - first))
                         if let failure = interpreter.failure { return failure }
                     }
+                    cv_stream_end()
                     return nil
                 }
             }

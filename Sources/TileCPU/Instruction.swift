@@ -25,6 +25,8 @@ enum OperationCode: UInt8 {
     case unary, binary, ternary
     case splat, iota
     case load, store, gather
+    /// A store past the cache, to lanes side by side.
+    case stream
     case reduceBegin, reduce, sumProduct, reduceEnd
 
     // Positions, one per program.

@@ -35,6 +35,11 @@ struct Interpreter {
             switch instruction.code {
             case .unary, .binary, .ternary, .splat, .iota: runLanes(instruction)
             case .load, .store, .gather: runMemory(instruction)
+            case .stream:
+                let place = frame + accesses[instruction.number].address
+                cv_stream(
+                    place.load(as: UnsafeMutableRawPointer.self) + blockStart * 4,
+                    pointer(instruction.a), Int64(lanes))
             case .reduceBegin, .reduce, .sumProduct, .reduceEnd: runReduction(instruction)
             case .index, .compareIndex, .convertIndex, .copyIndex, .programIndex: runIndex(instruction)
             case .address: findAddress(accesses[instruction.number])

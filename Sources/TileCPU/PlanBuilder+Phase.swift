@@ -90,10 +90,16 @@ extension PlanBuilder {
         guard batch == 1, let view = operation.view else { return false }
         switch operation.kind {
         case .load(_, let axis), .store(_, let axis):
-            return axis == function.views[view].rank - 1 && unitStride[view]
+            return axis == function.views[view].rank - 1 && layouts[view].hasUnitStride
                 && [.f32, .i32, .u32].contains(function.views[view].dtype)
         default: return false
         }
+    }
+
+    /// Whether a store goes past the cache: nothing reads it before much else was written.
+    private func isStreamed(_ store: Operation) -> Bool {
+        guard let view = store.view else { return false }
+        return isInPlace(store) && layouts[view].outgrowsCache && function.views[view].access == .output
     }
 
     /// Lets the maker of a stored tile write straight to memory where nothing could tell.
@@ -104,7 +110,7 @@ extension PlanBuilder {
         for (i, store) in layout.operations.enumerated() where store.isStore {
             guard let view = store.view, let value = store.operands.last else { continue }
             var written = i
-            if isInPlace(store), let maker = makers[value], !residence.rows.contains(value),
+            if isInPlace(store), !isStreamed(store), let maker = makers[value], !residence.rows.contains(value),
                 layout.places[value] == nil, layout.operations[maker].view == nil,
                 !layout.operations[maker...].contains(where: { $0.view == view && !$0.isStore })
             {
@@ -249,6 +255,10 @@ extension PlanBuilder {
             instructions.append(.unary(CV_MASK_TO_I32, d: buffer, a: source))
             freeBlocks.append(Int(buffer.offset))
             source = buffer
+        }
+        if isStreamed(operation) {
+            instructions.append(Instruction(code: .stream, a: source, number: number))
+            return
         }
         var store = Instruction(
             code: .store, selector: function.views[view].dtype.vectorStorage, a: source, number: number)

@@ -6,7 +6,7 @@ struct PlanBuilder {
     let function: TileFunction
     let schedule: [ScheduleNode]
     let residence: Residence
-    let unitStride: [Bool]
+    let layouts: [ViewLayout]
     let batch: Int
     let block: Int
 
@@ -22,9 +22,9 @@ struct PlanBuilder {
     /// Buffers of one block that no live value holds.
     var freeBlocks: [Int] = []
 
-    init(_ function: TileFunction, unitStride: [Bool]) {
+    init(_ function: TileFunction, layouts: [ViewLayout]) {
         self.function = function
-        self.unitStride = unitStride
+        self.layouts = layouts
         schedule = Scheduler.schedule(function)
         residence = Residence(function: function, schedule: schedule)
         let blocking = Blocking(function)

@@ -112,4 +112,9 @@ cv_store cv_get_store(int storage);
 // d[i] = ((type *)src)[index[i] * stride], gathered by int32 index; the caller has checked the bounds.
 void cv_gather(int storage, void *d, const void *src, const int32_t *index, int64_t stride, int64_t n);
 
+// Copies n 4-byte elements past the cache, for arrays that no cache holds until they are read. Other threads
+// see them after cv_stream_end() in this one.
+void cv_stream(void *d, const void *a, int64_t n);
+void cv_stream_end(void);
+
 #endif

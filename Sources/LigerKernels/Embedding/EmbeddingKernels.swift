@@ -1,0 +1,84 @@
+import Tile
+
+/// y[t] = table[ids[t]]; one program a token.
+struct EmbeddingForward: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let ids: DType
+
+    func body(_ p: Program) {
+        let ids = p.input("ids", ids, rank: 1, as: Int.self)
+        let table = p.input("table", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
+        let c = p.range(columns), id = ids[p.index]
+
+        requireKnown(p, id, vocabulary: table.size(0))
+        y[p.index, c] = table[id, c]
+    }
+}
+
+/// Refuses ids outside the vocabulary; one program a token.
+struct TokenCheck: TileKernel {
+    let ids: DType
+
+    func body(_ p: Program) {
+        let ids = p.input("ids", ids, rank: 1, as: Int.self)
+        requireKnown(p, ids[p.index], vocabulary: p.scalar("vocabulary", as: Int.self))
+    }
+}
+
+/// Links each token to the next one of its id, from the last token to the first; one program a range of
+/// ids. `first` is read only where `count` says that it is set.
+struct LinkTokens: TileKernel {
+    let ids: DType
+    /// Whether one program has all ids and need not ask whose they are.
+    let isOnlyOwner: Bool
+
+    func body(_ p: Program) {
+        let ids = p.input("ids", ids, rank: 1, as: Int.self)
+        let first = p.update("first", .i32, rank: 1, as: Int.self)
+        let count = p.update("count", .i32, rank: 1, as: Int.self)
+        let next = p.output("next", .i32, rank: 1, as: Int.self)
+        let share = p.scalar("ids per program", as: Int.self)
+        let tokens = ids.size(0)
+
+        p.loop(from: tokens * 0, to: tokens) { turn in
+            let token = tokens - 1 - turn, id = ids[token]
+            let link = {
+                next[token] = first[id]
+                first[id] = token
+                count[id] = count[id] + 1
+            }
+            if isOnlyOwner { link() } else { p.when(id / share == p.index, link) }
+        }
+    }
+}
+
+/// dTable[id] = sum of dy over the tokens of the id, in their order; one program an id.
+struct EmbeddingBackward: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let table: DType
+
+    func body(_ p: Program) {
+        let dy = p.input("dy", dtype, rank: 2)
+        let first = p.input("first", .i32, rank: 1, as: Int.self)
+        let count = p.input("count", .i32, rank: 1, as: Int.self)
+        let next = p.input("next", .i32, rank: 1, as: Int.self)
+        let dTable = p.output("dTable", table, rank: 2)
+        let id = p.index, c = p.range(columns)
+
+        let occurrences = count[id]
+        let start = (token: first[id], sum: p.full(c, 0))
+        let total = p.loop(from: occurrences * 0, to: occurrences, carrying: start.token, start.sum) {
+            _, token, sum in (next[token], sum + dy[token, c])
+        }
+        dTable[id, c] = total.1
+    }
+}
+
+private func requireKnown(_ p: Program, _ id: Tile<Int>, vocabulary: Tile<Int>) {
+    p.require(
+        (id >= 0) & (id < vocabulary),
+        "the token at that position has id {}, which is outside the table. "
+            + "Check the tokenizer against the model", id)
+}
