@@ -13,6 +13,18 @@ package struct CatalogueEntry: Sendable {
     package let workload: (@Sendable (BenchmarkSize) throws -> Workload)?
     /// What `verify` runs, per storage type and row length.
     package let check: @Sendable (CheckCase) throws -> [CheckResult]
+
+    package init(
+        name: String, summary: String, kernels: [any TileKernel],
+        workload: (@Sendable (BenchmarkSize) throws -> Workload)?,
+        check: @escaping @Sendable (CheckCase) throws -> [CheckResult]
+    ) {
+        self.name = name
+        self.summary = summary
+        self.kernels = kernels
+        self.workload = workload
+        self.check = check
+    }
 }
 
 /// Shapes to time.
@@ -56,6 +68,12 @@ package struct CheckResult: Sendable {
     package let error: Double
     /// What the storage type and the number of terms allow.
     package let bound: Double
+
+    package init(quantity: String, error: Double, bound: Double) {
+        self.quantity = quantity
+        self.error = error
+        self.bound = bound
+    }
 
     package var passes: Bool { error <= bound }
 }

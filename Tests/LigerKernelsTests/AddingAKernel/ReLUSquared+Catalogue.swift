@@ -1,0 +1,36 @@
+import LigerCatalogue
+import LigerKernels
+import LigerRuntime
+import Tile
+
+extension Catalogue {
+    static let reluSquared = CatalogueEntry(
+        name: "ReLUSquared", summary: "y = max(x, 0)^2",
+        kernels: ReLUSquared.kernels(columns: 4096, dtype: .bf16),
+        workload: { size in
+            var samples = Samples(seed: 1)
+            let x = try samples.array([size.rows, size.columns], size.dtype)
+            let dy = try samples.array([size.rows, size.columns], size.dtype)
+            return Workload(shape: "\(size.rows)x\(size.columns)", floorBytes: 5 * x.byteCount) {
+                _ = try ReLUSquared.forward(x)
+                _ = try ReLUSquared.backward(dy: dy, x: x)
+            }
+        },
+        check: { point in
+            var samples = Samples(seed: point.seed)
+            let x = try samples.array([point.rows, point.columns], point.dtype)
+            let dy = try samples.array([point.rows, point.columns], point.dtype)
+            let y = try ReLUSquared.forward(x)
+            let dx = try ReLUSquared.backward(dy: dy, x: x)
+            let expected = x.doubles.map(ReLUSquared.Reference.forward)
+            let gradient = zip(dy.doubles, x.doubles).map(ReLUSquared.Reference.backward)
+            return [
+                CheckResult(
+                    quantity: "y", error: LigerCatalogue.relativeError(y.doubles, expected),
+                    bound: errorBound(point.dtype)),
+                CheckResult(
+                    quantity: "dx", error: LigerCatalogue.relativeError(dx.doubles, gradient),
+                    bound: errorBound(point.dtype)),
+            ]
+        })
+}
