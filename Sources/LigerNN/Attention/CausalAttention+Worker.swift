@@ -83,7 +83,9 @@ extension CausalAttention {
                 blas.multiply(p, upstream, transposeA: true, accumulate: true, into: dv.sliced(0, seen))
                 let dp = matrix(storage, block.count, block.upperBound)
                 blas.multiply(upstream, v.sliced(0, seen), transposeB: true, into: dp)
-                try Softmax.backward(inPlace: dp, y: p, scale: geometry.scale)
+                try Softmax.backward(
+                    inPlace: dp, y: p, scale: geometry.scale, firstQuery: block.lowerBound,
+                    queries: block.count)
                 try write(to: dq.sliced(0, block)) { blas.multiply(dp, k.sliced(0, seen), into: $0) }
                 blas.multiply(dp, queries, transposeA: true, accumulate: true, into: dk.sliced(0, seen))
             }

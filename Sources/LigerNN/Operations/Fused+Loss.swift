@@ -36,7 +36,7 @@ extension Fused {
 
     private static func scaled(_ gradient: NDArray?, by upstream: Upstream) throws -> Contribution {
         guard let gradient else { return .none }
-        return .array(
-            upstream.isOne ? gradient : try CrossEntropy.scale(gradient, by: upstream.array))
+        if !upstream.isOne { try CrossEntropy.scale(gradient, by: upstream.array) }
+        return .array(gradient)
     }
 }
