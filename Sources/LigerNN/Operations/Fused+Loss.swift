@@ -22,12 +22,14 @@ extension Fused {
     package static func linearCrossEntropy(
         _ x: Tensor, weight: Tensor, labels: NDArray, _ options: LossOptions, normaliser: NDArray?
     ) throws -> Tensor {
+        var needs: FusedLinearCrossEntropy.Needs = []
+        if x.requiresGradient { needs.insert(.input) }
+        if weight.requiresGradient { needs.insert(.weight) }
         let result = try FusedLinearCrossEntropy.forward(
             input: x.value, weight: weight.value, labels: labels,
             options: FusedLinearCrossEntropy.Options(
-                crossEntropy: CrossEntropy.Options(ignoreIndex: options.ignoreIndex),
-                budgetBytes: options.budgetBytes),
-            normaliser: normaliser, needs: (x.requiresGradient, weight.requiresGradient))
+                CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
+            normaliser: normaliser, needs: needs)
         let (dx, dw) = (result.dInput, result.dWeight)
         return x.tape.record(result.loss, from: [x, weight]) { upstream in
             [try scaled(dx, by: upstream), try scaled(dw, by: upstream)]
