@@ -42,7 +42,9 @@ let package = Package(
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText"),
-        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
+        .target(
+            name: "LigerModels",
+            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
@@ -54,7 +56,8 @@ let package = Package(
         .testTarget(
             name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
-        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
+        .testTarget(
+            name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
     ],
     swiftLanguageModes: [.v6],
