@@ -40,7 +40,7 @@ let package = Package(
         .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector"]),
 
         // The trainer around them.
-        .target(name: "LigerNN", dependencies: ["LigerLosses"]),
+        .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText"),
         .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
@@ -50,7 +50,8 @@ let package = Package(
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
         .testTarget(name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses"]),
-        .testTarget(name: "LigerNNTests", dependencies: ["LigerNN"]),
+        .testTarget(
+            name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
         .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
         .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),

@@ -3,7 +3,7 @@ public import Tile
 /// Numbers on a device: a buffer seen through a shape, strides and a storage type. Copies share the
 /// buffer.
 public struct NDArray: Sendable {
-    public let buffer: Buffer
+    public private(set) var buffer: Buffer
     /// Elements before the first.
     public let offset: Int
     public let shape: [Int]
@@ -54,6 +54,9 @@ public struct NDArray: Sendable {
         }
         return true
     }
+
+    /// Whether no other array shares the buffer, so that overwriting it surprises nobody.
+    package mutating func isUniquelyOwned() -> Bool { isKnownUniquelyReferenced(&buffer) }
 
     /// The first element's address.
     package var address: UnsafeMutableRawPointer { buffer.address + offset * dtype.byteCount }

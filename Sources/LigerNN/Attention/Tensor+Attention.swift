@@ -1,0 +1,14 @@
+import LigerRuntime
+
+extension Tensor {
+    /// Causal attention of these queries [batch, sequence, heads, D] over keys and values
+    /// [batch, sequence, kvHeads, D]; see `CausalAttention`.
+    package func attending(to keys: Tensor, _ values: Tensor) throws -> Tensor {
+        let (q, k, v) = (value, keys.value, values.value)
+        let y = try CausalAttention.forward(q: q, k: k, v: v)
+        return tape.record(y, from: [self, keys, values]) { upstream in
+            let (dq, dk, dv) = try CausalAttention.backward(dy: upstream.array, q: q, k: k, v: v)
+            return [.array(dq), .array(dk), .array(dv)]
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import LigerKernels
+public import LigerRuntime
+public import Tile
+
+/// Numbers that training changes, and their gradient.
+public final class Parameter {
+    /// How a parameter starts.
+    public enum Initialisation: Sendable, Hashable {
+        /// Independent normal deviates around 0.
+        case normal(deviation: Float)
+        /// One number everywhere.
+        case constant(Float)
+    }
+
+    /// Its name in a Hugging Face checkpoint, such as `model.layers.0.self_attn.q_proj.weight`.
+    public let name: String
+    /// The numbers. Whoever replaces them keeps shape and dtype.
+    public var value: NDArray {
+        willSet {
+            precondition(newValue.shape == value.shape, "a parameter keeps its shape")
+            precondition(newValue.dtype == value.dtype, "a parameter keeps its dtype")
+        }
+    }
+    /// The sum of what backward passes have found since it was last set to nil; shaped like the value.
+    public var gradient: NDArray?
+    /// False while frozen: it is not differentiated.
+    public var requiresGradient = true
+    /// Storage of the gradient. f32 sums micro-batches and several uses without loss.
+    public var gradientDType = DType.f32
+    /// Whether the optimiser may shrink it; off for norms and biases.
+    public let decays: Bool
+    /// How it starts.
+    public let initialisation: Initialisation
+
+    /// A parameter whose numbers are not set; `initialise` or a checkpoint sets them.
+    ///
+    /// - Throws: `RuntimeError` when memory runs out.
+    public init(
+        _ name: String, _ shape: [Int], dtype: DType = .f32, initialisation: Initialisation,
+        decays: Bool = true, device: Device = .cpu
+    ) throws {
+        self.name = name
+        self.decays = decays
+        self.initialisation = initialisation
+        value = try NDArray(empty: shape, dtype: dtype, device: device)
+    }
+
+    /// Sets the numbers to their start.
+    ///
+    /// - Parameters:
+    ///   - seed: that of the run.
+    ///   - stream: a number that no other parameter of the run has, so that the start does not depend on
+    ///     the order in which parameters are set.
+    public func initialise(seed: UInt64, stream: UInt32) throws {
+        switch initialisation {
+        case .normal(let deviation):
+            try RandomFill.normal(value, mean: 0, deviation: deviation, seed: seed, stream: stream)
+        case .constant(let number): try Elementwise.fill(value, number)
+        }
+    }
+
+    func accumulate(_ contribution: Contribution) throws {
+        let earlier = gradient.take()
+        gradient = try contribution.added(to: earlier, shape: value.shape, dtype: gradientDType)
+    }
+}

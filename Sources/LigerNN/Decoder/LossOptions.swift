@@ -1,0 +1,13 @@
+/// How a decoder's loss is computed.
+public struct LossOptions: Sendable, Hashable {
+    /// The label of tokens that count for nothing.
+    public var ignoreIndex = -100
+    /// Memory that the fused linear cross entropy may use for a chunk of logits, in bytes.
+    public var budgetBytes = 64 << 20
+
+    /// The usual choice.
+    public init(ignoreIndex: Int = -100, budgetBytes: Int = 64 << 20) {
+        self.ignoreIndex = ignoreIndex
+        self.budgetBytes = budgetBytes
+    }
+}

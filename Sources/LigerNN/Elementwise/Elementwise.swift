@@ -1,0 +1,52 @@
+package import LigerRuntime
+package import Tile
+
+/// Sums, copies and conversions, element by element; arithmetic in fp32, one rounding.
+package enum Elementwise {
+    /// a + b.
+    ///
+    /// - Parameter dtype: that of the result; a's by default.
+    package static func add(_ a: NDArray, _ b: NDArray, dtype: DType? = nil) throws -> NDArray {
+        try expectLike(a, b)
+        let sum = try NDArray(empty: a.shape, dtype: dtype ?? a.dtype, device: a.device)
+        let kernel = AddKernel(a: a.dtype, b: b.dtype, sum: sum.dtype)
+        try kernel.launch(programs: blocks(sum), [a.flattened, b.flattened, sum.flattened])
+        return sum
+    }
+
+    /// Adds `term` to `sum`, which is overwritten.
+    package static func accumulate(_ term: NDArray, into sum: NDArray) throws {
+        try expectLike(term, sum)
+        let kernel = AccumulateKernel(term: term.dtype, sum: sum.dtype)
+        try kernel.launch(programs: blocks(sum), [term.flattened, sum.flattened])
+    }
+
+    /// x in another storage type; a copy if it is the same.
+    package static func cast(_ x: NDArray, to dtype: DType) throws -> NDArray {
+        let y = try NDArray(empty: x.shape, dtype: dtype, device: x.device)
+        try CastKernel(x: x.dtype, y: dtype).launch(programs: blocks(y), [x.flattened, y.flattened])
+        return y
+    }
+
+    /// Writes x over y, row by row; both [rows, columns] with any strides.
+    package static func copyRows(_ x: NDArray, into y: NDArray) throws {
+        let kernel = CopyRowsKernel(columns: x.shape[1], x: x.dtype, y: y.dtype)
+        try kernel.launch(programs: x.shape[0], [x, y])
+    }
+
+    /// Writes one number over every element of x.
+    package static func fill(_ x: NDArray, _ value: Float) throws {
+        try FillKernel(x: x.dtype).launch(
+            programs: blocks(x), [x.flattened], scalars: [.float(value)])
+    }
+
+    private static func blocks(_ x: NDArray) -> Int {
+        (x.count + elementsPerProgram - 1) / elementsPerProgram
+    }
+
+    private static func expectLike(_ a: NDArray, _ b: NDArray) throws {
+        if a.shape != b.shape {
+            throw RuntimeError("shapes \(a.shape) and \(b.shape) cannot be added. Make them equal")
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import LigerKernels
+import LigerLosses
+public import LigerRuntime
+
+/// From hidden states to scores of tokens, and to the loss.
+public struct LanguageHead: Module {
+    /// [vocabulary, hidden size].
+    public let weight: Parameter
+
+    /// A head over a weight, its own or an embedding's.
+    public init(weight: Parameter) { self.weight = weight }
+
+    public var parameters: [Parameter] { [weight] }
+
+    /// [tokens, vocabulary] for x [tokens, hidden size].
+    public func logits(_ x: Tensor) throws -> Tensor { try x.linear(x.tape.tensor(of: weight)) }
+
+    /// Mean cross entropy of the labels [tokens]; see `Decoder.loss`.
+    public func loss(
+        _ x: Tensor, _ labels: NDArray, _ options: LossOptions, normaliser: NDArray?,
+        _ kernels: KernelChoice
+    ) throws -> Tensor {
+        if kernels.fusedLinearCrossEntropy {
+            return try Fused.linearCrossEntropy(
+                x, weight: x.tape.tensor(of: weight), labels: labels, options, normaliser: normaliser)
+        }
+        let logits = try logits(x)
+        return kernels.crossEntropy
+            ? try Fused.crossEntropy(
+                logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
+            : try Reference.crossEntropy(
+                logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
+    }
+}

@@ -1,0 +1,20 @@
+public import LigerRuntime
+
+/// A row of numbers for each token.
+public struct TokenEmbedding: Module {
+    /// [vocabulary, hidden size].
+    public let weight: Parameter
+
+    package init(_ name: String, vocabulary: Int, hiddenSize: Int, _ style: ParameterStyle) throws {
+        weight = try style.weight(name, [vocabulary, hiddenSize])
+    }
+
+    public var parameters: [Parameter] { [weight] }
+
+    /// [tokens, hidden size] for ids [tokens], i64 or i32.
+    ///
+    /// - Throws: an error naming the first id outside of the vocabulary.
+    public func callAsFunction(_ ids: NDArray, on tape: Tape) throws -> Tensor {
+        try tape.tensor(of: weight).rows(ids)
+    }
+}

@@ -1,0 +1,36 @@
+import LigerKernels
+import LigerLosses
+import LigerRuntime
+
+/// Operations by the fused kernels. `Reference` has the same ones written out.
+package enum Fused {
+    /// `RMSNorm` of the rows of x.
+    package static func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws -> Tensor {
+        let options = RMSNorm.Options(eps: eps)
+        let (input, scale) = (x.value, weight.value)
+        let (y, rstd) = try RMSNorm.forward(input, weight: scale, options)
+        let needsWeight = weight.requiresGradient
+        return x.tape.record(y, from: [x, weight]) { upstream in
+            let (dx, dw) = try RMSNorm.backward(
+                dy: upstream.array, x: input, weight: scale, rstd: rstd, options, needsWeight: needsWeight)
+            return [.array(dx), dw.map { .array($0) } ?? .none]
+        }
+    }
+
+    /// Rotary embedding of x [batch, sequence, heads, head size].
+    package static func rope(_ x: Tensor, _ tables: RotaryTables.Slice) throws -> Tensor {
+        let y = try RoPE.apply(x.value, cos: tables.cos, sin: tables.sin)
+        return x.tape.record(y, from: [x]) { upstream in
+            [.array(try RoPE.apply(upstream.array, cos: tables.cos, sin: tables.sin, inverse: true))]
+        }
+    }
+
+    /// silu(gate) up.
+    package static func swiGLU(gate: Tensor, up: Tensor) throws -> Tensor {
+        let (a, b) = (gate.value, up.value)
+        return gate.tape.record(try SwiGLU.forward(gate: a, up: b), from: [gate, up]) { upstream in
+            let (dgate, dup) = try SwiGLU.backward(dy: upstream.array, gate: a, up: b)
+            return [.array(dgate), .array(dup)]
+        }
+    }
+}

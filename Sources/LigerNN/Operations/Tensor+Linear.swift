@@ -1,0 +1,40 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+extension Tensor {
+    /// x W^T + bias: a linear map of each row.
+    ///
+    /// - Parameters:
+    ///   - weight: W [outputs, inputs].
+    ///   - bias: [outputs], or none.
+    /// - Returns: [rows, outputs], for self [rows, inputs].
+    package func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
+        let (x, w) = (value, weight.value)
+        let y = try MatMul.apply(x, w, transposeB: true)
+        let needs = (requiresGradient, weight.requiresGradient)
+        let product = tape.record(y, from: [self, weight]) { [w = needs.0 ? w : nil, x = needs.1 ? x : nil] in
+            let dy = $0.array
+            return [
+                w.map { .product(MatrixTerm(dy, $0)) } ?? .none,
+                x.map { .product(MatrixTerm(dy, $0, transposeA: true)) } ?? .none,
+            ]
+        }
+        guard let bias else { return product }
+        return try product.adding(row: bias)
+    }
+
+    /// Sum with one row [columns], added to every row of self [rows, columns].
+    package func adding(row: Tensor) throws -> Tensor {
+        let y = try NDArray(empty: shape, dtype: dtype, device: value.device)
+        try AddRowKernel(columns: shape[1], x: dtype, row: row.dtype).launch(
+            programs: shape[0], [value, row.value, y])
+        let needsRow = row.requiresGradient
+        return tape.record(y, from: [self, row]) { upstream in
+            let dy = upstream.array
+            guard needsRow else { return [.array(dy), .none] }
+            let wide = dy.dtype == .f32 ? dy : try Elementwise.cast(dy, to: .f32)
+            return [.array(dy), .array(try ColumnSum.apply(wide, dtype: .f32))]
+        }
+    }
+}

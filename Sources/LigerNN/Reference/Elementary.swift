@@ -1,0 +1,50 @@
+import LigerRuntime
+import Tile
+
+/// Elementary operations on arrays, under those on tensors.
+enum Elementary {
+    static func programs(of x: NDArray) -> Int {
+        (x.count + elementsPerProgram - 1) / elementsPerProgram
+    }
+
+    static func product(_ a: NDArray, _ b: NDArray, _ dtype: DType) throws -> NDArray {
+        let y = try NDArray(empty: a.shape, dtype: dtype, device: a.device)
+        try MultiplyKernel(a: a.dtype, b: b.dtype, y: dtype).launch(
+            programs: programs(of: y), [a.flattened, b.flattened, y.flattened])
+        return y
+    }
+
+    /// b is one number per row [rows], or a table [length, columns] whose rows serve `divisor` rows of x each.
+    static func broadcast(
+        _ operation: BroadcastKernel.Operation, _ x: NDArray, _ b: NDArray, divisor: Int = 1
+    ) throws -> NDArray {
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        let source: RowSource = b.shape.count == 1 ? .numberPerRow : .table
+        let kernel = BroadcastKernel(
+            operation: operation, source: source, columns: x.shape[1], x: x.dtype, b: b.dtype)
+        try kernel.launch(
+            programs: x.shape[0], [x, y, b], scalars: source == .table ? [.index(divisor)] : [])
+        return y
+    }
+
+    static func rowReduction(_ operation: RowReductionKernel.Operation, _ x: NDArray) throws -> NDArray {
+        let y = try NDArray(empty: [x.shape[0]], device: x.device)
+        try RowReductionKernel(operation: operation, columns: x.shape[1], dtype: x.dtype).launch(
+            programs: x.shape[0], [x, y])
+        return y
+    }
+
+    static func mapped(_ x: NDArray, _ function: ElementFunction) throws -> NDArray {
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        try FunctionKernel(function: function, dtype: x.dtype).launch(
+            programs: programs(of: y), [x.flattened, y.flattened])
+        return y
+    }
+
+    static func rotatedHalf(_ x: NDArray, sign: Float) throws -> NDArray {
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        try RotateHalfKernel(columns: x.rows.shape[1], sign: sign, dtype: x.dtype).launch(
+            programs: x.rows.shape[0], [x.rows, y.rows])
+        return y
+    }
+}

@@ -1,0 +1,72 @@
+package import LigerRuntime
+import Tile
+
+/// Operations written out in elementary steps, as their formulas read: what the fused ones are checked
+/// against, and the baseline of their time and memory. Every intermediate result is materialised.
+package enum Reference {
+    /// x / sqrt(mean(x^2) + eps) weight, over the last dimension; x̂ is rounded to x's type before the
+    /// weight multiplies it.
+    package static func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws -> Tensor {
+        let wide = try x.cast(to: .f32)
+        let columns = x.value.rows.shape[1]
+        let means = try wide.multiplied(by: wide).rowSums().mapped(.scaled(by: 1 / Float(columns)))
+        let scale = try means.mapped(.plus(eps)).mapped(.rsqrt)
+        return try wide.multiplied(byNumberPerRow: scale).cast(to: x.dtype).multiplied(byRow: weight)
+    }
+
+    /// x cos + (-upper half, lower half) sin, for x [batch, sequence, heads, head size].
+    package static func rope(_ x: Tensor, _ tables: RotaryTables.Slice) throws -> Tensor {
+        let (cos, sin) = try tables.doubled()
+        return try x.multiplied(byTable: cos).adding(x.rotatedHalf().multiplied(byTable: sin))
+    }
+
+    /// gate sigmoid(gate) up.
+    package static func swiGLU(gate: Tensor, up: Tensor) throws -> Tensor {
+        try gate.multiplied(by: gate.mapped(.sigmoid)).multiplied(by: up)
+    }
+
+    /// -log softmax(logits)[label], summed over the labels that are not ignored and divided by their
+    /// number or by `normaliser`.
+    ///
+    /// - Parameters:
+    ///   - logits: [tokens, vocabulary].
+    ///   - labels: [tokens], i64 or i32.
+    ///   - normaliser: one f32 to divide by.
+    package static func crossEntropy(
+        _ logits: Tensor, labels: NDArray, ignoreIndex: Int, normaliser: NDArray?
+    ) throws -> Tensor {
+        let wide = try logits.cast(to: .f32)
+        let shifted = try wide.subtracting(numberPerRow: wide.detachedRowMaxima())
+        let logSums = try shifted.mapped(.exp).rowSums().mapped(.log)
+        let picked = try shifted.subtracting(numberPerRow: logSums)
+            .gathered(labels, ignoreIndex: ignoreIndex)
+        let count = try normaliser ?? countLabels(labels, ignoreIndex: ignoreIndex)
+        let factor = try Elementary.mapped(
+            Elementary.mapped(count.reshaped([1]), .reciprocal), .scaled(by: -1))
+        let total = try picked.reshaped([1, picked.value.count]).rowSums()
+        return try total.multiplied(by: logits.tape.constant(factor))
+    }
+
+    private static func countLabels(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
+        let number = try NDArray(empty: [1], device: labels.device)
+        try CountLabelsKernel(count: labels.count, labels: labels.dtype).launch(
+            programs: 1, [labels, number], scalars: [.int32(Int32(ignoreIndex))])
+        return number
+    }
+}
+
+extension Tensor {
+    /// y[row] = self[row, labels[row]], 0 where ignored.
+    fileprivate func gathered(_ labels: NDArray, ignoreIndex: Int) throws -> Tensor {
+        let columns = shape[1], shape = shape
+        let y = try NDArray(empty: [shape[0]], device: value.device)
+        try GatherLabelKernel(columns: columns, labels: labels.dtype).launch(
+            programs: shape[0], [value, labels, y], scalars: [.int32(Int32(ignoreIndex))])
+        return tape.record(y, from: [self]) { upstream in
+            let dx = try NDArray(empty: shape, device: y.device)
+            try ScatterLabelKernel(columns: columns, labels: labels.dtype).launch(
+                programs: shape[0], [labels, upstream.array, dx])
+            return [.array(dx)]
+        }
+    }
+}

@@ -1,0 +1,192 @@
+import Tile
+
+/// Functions of one number.
+package enum ElementFunction: Hashable, Sendable {
+    case scaled(by: Float), plus(Float), rsqrt, exp, log, sigmoid, reciprocal
+}
+
+private func value(of function: ElementFunction, at x: Tile<Float>) -> Tile<Float> {
+    switch function {
+    case .scaled(let factor): x * factor
+    case .plus(let term): x + term
+    case .rsqrt: rsqrt(x)
+    case .exp: exp(x)
+    case .log: log(x)
+    case .sigmoid: sigmoid(x)
+    case .reciprocal: reciprocal(x)
+    }
+}
+
+/// The derivative at x, where the value is y.
+private func derivative(of function: ElementFunction, at x: Tile<Float>, _ y: Tile<Float>) -> Tile<Float> {
+    switch function {
+    case .scaled(let factor): x * 0 + factor
+    case .plus: x * 0 + 1
+    case .rsqrt: -0.5 * y * y * y
+    case .exp: y
+    case .log: 1 / x
+    case .sigmoid: y * (1 - y)
+    case .reciprocal: -(y * y)
+    }
+}
+
+/// y = f(x).
+struct FunctionKernel: TileKernel {
+    let function: ElementFunction
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 1), y = p.output("y", dtype, rank: 1)
+        let i = p.elements(of: y)
+        y[i] = value(of: function, at: x[i])
+    }
+}
+
+/// dx = dy f'(x).
+struct FunctionDerivativeKernel: TileKernel {
+    let function: ElementFunction
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 1), y = p.input("y", dtype, rank: 1)
+        let dy = p.input("dy", dtype, rank: 1), dx = p.output("dx", dtype, rank: 1)
+        let i = p.elements(of: dx)
+        dx[i] = dy[i] * derivative(of: function, at: x[i], y[i])
+    }
+}
+
+/// y = a b.
+struct MultiplyKernel: TileKernel {
+    let a: DType
+    let b: DType
+    let y: DType
+
+    func body(_ p: Program) {
+        let a = p.input("a", a, rank: 1), b = p.input("b", b, rank: 1), y = p.output("y", y, rank: 1)
+        let i = p.elements(of: y)
+        y[i] = a[i] * b[i]
+    }
+}
+
+/// How a smaller array meets the rows of a matrix.
+enum RowSource: Hashable, Sendable {
+    /// One number for each row: [rows].
+    case numberPerRow
+    /// Rows of a table [length, columns], each serving `divisor` rows in turn, then from the start again.
+    case table
+}
+
+/// y = x b or x - b, b as `source` says; one program a row.
+struct BroadcastKernel: TileKernel {
+    enum Operation: Hashable, Sendable { case multiply, subtract }
+
+    let operation: Operation
+    let source: RowSource
+    let columns: Int
+    let x: DType
+    let b: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", x, rank: 2), y = p.output("y", self.x, rank: 2)
+        let c = p.range(columns)
+        let other: Tile<Float>
+        switch source {
+        case .numberPerRow:
+            other = p.input("b", b, rank: 1)[p.index]
+        case .table:
+            let table = p.input("b", b, rank: 2)
+            let divisor = p.scalar("divisor", as: Int.self)
+            other = table[(p.index / divisor) % table.size(0), c]
+        }
+        let v = x[p.index, c]
+        y[p.index, c] = operation == .multiply ? v * other : v - other
+    }
+}
+
+/// Each row's sum or largest element; one program a row.
+struct RowReductionKernel: TileKernel {
+    enum Operation: Hashable, Sendable { case sum, maximum }
+
+    let operation: Operation
+    let columns: Int
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), y = p.output("y", .f32, rank: 1)
+        let v = x[p.index, p.range(columns)]
+        y[p.index] = operation == .sum ? sum(v) : max(v)
+    }
+}
+
+/// y[row] = x[row] in every column; one program a row.
+struct SpreadKernel: TileKernel {
+    let columns: Int
+    let sign: Float
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 1), y = p.output("y", dtype, rank: 2)
+        y[p.index, p.range(columns)] = x[p.index] * sign
+    }
+}
+
+/// y = (-upper half, lower half) of each row, times `sign`; one program a row. With the sign -1 it is the
+/// derivative of itself with +1.
+struct RotateHalfKernel: TileKernel {
+    let columns: Int
+    let sign: Float
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
+        let lower = p.range(columns / 2), upper = lower + columns / 2
+        y[p.index, lower] = x[p.index, upper] * -sign
+        y[p.index, upper] = x[p.index, lower] * sign
+    }
+}
+
+/// y[row] = x[row, labels[row]], 0 for ignored rows; one program a row.
+struct GatherLabelKernel: TileKernel {
+    let columns: Int
+    let labels: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), labels = p.input("labels", labels, rank: 1, as: Int32.self)
+        let y = p.output("y", .f32, rank: 1), ignored = p.scalar("ignored", as: Int32.self)
+        let label = labels[p.index]
+        p.require(
+            (label == ignored) | ((label >= 0) & (label < Int32(columns))),
+            "label {} is outside of the vocabulary of \(columns). Check the labels, or ignore it",
+            label.index)
+        y[p.index] = p.choose(label == ignored) {
+            label.float * 0
+        } otherwise: {
+            x[p.index, label]
+        }
+    }
+}
+
+/// dx[row] = dy[row] in the label's column, else 0; one program a row.
+struct ScatterLabelKernel: TileKernel {
+    let columns: Int
+    let labels: DType
+
+    func body(_ p: Program) {
+        let labels = p.input("labels", labels, rank: 1, as: Int32.self)
+        let dy = p.input("dy", .f32, rank: 1), dx = p.output("dx", .f32, rank: 2)
+        let c = p.range(columns)
+        dx[p.index, c] = select(c.index == labels[p.index], p.full(c, 0) + dy[p.index], 0)
+    }
+}
+
+/// How many labels are not the ignored one, at least 1: a mean over nothing is 0; one program.
+struct CountLabelsKernel: TileKernel {
+    let count: Int
+    let labels: DType
+
+    func body(_ p: Program) {
+        let labels = p.input("labels", labels, rank: 1, as: Int32.self)
+        let number = p.output("number", .f32, rank: 1), ignored = p.scalar("ignored", as: Int32.self)
+        number[p.index] = maximum(sum((labels[p.range(count)] != ignored).float), 1)
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import LigerNN
+import LigerRuntime
+import Testing
+import Tile
+
+@Suite struct AttentionTests {
+    struct Sizes: CustomTestStringConvertible, Sendable {
+        let batch, length, heads, kvHeads, headSize: Int
+        var testDescription: String { "\(batch) x \(length), \(heads)/\(kvHeads) heads of \(headSize)" }
+    }
+
+    /// One query, odd lengths, lengths around a block of 128 queries; heads alone, shared, shared by all.
+    static let grid: [Sizes] = [1, 2, 3, 17, 65, 127, 128, 129, 300].flatMap { length in
+        [4, 2, 1].map { Sizes(batch: 2, length: length, heads: 4, kvHeads: $0, headSize: 8) }
+    }
+
+    @Test(arguments: grid, [DType.f32, .bf16, .f16])
+    func matchesDouble(sizes: Sizes, dtype: DType) throws {
+        var random = SeededGenerator(UInt64(sizes.length))
+        let shape = [sizes.batch, sizes.length, sizes.heads, sizes.headSize]
+        let kvShape = [sizes.batch, sizes.length, sizes.kvHeads, sizes.headSize]
+        let (q, dy) = (try random.array(shape, dtype), try random.array(shape, dtype))
+        let (k, v) = (try random.array(kvShape, dtype), try random.array(kvShape, dtype))
+        let expected = Expected(sizes, q: q.doubles, k: k.doubles, v: v.doubles, dy: dy.doubles)
+        let bound = dtype == .f32 ? 3e-6 : (dtype.epsilon ?? 0)
+        let y = try CausalAttention.forward(q: q, k: k, v: v)
+        #expect(relativeError(y.doubles, expected.y) < bound)
+        let (dq, dk, dv) = try CausalAttention.backward(dy: dy, q: q, k: k, v: v)
+        if sizes.length == 1 {
+            // One key: its probability is 1 whatever q and k are.
+            #expect(dq.doubles.allSatisfy { abs($0) < 1e-5 } && dk.doubles.allSatisfy { abs($0) < 1e-5 })
+        } else {
+            #expect(relativeError(dq.doubles, expected.dq) < bound)
+            #expect(relativeError(dk.doubles, expected.dk) < bound)
+        }
+        #expect(relativeError(dv.doubles, expected.dv) < bound)
+    }
+
+    @Test func memoryGrowsLinearly() throws {
+        var random = SeededGenerator(1)
+        func peak(_ length: Int) throws -> Int {
+            let q = try random.array([1, length, 1, 4])
+            Device.cpu.resetPeak()
+            let before = Device.cpu.bytesInUse
+            _ = try CausalAttention.forward(q: q, k: q, v: q)
+            return Device.cpu.peakBytes - before
+        }
+        // Scores of 4,096 queries and keys would be 64 MiB.
+        #expect(try peak(4096) < 2 << 20)
+    }
+
+    @Test func refusesShapesThatDoNotFit() throws {
+        let q = try NDArray.zeros([1, 2, 4, 8]), k = try NDArray.zeros([1, 2, 3, 8])
+        #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: q, k: k, v: k) }
+        let short = try NDArray.zeros([1, 1, 2, 8])
+        #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: q, k: short, v: short) }
+        let flat = try NDArray.zeros([2, 8])
+        #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: flat, k: flat, v: flat) }
+    }
+}
+
+/// Attention and its gradients in Double, one score at a time.
+private struct Expected {
+    var y, dq, dk, dv: [Double]
+
+    init(_ s: AttentionTests.Sizes, q: [Double], k: [Double], v: [Double], dy: [Double]) {
+        y = [Double](repeating: 0, count: q.count)
+        dq = y
+        dk = [Double](repeating: 0, count: k.count)
+        dv = dk
+        let size = s.headSize, scale = 1 / Double(size).squareRoot()
+        for b in 0..<s.batch {
+            for h in 0..<s.heads {
+                let shared = h / (s.heads / s.kvHeads)
+                let at = { (t: Int) in ((b * s.length + t) * s.heads + h) * size }
+                let kvAt = { (t: Int) in ((b * s.length + t) * s.kvHeads + shared) * size }
+                for t in 0..<s.length {
+                    let mine = at(t)
+                    let scores = (0...t).map { u in
+                        scale * (0..<size).map { q[mine + $0] * k[kvAt(u) + $0] }.reduce(0, +)
+                    }
+                    let peak = scores.max() ?? 0
+                    let terms = scores.map { exp($0 - peak) }
+                    let p = terms.map { $0 / terms.reduce(0, +) }
+                    let dp = (0...t).map { u in
+                        (0..<size).map { dy[mine + $0] * v[kvAt(u) + $0] }.reduce(0, +)
+                    }
+                    let mean = zip(p, dp).map { $0 * $1 }.reduce(0, +)
+                    for u in 0...t {
+                        let ds = p[u] * (dp[u] - mean) * scale
+                        for d in 0..<size {
+                            y[mine + d] += p[u] * v[kvAt(u) + d]
+                            dq[mine + d] += ds * k[kvAt(u) + d]
+                            dk[kvAt(u) + d] += ds * q[mine + d]
+                            dv[kvAt(u) + d] += p[u] * dy[mine + d]
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
