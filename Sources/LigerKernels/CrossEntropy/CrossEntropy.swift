@@ -97,7 +97,8 @@ public enum CrossEntropy {
             options: options, normaliser: normaliser, wants: wants, device: logits.device)
         var gradient: NDArray?
         if wants.contains(.gradient) {
-            gradient = givingUpLogits ? rows : try NDArray(empty: rows.shape, dtype: rows.dtype)
+            gradient =
+                givingUpLogits ? rows : try NDArray(empty: rows.shape, dtype: rows.dtype, device: rows.device)
         }
         try task.run(rows, 0..<rows.shape[0], gradient: gradient)
         return try task.result(gradient: gradient?.reshaped(logits.shape))

@@ -7,9 +7,15 @@ package enum ColumnSum {
     /// - Returns: [columns] in a storage type.
     package static func apply(_ x: NDArray, dtype: DType) throws -> NDArray {
         let sum = try NDArray(empty: [x.shape[1]], dtype: dtype, device: x.device)
-        let blocks = (x.shape[1] + ColumnSumKernel.block - 1) / ColumnSumKernel.block
-        try ColumnSumKernel(dtype: dtype).launch(programs: blocks, [x, sum])
+        try apply(x, into: sum, accumulate: false)
         return sum
+    }
+
+    /// - Parameters:
+    ///   - sum: [columns]; what it holds comes first in the sum where `accumulate` is set.
+    package static func apply(_ x: NDArray, into sum: NDArray, accumulate: Bool) throws {
+        let blocks = (x.shape[1] + ColumnSumKernel.block - 1) / ColumnSumKernel.block
+        try ColumnSumKernel(dtype: sum.dtype, accumulates: accumulate).launch(programs: blocks, [x, sum])
     }
 }
 
@@ -17,11 +23,14 @@ package enum ColumnSum {
 struct ColumnSumKernel: TileKernel {
     static let block = 512
     let dtype: DType
+    let accumulates: Bool
 
     func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2), sum = p.output("sum", dtype, rank: 1)
+        let x = p.input("x", .f32, rank: 2)
+        let sum = accumulates ? p.update("sum", dtype, rank: 1) : p.output("sum", dtype, rank: 1)
         let c = p.range(from: p.index * Self.block, capacity: Self.block, limit: x.size(1))
-        sum[c] = p.loop(from: p.index * 0, to: x.size(0), carrying: p.full(c, 0)) { row, total in
+        let first = accumulates ? sum[c] : p.full(c, 0)
+        sum[c] = p.loop(from: p.index * 0, to: x.size(0), carrying: first) { row, total in
             total + x[row, c]
         }
     }

@@ -1,0 +1,85 @@
+import LigerRuntime
+package import Tile
+
+/// How a loss over the logits of a linear layer is cut into chunks of tokens, and the memory it takes,
+/// known before it runs.
+public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
+    /// Tokens of the whole batch.
+    public let tokens: Int
+    /// Tokens of a chunk; the last one may have fewer.
+    public let chunkTokens: Int
+    public let chunks: Int
+    /// Bytes of the one buffer that every chunk's logits use, in fp32.
+    public let logitsBytes: Int
+    /// Bytes of fp32 sums that are not returned themselves.
+    public let accumulatorBytes: Int
+    /// The most bytes in use at a time beside the inputs and the returned gradients.
+    public let peakBytes: Int
+
+    /// - Parameters:
+    ///   - budgetBytes: what a chunk's logits may take; a chunk has at least one token.
+    ///   - lossBytes: what the loss holds beside the logits.
+    package init(_ layer: LinearShape, needs: LinearNeeds, exact: Bool, budgetBytes: Int, lossBytes: Int) {
+        let most = max(1, min(layer.tokens, budgetBytes / (4 * layer.vocabulary)))
+        tokens = layer.tokens
+        chunks = (layer.tokens + most - 1) / most
+        // Chunks of one length, as far as possible.
+        chunkTokens = chunks == 0 ? 0 : (layer.tokens + chunks - 1) / chunks
+        logitsBytes = 4 * chunkTokens * layer.vocabulary
+        accumulatorBytes =
+            (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
+                ? 4 * layer.vocabulary * layer.hidden : 0)
+            + (needs.contains(.bias) && layer.bias.map { $0 != .f32 } ?? false ? 4 * layer.vocabulary : 0)
+        let workspace = Self.workspaceBytes(layer, needs, chunkTokens, sums: exact)
+        peakBytes = logitsBytes + accumulatorBytes + lossBytes + workspace
+    }
+
+    /// Whether weight gradients need sums of another type than their own.
+    static func separatesSums(_ dtype: DType, _ exact: Bool, chunks: Int) -> Bool {
+        dtype != .f32 && exact && chunks > 1
+    }
+
+    private static func workspaceBytes(
+        _ layer: LinearShape, _ needs: LinearNeeds, _ rows: Int, sums exact: Bool
+    ) -> Int {
+        let (hidden, vocabulary) = (layer.hidden, layer.vocabulary)
+        let dtypes = [layer.input, layer.weight]
+        var products = [(rows, vocabulary, hidden)]
+        if needs.contains(.input) { products.append((rows, hidden, vocabulary)) }
+        if needs.contains(.weight) { products.append((vocabulary, hidden, rows)) }
+        return products.map {
+            MatMul.workspaceBytes(rows: $0.0, columns: $0.1, inner: $0.2, dtypes: dtypes)
+        }.max() ?? 0
+    }
+
+    public var description: String {
+        "\(tokens) tokens in \(chunks) chunks of \(chunkTokens): logits \(Self.mebibytes(logitsBytes)), fp32 sums "
+            + "\(Self.mebibytes(accumulatorBytes)), at most \(Self.mebibytes(peakBytes)) beside inputs and gradients"
+    }
+
+    private static func mebibytes(_ bytes: Int) -> String {
+        let tenths = (bytes * 10 + (1 << 19)) >> 20
+        return "\(tenths / 10).\(tenths % 10) MiB"
+    }
+}
+
+/// Sizes and storage types of a linear layer at the end of a model.
+package struct LinearShape: Sendable {
+    package var tokens: Int
+    package var hidden: Int
+    package var vocabulary: Int
+    package var input: DType
+    package var weight: DType
+    package var bias: DType?
+}
+
+/// Which gradients are wanted; frozen ones cost nothing.
+public struct LinearNeeds: OptionSet, Sendable, Hashable {
+    public let rawValue: Int
+    public init(rawValue: Int) { self.rawValue = rawValue }
+
+    public static let input = LinearNeeds(rawValue: 1)
+    public static let weight = LinearNeeds(rawValue: 2)
+    public static let bias = LinearNeeds(rawValue: 4)
+    public static let all: LinearNeeds = [.input, .weight, .bias]
+}

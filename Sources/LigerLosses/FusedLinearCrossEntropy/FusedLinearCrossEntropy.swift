@@ -1,0 +1,126 @@
+public import LigerKernels
+public import LigerRuntime
+public import Tile
+
+/// Cross entropy of the logits of a linear layer, logits = x W^T + b, without the logits: they are made, turned
+/// into a loss and its gradients, and overwritten chunk by chunk of tokens.
+///
+/// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded.
+/// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
+public enum FusedLinearCrossEntropy {
+    public typealias Plan = ChunkPlan
+    public typealias Needs = LinearNeeds
+
+    /// The type that weight gradients are summed in over chunks.
+    public enum Accumulation: String, Sendable, Hashable, CaseIterable {
+        /// fp32, rounded once at the end; the error does not grow with the number of chunks.
+        case exact
+        /// The weight's own type, rounded chunk by chunk: less memory for 16-bit weights.
+        case storage
+    }
+
+    /// What a training run fixes once.
+    public struct Options: Sendable, Hashable {
+        public var crossEntropy: CrossEntropy.Options
+        /// What the logits of a chunk may take.
+        public var budgetBytes: Int
+        public var accumulation: Accumulation
+
+        public init(
+            _ crossEntropy: CrossEntropy.Options = CrossEntropy.Options(),
+            budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes, accumulation: Accumulation = .exact
+        ) {
+            self.crossEntropy = crossEntropy
+            self.budgetBytes = budgetBytes
+            self.accumulation = accumulation
+        }
+    }
+
+    /// A loss, what was asked for beside it, and the needed gradients for an upstream gradient of 1.
+    public struct Result: Sendable {
+        /// As `CrossEntropy.Result`.
+        public let loss: NDArray
+        public let zLoss: NDArray?
+        public let accuracy: NDArray?
+        public let argmax: NDArray?
+        /// Like what they belong to; nil where not needed.
+        public let dInput: NDArray?
+        public let dWeight: NDArray?
+        public let dBias: NDArray?
+    }
+
+    /// 32 MiB: chunks long enough for products at full speed, at common vocabularies.
+    public static let defaultBudgetBytes = 32 << 20
+
+    /// How a call will be cut, and the memory it will take.
+    ///
+    /// - Parameter dtype: of input, weight and bias.
+    public static func plan(
+        tokens: Int, hidden: Int, vocabulary: Int, dtype: DType = .f32, hasBias: Bool = false,
+        options: Options = Options(), wants: CrossEntropy.Outputs = [], needs: Needs = .all
+    ) -> Plan {
+        let layer = LinearShape(
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
+            bias: hasBias ? dtype : nil)
+        return plan(layer, options, wants, needs)
+    }
+
+    /// As above, with the options' defaults but for the budget.
+    public static func plan(
+        tokens: Int, hidden: Int, vocabulary: Int, dtype: DType = .f32, budgetBytes: Int
+    ) -> Plan {
+        plan(
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype,
+            options: Options(budgetBytes: budgetBytes))
+    }
+
+    private static func plan(
+        _ layer: LinearShape, _ options: Options, _ wants: CrossEntropy.Outputs, _ needs: Needs
+    ) -> Plan {
+        ChunkPlan(
+            layer, needs: needs, exact: options.accumulation == .exact, budgetBytes: options.budgetBytes,
+            lossBytes: CrossEntropyTask.byteCount(
+                rows: layer.tokens, options: options.crossEntropy, wants: wants))
+    }
+
+    /// The loss, and the needed gradients.
+    ///
+    /// - Parameters:
+    ///   - input: x, [..., H]; leading dimensions count as tokens.
+    ///   - weight: W, [V, H].
+    ///   - bias: b, [V]. All three f32, bf16 or f16, not necessarily the same.
+    ///   - labels: as many as tokens, i64 or i32.
+    ///   - classWeights: [V].
+    ///   - normaliser: as for `CrossEntropy.forward`.
+    ///   - upstream: f32, the gradient of a loss without reduction, one per token: where it is known, gradients
+    ///     are for it instead of 1.
+    ///   - wants: accuracy and argmax beside the loss.
+    ///   - needs: with none, only the loss is computed, still in chunks.
+    /// - Throws: as `CrossEntropy.forward`; and an error that names the package to install if there is no
+    ///   library for matrix products.
+    public static func forward(
+        input: NDArray, weight: NDArray, bias: NDArray? = nil, labels: NDArray, classWeights: NDArray? = nil,
+        options: Options = Options(), normaliser: NDArray? = nil, upstream: NDArray? = nil,
+        wants: CrossEntropy.Outputs = [], needs: Needs = .all
+    ) throws -> Result {
+        let linear = try LinearChunks(input: input, weight: weight, bias: bias)
+        let layer = linear.shape
+        if let upstream { try upstream.expect("upstream", shape: [layer.tokens], dtype: .f32) }
+        let task = try CrossEntropyTask(
+            labels: labels, rows: layer.tokens, classes: layer.vocabulary, classWeights: classWeights,
+            options: options.crossEntropy, normaliser: normaliser, wants: wants, device: input.device)
+        let needs = bias == nil ? needs.subtracting(.bias) : needs
+        let gradients = try linear.run(
+            plan(layer, options, wants, needs), needs: needs, exact: options.accumulation == .exact
+        ) { logits, rows in
+            try task.run(logits, rows, gradient: needs.isEmpty ? nil : logits)
+            if let upstream, !needs.isEmpty {
+                try CrossEntropy.scale(logits, by: upstream.sliced(0, rows))
+            }
+        }
+        let loss = try task.result()
+        return Result(
+            loss: loss.loss, zLoss: loss.zLoss, accuracy: loss.accuracy, argmax: loss.argmax,
+            dInput: gradients.input?.reshaped(input.shape), dWeight: gradients.weight, dBias: gradients.bias)
+    }
+}
