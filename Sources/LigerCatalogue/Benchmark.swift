@@ -1,4 +1,5 @@
 import LigerRuntime
+import Tile
 
 /// What a workload took.
 package struct BenchmarkResult: Sendable {
@@ -51,4 +52,9 @@ package enum Benchmark {
             source.copyBytes(to: target)
         }
     }
+}
+
+extension BenchmarkSize {
+    /// `2048x4096 f32`.
+    var rowsByColumns: String { "\(rows)x\(columns) \(dtype.rawValue)" }
 }

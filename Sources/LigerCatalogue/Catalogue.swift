@@ -1,7 +1,14 @@
 /// Every operation, in the order of a model's forward pass: one line each.
 package enum Catalogue {
     package static let entries: [CatalogueEntry] = [
-        rmsNorm
+        embedding,
+        rmsNorm,
+        layerNorm,
+        rope,
+        softmax,
+        swiGLU,
+        geGLU,
+        crossEntropy,
     ]
 
     /// The entry of a name.

@@ -1,3 +1,4 @@
+import LigerRuntime
 package import Tile
 
 /// An operation as the command line knows it: what it is, its kernels to look at, how to time it and how
@@ -7,12 +8,19 @@ package struct CatalogueEntry: Sendable {
     package let name: String
     /// The formula, in one line.
     package let summary: String
-    /// A representative of each of its kernels.
-    package let kernels: [any TileKernel]
     /// What `bench` runs; nil where timing makes no sense alone.
     package let workload: (@Sendable (BenchmarkSize) throws -> Workload)?
     /// What `verify` runs, per storage type and row length.
     package let check: @Sendable (CheckCase) throws -> [CheckResult]
+
+    /// The kernels it launches for rows of 4,096 in bf16, in that order.
+    package var kernels: [any TileKernel] {
+        get throws {
+            try LaunchRecorder.kernels {
+                _ = try check(CheckCase(rows: 2, columns: 4096, dtype: .bf16, seed: 1))
+            }
+        }
+    }
 }
 
 /// Shapes to time.
@@ -46,6 +54,21 @@ package struct CheckCase: Sendable {
     package let columns: Int
     package let dtype: DType
     package let seed: UInt64
+
+    /// A quantity beside its reference, with the bound for its storage type.
+    ///
+    /// - Parameters:
+    ///   - terms: how many fp32 terms the longest sum has, beyond those of one row.
+    ///   - roundings: how often a value is rounded to the storage type.
+    ///   - scale: the size of the terms, where they can cancel.
+    func result(
+        _ quantity: String, _ found: NDArray?, _ expected: [Double], terms: Int = 1,
+        roundings: Double = 1, scale: Double? = nil
+    ) -> CheckResult {
+        CheckResult(
+            quantity: quantity, error: relativeError(found?.doubles ?? [], expected, scale: scale),
+            bound: errorBound(found?.dtype ?? dtype, terms: terms, roundings: roundings))
+    }
 }
 
 /// A quantity compared with its reference in Double.

@@ -20,7 +20,8 @@ package enum Verification {
         for (i, size) in grid.enumerated() {
             let point = CheckCase(
                 rows: size.rows, columns: size.columns, dtype: dtype, seed: seed &+ UInt64(i))
-            for result in try entry.check(point) where worst.map({ isWorse(result, than: $0.result) }) ?? true {
+            for result in try entry.check(point) where worst.map({ isWorse(result, than: $0.result) }) ?? true
+            {
                 worst = Worst(point: point, result: result)
             }
         }

@@ -46,6 +46,7 @@ extension TileKernel {
             ThreadPool.shared.forEach(count, body)
         }
         LaunchCounters.shared.count(compiled.name)
+        LaunchRecorder.current?.add(self)
     }
 }
 

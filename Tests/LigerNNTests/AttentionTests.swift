@@ -40,11 +40,12 @@ import Tile
     @Test func memoryGrowsLinearly() throws {
         var random = SeededGenerator(1)
         func peak(_ length: Int) throws -> Int {
-            let q = try random.array([1, length, 1, 4])
-            Device.cpu.resetPeak()
-            let before = Device.cpu.bytesInUse
+            let device = Device(name: "measured")
+            let q = try random.array([1, length, 1, 4], device: device)
+            device.resetPeak()
+            let before = device.bytesInUse
             _ = try CausalAttention.forward(q: q, k: q, v: q)
-            return Device.cpu.peakBytes - before
+            return device.peakBytes - before
         }
         // Scores of 4,096 queries and keys would be 64 MiB.
         #expect(try peak(4096) < 2 << 20)

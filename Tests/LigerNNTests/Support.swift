@@ -16,10 +16,12 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     mutating func array(
-        _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
+        _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2,
+        device: Device = .cpu
     ) throws -> NDArray {
         try NDArray(
-            (0..<shape.reduce(1, *)).map { _ in Float.random(in: range, using: &self) }, shape, dtype: dtype)
+            (0..<shape.reduce(1, *)).map { _ in Float.random(in: range, using: &self) }, shape, dtype: dtype,
+            device: device)
     }
 
     mutating func parameter(
@@ -30,10 +32,10 @@ struct SeededGenerator: RandomNumberGenerator {
         return parameter
     }
 
-    mutating func tokens(_ shape: [Int], below limit: Int, _ dtype: DType = .i64) throws -> NDArray {
+    mutating func tokens(_ shape: [Int], below limit: Int, device: Device = .cpu) throws -> NDArray {
         let count = shape.reduce(1, *)
         return try NDArray(
-            integers: (0..<count).map { _ in Int.random(in: 0..<limit, using: &self) }, shape, dtype: dtype)
+            integers: (0..<count).map { _ in Int.random(in: 0..<limit, using: &self) }, shape, device: device)
     }
 }
 

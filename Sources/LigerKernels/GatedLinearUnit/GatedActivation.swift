@@ -27,11 +27,13 @@ enum GatedActivation: Sendable, Hashable {
             let g = sigmoid(a)
             return (g, g * (1 - g))
         case .geluTanh:
-            // (1 + tanh u) / 2 = sigmoid(2 u), which keeps its digits where tanh u nears -1.
+            // (1 + tanh u) / 2 = sigmoid(2 u). With e = exp(-|2 u|) neither it nor its slope loses digits:
+            // 1 - sigmoid would, where a large gate multiplies it.
             let square = a * a
-            let g = sigmoid(a * (square * (Self.twoRootTwoOverPi * 0.044715) + Self.twoRootTwoOverPi))
+            let z = a * (square * (Self.twoRootTwoOverPi * 0.044715) + Self.twoRootTwoOverPi)
             let inner = square * (Self.twoRootTwoOverPi * 3 * 0.044715) + Self.twoRootTwoOverPi
-            return (g, g * (1 - g) * inner)
+            let e = exp(-abs(z)), r = reciprocal(e + 1)
+            return (select(z < 0, e * r, r), e * r * r * inner)
         case .geluErf:
             let g = erf(a * Self.rootHalf) * 0.5 + 0.5
             return (g, exp(a * a * -0.5) * Self.normalPeak)

@@ -1,15 +1,4 @@
-package import Tile
-
-extension RMSNorm {
-    /// A representative of each kernel, to look at.
-    package static func kernels(columns: Int, dtype: DType) -> [any TileKernel] {
-        [
-            RMSNormForward(columns: columns, dtype: dtype, weight: dtype, casting: .llama, offset: 0),
-            RMSNormBackward(
-                columns: columns, dtype: dtype, weight: dtype, casting: .llama, offset: 0, sumsWeight: true),
-        ]
-    }
-}
+import Tile
 
 /// y = x̂ (w + offset), x̂ = x / sqrt(mean(x^2) + eps); one program a row.
 struct RMSNormForward: TileKernel {

@@ -25,7 +25,7 @@ extension CausalAttention {
             kvHead = group % geometry.kvHeads
             self.k = try k.head(kvHead, of: sequence).widened()
             self.v = try v.head(kvHead, of: sequence).widened()
-            scores = try NDArray(empty: [geometry.block * geometry.length])
+            scores = try NDArray(empty: [geometry.block * geometry.length], device: k.device)
         }
 
         /// The query heads that share this key head.
@@ -61,9 +61,9 @@ extension CausalAttention {
 
         mutating func startGradients() throws {
             gradients = (
-                try .zeros([geometry.length, geometry.headSize]),
-                try .zeros([geometry.length, geometry.headSize]),
-                try NDArray(empty: [geometry.block * geometry.length])
+                try .zeros([geometry.length, geometry.headSize], device: k.device),
+                try .zeros([geometry.length, geometry.headSize], device: k.device),
+                try NDArray(empty: [geometry.block * geometry.length], device: k.device)
             )
         }
 
@@ -83,7 +83,9 @@ extension CausalAttention {
                 blas.multiply(p, upstream, transposeA: true, accumulate: true, into: dv.sliced(0, seen))
                 let dp = matrix(storage, block.count, block.upperBound)
                 blas.multiply(upstream, v.sliced(0, seen), transposeB: true, into: dp)
-                try Softmax.backward(inPlace: dp, y: p, scale: geometry.scale)
+                try Softmax.backward(
+                    inPlace: dp, y: p, scale: geometry.scale, firstQuery: block.lowerBound,
+                    queries: block.count)
                 try write(to: dq.sliced(0, block)) { blas.multiply(dp, k.sliced(0, seen), into: $0) }
                 blas.multiply(dp, queries, transposeA: true, accumulate: true, into: dk.sliced(0, seen))
             }
@@ -98,7 +100,7 @@ extension CausalAttention {
         /// Lets `compute` write f32 rows, in place if the destination holds f32, else on the way there.
         private func write(to rows: NDArray, compute: (NDArray) throws -> Void) throws {
             if rows.dtype == .f32 { return try compute(rows) }
-            let wide = try NDArray(empty: rows.shape)
+            let wide = try NDArray(empty: rows.shape, device: rows.device)
             try compute(wide)
             try Elementwise.copyRows(wide, into: rows)
         }

@@ -41,7 +41,8 @@ public final class Decoder: Module {
         parameters = body + (configuration.tieEmbeddings ? [] : [weight])
         tables = RotaryTables(
             headSize: configuration.headSize, base: configuration.ropeTheta,
-            scaling: configuration.ropeScaling, limit: configuration.maxPositions)
+            scaling: configuration.ropeScaling, limit: configuration.maxPositions,
+            device: device)
     }
 
     /// Sets every parameter to its random start, which depends on the seed and the parameter's place in

@@ -1,12 +1,14 @@
+public import LigerLosses
+
 /// How a decoder's loss is computed.
 public struct LossOptions: Sendable, Hashable {
     /// The label of tokens that count for nothing.
     public var ignoreIndex = -100
     /// Memory that the fused linear cross entropy may use for a chunk of logits, in bytes.
-    public var budgetBytes = 64 << 20
+    public var budgetBytes = FusedLinearCrossEntropy.defaultBudgetBytes
 
     /// The usual choice.
-    public init(ignoreIndex: Int = -100, budgetBytes: Int = 64 << 20) {
+    public init(ignoreIndex: Int = -100, budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes) {
         self.ignoreIndex = ignoreIndex
         self.budgetBytes = budgetBytes
     }

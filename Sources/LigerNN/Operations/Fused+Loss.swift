@@ -22,12 +22,14 @@ extension Fused {
     package static func linearCrossEntropy(
         _ x: Tensor, weight: Tensor, labels: NDArray, _ options: LossOptions, normaliser: NDArray?
     ) throws -> Tensor {
+        var needs: FusedLinearCrossEntropy.Needs = []
+        if x.requiresGradient { needs.insert(.input) }
+        if weight.requiresGradient { needs.insert(.weight) }
         let result = try FusedLinearCrossEntropy.forward(
             input: x.value, weight: weight.value, labels: labels,
             options: FusedLinearCrossEntropy.Options(
-                crossEntropy: CrossEntropy.Options(ignoreIndex: options.ignoreIndex),
-                budgetBytes: options.budgetBytes),
-            normaliser: normaliser, needs: (x.requiresGradient, weight.requiresGradient))
+                CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
+            normaliser: normaliser, needs: needs)
         let (dx, dw) = (result.dInput, result.dWeight)
         return x.tape.record(result.loss, from: [x, weight]) { upstream in
             [try scaled(dx, by: upstream), try scaled(dw, by: upstream)]
@@ -36,7 +38,7 @@ extension Fused {
 
     private static func scaled(_ gradient: NDArray?, by upstream: Upstream) throws -> Contribution {
         guard let gradient else { return .none }
-        return .array(
-            upstream.isOne ? gradient : try CrossEntropy.scale(gradient, by: upstream.array))
+        if !upstream.isOne { try CrossEntropy.scale(gradient, by: upstream.array) }
+        return .array(gradient)
     }
 }

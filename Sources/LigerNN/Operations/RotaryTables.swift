@@ -13,14 +13,16 @@ package final class RotaryTables {
     private let base: Float
     private let scaling: RoPE.Scaling?
     private let limit: Int
+    private let device: Device
     private var known: Slice?
 
     /// - Parameter limit: the most positions.
-    package init(headSize: Int, base: Float, scaling: RoPE.Scaling?, limit: Int) {
+    package init(headSize: Int, base: Float, scaling: RoPE.Scaling?, limit: Int, device: Device) {
         self.headSize = headSize
         self.base = base
         self.scaling = scaling
         self.limit = limit
+        self.device = device
     }
 
     /// The first `count` positions.
@@ -34,7 +36,7 @@ package final class RotaryTables {
         }
         if let known, known.cos.shape[0] >= count { return known.first(count) }
         let (cos, sin) = try RoPE.tables(
-            positions: count, headSize: headSize, base: base, scaling: scaling)
+            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
         let tables = Slice(cos: cos, sin: sin)
         known = tables
         return tables

@@ -38,8 +38,8 @@ struct Kernels: ParsableCommand {
             let formula: String
             let kernels: [String]
         }
-        let rows = Catalogue.entries.map {
-            Row(operation: $0.name, formula: $0.summary, kernels: $0.kernels.map(\.name))
+        let rows = try Catalogue.entries.map {
+            Row(operation: $0.name, formula: $0.summary, kernels: try $0.kernels.map(\.name))
         }
         if output.json {
             for row in rows { print(try OutputArguments.line(row)) }

@@ -40,7 +40,8 @@ struct Verify: ParsableCommand {
                     table.add([
                         entry.name, dtype.rawValue,
                         "\(worst.result.quantity) at \(worst.point.rows)x\(worst.point.columns)",
-                        Format.significant(worst.result.error), Format.significant(worst.result.bound), outcome,
+                        Format.significant(worst.result.error), Format.significant(worst.result.bound),
+                        outcome,
                     ])
                 }
             }

@@ -1,0 +1,333 @@
+import Foundation
+import LigerKernels
+import LigerNN
+import LigerRuntime
+import Testing
+import Tile
+
+@Suite(.serialized) struct DecoderTests {
+    /// Sizes that are small, odd where they can be, and different from each other.
+    static func tiny(
+        kvHeads: Int = 2, tied: Bool = false, dtype: DType = .f32, biases: Bool = false
+    ) -> DecoderConfiguration {
+        var configuration = DecoderConfiguration()
+        configuration.hiddenSize = 36
+        configuration.intermediateSize = 53
+        configuration.layers = 2
+        configuration.heads = 4
+        configuration.kvHeads = kvHeads
+        configuration.headSize = 10
+        configuration.vocabulary = 37
+        configuration.maxPositions = 128
+        configuration.initializerRange = 0.2
+        configuration.tieEmbeddings = tied
+        configuration.attentionBias = biases
+        configuration.feedForwardBias = biases
+        configuration.dtype = dtype
+        return configuration
+    }
+
+    static func decoder(
+        _ configuration: DecoderConfiguration, _ kernels: KernelChoice = .liger, seed: UInt64 = 1,
+        device: Device = .cpu
+    ) throws -> Decoder {
+        let decoder = try Decoder(configuration, kernels: kernels, device: device)
+        try decoder.initialise(seed: seed)
+        // Norms and biases start constant; a lost factor would not show.
+        var random = SeededGenerator(seed)
+        for parameter in decoder.parameters where !parameter.decays {
+            parameter.value = try random.array(
+                parameter.value.shape, parameter.value.dtype, in: 0.5...1.5, device: device)
+        }
+        return decoder
+    }
+
+    struct Batch {
+        let ids, labels: NDArray
+
+        init(_ shape: [Int], vocabulary: Int, seed: UInt64 = 5, device: Device = .cpu) throws {
+            var random = SeededGenerator(seed)
+            ids = try random.tokens(shape, below: vocabulary, device: device)
+            var values = try random.tokens(shape, below: vocabulary).integers
+            for i in stride(from: 3, to: values.count, by: 5) { values[i] = -100 }
+            labels = try NDArray(integers: values, shape, device: device)
+        }
+    }
+
+    /// The loss and, per parameter, the gradient of one pass.
+    static func pass(_ decoder: Decoder, _ batch: Batch) throws -> (loss: Double, [String: [Double]]) {
+        for parameter in decoder.parameters { parameter.gradient = nil }
+        let tape = Tape()
+        let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+        try tape.backward(loss)
+        let gradients = decoder.parameters.compactMap { p in p.gradient.map { (p.name, $0.doubles) } }
+        return (loss.value.doubles[0], Dictionary(uniqueKeysWithValues: gradients))
+    }
+
+    static func expectEqual(
+        _ found: (loss: Double, gradients: [String: [Double]]),
+        _ expected: (loss: Double, gradients: [String: [Double]]), within bound: Double, _ what: String
+    ) {
+        #expect(abs(found.loss - expected.loss) <= bound * expected.loss, "\(what)")
+        #expect(found.gradients.keys == expected.gradients.keys)
+        for (name, gradient) in expected.gradients {
+            #expect(normError(found.gradients[name] ?? [], gradient) < bound, "\(what): \(name)")
+        }
+    }
+
+    /// One token, odd lengths, and both sides of 16 and 64; heads shared by two and by all.
+    @Test(arguments: [1, 2, 3, 17, 65], [4, 2, 1])
+    func fusedEqualsReference(length: Int, kvHeads: Int) throws {
+        let configuration = Self.tiny(kvHeads: kvHeads, tied: kvHeads == 1, biases: kvHeads == 2)
+        let batch = try Batch([3, length], vocabulary: configuration.vocabulary)
+        let expected = try Self.pass(Self.decoder(configuration, .reference), batch)
+        #expect(expected.1.count == (try Self.decoder(configuration).parameters.count))
+        for kernels in [
+            "liger", "liger-fusedLinearCrossEntropy", "reference+rope", "reference+rmsNorm",
+            "reference+swiGLU",
+        ] {
+            let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+            let found = try Self.pass(decoder, batch)
+            Self.expectEqual(found, expected, within: 1e-5, kernels)
+        }
+    }
+
+    /// Bytes that a forward pass keeps for the backward pass.
+    private func saved(_ kernels: String) throws -> Int {
+        let device = Device(name: "measured")
+        let decoder = try Self.decoder(Self.tiny(), KernelChoice(parsing: kernels), device: device)
+        let batch = try Batch([2, 17], vocabulary: 37, device: device)
+        _ = try Self.pass(decoder, batch)  // Makes the rotary tables.
+        for parameter in decoder.parameters { parameter.gradient = nil }
+        let before = device.bytesInUse
+        let tape = Tape()
+        let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+        let saved = device.bytesInUse - before
+        try tape.backward(loss)
+        return saved
+    }
+
+    @Test func eachKernelSavesMemory() throws {
+        let (all, none) = (try saved("liger"), try saved("reference"))
+        for name in ["rope", "rmsNorm", "swiGLU"] {
+            #expect(try saved("liger-" + name) > all, "\(name)")
+            #expect(try saved("reference+" + name) < none, "\(name)")
+        }
+        // The loss and its weight gradient are made in the forward pass, the logits are not kept.
+        let (rows, classes, hidden) = (34, 37, 36)
+        #expect(try saved("liger-fusedLinearCrossEntropy") == all + 4 * (rows * classes - classes * hidden))
+        #expect(try saved("reference+crossEntropy") < none)
+    }
+
+    /// The reference itself: directional differences of its loss. Taken in fp32, so only to 1e-2.
+    @Test(arguments: ["reference", "liger"]) func gradientPointsWhereTheLossGrows(kernels: String) throws {
+        let configuration = Self.tiny(tied: true)
+        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let batch = try Batch([2, 7], vocabulary: configuration.vocabulary)
+        let (_, gradients) = try Self.pass(decoder, batch)
+        for parameter in decoder.parameters {
+            let start = parameter.value
+            let gradient = try #require(gradients[parameter.name])
+            let norm = gradient.map { $0 * $0 }.reduce(0, +).squareRoot()
+            func loss(_ step: Double) throws -> Double {
+                let moved = zip(start.doubles, gradient).map { Float($0 + step * $1 / norm) }
+                parameter.value = try NDArray(moved, start.shape)
+                defer { parameter.value = start }
+                let tape = Tape(recording: false)
+                return try decoder.loss(batch.ids, batch.labels, on: tape).value.doubles[0]
+            }
+            let slope = try (loss(1e-2) - loss(-1e-2)) / 2e-2
+            #expect(abs(slope - norm) < 1e-2 * norm, "\(parameter.name)")
+        }
+    }
+
+    @Test(arguments: ["reference", "liger", "liger-fusedLinearCrossEntropy"])
+    func microBatchesEqualOneBatch(kernels: String) throws {
+        let configuration = Self.tiny(tied: true)
+        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let batch = try Batch([4, 9], vocabulary: configuration.vocabulary)
+        let expected = try Self.pass(decoder, batch)
+        for parameter in decoder.parameters { parameter.gradient = nil }
+        let count = batch.labels.integers.count { $0 != -100 }
+        let normaliser = try NDArray([Float(count)])
+        var total = 0.0
+        for rows in [0..<1, 1..<4] {
+            let tape = Tape()
+            let loss = try decoder.loss(
+                batch.ids.sliced(0, rows), batch.labels.sliced(0, rows), normaliser: normaliser, on: tape)
+            try tape.backward(loss)
+            total += loss.value.doubles[0]
+        }
+        let gradients = decoder.parameters.map { ($0.name, $0.gradient?.doubles ?? []) }
+        Self.expectEqual(
+            (total, Dictionary(uniqueKeysWithValues: gradients)), expected, within: 5e-6, kernels)
+    }
+
+    @Test(arguments: ["reference", "liger", "liger-fusedLinearCrossEntropy"])
+    func frozenParametersChangeNothingElse(kernels: String) throws {
+        let configuration = Self.tiny(biases: true)
+        let batch = try Batch([2, 5], vocabulary: configuration.vocabulary)
+        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let expected = try Self.pass(decoder, batch)
+        for (index, parameter) in decoder.parameters.enumerated() where index % 2 == 0 {
+            parameter.requiresGradient = false
+        }
+        let found = try Self.pass(decoder, batch)
+        #expect(found.loss == expected.loss)
+        for (index, parameter) in decoder.parameters.enumerated() {
+            let gradient = found.1[parameter.name]
+            #expect(gradient == (index % 2 == 0 ? nil : expected.1[parameter.name]), "\(parameter.name)")
+        }
+        // With the whole body frozen, only the head is differentiated.
+        for parameter in decoder.parameters {
+            parameter.requiresGradient = parameter.name == "lm_head.weight"
+        }
+        let head = try Self.pass(decoder, batch).1
+        #expect(head == ["lm_head.weight": try #require(expected.1["lm_head.weight"])])
+    }
+
+    @Test func repeatsBitForBit() throws {
+        let configuration = Self.tiny(tied: true)
+        let batch = try Batch([3, 65], vocabulary: configuration.vocabulary)
+        for kernels in [KernelChoice.liger, .reference] {
+            let first = try Self.pass(Self.decoder(configuration, kernels), batch)
+            for _ in 0..<3 {
+                let again = try Self.pass(Self.decoder(configuration, kernels), batch)
+                #expect(again.loss == first.loss)
+                #expect(again.1 == first.1)
+            }
+        }
+    }
+
+    @Test(arguments: ["liger", "reference"], [DType.f32, .bf16])
+    func freesWhatItSaved(kernels: String, dtype: DType) throws {
+        let configuration = Self.tiny(dtype: dtype)
+        let device = Device(name: "measured")
+        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels), device: device)
+        let batch = try Batch([2, 17], vocabulary: configuration.vocabulary, device: device)
+        _ = try Self.pass(decoder, batch)  // Makes the rotary tables.
+        for parameter in decoder.parameters { parameter.gradient = nil }
+        let before = device.bytesInUse
+        let gradients = decoder.parameters.map { $0.value.count * 4 }.reduce(0, +)
+        do {
+            let tape = Tape()
+            let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+            #expect(device.bytesInUse > before + 34 * 36 * 2 * configuration.layers)
+            try tape.backward(loss)
+            #expect(device.bytesInUse - before == gradients + loss.value.byteCount)
+        }
+        #expect(device.bytesInUse - before == gradients)
+        for parameter in decoder.parameters { parameter.gradient = nil }
+        #expect(device.bytesInUse == before)
+        let evaluation = try decoder.loss(batch.ids, batch.labels, on: Tape(recording: false))
+        #expect(device.bytesInUse == before + evaluation.value.byteCount)
+    }
+
+    @Test func logitsAndLossAgree() throws {
+        let configuration = Self.tiny(kvHeads: 1)
+        let decoder = try Self.decoder(configuration)
+        let batch = try Batch([2, 11], vocabulary: configuration.vocabulary)
+        let tape = Tape(recording: false)
+        let logits = try decoder.logits(batch.ids, on: tape).value
+        #expect(logits.shape == [2, 11, 37])
+        let (values, labels) = (logits.doubles, batch.labels.integers)
+        var (total, count) = (0.0, 0)
+        for (row, label) in labels.enumerated() where label != -100 {
+            let scores = values[(row * 37)..<((row + 1) * 37)]
+            let peak = scores.max() ?? 0
+            total += log(scores.map { exp($0 - peak) }.reduce(0, +)) + peak - values[row * 37 + label]
+            count += 1
+        }
+        let loss = try decoder.loss(batch.ids, batch.labels, on: tape).value.doubles[0]
+        #expect(abs(loss - total / Double(count)) < 1e-6 * loss)
+    }
+
+    @Test(arguments: ["liger", "reference"]) func causality(kernels: String) throws {
+        let configuration = Self.tiny()
+        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let ids = [1, 2, 3, 4, 5, 6, 7]
+        let tape = Tape(recording: false)
+        let whole = try decoder.logits(NDArray(integers: ids, [1, 7]), on: tape).value.doubles
+        let cut = try decoder.logits(NDArray(integers: Array(ids.prefix(4)), [1, 4]), on: tape).value.doubles
+        #expect(relativeError(cut, Array(whole.prefix(cut.count))) < 1e-6)
+        let reversed = try decoder.logits(NDArray(integers: ids.reversed(), [1, 7]), on: tape).value.doubles
+        #expect(relativeError(reversed, whole) > 1e-2)
+    }
+
+    @Test(arguments: [DType.bf16, .f16], ["liger", "reference"])
+    func runsIn16Bits(dtype: DType, kernels: String) throws {
+        let batch = try Batch([2, 17], vocabulary: 37)
+        let narrow = try Self.decoder(Self.tiny(dtype: dtype), KernelChoice(parsing: kernels))
+        let wide = try Self.decoder(Self.tiny(), .reference)
+        for (a, b) in zip(narrow.parameters, wide.parameters) {
+            b.value = try NDArray(a.value.floats, a.value.shape)
+        }
+        let (found, expected) = (try Self.pass(narrow, batch), try Self.pass(wide, batch))
+        let epsilon = try #require(dtype.epsilon)
+        #expect(abs(found.loss - expected.loss) < epsilon * expected.loss)
+        for (name, gradient) in expected.1 {
+            #expect(normError(found.1[name] ?? [], gradient) < 8 * epsilon, "\(name)")
+        }
+        #expect(narrow.parameters.allSatisfy { $0.gradient?.dtype == .f32 })
+    }
+
+    @Test func hasTheNamesOfHuggingFace() throws {
+        var configuration = Self.tiny(biases: true)
+        configuration.layers = 1
+        let names = try Decoder(configuration).parameters.map(\.name)
+        #expect(
+            Set(names) == [
+                "model.embed_tokens.weight", "model.layers.0.input_layernorm.weight",
+                "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.bias",
+                "model.layers.0.self_attn.k_proj.weight", "model.layers.0.self_attn.k_proj.bias",
+                "model.layers.0.self_attn.v_proj.weight", "model.layers.0.self_attn.v_proj.bias",
+                "model.layers.0.self_attn.o_proj.weight", "model.layers.0.self_attn.o_proj.bias",
+                "model.layers.0.post_attention_layernorm.weight", "model.layers.0.mlp.gate_proj.weight",
+                "model.layers.0.mlp.gate_proj.bias", "model.layers.0.mlp.up_proj.weight",
+                "model.layers.0.mlp.up_proj.bias", "model.layers.0.mlp.down_proj.weight",
+                "model.layers.0.mlp.down_proj.bias", "model.norm.weight", "lm_head.weight",
+            ])
+        #expect(names.count == 19)
+        #expect(!(try Decoder(Self.tiny(tied: true)).parameters.contains { $0.name == "lm_head.weight" }))
+    }
+
+    @Test func refusesWhatDoesNotFit() throws {
+        var configuration = Self.tiny()
+        (configuration.kvHeads, configuration.headSize, configuration.dtype) = (3, 7, .i32)
+        let error = #expect(throws: RuntimeError.self) { try Decoder(configuration) }
+        for part in ["kv heads", "head size", "dtype"] {
+            #expect(error?.description.contains(part) == true)
+        }
+        let decoder = try Self.decoder(Self.tiny())
+        let tape = Tape(recording: false)
+        let ids = try NDArray(integers: [1, 2, 36], [1, 3])
+        let flat = try NDArray(integers: [1, 2, 3]), long = try NDArray.zeros([1, 129], dtype: .i64)
+        let shorter = try NDArray(integers: [1, 2], [1, 2])
+        let outside = try NDArray(integers: [1, 2, 37], [1, 3])
+        #expect(throws: RuntimeError.self) { try decoder.logits(flat, on: tape) }
+        #expect(throws: RuntimeError.self) { try decoder.logits(long, on: tape) }
+        #expect(throws: RuntimeError.self) { try decoder.loss(ids, shorter, on: tape) }
+        #expect(throws: (any Error).self) { try decoder.logits(outside, on: tape) }
+        for kernels in ["liger", "liger-fusedLinearCrossEntropy", "reference"] {
+            decoder.kernels = try KernelChoice(parsing: kernels)
+            #expect(throws: (any Error).self, "\(kernels)") { try decoder.loss(ids, outside, on: tape) }
+        }
+    }
+
+    @Test func allLabelsIgnored() throws {
+        let decoder = try Self.decoder(Self.tiny())
+        let ids = try NDArray(integers: [1, 2, 3], [1, 3]),
+            none = try NDArray(integers: [-100, -100, -100], [1, 3])
+        for kernels in ["liger", "liger-fusedLinearCrossEntropy", "reference"] {
+            decoder.kernels = try KernelChoice(parsing: kernels)
+            let tape = Tape()
+            let loss = try decoder.loss(ids, none, on: tape)
+            #expect(loss.value.doubles == [0], "\(kernels)")
+            try tape.backward(loss)
+            for parameter in decoder.parameters {
+                #expect(parameter.gradient?.doubles.allSatisfy { $0 == 0 } == true, "\(parameter.name)")
+                parameter.gradient = nil
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import LigerKernels
+import LigerNN
+import LigerRuntime
+import Testing
+import Tile
+
+@Suite(.serialized) struct OptimiserTests {
+    /// Losses of a few steps on one batch.
+    private func losses(
+        _ decoder: Decoder, _ optimiser: AdamWOptimiser, steps: Int, maximumNorm: Float? = 1
+    ) throws -> [Double] {
+        let batch = try DecoderTests.Batch([2, 17], vocabulary: 37)
+        return try (0..<steps).map { _ in
+            let tape = Tape()
+            let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+            try tape.backward(loss)
+            try optimiser.step(learningRate: 5e-3, maximumNorm: maximumNorm)
+            return loss.value.doubles[0]
+        }
+    }
+
+    @Test(arguments: [DType.f32, .bf16, .f16], ["liger", "reference"])
+    func memorisesABatch(dtype: DType, kernels: String) throws {
+        let decoder = try DecoderTests.decoder(
+            DecoderTests.tiny(tied: true, dtype: dtype), KernelChoice(parsing: kernels))
+        let losses = try losses(decoder, AdamWOptimiser(decoder.parameters), steps: 60)
+        #expect(losses[59] < 0.1 * losses[0], "\(losses)")
+        #expect(decoder.parameters.allSatisfy { $0.gradient == nil })
+    }
+
+    @Test func fusedAndReferenceStayTogether() throws {
+        let runs = try [KernelChoice.liger, .reference].map { kernels in
+            let decoder = try DecoderTests.decoder(DecoderTests.tiny(), kernels)
+            return try losses(decoder, AdamWOptimiser(decoder.parameters), steps: 10)
+        }
+        for (a, b) in zip(runs[0], runs[1]) { #expect(abs(a - b) < 1e-4 * b) }
+    }
+
+    @Test(arguments: [DType.f32, .bf16]) func resumesFromItsState(dtype: DType) throws {
+        func make() throws -> (Decoder, AdamWOptimiser) {
+            let decoder = try DecoderTests.decoder(DecoderTests.tiny(dtype: dtype))
+            return (decoder, try AdamWOptimiser(decoder.parameters))
+        }
+        let (decoder, optimiser) = try make()
+        _ = try losses(decoder, optimiser, steps: 3)
+        let (later, resumed) = try make()
+        for (a, b) in zip(decoder.parameters, later.parameters) {
+            b.value = try Elementwise.cast(a.value, to: dtype)
+        }
+        #expect(Set(resumed.state.keys) == Set(optimiser.state.keys))
+        #expect(optimiser.state.count == decoder.parameters.count * (dtype == .f32 ? 2 : 3))
+        for (name, array) in optimiser.state {
+            try Elementwise.copyRows(array.rows, into: try #require(resumed.state[name]).rows)
+        }
+        resumed.steps = optimiser.steps
+        #expect(resumed.steps == 3)
+        #expect(try losses(later, resumed, steps: 3) == losses(decoder, optimiser, steps: 3))
+    }
+
+    @Test func clipsAndReportsTheNorm() throws {
+        let parameter = try Parameter("p", [2], initialisation: .constant(0))
+        try parameter.initialise(seed: 0, stream: 0)
+        let optimiser = try AdamWOptimiser([parameter])
+        parameter.gradient = try NDArray([3, 4])
+        #expect(try optimiser.step(learningRate: 0.1, maximumNorm: 1).floats == [5])
+        let first = try #require(optimiser.state["exp_avg.p"]).floats
+        #expect(zip(first, [0.06, 0.08]).allSatisfy { abs($0 - $1) < 1e-6 })
+    }
+
+    @Test func decaysWeightsButNotNorms() throws {
+        let weight = try Parameter("w", [1], initialisation: .constant(1))
+        let norm = try Parameter("n", [1], initialisation: .constant(1), decays: false)
+        for parameter in [weight, norm] {
+            try parameter.initialise(seed: 0, stream: 0)
+            parameter.gradient = try .zeros([1])
+        }
+        let optimiser = try AdamWOptimiser([weight, norm], AdamWOptimiser.Options(weightDecay: 0.5))
+        try optimiser.step(learningRate: 0.1)
+        #expect(abs(weight.value.floats[0] - 0.95) < 1e-6)
+        #expect(norm.value.floats == [1])
+    }
+
+    @Test func refusesAStepWithoutGradients() throws {
+        let decoder = try DecoderTests.decoder(DecoderTests.tiny())
+        let optimiser = try AdamWOptimiser(decoder.parameters)
+        #expect(throws: RuntimeError.self) { try optimiser.step(learningRate: 1e-3) }
+        #expect(optimiser.steps == 0)
+    }
+
+    @Test func startsFromTheSeedWhateverTheOrder() throws {
+        let configuration = DecoderTests.tiny()
+        let (a, b) = (try Decoder(configuration), try Decoder(configuration))
+        try a.initialise(seed: 7)
+        for (index, parameter) in b.parameters.enumerated().reversed() {
+            try parameter.initialise(seed: 7, stream: UInt32(index))
+        }
+        for (x, y) in zip(a.parameters, b.parameters) { #expect(x.value.floats == y.value.floats) }
+        try b.initialise(seed: 8)
+        #expect(a.parameters[0].value.floats != b.parameters[0].value.floats)
+        let values = a.parameters[0].value.doubles
+        let deviation = (values.map { $0 * $0 }.reduce(0, +) / Double(values.count)).squareRoot()
+        #expect(abs(deviation - 0.2) < 0.01)
+    }
+}
