@@ -42,8 +42,12 @@ let package = Package(
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText"),
-        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
+        .target(
+            name: "LigerModels",
+            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
+        .target(
+            name: "LigerTrainer",
+            dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
@@ -53,8 +57,11 @@ let package = Package(
         .testTarget(
             name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
-        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
+        .testTarget(
+            name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
+        // Some of these run the executable.
+        .testTarget(
+            name: "LigerTrainerTests", dependencies: ["LigerTrainer", "LigerModels", "Tile", "liger"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
