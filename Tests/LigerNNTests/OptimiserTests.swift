@@ -100,7 +100,6 @@ import Tile
         let values = a.parameters.filter(\.decays).flatMap(\.value.doubles)
         let deviation = (values.map { $0 * $0 }.reduce(0, +) / Double(values.count)).squareRoot()
         // Over 24,000 numbers the error has a deviation of 0.0009.
-        print("deviation", deviation, values.count)
         #expect(abs(deviation - 0.2) < 0.004)
     }
 }
