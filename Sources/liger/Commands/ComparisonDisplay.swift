@@ -43,9 +43,14 @@ struct ComparisonDisplay {
         print(table.plain)
         let difference = Format.significant(result.largestDifference)
         let verdict = result.holds ? "within" : "BEYOND"
+        let judged = min(options.steps, KernelComparison.judgedSteps)
         print(
-            "largest relative loss difference of a step: \(difference), \(verdict) the bound of "
+            "largest relative loss difference in \(judged) steps: \(difference), \(verdict) the bound of "
                 + Format.significant(result.bound, digits: 1))
+        if options.steps > judged {
+            let all = Format.significant(result.largestDifferenceOfAll)
+            print("in all \(options.steps) steps: \(all); not judged, for rounding grows with the steps")
+        }
     }
 
     private static func ratio(_ value: Double, _ base: Double) -> String {
@@ -56,6 +61,7 @@ struct ComparisonDisplay {
         let reference: Row
         let liger: Row
         let largestLossDifference: Double
+        let judgedSteps: Int
         let bound: Double
         let holds: Bool
 
@@ -64,6 +70,7 @@ struct ComparisonDisplay {
             liger = Row(result.fused)
             // JSON has no infinity.
             largestLossDifference = min(result.largestDifference, .greatestFiniteMagnitude)
+            judgedSteps = min(result.reference.losses.count, KernelComparison.judgedSteps)
             bound = result.bound
             holds = result.holds
         }
