@@ -35,8 +35,8 @@ package final class Learner {
         optimiser = try AdamWOptimiser(
             model.decoder.parameters,
             AdamWOptimiser.Options(
-                beta1: Float(options.beta1), beta2: Float(options.beta2), eps: Float(options.epsilon),
-                weightDecay: Float(options.weightDecay)))
+                beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
+                weightDecay: options.weightDecay))
     }
 
     /// Optimiser steps done.
@@ -62,7 +62,7 @@ package final class Learner {
             try tape.backward(share)
         }
         let rate = schedule.rate(at: index)
-        let norm = try optimiser.step(learningRate: Float(rate), maximumNorm: clip)
+        let norm = try optimiser.step(learningRate: rate, maximumNorm: clip)
         return Step(
             loss: loss, gradientNorm: try finite(Double(norm.floats[0]), "gradient norm", step: index + 1),
             learningRate: rate)
