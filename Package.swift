@@ -53,7 +53,8 @@ let package = Package(
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
-        .testTarget(name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses"]),
+        .testTarget(
+            name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),
         .testTarget(
             name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),

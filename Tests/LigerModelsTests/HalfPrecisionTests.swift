@@ -12,7 +12,7 @@ struct HalfPrecisionTests {
     private static let batch = 4
     private static let sequence = 64
 
-    /// The package's own manifest and the sources of this module: text that every checkout has.
+    /// Sources of this package: text that every checkout has.
     private static func text() throws -> [UInt8] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

@@ -134,7 +134,8 @@ struct ModelCheckpointTests {
         #expect(
             try Self.errorAfter {
                 let name = "model.layers.0.self_attn.rotary_emb.inv_freq"
-                $0[name] = TensorContent(name: name, dtype: .f32, shape: [2], bytes: [UInt8](repeating: 0, count: 8))
+                $0[name] = TensorContent(
+                    name: name, dtype: .f32, shape: [2], bytes: [UInt8](repeating: 0, count: 8))
             } == nil)
         #expect(try Self.errorAfter { $0["lm_head.weight"] = nil }?.problems.count == 1)
     }

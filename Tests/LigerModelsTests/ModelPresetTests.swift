@@ -42,7 +42,9 @@ struct ModelPresetTests {
     func sources() throws {
         let folder = try TemporaryFolder()
         #expect(try ModelSource("tiny") == .preset(.tiny))
-        #expect(try ModelSource(folder.url.path) == .folder(URL(fileURLWithPath: folder.url.path, isDirectory: true)))
+        #expect(
+            try ModelSource(folder.url.path)
+                == .folder(URL(fileURLWithPath: folder.url.path, isDirectory: true)))
         try Data().write(to: folder.file("file"))
         for text in ["", "Tiny", "tiny ", folder.file("absent").path, folder.file("file").path] {
             let error = #expect(throws: CheckpointError.self, "\(text)") { try ModelSource(text) }
@@ -56,7 +58,9 @@ struct ModelPresetTests {
     @Test("A preset's weights depend on the seed alone, and a folder gives its own")
     func models() throws {
         let source = ModelSource.preset(.nano)
-        func weights(_ model: CausalLanguageModel) -> [[Float]] { model.decoder.parameters.map(\.value.floats) }
+        func weights(_ model: CausalLanguageModel) -> [[Float]] {
+            model.decoder.parameters.map(\.value.floats)
+        }
         let first = try source.model(seed: 3)
         #expect(weights(first) == weights(try source.model(seed: 3)))
         #expect(weights(first) != weights(try source.model(seed: 4)))

@@ -7,39 +7,46 @@ import LigerRuntime
 struct TransformersFixture {
     struct Training: Decodable {
         let losses: [Double]
-        let lr: Float
-        let betas: [Float]
-        let eps: Float
-        let weightDecay: Float
+        let lr: Double
+        let betas: [Double]
+        let eps: Double
+        let weightDecay: Double
     }
 
-    static let variants = ["grouped", "tied", "stretched"]
+    static let variants = ["grouped", "tied", "padded", "stretched"]
 
-    /// The folder of a variant's checkpoint.
-    let folder: URL
     let ids: NDArray
     let labels: NDArray
+    let training: Training
     /// Logits, loss and gradients.
     private let step: SafetensorsFile
-    let training: Training
+    private let folder: TemporaryFolder
 
-    /// Made once and used by all tests.
+    /// The content of every file by its path; made once and used by all tests.
     private static let made = Result {
         let folder = try TemporaryFolder()
         try PythonRunner.run(script: "llama_fixture.py", folder.url.path)
-        return folder
+        let paths = try FileManager.default.subpathsOfDirectory(atPath: folder.url.path)
+        return try paths.filter { $0.contains(".") }.reduce(into: [String: Data]()) {
+            $0[$1] = try Data(contentsOf: folder.file($1))
+        }
     }
 
     init(_ variant: String) throws {
-        folder = try Self.made.get().file(variant)
-        step = try SafetensorsFile(url: folder.appendingPathComponent("step.safetensors"))
+        folder = try TemporaryFolder()
+        for (path, content) in try Self.made.get() where path.hasPrefix(variant + "/") {
+            try content.write(to: folder.file(String(path.dropFirst(variant.count + 1))))
+        }
+        step = try SafetensorsFile(url: folder.file("step.safetensors"))
         ids = try step.array("input_ids")
         labels = try step.array("labels")
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
-        training = try decoder.decode(
-            Training.self, from: Data(contentsOf: folder.appendingPathComponent("losses.json")))
+        training = try decoder.decode(Training.self, from: Data(contentsOf: folder.file("losses.json")))
     }
+
+    /// The folder of the variant's checkpoint; there as long as the fixture.
+    var checkpoint: URL { folder.url }
 
     func numbers(_ name: String) throws -> [Double] { try step.array(name).doubles }
 

@@ -55,7 +55,9 @@ extension Checkpoint {
 
     /// transformers would drop a head that config.json calls tied, and compute something else than whoever
     /// stored it.
-    private func problemOfTiedHead(_ embedding: (name: String, shape: [Int])) throws -> CheckpointError.Problem? {
+    private func problemOfTiedHead(_ embedding: (name: String, shape: [Int])) throws -> CheckpointError
+        .Problem?
+    {
         let head = ModelConfiguration.headName
         guard tensors[embedding.name]?.shape == embedding.shape else { return nil }
         if tensors[head]?.shape == embedding.shape,

@@ -15,6 +15,7 @@ extension ModelConfiguration {
         decoder.kvHeads = keyValueHeadCount
         decoder.headSize = headSize
         decoder.vocabulary = vocabularySize
+        decoder.paddingID = paddingTokenID
         decoder.rmsNormEps = Float(rmsNormEpsilon)
         decoder.ropeTheta = Float(ropeTheta)
         decoder.ropeScaling = ropeScaling.map {
