@@ -19,6 +19,11 @@ package enum StopSignal {
     package static func watch() {
         // Touched here, so that the handler never runs its first, locking access.
         received.store(0, ordering: .relaxed)
+        // Whoever started this process may have handed on a mask that holds these signals back.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
                 StopSignal.received.store(number, ordering: .relaxed)

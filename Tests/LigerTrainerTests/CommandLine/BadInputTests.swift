@@ -103,7 +103,7 @@ import Testing
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
             let whole = "\(folder)/whole"
-            let options = ["--schedule", "constant"]
+            let options = ["--schedule", "constant", "--warmup", "2"]
             #expect(try small.train(options, out: whole).status == 0)
             #expect(try small.train(options + ["--steps", "8"]).status == 0)
             let newest = "\(small.out)/checkpoints/step-00000008"
@@ -132,7 +132,7 @@ import Testing
     @Test func refusesForeignCheckpoints() throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
-            let options = ["--schedule", "constant", "--save-every", "4"]
+            let options = ["--schedule", "constant", "--warmup", "2"]
             #expect(try small.train(options + ["--steps", "4"]).status == 0)
             let checkpoint = "\(small.out)/checkpoints/step-00000004"
             let name = "exp_avg.model.norm.weight"
