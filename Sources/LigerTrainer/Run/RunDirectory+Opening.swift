@@ -27,7 +27,8 @@ extension RunDirectory {
         if let newest = newestCheckpoint { return newest }
         guard let (checkpoint, fault) = damagedCheckpoints.last else { return nil }
         throw TrainerError(
-            .cannotResume, "No checkpoint in \(checkpointsPath) is complete; the last, \(checkpoint.path), "
+            .cannotResume,
+            "No checkpoint in \(checkpointsPath) is complete; the last, \(checkpoint.path), "
                 + "is damaged: \(fault).",
             remedy: "Repair it, or choose another --out to start again.")
     }

@@ -1,13 +1,14 @@
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 internal import LigerModels
 package import LigerNN
 internal import LigerRuntime
 internal import LigerText
 internal import Tile
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
 
 /// The model to train and the tokenizer that belongs to it.
 package struct TrainingModel {
@@ -99,7 +100,9 @@ package struct TrainingModel {
             throw CheckpointError(
                 folder, "tensor '\(name)'", found: "element type \(entry.storedType.rawValue)",
                 expected: expected.rawValue,
-                advice: "Somebody changed the file; remove this checkpoint's folder to resume from the one before.")
+                advice:
+                    "Somebody changed the file; remove this checkpoint's folder to resume from the one before."
+            )
         }
         try model.loadWeights(from: weights)
     }

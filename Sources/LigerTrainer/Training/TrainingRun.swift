@@ -1,3 +1,6 @@
+internal import LigerRuntime
+internal import Tile
+
 #if canImport(Darwin)
     internal import Darwin
 #elseif canImport(Glibc)
@@ -5,8 +8,6 @@
 #elseif canImport(Musl)
     internal import Musl
 #endif
-internal import LigerRuntime
-internal import Tile
 
 /// One training run: its model, its text, its output folder.
 ///

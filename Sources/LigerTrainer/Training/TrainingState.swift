@@ -1,12 +1,13 @@
+internal import LigerModels
+internal import LigerNN
+internal import LigerRuntime
+internal import Tile
+
 #if canImport(FoundationEssentials)
     internal import FoundationEssentials
 #else
     internal import Foundation
 #endif
-internal import LigerModels
-internal import LigerNN
-internal import LigerRuntime
-internal import Tile
 
 /// What a checkpoint's folder holds: the model in Hugging Face layout, and beside it what only training
 /// needs.

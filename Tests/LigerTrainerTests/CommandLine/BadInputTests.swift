@@ -60,8 +60,14 @@ import Testing
                 ({ try SafetensorsEditing.truncate(weights) }, "model.safetensors"),
                 ({ try SafetensorsEditing.editHeader(weights) { $0[name]?["dtype"] = "I32" } }, "I32"),
                 ({ try SafetensorsEditing.editHeader(weights) { $0[name]?["shape"] = [8, 8] } }, "[8, 8]"),
-                ({ try SafetensorsEditing.editHeader(weights) { $0["other"] = $0.removeValue(forKey: name) } },
-                    "no tensor of this name"),
+                (
+                    {
+                        try SafetensorsEditing.editHeader(weights) {
+                            $0["other"] = $0.removeValue(forKey: name)
+                        }
+                    },
+                    "no tensor of this name"
+                ),
             ]
             for (change, message) in damages {
                 try intact.write(to: URL(fileURLWithPath: weights))
@@ -117,7 +123,8 @@ import Testing
                     == SmallRun.bytes("\(small.out)/final/model.safetensors"))
 
             for step in ["08", "12"] {
-                try SafetensorsEditing.truncate("\(small.out)/checkpoints/step-000000\(step)/model.safetensors")
+                try SafetensorsEditing.truncate(
+                    "\(small.out)/checkpoints/step-000000\(step)/model.safetensors")
             }
             let before = try SmallRun.contents(of: small.out)
             let refused = try small.train(options + ["--steps", "20", "--resume"])
@@ -136,12 +143,13 @@ import Testing
             #expect(try small.train(options + ["--steps", "4"]).status == 0)
             let checkpoint = "\(small.out)/checkpoints/step-00000004"
             let name = "exp_avg.model.norm.weight"
-            let damages: [(file: String, change: (inout [String: [String: Any]]) -> Void, message: String)] = [
-                ("optimizer", { $0["other"] = $0.removeValue(forKey: name) }, "no tensor of this name"),
-                ("optimizer", { $0[name]?["dtype"] = "I32" }, "I32"),
-                ("optimizer", { $0[name]?["shape"] = [8, 8] }, "[8, 8]"),
-                ("model", { $0["model.norm.weight"]?["dtype"] = "U32" }, "U32"),
-            ]
+            let damages: [(file: String, change: (inout [String: [String: Any]]) -> Void, message: String)] =
+                [
+                    ("optimizer", { $0["other"] = $0.removeValue(forKey: name) }, "no tensor of this name"),
+                    ("optimizer", { $0[name]?["dtype"] = "I32" }, "I32"),
+                    ("optimizer", { $0[name]?["shape"] = [8, 8] }, "[8, 8]"),
+                    ("model", { $0["model.norm.weight"]?["dtype"] = "U32" }, "U32"),
+                ]
             for (file, change, message) in damages {
                 let path = "\(checkpoint)/\(file).safetensors"
                 let intact = try SmallRun.bytes(path)

@@ -9,7 +9,9 @@ import Testing
             let small = try SmallRun(in: folder)
             let result = try small.train(["--json"])
             #expect(result.status == 0)
-            let steps = try Self.objects(result.output).compactMap { $0["loss"] == nil ? nil : $0["step"] as? Int }
+            let steps = try Self.objects(result.output).compactMap {
+                $0["loss"] == nil ? nil : $0["step"] as? Int
+            }
             #expect(steps == Array(1...12))
             // Finished runs have nothing to report.
             let again = try small.train(["--json", "--resume"])
