@@ -45,7 +45,9 @@ let package = Package(
         .target(
             name: "LigerModels",
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
+        .target(
+            name: "LigerTrainer",
+            dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
@@ -58,7 +60,9 @@ let package = Package(
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
         .testTarget(
             name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
+        // Some of these run the executable.
+        .testTarget(
+            name: "LigerTrainerTests", dependencies: ["LigerTrainer", "LigerModels", "Tile", "liger"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
