@@ -31,6 +31,6 @@ import Tile
         let entry = Catalogue.reluSquared
         #expect(try Verification.worst(of: entry, dtype: dtype, seed: 1).result.passes)
         #expect(try entry.workload?(BenchmarkSize()).floorBytes == 5 * 2048 * 4096 * 4)
-        for kernel in entry.kernels { _ = try TileFunction.trace(kernel) }
+        for kernel in try entry.kernels { _ = try TileFunction.trace(kernel) }
     }
 }
