@@ -22,5 +22,5 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
     }
 
     /// Both sentences.
-    public var description: String { "\(problem) \(remedy)" }
+    public var description: String { problem.hasSuffix("\n") ? problem + remedy : "\(problem) \(remedy)" }
 }

@@ -17,11 +17,20 @@ extension TrainingOptions {
         if data == "" { problems.append("--data is empty; give a file or a folder, or leave it out") }
         if model.isEmpty { problems.append("--model is empty; give a preset or a folder") }
         if out.isEmpty { problems.append("--out is empty; give a folder") }
+        if let data, !data.isEmpty, Self.trimmed(data) == Self.trimmed(out) {
+            problems.append(
+                "--out is \(out), as --data; give a folder apart, or the next run reads its output")
+        }
         if !Self.dtypes.contains(dtype) {
             let allowed = Self.dtypes.map(\.rawValue).joined(separator: " or ")
             problems.append("--dtype is \(dtype.rawValue); it must be \(allowed)")
         }
         return problems
+    }
+
+    /// A path without slashes at its end.
+    private static func trimmed(_ path: String) -> Substring {
+        path.dropLast(path.reversed().prefix { $0 == "/" }.count)
     }
 
     private var sizeProblems: [String] {
@@ -41,6 +50,10 @@ extension TrainingOptions {
         }
         if batch >= 1 && sequenceLength >= 1 && accumulate >= 1 && steps >= 1 && !tokensFit {
             problems.append("--batch x --seq x --accumulate x --steps is more tokens than can be counted")
+        } else if batch >= 1 && sequenceLength > Int(Int32.max) / batch {
+            problems.append(
+                "--batch x --seq is more than \(Int32.max) tokens in one pass; lower them and raise --accumulate"
+            )
         }
         return problems
     }
@@ -59,7 +72,7 @@ extension TrainingOptions {
         var problems: [String] = []
         for (name, value) in [("--lr", learningRate), ("--epsilon", epsilon)]
         where !(value > 0 && value.isFinite) {
-            problems.append("\(name) is \(value); it must be above 0")
+            problems.append("\(name) is \(value); it must be a finite number above 0")
         }
         for (name, value) in [("--clip", clip), ("--weight-decay", weightDecay)]
         where !(value >= 0 && value.isFinite) {

@@ -24,9 +24,20 @@ import Tile
             },
             "--batch x --seq x --accumulate x --steps is more tokens than can be counted"
         ),
-        ({ $0.learningRate = 0 }, "--lr is 0.0; it must be above 0"),
-        ({ $0.learningRate = .nan }, "--lr is nan; it must be above 0"),
-        ({ $0.epsilon = -1 }, "--epsilon is -1.0; it must be above 0"),
+        (
+            {
+                $0.batch = 1 << 20; $0.sequenceLength = 1 << 12
+            },
+            "--batch x --seq is more than 2147483647 tokens in one pass; lower them and raise --accumulate"
+        ),
+        (
+            {
+                $0.data = "texts/"; $0.out = "texts"
+            }, "--out is texts, as --data; give a folder apart, or the next run reads its output"
+        ),
+        ({ $0.learningRate = 0 }, "--lr is 0.0; it must be a finite number above 0"),
+        ({ $0.learningRate = .nan }, "--lr is nan; it must be a finite number above 0"),
+        ({ $0.epsilon = -1 }, "--epsilon is -1.0; it must be a finite number above 0"),
         ({ $0.clip = .infinity }, "--clip is inf; it must be at least 0"),
         ({ $0.weightDecay = -0.1 }, "--weight-decay is -0.1; it must be at least 0"),
         ({ $0.beta2 = 1 }, "--betas are 0.9,1.0; both must be at least 0 and below 1"),
@@ -68,7 +79,7 @@ import Tile
                 4 options are not usable:
                   --model is empty; give a preset or a folder
                   --steps is 0; it must be at least 1
-                  --lr is -1.0; it must be above 0
+                  --lr is -1.0; it must be a finite number above 0
                   --eval-fraction is 2.0; it must be at least 0 and below 1
 
                 """)

@@ -25,6 +25,7 @@ extension Corpus {
         // A bare name was found through PATH, which says nothing about where it lies.
         guard executable.contains("/") else { return [FileSystem.currentFolder] }
         let folder = FileSystem.parent(of: executable)
+        if folder == "." { return [FileSystem.currentFolder] }
         let absolute = folder.hasPrefix("/") ? folder : FileSystem.join(FileSystem.currentFolder, folder)
         return [FileSystem.currentFolder, absolute]
     }

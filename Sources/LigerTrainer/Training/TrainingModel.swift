@@ -47,7 +47,7 @@ package struct TrainingModel {
             let file = url.appendingPathComponent("tokenizer.json").path
             let hasTokenizer = FileManager.default.fileExists(atPath: file)
             tokenizer = hasTokenizer ? try Tokenizers.load(directory: url) : ByteTokenizer()
-            tokenizerName = hasTokenizer ? file : "bytes"
+            tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
             try Self.checkVocabulary(tokenizer, tokenizerName, ModelConfiguration(folder: url))
             model = try CausalLanguageModel(folder: url, dtype: options.dtype, kernels: kernels)
         }

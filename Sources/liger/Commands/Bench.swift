@@ -20,16 +20,16 @@ struct Bench: ParsableCommand {
     @OptionGroup var operations: OperationArguments
     @OptionGroup var output: OutputArguments
 
-    @Option(help: "How often each is timed; the median counts.")
+    @Option(parsing: .unconditional, help: "How often each is timed; the median counts.")
     var rounds = 9
 
-    @Option(help: "Rows of each operand.")
+    @Option(parsing: .unconditional, help: "Rows of each operand.")
     var rows = 2048
 
-    @Option(help: "Columns of each operand.")
+    @Option(parsing: .unconditional, help: "Columns of each operand.")
     var columns = 4096
 
-    @Option(help: "Columns of the logits of losses.")
+    @Option(parsing: .unconditional, help: "Columns of the logits of losses.")
     var vocabulary = 32_000
 
     @Option(help: "Storage type of the operands.")

@@ -21,19 +21,21 @@ struct Compare: ParsableCommand {
     @OptionGroup(title: "Optimiser") var optimiser: TrainingArguments.Optimiser
     @OptionGroup var output: OutputArguments
 
-    @Option(help: "Optimiser steps of each.")
+    @Option(parsing: .unconditional, help: "Optimiser steps of each.")
     var steps = 12
 
-    @Option(help: "Sequences per forward pass.")
+    @Option(parsing: .unconditional, help: "Sequences per forward pass.")
     var batch = 8
 
-    @Option(help: "Tokens per sequence.")
+    @Option(parsing: .unconditional, help: "Tokens per sequence.")
     var seq = 128
 
-    @Option(help: ArgumentHelp("Forward passes per optimiser step.", valueName: "count"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Forward passes per optimiser step.", valueName: "count"))
     var accumulate = 1
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Size of a preset's vocabulary. (default: 32000; a folder's model keeps its own)",
             valueName: "tokens"))
@@ -51,7 +53,15 @@ struct Compare: ParsableCommand {
         return options
     }
 
-    func validate() throws { try TrainingArguments.check(options) }
+    func validate() throws {
+        try TrainingArguments.check(options)
+        // A preset reads bytes; kernels count classes in 32 bits.
+        if let vocabulary, !(256...Int(Int32.max)).contains(vocabulary) {
+            throw ValidationError(
+                "--vocabulary is \(vocabulary); it must be at least 256, one for each byte, and at most "
+                    + "\(Int32.max).")
+        }
+    }
 
     func run() throws {
         let display = ComparisonDisplay(isJSON: output.json)

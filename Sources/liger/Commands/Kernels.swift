@@ -28,8 +28,17 @@ struct Kernels: ParsableCommand {
         choice.names = [name]
         for kernel in try choice.entries()[0].kernels {
             let function = try recorded ? TileFunction.record(kernel) : TileFunction.trace(kernel)
-            print(function.description, terminator: "\n\n")
+            if output.json {
+                print(try OutputArguments.line(Listing(kernel: kernel.name, ir: function.description)))
+            } else {
+                print(function.description, terminator: "\n\n")
+            }
         }
+    }
+
+    private struct Listing: Encodable {
+        let kernel: String
+        let ir: String
     }
 
     private func list() throws {
@@ -39,7 +48,10 @@ struct Kernels: ParsableCommand {
             let kernels: [String]
         }
         let rows = try Catalogue.entries.map {
-            Row(operation: $0.name, formula: $0.summary, kernels: try $0.kernels.map(\.name))
+            let names = try $0.kernels.map(\.name)
+            // A kernel compiled for several uses is one kernel to its reader.
+            let unique = names.indices.filter { !names[..<$0].contains(names[$0]) }.map { names[$0] }
+            return Row(operation: $0.name, formula: $0.summary, kernels: unique)
         }
         if output.json {
             for row in rows { print(try OutputArguments.line(row)) }

@@ -20,7 +20,7 @@ struct Verify: ParsableCommand {
     @OptionGroup var operations: OperationArguments
     @OptionGroup var output: OutputArguments
 
-    @Option(help: "Seed of the random values.")
+    @Option(parsing: .unconditional, help: "Seed of the random values.")
     var seed: UInt64 = 1
 
     func run() throws {

@@ -28,81 +28,96 @@ struct TrainingArguments: ParsableArguments {
         @Option(help: "How weights and activations are stored; arithmetic is fp32 either way.")
         var dtype = TrainingDType(defaults.dtype)
 
-        @Option(help: "Decides initial weights and the order of the data; the same seed gives the same run.")
+        @Option(
+            parsing: .unconditional,
+            help: "Decides initial weights and the order of the data; the same seed gives the same run.")
         var seed = defaults.seed
     }
 
     struct Sizes: ParsableArguments {
-        @Option(help: "Optimiser steps.")
+        @Option(parsing: .unconditional, help: "Optimiser steps.")
         var steps = defaults.steps
 
-        @Option(help: "Sequences per forward pass.")
+        @Option(parsing: .unconditional, help: "Sequences per forward pass.")
         var batch = defaults.batch
 
-        @Option(help: "Tokens per sequence.")
+        @Option(parsing: .unconditional, help: "Tokens per sequence.")
         var seq = defaults.sequenceLength
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "Forward passes per optimiser step; their gradients are added up.", valueName: "count"))
         var accumulate = defaults.accumulate
     }
 
     struct Optimiser: ParsableArguments {
-        @Option(help: "The highest learning rate.")
+        @Option(parsing: .unconditional, help: "The highest learning rate.")
         var lr = defaults.learningRate
 
         @Option(help: "How the rate goes on after the warm-up.")
         var schedule = defaults.schedule
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "The rate at the end as a share of the highest. (default: 0.1 for cosine, 0 for linear)",
                 valueName: "ratio"))
         var minRatio: Double?
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "Steps until the highest rate. (default: a tenth of the run, at most 20)", valueName: "steps")
         )
         var warmup: Int?
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "Gradient norm above which gradients are scaled down; 0: never.", valueName: "norm"))
         var clip = defaults.clip
 
-        @Option(help: ArgumentHelp("AdamW's weight decay.", valueName: "rate"))
+        @Option(parsing: .unconditional, help: ArgumentHelp("AdamW's weight decay.", valueName: "rate"))
         var weightDecay = defaults.weightDecay
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "AdamW's decay of the gradients' mean and squared mean.", valueName: "first,second"))
         var betas = Betas(defaults.beta1, defaults.beta2)
 
-        @Option(help: "Added to the root of AdamW's squared mean.")
+        @Option(parsing: .unconditional, help: "Added to the root of AdamW's squared mean.")
         var epsilon = defaults.epsilon
     }
 
     struct Output: ParsableArguments {
-        @Option(help: ArgumentHelp("Share of the text kept for evaluation; 0: none.", valueName: "share"))
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Share of the text kept for evaluation; 0: none.", valueName: "share"))
         var evalFraction = defaults.evaluationFraction
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "Steps between evaluations. (default: ten evaluations in the run)", valueName: "steps"))
         var evalEvery: Int?
 
         @Option(
+            parsing: .unconditional,
             help: ArgumentHelp(
                 "The most batches one evaluation reads, spread over the text kept for it.",
                 valueName: "count"))
         var evalBatches = defaults.evaluationBatches
 
-        @Option(help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
         var saveEvery = defaults.saveEvery
 
-        @Option(help: ArgumentHelp("How many of the last checkpoints stay.", valueName: "count"))
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("How many of the last checkpoints stay.", valueName: "count"))
         var keep = defaults.keep
 
         @Option(
