@@ -28,8 +28,7 @@ let package = Package(
     targets: [
         // The tile language and its compiler.
         .target(name: "Tile"),
-        .target(
-            name: "CVector"),
+        .target(name: "CVector"),
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
 
         // Devices, memory, matrix products; then the catalogue of operations.
@@ -51,18 +50,25 @@ let package = Package(
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
-        .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
-        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
+        // What tests share: seeded numbers, error measures, temporary folders, Python.
+        .target(name: "TestSupport", dependencies: ["LigerRuntime", "Tile"], path: "Tests/TestSupport"),
         .testTarget(
-            name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),
+            name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
+        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector", "TestSupport"]),
         .testTarget(
-            name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
-        .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
+            name: "LigerKernelsTests",
+            dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),
         .testTarget(
-            name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
+            name: "LigerNNTests",
+            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+        .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
+        .testTarget(
+            name: "LigerModelsTests",
+            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
         // Some of these run the executable.
         .testTarget(
-            name: "LigerTrainerTests", dependencies: ["LigerTrainer", "LigerModels", "Tile", "liger"]),
+            name: "LigerTrainerTests",
+            dependencies: ["LigerTrainer", "LigerModels", "Tile", "TestSupport", "liger"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

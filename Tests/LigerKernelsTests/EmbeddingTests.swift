@@ -1,12 +1,13 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
 @Suite struct EmbeddingTests {
     @Test(arguments: columnGrid, floatTypes)
     func matchesDouble(columns: Int, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         // One token; few ids that each occur often; many ids of which most do not occur.
         for (tokens, vocabulary) in [(1, 1), (37, 5), (64, 301)] {
             let ids = (0..<tokens).map { _ in Int.random(in: 0..<vocabulary, using: &random) }
@@ -34,7 +35,7 @@ import Tile
 
     /// One id a thousand times, between others: the sum is taken in the tokens' order, in fp32.
     @Test func sumsInTheTokensOrder() throws {
-        var random = SeededGenerator(5)
+        var random = SeededGenerator(seed: 5)
         let ids = (0..<2000).map { $0 % 2 == 0 ? 7 : Int.random(in: 0..<50, using: &random) }
         let dy = try random.array([2000, 3])
         let values = dy.floats

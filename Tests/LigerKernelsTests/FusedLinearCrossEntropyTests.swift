@@ -1,6 +1,7 @@
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -17,7 +18,7 @@ import Tile
             tokens: Int, hidden: Int, vocabulary: Int, _ dtype: DType, _ options: CrossEntropy.Options,
             hasBias: Bool = true, hasWeights: Bool = false, seed: UInt64, device: Device = .cpu
         ) throws {
-            var random = SeededGenerator(seed)
+            var random = SeededGenerator(seed: seed)
             func array(_ shape: [Int]) throws -> NDArray {
                 let values = (0..<shape.reduce(1, *)).map { _ in Float.random(in: -1...1, using: &random) }
                 return try NDArray(values, shape, dtype: dtype, device: device)

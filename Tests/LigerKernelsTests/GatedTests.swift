@@ -1,5 +1,6 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -79,7 +80,7 @@ private struct Inputs {
     let gate: NDArray, up: NDArray, dy: NDArray
 
     init(_ rows: Int, _ columns: Int, _ dtype: DType) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         gate = try random.array([rows, columns], dtype, in: -4...4)
         up = try random.array([rows, columns], dtype)
         dy = try random.array([rows, columns], dtype)

@@ -1,12 +1,13 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
 @Suite struct LayerNormTests {
     @Test(arguments: columnGrid, floatTypes)
     func matchesDouble(columns: Int, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         for (rows, hasWeight, hasBias) in [
             (1, true, true), (37, true, true), (5, true, false), (3, false, true),
         ] {
@@ -52,7 +53,7 @@ import Tile
     /// right, a mean rounded to fp32 only two or three.
     @Test(arguments: [4, 100, 513, 2048])
     func largeMeanTinyVariance(columns: Int) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         let values = (0..<(3 * columns)).map { i in
             // Multiples of 2^-10 beside 10,000 are exact in fp32.
             10_000 * Float(1 - i / columns) + Float(Int.random(in: -16...16, using: &random)) / 1024
@@ -75,7 +76,7 @@ import Tile
         #expect(zero.floats.allSatisfy { $0 == 0 })
         #expect(Swift.abs(rstd.doubles[0] * Double(Float(1e-5)).squareRoot() - 1) < 1e-6)
 
-        var random = SeededGenerator(3)
+        var random = SeededGenerator(seed: 3)
         let long = try random.array([2, 262_144], .bf16)
         let (y, _, _) = try LayerNorm.forward(long, weight: nil, bias: nil, eps: 1e-5)
         let expected = LayerNorm.Reference.forward(
@@ -84,7 +85,7 @@ import Tile
     }
 
     @Test func skipsWhatIsFrozen() throws {
-        var random = SeededGenerator(4)
+        var random = SeededGenerator(seed: 4)
         let x = try random.array([5, 6]), dy = try random.array([5, 6]), w = try random.array([6])
         let (_, mean, rstd) = try LayerNorm.forward(x, weight: w, bias: nil, eps: 1e-5)
         let all = try LayerNorm.backward(dy: dy, x: x, weight: w, mean: mean, rstd: rstd)

@@ -1,5 +1,6 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 

@@ -1,5 +1,6 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -7,7 +8,7 @@ import Tile
     /// Head sizes: one pair, odd numbers of pairs, those of models, and above the executor's blocks.
     @Test(arguments: [2, 6, 34, 64, 128, 130, 256, 1026], floatTypes)
     func matchesDouble(size: Int, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(size))
+        var random = SeededGenerator(seed: UInt64(size))
         let frequencies = RoPE.frequencies(headSize: size, base: 10_000, scaling: nil)
         let (cos, sin) = try RoPE.tables(positions: 40, headSize: size, base: 10_000)
         for (batch, length, heads) in [(1, 1, 1), (2, 5, 3), (3, 7, 4)] {
@@ -29,7 +30,7 @@ import Tile
 
     /// The inverse is the gradient: <turn(x), dy> = <x, inverse(dy)>.
     @Test func inverseIsTheGradient() throws {
-        var random = SeededGenerator(1)
+        var random = SeededGenerator(seed: 1)
         let (cos, sin) = try RoPE.tables(positions: 9, headSize: 10, base: 500)
         let x = try random.array([1, 9, 2, 10]), dy = try random.array([1, 9, 2, 10])
         let y = try RoPE.apply(x, cos: cos, sin: sin)
@@ -40,7 +41,7 @@ import Tile
     }
 
     @Test func copiesWhatTheTablesLeave() throws {
-        var random = SeededGenerator(2)
+        var random = SeededGenerator(seed: 2)
         let x = try random.array([1, 3, 2, 10], .bf16)
         let (cos, sin) = try RoPE.tables(positions: 3, headSize: 4, base: 100)
         let y = try RoPE.apply(x, cos: cos, sin: sin)

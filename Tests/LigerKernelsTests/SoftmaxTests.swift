@@ -1,12 +1,13 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
 @Suite(.serialized) struct SoftmaxTests {
     @Test(arguments: columnGrid, floatTypes)
     func matchesDouble(columns: Int, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         // Rows of one query; blocks of queries from position 0; and a block in the middle.
         let cases: [(Int, Float, Softmax.Causal?)] = [
             (1, 1, nil), (37, 0.125, nil), (3, -2, nil),
@@ -99,7 +100,7 @@ import Tile
     }
 
     @Test func longRows() throws {
-        var random = SeededGenerator(8)
+        var random = SeededGenerator(seed: 8)
         let x = try random.array([2, 262_144], in: -10...10)
         let (inputs, outputs) = (byRow(x), byRow(try Softmax.forward(x)))
         for row in 0..<2 {

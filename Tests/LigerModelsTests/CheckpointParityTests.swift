@@ -1,5 +1,6 @@
 import Foundation
 import LigerModels
+import TestSupport
 import Testing
 import Tile
 
@@ -7,15 +8,15 @@ import Tile
 struct CheckpointParityTests {
     @Test(
         "Equal bytes in both directions, equal logits from what transformers loads",
-        .enabled(if: PythonRunner.shouldRun, Comment(rawValue: PythonRunner.skipReason)))
+        .enabled(if: Python.transformers.shouldRun, Comment(rawValue: Python.transformers.skipReason)))
     func roundTrip() throws {
         let folder = try TemporaryFolder()
-        try PythonRunner.run(script: "checkpoint_roundtrip.py", "write", folder.url.path)
+        try Python.transformers.run(script: "checkpoint_roundtrip.py", "write", folder.url.path)
         try Self.readPythonFile(folder)
         try Self.writeSwiftFile(folder)
         for name in ["separate", "tied", "llama3"] { try Self.copyModel(name, in: folder) }
         try Self.writeConfigurations(folder.file("configurations"))
-        let report = try PythonRunner.run(script: "checkpoint_roundtrip.py", "verify", folder.url.path)
+        let report = try Python.transformers.run(script: "checkpoint_roundtrip.py", "verify", folder.url.path)
         #expect(report.hasSuffix("passed\n"))
     }
 

@@ -2,6 +2,7 @@ import Foundation
 import LigerModels
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -31,7 +32,7 @@ struct HalfPrecisionTests {
         let model = try CausalLanguageModel(configuration, dtype: dtype, kernels: kernels)
         try model.decoder.initialise(seed: 11)
         let optimiser = try AdamWOptimiser(model.decoder.parameters)
-        var random = SplitMix(seed: 12)
+        var random = SeededGenerator(seed: 12)
         return try (0..<steps).map { _ in
             let starts = (0..<batch).map { _ in
                 Int.random(in: 0..<(text.count - sequence), using: &random)

@@ -2,6 +2,7 @@ import Foundation
 import LigerModels
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 

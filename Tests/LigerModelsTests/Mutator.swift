@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Damages inputs the way files get damaged, and the way an attacker would.
 struct Mutator {
     private static let numbers = [
@@ -7,9 +9,9 @@ struct Mutator {
         "99999999999999999999999",
     ]
 
-    private var random: SplitMix
+    private var random: SeededGenerator
 
-    init(seed: UInt64) { random = SplitMix(seed: seed) }
+    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
     mutating func below(_ limit: Int) -> Int { limit > 0 ? Int.random(in: 0..<limit, using: &random) : 0 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import LigerModels
+import TestSupport
 import Testing
 import Tile
 

@@ -1,4 +1,5 @@
 import LigerModels
+import TestSupport
 
 /// Tensors of random bytes over every element type and the odd shapes.
 enum SampleTensors {
@@ -20,7 +21,7 @@ enum SampleTensors {
 
     /// One tensor per type and shape, in an order that is not the one files use.
     static func all(seed: UInt64) -> [Sample] {
-        var random = SplitMix(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var samples: [Sample] = []
         for type in types {
             for (index, shape) in shapes.enumerated() {

@@ -2,12 +2,13 @@ import Foundation
 import LigerModels
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 
 /// The whole path against PyTorch: same weights, same tokens, same numbers.
 @Suite(
     "Parity with transformers", .serialized,
-    .enabled(if: PythonRunner.shouldRun, Comment(rawValue: PythonRunner.skipReason)))
+    .enabled(if: Python.transformers.shouldRun, Comment(rawValue: Python.transformers.skipReason)))
 struct TransformersParityTests {
     static let kernels = ["liger", "liger-fusedLinearCrossEntropy", "reference"]
 
@@ -26,8 +27,8 @@ struct TransformersParityTests {
         let fixture = try TransformersFixture(variant)
         let logits = try Self.model(fixture, kernels).decoder.logits(fixture.ids, on: Tape(recording: false))
         #expect(logits.shape == [3, 37, 211])
-        let error = Difference.largest(logits.value.doubles, try fixture.numbers("logits"))
-        Difference.report("logits", variant, kernels, error)
+        let error = relativeError(logits.value.doubles, try fixture.numbers("logits"))
+        Self.report("logits", variant, kernels, error)
         #expect(error <= 1e-5)
     }
 
@@ -40,19 +41,19 @@ struct TransformersParityTests {
         let tape = Tape()
         let loss = try model.decoder.loss(fixture.ids, fixture.labels, Self.options, on: tape)
         try tape.backward(loss)
-        let lossError = Difference.norm(loss.value.doubles, try fixture.numbers("loss"))
-        Difference.report("loss", variant, kernels, lossError)
+        let lossError = normError(loss.value.doubles, try fixture.numbers("loss"))
+        Self.report("loss", variant, kernels, lossError)
         #expect(lossError <= 1e-5)
         #expect(fixture.gradientNames == model.decoder.parameters.map(\.name).sorted())
         var worst = 0.0
         for parameter in model.decoder.parameters {
             let gradient = try #require(parameter.gradient, "\(parameter.name)")
             let expected = try fixture.numbers("gradient." + parameter.name)
-            let error = Difference.norm(gradient.doubles, expected)
+            let error = normError(gradient.doubles, expected)
             #expect(error <= 1e-5, "\(parameter.name)")
             worst = max(worst, error)
         }
-        Difference.report("gradients", variant, kernels, worst)
+        Self.report("gradients", variant, kernels, worst)
     }
 
     @Test(
@@ -64,7 +65,7 @@ struct TransformersParityTests {
         #expect(expected.count == 20 && expected[19] < 0.9 * expected[0])
         let losses = try Self.train(Self.model(fixture, kernels), fixture)
         let error = zip(losses, expected).map { abs($0 - $1) }.max() ?? .infinity
-        Difference.report("losses of 20 steps", variant, kernels, error)
+        Self.report("losses of 20 steps", variant, kernels, error)
         #expect(losses.count == 20 && error <= 1e-4)
     }
 
@@ -87,7 +88,7 @@ struct TransformersParityTests {
                 ],
                 to: file)
         }
-        let report = try PythonRunner.run(script: "model_logits.py", folder.url.path)
+        let report = try Python.transformers.run(script: "model_logits.py", folder.url.path)
         print(report, terminator: "")
         #expect(report.hasSuffix("passed 4\n"))
     }
@@ -108,30 +109,8 @@ struct TransformersParityTests {
             return loss.value.doubles[0]
         }
     }
-}
 
-/// How far numbers are from those they should be; infinite if there are not as many or one is none.
-enum Difference {
-    /// Largest difference over the largest expected magnitude.
-    static func largest(_ found: [Double], _ expected: [Double]) -> Double {
-        guard found.count == expected.count, let scale = expected.map(abs).max() else { return .infinity }
-        return ratio(zip(found, expected).reduce(0) { max($0, finite(abs($1.0 - $1.1))) }, scale)
-    }
-
-    /// Euclidean norm of the difference over that of the expected numbers.
-    static func norm(_ found: [Double], _ expected: [Double]) -> Double {
-        guard found.count == expected.count else { return .infinity }
-        let difference = zip(found, expected).reduce(0) { $0 + finite(($1.0 - $1.1) * ($1.0 - $1.1)) }
-        return ratio(difference.squareRoot(), expected.reduce(0) { $0 + $1 * $1 }.squareRoot())
-    }
-
-    static func report(_ what: String, _ variant: String, _ kernels: String, _ error: Double) {
+    private static func report(_ what: String, _ variant: String, _ kernels: String, _ error: Double) {
         print("parity of \(what), \(variant), \(kernels): \(error)")
-    }
-
-    private static func finite(_ value: Double) -> Double { value.isFinite ? value : .infinity }
-
-    private static func ratio(_ difference: Double, _ scale: Double) -> Double {
-        scale > 0 ? difference / scale : .infinity
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -17,7 +18,7 @@ import Tile
 
     @Test(arguments: grid, [DType.f32, .bf16, .f16])
     func matchesDouble(sizes: Sizes, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(sizes.length))
+        var random = SeededGenerator(seed: UInt64(sizes.length))
         let shape = [sizes.batch, sizes.length, sizes.heads, sizes.headSize]
         let kvShape = [sizes.batch, sizes.length, sizes.kvHeads, sizes.headSize]
         let (q, dy) = (try random.array(shape, dtype), try random.array(shape, dtype))
@@ -38,7 +39,7 @@ import Tile
     }
 
     @Test func memoryGrowsLinearly() throws {
-        var random = SeededGenerator(1)
+        var random = SeededGenerator(seed: 1)
         func peak(_ length: Int) throws -> Int {
             let device = Device(name: "measured")
             let q = try random.array([1, length, 1, 4], device: device)
@@ -83,7 +84,8 @@ private struct Expected {
                     }
                     let peak = scores.max() ?? 0
                     let terms = scores.map { exp($0 - peak) }
-                    let p = terms.map { $0 / terms.reduce(0, +) }
+                    let total = terms.reduce(0, +)
+                    let p = terms.map { $0 / total }
                     let dp = (0...t).map { u in
                         (0..<size).map { dy[mine + $0] * v[kvAt(u) + $0] }.reduce(0, +)
                     }

@@ -2,6 +2,7 @@ import Foundation
 import LigerKernels
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -34,7 +35,7 @@ import Tile
         let decoder = try Decoder(configuration, kernels: kernels, device: device)
         try decoder.initialise(seed: seed)
         // Norms and biases start constant; a lost factor would not show.
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         for parameter in decoder.parameters where !parameter.decays {
             parameter.value = try random.array(
                 parameter.value.shape, parameter.value.dtype, in: 0.5...1.5, device: device)
@@ -45,20 +46,26 @@ import Tile
     struct Batch {
         let ids, labels: NDArray
 
-        init(_ shape: [Int], vocabulary: Int, seed: UInt64 = 5, device: Device = .cpu) throws {
-            var random = SeededGenerator(seed)
+        init(
+            _ shape: [Int], vocabulary: Int, ignored: Int = -100, seed: UInt64 = 5, device: Device = .cpu
+        ) throws {
+            var random = SeededGenerator(seed: seed)
             ids = try random.tokens(shape, below: vocabulary, device: device)
-            var values = try random.tokens(shape, below: vocabulary).integers
-            for i in stride(from: 3, to: values.count, by: 5) { values[i] = -100 }
+            // The first token stands for nothing, so that it can be the ignored one.
+            var values = try random.tokens(shape, below: vocabulary - 1).integers.map { $0 + 1 }
+            for i in stride(from: 3, to: values.count, by: 5) { values[i] = ignored }
             labels = try NDArray(integers: values, shape, device: device)
         }
     }
 
     /// The loss and, per parameter, the gradient of one pass.
-    static func pass(_ decoder: Decoder, _ batch: Batch) throws -> (loss: Double, [String: [Double]]) {
+    static func pass(
+        _ decoder: Decoder, _ batch: Batch, ignoring ignoreIndex: Int = -100
+    ) throws -> (loss: Double, [String: [Double]]) {
         for parameter in decoder.parameters { parameter.gradient = nil }
         let tape = Tape()
-        let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+        let options = LossOptions(ignoreIndex: ignoreIndex)
+        let loss = try decoder.loss(batch.ids, batch.labels, options, on: tape)
         try tape.backward(loss)
         let gradients = decoder.parameters.compactMap { p in p.gradient.map { (p.name, $0.doubles) } }
         return (loss.value.doubles[0], Dictionary(uniqueKeysWithValues: gradients))
@@ -314,8 +321,21 @@ import Tile
         #expect(throws: (any Error).self) { try decoder.logits(outside, on: tape) }
         for kernels in ["liger", "liger-fusedLinearCrossEntropy", "reference"] {
             decoder.kernels = try KernelChoice(parsing: kernels)
-            #expect(throws: (any Error).self, "\(kernels)") { try decoder.loss(ids, outside, on: tape) }
+            // 1 << 32 is no class, though its lower 32 bits are.
+            for label in [37, -1, 1 << 32] {
+                let labels = try NDArray(integers: [1, 2, label], [1, 3])
+                #expect(throws: (any Error).self, "\(kernels)") { try decoder.loss(ids, labels, on: tape) }
+            }
         }
+    }
+
+    /// An ignored label that is also a token, and one that 32 bits do not hold.
+    @Test(arguments: [0, 1 << 40], ["liger", "liger-fusedLinearCrossEntropy", "reference"])
+    func ignoresAnyLabel(ignored: Int, kernels: String) throws {
+        let decoder = try Self.decoder(Self.tiny(), KernelChoice(parsing: kernels))
+        let expected = try Self.pass(decoder, Batch([2, 9], vocabulary: 37))
+        let batch = try Batch([2, 9], vocabulary: 37, ignored: ignored)
+        Self.expectEqual(try Self.pass(decoder, batch, ignoring: ignored), expected, within: 1e-12, kernels)
     }
 
     @Test func allLabelsIgnored() throws {

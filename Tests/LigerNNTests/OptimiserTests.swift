@@ -1,6 +1,7 @@
 import LigerKernels
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -45,7 +46,7 @@ import Tile
         _ = try losses(decoder, optimiser, steps: 3)
         let (later, resumed) = try make()
         for (a, b) in zip(decoder.parameters, later.parameters) {
-            b.value = try Elementwise.cast(a.value, to: dtype)
+            b.value = try NDArray(a.value.floats, a.value.shape, dtype: dtype)
         }
         #expect(Set(resumed.state.keys) == Set(optimiser.state.keys))
         #expect(optimiser.state.count == decoder.parameters.count * (dtype == .f32 ? 2 : 3))
@@ -94,7 +95,9 @@ import Tile
         for (index, parameter) in b.parameters.enumerated().reversed() {
             try parameter.initialise(seed: 7, stream: UInt32(index))
         }
-        for (x, y) in zip(a.parameters, b.parameters) { #expect(x.value.floats == y.value.floats) }
+        for (x, y) in zip(a.parameters, b.parameters) {
+            #expect(firstDifference(x.value.floats, y.value.floats) == nil)
+        }
         try b.initialise(seed: 8)
         #expect(a.parameters[0].value.floats != b.parameters[0].value.floats)
         let values = a.parameters.filter(\.decays).flatMap(\.value.doubles)

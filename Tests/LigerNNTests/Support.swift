@@ -1,29 +1,9 @@
 import LigerNN
 import LigerRuntime
+import TestSupport
 import Tile
 
-/// A generator whose numbers repeat from a seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    mutating func array(
-        _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2,
-        device: Device = .cpu
-    ) throws -> NDArray {
-        try NDArray(
-            (0..<shape.reduce(1, *)).map { _ in Float.random(in: range, using: &self) }, shape, dtype: dtype,
-            device: device)
-    }
-
+extension SeededGenerator {
     mutating func parameter(
         _ name: String, _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
     ) throws -> Parameter {
@@ -31,26 +11,6 @@ struct SeededGenerator: RandomNumberGenerator {
         parameter.value = try array(shape, dtype, in: range)
         return parameter
     }
-
-    mutating func tokens(_ shape: [Int], below limit: Int, device: Device = .cpu) throws -> NDArray {
-        let count = shape.reduce(1, *)
-        return try NDArray(
-            integers: (0..<count).map { _ in Int.random(in: 0..<limit, using: &self) }, shape, device: device)
-    }
-}
-
-/// The length of the difference over the length of what was expected; infinite if a value is not finite.
-func normError(_ found: [Double], _ expected: [Double]) -> Double {
-    guard found.count == expected.count, found.allSatisfy(\.isFinite) else { return .infinity }
-    let difference = zip(found, expected).map { ($0 - $1) * ($0 - $1) }.reduce(0, +)
-    return (difference / Swift.max(expected.map { $0 * $0 }.reduce(0, +), 1e-60)).squareRoot()
-}
-
-/// Largest difference relative to the largest expected magnitude; infinite if a value is not finite.
-func relativeError(_ found: [Double], _ expected: [Double]) -> Double {
-    guard found.count == expected.count, found.allSatisfy(\.isFinite) else { return .infinity }
-    let scale = expected.map { Swift.abs($0) }.max() ?? 0
-    return (zip(found, expected).map { Swift.abs($0 - $1) }.max() ?? 0) / Swift.max(scale, 1e-30)
 }
 
 extension Tensor {
@@ -80,7 +40,7 @@ func worstError(
     _ shapes: [[Int]], in range: ClosedRange<Float> = -2...2, seed: UInt64,
     _ operation: ([Tensor]) throws -> Tensor, _ formula: ([[Double]]) -> [Double]
 ) throws -> Double {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let parameters = try shapes.enumerated().map { try random.parameter("\($0)", $1, in: range) }
     let tape = Tape()
     let y = try operation(parameters.map { tape.tensor(of: $0) })

@@ -1,4 +1,5 @@
 import CVector
+import TestSupport
 import Testing
 
 @Suite struct CVectorBinaryTests {

@@ -1,5 +1,6 @@
 import CVector
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct CVectorReductionTests {

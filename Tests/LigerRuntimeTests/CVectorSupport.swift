@@ -13,29 +13,6 @@ func atLevel<Result>(_ level: Int, _ body: () throws -> Result) rethrows -> Resu
     return try body()
 }
 
-/// A fixed sequence per seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func floats(_ count: Int, in range: ClosedRange<Float> = -10...10) -> [Float] {
-        (0..<count).map { _ in Float.random(in: range, using: &self) }
-    }
-
-    mutating func words(_ count: Int) -> [UInt32] {
-        (0..<count).map { _ in UInt32.random(in: .min ... .max, using: &self) }
-    }
-}
-
 /// Zeros, subnormals, the smallest and largest normal numbers, infinities and NaN.
 let specialFloats: [Float] = [
     0, -0.0, 1, -1, 0.5, -0.5, 1.5, -2.5, .leastNonzeroMagnitude, -.leastNonzeroMagnitude,

@@ -1,4 +1,5 @@
 import CVector
+import TestSupport
 import Testing
 
 @Suite struct CVectorUnaryTests {
@@ -64,7 +65,7 @@ import Testing
         place.withUnsafeMutableBytes { bytes in
             cv_get_unary(Int32(operation.code))(bytes.baseAddress, bytes.baseAddress, Int64(a.count))
         }
-        #expect(place == got, "\(operation.name) in place, n = \(a.count)")
+        #expect(firstDifference(place, got) == nil, "\(operation.name) in place, n = \(a.count)")
     }
 
     @Test(arguments: vectorLevels)

@@ -1,4 +1,5 @@
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 

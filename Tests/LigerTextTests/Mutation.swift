@@ -1,15 +1,4 @@
-/// A small generator with a seed: the same inputs on every machine.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
+import TestSupport
 
 /// Changes that a hostile or damaged file may have, and texts to encode.
 enum Mutation {
@@ -21,7 +10,7 @@ enum Mutation {
         "\"a\":97,", "\u{FEFF}", "\"id\":263,", "[\"h\",\"e\"]", "{\"type\":\"Sequence\",\"normalizers\":[]}",
     ].map { Array($0.utf8) }
 
-    static func mutate(_ original: [UInt8], _ random: inout SplitMix) -> [UInt8] {
+    static func mutate(_ original: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = original
         for _ in 0..<Int.random(in: 1...3, using: &random) where !bytes.isEmpty {
             let start = Int.random(in: 0..<bytes.count, using: &random)
@@ -42,7 +31,9 @@ enum Mutation {
     }
 
     /// Replaces the next number of the file, which mostly keeps it valid JSON.
-    private static func replaceNumber(in bytes: inout [UInt8], from start: Int, _ random: inout SplitMix) {
+    private static func replaceNumber(
+        in bytes: inout [UInt8], from start: Int, _ random: inout SeededGenerator
+    ) {
         let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
         guard let first = bytes[start...].firstIndex(where: { digits.contains($0) }) else { return }
         let end = bytes[first...].firstIndex { !digits.contains($0) } ?? bytes.count
@@ -50,7 +41,7 @@ enum Mutation {
     }
 
     /// Valid UTF-8 of up to 60 characters.
-    static func text(_ random: inout SplitMix) -> [UInt8] {
+    static func text(_ random: inout SeededGenerator) -> [UInt8] {
         let tokens = [
             "<pad>", "<|endoftext|>", "<tool>", "<", "  ", "\n", "\r\n", "hello", " world", "'s", "'LL", "12",
         ]
@@ -66,7 +57,7 @@ enum Mutation {
         return Array(text.utf8)
     }
 
-    private static func scalar(upTo limit: UInt32, _ random: inout SplitMix) -> Unicode.Scalar {
+    private static func scalar(upTo limit: UInt32, _ random: inout SeededGenerator) -> Unicode.Scalar {
         Unicode.Scalar(UInt32.random(in: 0...limit, using: &random)) ?? " "
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import LigerText
+import TestSupport
 import Testing
 
 /// What a file asks for is honoured, or refused with the field, what was found, and what to do.
@@ -194,26 +195,23 @@ import Testing
     }
 
     @Test func loadsACheckpointsFolder() throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
-            "liger-text-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let missing = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder) }
+        let folder = try TemporaryFolder()
+        let missing = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }
         #expect(missing.kind == .unreadable)
         #expect(missing.file.hasSuffix("tokenizer.json"))
 
-        try SmallTokenizer.json().write(to: folder.appendingPathComponent("tokenizer.json"))
-        #expect(try Tokenizers.load(directory: folder).endOfTextID == 263)
+        try SmallTokenizer.json().write(to: folder.file("tokenizer.json"))
+        #expect(try Tokenizers.load(directory: folder.url).endOfTextID == 263)
 
-        let names = folder.appendingPathComponent("tokenizer_config.json")
+        let names = folder.file("tokenizer_config.json")
         try Data(#"{"eos_token": {"content": "<pad>"}, "bos_token": "<|endoftext|>", "x": [1]}"#.utf8).write(
             to: names)
-        let named = try Tokenizers.load(directory: folder)
+        let named = try Tokenizers.load(directory: folder.url)
         #expect(named.endOfTextID == 264)
         #expect(named.beginningOfTextID == 263)
 
         try Data(#"{"eos_token": "<none>"}"#.utf8).write(to: names)
-        let error = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder) }
+        let error = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }
         #expect(error.field == "eos_token")
         #expect(error.kind == .inconsistent)
     }

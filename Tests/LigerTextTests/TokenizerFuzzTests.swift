@@ -1,5 +1,6 @@
 import Foundation
 import LigerText
+import TestSupport
 import Testing
 
 /// Hostile input never crashes: it is read or refused, and what is read encodes and decodes any text.
@@ -7,7 +8,7 @@ import Testing
     /// 4 seeds of 8,000 mutated files each; a failure is repeated by its printed seed.
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func mutatedFiles(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         let original = [UInt8](try SmallTokenizer.json())
         var read = 0
         var refused = 0
@@ -33,7 +34,7 @@ import Testing
     /// Random valid texts of every script, runs of spaces and special tokens come back as they were.
     @Test(arguments: [5, 6] as [UInt64])
     func validTextsComeBack(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         var contents = SmallTokenizer.contents()
         contents["normalizer"] = NSNull()
         let tokenizers: [any Tokenizer] = [try SmallTokenizer.load(contents), ByteTokenizer()]
@@ -51,7 +52,7 @@ import Testing
     /// Random bytes, mostly not UTF-8: bytes come back exactly, byte pairs as the repaired text.
     @Test(arguments: [7] as [UInt64])
     func randomBytes(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         var contents = SmallTokenizer.contents()
         contents["normalizer"] = NSNull()
         let tokenizer = try SmallTokenizer.load(contents)

@@ -1,4 +1,4 @@
-import LigerNN
+import LigerKernels
 package import LigerRuntime
 package import Tile
 
@@ -50,7 +50,7 @@ extension NDArray {
     /// that type. Throws `CheckpointError` if a number is beyond the range of f16, the only narrow one.
     func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
         if dtype == self.dtype { return self }
-        let result = try Elementwise.cast(self, to: dtype)
+        let result = try Cast.apply(self, to: dtype)
         if dtype == .f16, result.infinityCount != infinityCount {
             throw CheckpointError(
                 file, "tensor \(CheckpointError.quoted(name))", found: "numbers beyond 65504",

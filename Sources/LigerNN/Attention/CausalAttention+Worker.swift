@@ -14,8 +14,15 @@ extension CausalAttention {
         private let v: NDArray
         /// Storage of the scores of one block of queries.
         private let scores: NDArray
-        /// Sums over the group, [length, D], f32, and storage as for the scores.
-        private var gradients: (dk: NDArray, dv: NDArray, dScores: NDArray)?
+
+        /// What the query heads of a group add up, and room to work in.
+        struct Gradients {
+            /// [length, D], f32.
+            fileprivate let dk: NDArray
+            fileprivate let dv: NDArray
+            /// Storage as for the scores.
+            fileprivate let dScores: NDArray
+        }
 
         init(
             _ geometry: Geometry, _ blas: BLAS, _ sequence: Int, kvHead: Int, k: NDArray, v: NDArray
@@ -59,19 +66,21 @@ extension CausalAttention {
             return p
         }
 
-        mutating func startGradients() throws {
-            gradients = (
-                try .zeros([geometry.length, geometry.headSize], device: k.device),
-                try .zeros([geometry.length, geometry.headSize], device: k.device),
-                try NDArray(empty: [geometry.block * geometry.length], device: k.device)
-            )
+        /// Gradients of 0 for this key head.
+        func zeroGradients() throws -> Gradients {
+            Gradients(
+                dk: try .zeros([geometry.length, geometry.headSize], device: k.device),
+                dv: try .zeros([geometry.length, geometry.headSize], device: k.device),
+                dScores: try NDArray(empty: [geometry.block * geometry.length], device: k.device))
         }
 
         /// With p the probabilities and ds = p (dp - sum(dp p)) / sqrt(D), where dp = do v^T:
         ///
         ///     dq = ds k     dk += ds^T q     dv += p^T do
-        func backward(dy: NDArray, q: NDArray, head: Int, into dq: NDArray) throws {
-            guard let (dk, dv, storage) = gradients else { return }
+        func backward(
+            dy: NDArray, q: NDArray, head: Int, into dq: NDArray, adding gradients: Gradients
+        ) throws {
+            let (dk, dv) = (gradients.dk, gradients.dv)
             let (q, dq) = (q.head(head, of: sequence), dq.head(head, of: sequence))
             let dy = dy.head(head, of: sequence)
             for block in blocks {
@@ -81,7 +90,7 @@ extension CausalAttention {
                 let seen = 0..<block.upperBound
                 let p = try probabilities(queries, block)
                 blas.multiply(p, upstream, transposeA: true, accumulate: true, into: dv.sliced(0, seen))
-                let dp = matrix(storage, block.count, block.upperBound)
+                let dp = matrix(gradients.dScores, block.count, block.upperBound)
                 blas.multiply(upstream, v.sliced(0, seen), transposeB: true, into: dp)
                 try Softmax.backward(
                     inPlace: dp, y: p, scale: geometry.scale, firstQuery: block.lowerBound,
@@ -91,8 +100,8 @@ extension CausalAttention {
             }
         }
 
-        func finishGradients(dk: NDArray, dv: NDArray) throws {
-            guard let gradients else { return }
+        /// Writes this key head's part of dk and dv.
+        func write(_ gradients: Gradients, dk: NDArray, dv: NDArray) throws {
             try Elementwise.copyRows(gradients.dk, into: dk.head(kvHead, of: sequence))
             try Elementwise.copyRows(gradients.dv, into: dv.head(kvHead, of: sequence))
         }

@@ -39,10 +39,12 @@ package enum CausalAttention {
         let blas = try BLAS.load()
         try parallel(geometry.batch * geometry.kvHeads) { task in
             let (sequence, kvHead) = (task / geometry.kvHeads, task % geometry.kvHeads)
-            var worker = try Worker(geometry, blas, sequence, kvHead: kvHead, k: k, v: v)
-            try worker.startGradients()
-            for head in worker.heads { try worker.backward(dy: dy, q: q, head: head, into: dq) }
-            try worker.finishGradients(dk: dk, dv: dv)
+            let worker = try Worker(geometry, blas, sequence, kvHead: kvHead, k: k, v: v)
+            let gradients = try worker.zeroGradients()
+            for head in worker.heads {
+                try worker.backward(dy: dy, q: q, head: head, into: dq, adding: gradients)
+            }
+            try worker.write(gradients, dk: dk, dv: dv)
         }
         return (dq, dk, dv)
     }

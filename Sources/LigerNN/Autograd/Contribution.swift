@@ -58,7 +58,7 @@ extension Contribution {
         case .none: return sum
         case .array(let term):
             guard var earlier = sum.take() else {
-                return term.dtype == dtype ? term : try Elementwise.cast(term, to: dtype)
+                return try Cast.apply(term, to: dtype)
             }
             if earlier.isUniquelyOwned() {
                 try Elementwise.accumulate(term, into: earlier)

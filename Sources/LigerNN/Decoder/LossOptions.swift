@@ -3,11 +3,11 @@ public import LigerLosses
 /// How a decoder's loss is computed.
 public struct LossOptions: Sendable, Hashable {
     /// The label of tokens that count for nothing.
-    public var ignoreIndex = -100
+    public var ignoreIndex: Int
     /// Memory that the fused linear cross entropy may use for a chunk of logits, in bytes.
-    public var budgetBytes = FusedLinearCrossEntropy.defaultBudgetBytes
+    public var budgetBytes: Int
 
-    /// The usual choice.
+    /// Options; those of the usual choice where none is given.
     public init(ignoreIndex: Int = -100, budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes) {
         self.ignoreIndex = ignoreIndex
         self.budgetBytes = budgetBytes

@@ -1,7 +1,7 @@
 package import LigerRuntime
 package import Tile
 
-/// Sums, copies and conversions, element by element; arithmetic in fp32, one rounding.
+/// Sums and copies, element by element; arithmetic in fp32, one rounding.
 package enum Elementwise {
     /// a + b.
     ///
@@ -10,7 +10,7 @@ package enum Elementwise {
         try expectLike(a, b)
         let sum = try NDArray(empty: a.shape, dtype: dtype ?? a.dtype, device: a.device)
         let kernel = AddKernel(a: a.dtype, b: b.dtype, sum: sum.dtype)
-        try kernel.launch(programs: blocks(sum), [a.flattened, b.flattened, sum.flattened])
+        try kernel.launch(programs: programs(of: sum), [a.flattened, b.flattened, sum.flattened])
         return sum
     }
 
@@ -18,14 +18,7 @@ package enum Elementwise {
     package static func accumulate(_ term: NDArray, into sum: NDArray) throws {
         try expectLike(term, sum)
         let kernel = AccumulateKernel(term: term.dtype, sum: sum.dtype)
-        try kernel.launch(programs: blocks(sum), [term.flattened, sum.flattened])
-    }
-
-    /// x in another storage type; a copy if it is the same.
-    package static func cast(_ x: NDArray, to dtype: DType) throws -> NDArray {
-        let y = try NDArray(empty: x.shape, dtype: dtype, device: x.device)
-        try CastKernel(x: x.dtype, y: dtype).launch(programs: blocks(y), [x.flattened, y.flattened])
-        return y
+        try kernel.launch(programs: programs(of: sum), [term.flattened, sum.flattened])
     }
 
     /// Writes x over y, row by row; both [rows, columns] with any strides.
@@ -37,10 +30,11 @@ package enum Elementwise {
     /// Writes one number over every element of x.
     package static func fill(_ x: NDArray, _ value: Float) throws {
         try FillKernel(x: x.dtype).launch(
-            programs: blocks(x), [x.flattened], scalars: [.float(value)])
+            programs: programs(of: x), [x.flattened], scalars: [.float(value)])
     }
 
-    private static func blocks(_ x: NDArray) -> Int {
+    /// How many programs of a kernel over flat arrays cover x.
+    static func programs(of x: NDArray) -> Int {
         (x.count + elementsPerProgram - 1) / elementsPerProgram
     }
 

@@ -36,18 +36,6 @@ struct AccumulateKernel: TileKernel {
     }
 }
 
-/// y = x.
-struct CastKernel: TileKernel {
-    let x: DType
-    let y: DType
-
-    func body(_ p: Program) {
-        let x = p.input("x", x, rank: 1), y = p.output("y", y, rank: 1)
-        let i = p.elements(of: y)
-        y[i] = x[i]
-    }
-}
-
 /// y[row] = x[row]; one program a row.
 struct CopyRowsKernel: TileKernel {
     let columns: Int

@@ -1,3 +1,4 @@
+import LigerKernels
 import LigerRuntime
 
 extension Tensor {
@@ -6,11 +7,7 @@ extension Tensor {
         let sum = try Elementwise.add(value, other.value)
         let type = other.dtype
         return tape.record(sum, from: [self, other]) { upstream in
-            let gradient = upstream.array
-            return [
-                .array(gradient),
-                .array(gradient.dtype == type ? gradient : try Elementwise.cast(gradient, to: type)),
-            ]
+            [.array(upstream.array), .array(try Cast.apply(upstream.array, to: type))]
         }
     }
 }

@@ -33,7 +33,7 @@ extension Tensor {
         return tape.record(y, from: [self, row]) { upstream in
             let dy = upstream.array
             guard needsRow else { return [.array(dy), .none] }
-            let wide = dy.dtype == .f32 ? dy : try Elementwise.cast(dy, to: .f32)
+            let wide = try Cast.apply(dy, to: .f32)
             return [.array(dy), .array(try ColumnSum.apply(wide, dtype: .f32))]
         }
     }

@@ -51,7 +51,7 @@ public final class AdamWOptimiser {
             return State(
                 parameter: parameter, mean: try .zeros(value.shape, device: value.device),
                 meanSquare: try .zeros(value.shape, device: value.device),
-                master: value.dtype == .f32 ? nil : try Elementwise.cast(value, to: .f32))
+                master: value.dtype == .f32 ? nil : try Cast.apply(value, to: .f32))
         }
     }
 

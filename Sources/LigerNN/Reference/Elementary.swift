@@ -3,14 +3,10 @@ import Tile
 
 /// Elementary operations on arrays, under those on tensors.
 enum Elementary {
-    static func programs(of x: NDArray) -> Int {
-        (x.count + elementsPerProgram - 1) / elementsPerProgram
-    }
-
     static func product(_ a: NDArray, _ b: NDArray, _ dtype: DType) throws -> NDArray {
         let y = try NDArray(empty: a.shape, dtype: dtype, device: a.device)
         try MultiplyKernel(a: a.dtype, b: b.dtype, y: dtype).launch(
-            programs: programs(of: y), [a.flattened, b.flattened, y.flattened])
+            programs: Elementwise.programs(of: y), [a.flattened, b.flattened, y.flattened])
         return y
     }
 
@@ -37,7 +33,7 @@ enum Elementary {
     static func mapped(_ x: NDArray, _ function: ElementFunction) throws -> NDArray {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try FunctionKernel(function: function, dtype: x.dtype).launch(
-            programs: programs(of: y), [x.flattened, y.flattened])
+            programs: Elementwise.programs(of: y), [x.flattened, y.flattened])
         return y
     }
 

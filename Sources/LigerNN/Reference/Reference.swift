@@ -49,8 +49,8 @@ package enum Reference {
 
     private static func countLabels(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
         let number = try NDArray(empty: [1], device: labels.device)
-        try CountLabelsKernel(count: labels.count, labels: labels.dtype).launch(
-            programs: 1, [labels, number], scalars: [.int32(Int32(ignoreIndex))])
+        try CountLabelsKernel(labels: labels.dtype).launch(
+            programs: 1, [labels, number], scalars: [.index(ignoreIndex)])
         return number
     }
 }
@@ -61,11 +61,11 @@ extension Tensor {
         let columns = shape[1], shape = shape
         let y = try NDArray(empty: [shape[0]], device: value.device)
         try GatherLabelKernel(columns: columns, labels: labels.dtype).launch(
-            programs: shape[0], [value, labels, y], scalars: [.int32(Int32(ignoreIndex))])
+            programs: shape[0], [value, labels, y], scalars: [.index(ignoreIndex)])
         return tape.record(y, from: [self]) { upstream in
             let dx = try NDArray(empty: shape, device: y.device)
             try ScatterLabelKernel(columns: columns, labels: labels.dtype).launch(
-                programs: shape[0], [labels, upstream.array, dx])
+                programs: shape[0], [labels, upstream.array, dx], scalars: [.index(ignoreIndex)])
             return [.array(dx)]
         }
     }

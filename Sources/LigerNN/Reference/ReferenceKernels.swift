@@ -151,42 +151,46 @@ struct GatherLabelKernel: TileKernel {
     let labels: DType
 
     func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2), labels = p.input("labels", labels, rank: 1, as: Int32.self)
-        let y = p.output("y", .f32, rank: 1), ignored = p.scalar("ignored", as: Int32.self)
+        let x = p.input("x", .f32, rank: 2), labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let y = p.output("y", .f32, rank: 1), ignored = p.scalar("ignored", as: Int.self)
         let label = labels[p.index]
         p.require(
-            (label == ignored) | ((label >= 0) & (label < Int32(columns))),
-            "label {} is outside of the vocabulary of \(columns). Check the labels, or ignore it",
-            label.index)
+            (label == ignored) | ((label >= 0) & (label < columns)),
+            "label {} is outside of the vocabulary of \(columns). Check the labels, or ignore it", label)
         y[p.index] = p.choose(label == ignored) {
-            label.float * 0
+            (p.index * 0).float
         } otherwise: {
             x[p.index, label]
         }
     }
 }
 
-/// dx[row] = dy[row] in the label's column, else 0; one program a row.
+/// dx[row] = dy[row] in the label's column, else 0, also in ignored rows; one program a row.
 struct ScatterLabelKernel: TileKernel {
     let columns: Int
     let labels: DType
 
     func body(_ p: Program) {
-        let labels = p.input("labels", labels, rank: 1, as: Int32.self)
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
         let dy = p.input("dy", .f32, rank: 1), dx = p.output("dx", .f32, rank: 2)
-        let c = p.range(columns)
-        dx[p.index, c] = select(c.index == labels[p.index], p.full(c, 0) + dy[p.index], 0)
+        let ignored = p.scalar("ignored", as: Int.self)
+        let c = p.range(columns), label = labels[p.index]
+        let hit = select(label == ignored, 0, dy[p.index])
+        dx[p.index, c] = select(c.index == label.int32, p.full(c, 0) + hit, 0)
     }
 }
 
 /// How many labels are not the ignored one, at least 1: a mean over nothing is 0; one program.
 struct CountLabelsKernel: TileKernel {
-    let count: Int
     let labels: DType
 
     func body(_ p: Program) {
-        let labels = p.input("labels", labels, rank: 1, as: Int32.self)
-        let number = p.output("number", .f32, rank: 1), ignored = p.scalar("ignored", as: Int32.self)
-        number[p.index] = maximum(sum((labels[p.range(count)] != ignored).float), 1)
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let number = p.output("number", .f32, rank: 1), ignored = p.scalar("ignored", as: Int.self)
+        let zero = p.index * 0
+        let count = p.loop(from: zero, to: labels.size(0), carrying: zero.float) { i, count in
+            count + (labels[i] != ignored).float
+        }
+        number[p.index] = maximum(count, 1)
     }
 }

@@ -10,8 +10,8 @@ extension Tensor {
     package func cast(to dtype: DType) throws -> Tensor {
         let own = self.dtype
         if own == dtype { return self }
-        return tape.record(try Elementwise.cast(value, to: dtype), from: [self]) { upstream in
-            [.array(try Elementwise.cast(upstream.array, to: own))]
+        return tape.record(try Cast.apply(value, to: dtype), from: [self]) { upstream in
+            [.array(try Cast.apply(upstream.array, to: own))]
         }
     }
 
@@ -20,11 +20,11 @@ extension Tensor {
         let (x, dtype) = (value.flattened, dtype)
         let y = try NDArray(empty: shape, dtype: dtype, device: value.device)
         try FunctionKernel(function: function, dtype: dtype).launch(
-            programs: Elementary.programs(of: y), [x, y.flattened])
+            programs: Elementwise.programs(of: y), [x, y.flattened])
         return tape.record(y, from: [self]) { upstream in
             let dx = try NDArray(empty: y.shape, dtype: dtype, device: y.device)
             try FunctionDerivativeKernel(function: function, dtype: dtype).launch(
-                programs: Elementary.programs(of: dx),
+                programs: Elementwise.programs(of: dx),
                 [x, y.flattened, upstream.array.flattened, dx.flattened])
             return [.array(dx)]
         }

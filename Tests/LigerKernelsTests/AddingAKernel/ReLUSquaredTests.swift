@@ -1,12 +1,13 @@
 import LigerKernels
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
 @Suite struct ReLUSquaredTests {
     @Test(arguments: columnGrid, floatTypes)
     func matchesDouble(columns: Int, dtype: DType) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         for rows in [1, 37] {
             let x = try random.array([rows, columns], dtype)
             let dy = try random.array([rows, columns], dtype)

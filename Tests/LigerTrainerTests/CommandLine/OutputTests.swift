@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// 60 steps at a rate that no training survives: either way round differently, and it shows.
+    /// 20 steps at a rate that no training survives: either way round differently, and it shows.
     @Test func compareFailsBeyondItsBound() throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)

@@ -50,6 +50,19 @@ struct SmallRun {
 
     static func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
 
+    /// Checks that two runs came to the same weights, bit for bit.
+    static func expectSameModels(
+        _ first: String, _ second: String, _ comment: Comment? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let (a, b) = try (
+            bytes("\(first)/final/model.safetensors"), bytes("\(second)/final/model.safetensors")
+        )
+        // Compared outside of #expect, which would list every difference.
+        let areSame = a == b
+        #expect(areSame, comment, sourceLocation: sourceLocation)
+    }
+
     /// Every file below a folder with its contents: what a refused command must not change.
     static func contents(of folder: String) throws -> [String: Data] {
         var files: [String: Data] = [:]
