@@ -31,6 +31,9 @@ let package = Package(
         .target(
             name: "CVector"),
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
+        .target(name: "TileGPU", dependencies: ["Tile"]),
+        .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
+        .target(name: "TileEmulator", dependencies: ["Tile", "TileGPU"]),
 
         // Devices, memory, matrix products; then the catalogue of operations.
         .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
