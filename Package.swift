@@ -45,18 +45,22 @@ let package = Package(
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText"),
-        .target(name: "LigerModels", dependencies: ["LigerNN", "LigerText", "Tile"]),
+        .target(
+            name: "LigerModels",
+            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
-        .testTarget(name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses"]),
+        .testTarget(
+            name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),
         .testTarget(
             name: "LigerNNTests", dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
-        .testTarget(name: "LigerModelsTests", dependencies: ["LigerModels", "Tile"]),
+        .testTarget(
+            name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
         .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
     ],
     swiftLanguageModes: [.v6],

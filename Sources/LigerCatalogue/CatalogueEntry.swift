@@ -1,4 +1,4 @@
-import LigerRuntime
+package import LigerRuntime
 package import Tile
 
 /// An operation as the command line knows it: what it is, its kernels to look at, how to time it and how
@@ -20,6 +20,16 @@ package struct CatalogueEntry: Sendable {
                 _ = try check(CheckCase(rows: 2, columns: 4096, dtype: .bf16, seed: 1))
             }
         }
+    }
+
+    package init(
+        name: String, summary: String, workload: (@Sendable (BenchmarkSize) throws -> Workload)?,
+        check: @escaping @Sendable (CheckCase) throws -> [CheckResult]
+    ) {
+        self.name = name
+        self.summary = summary
+        self.workload = workload
+        self.check = check
     }
 }
 
@@ -61,7 +71,7 @@ package struct CheckCase: Sendable {
     ///   - terms: how many fp32 terms the longest sum has, beyond those of one row.
     ///   - roundings: how often a value is rounded to the storage type.
     ///   - scale: the size of the terms, where they can cancel.
-    func result(
+    package func result(
         _ quantity: String, _ found: NDArray?, _ expected: [Double], terms: Int = 1,
         roundings: Double = 1, scale: Double? = nil
     ) -> CheckResult {
@@ -79,6 +89,12 @@ package struct CheckResult: Sendable {
     package let error: Double
     /// What the storage type and the number of terms allow.
     package let bound: Double
+
+    package init(quantity: String, error: Double, bound: Double) {
+        self.quantity = quantity
+        self.error = error
+        self.bound = bound
+    }
 
     package var passes: Bool { error <= bound }
 }

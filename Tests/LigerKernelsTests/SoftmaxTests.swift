@@ -51,8 +51,8 @@ import Tile
         try Softmax.forward(inPlace: scores, scale: scale, firstQuery: causal?.firstQuery, queries: queries)
         try Softmax.backward(
             inPlace: gradient, y: y, scale: scale, firstQuery: causal?.firstQuery, queries: queries)
-        #expect(scores.floats == y.floats)
-        #expect(gradient.floats == dx.floats)
+        #expect(scores.floats.elementsEqual(y.floats))
+        #expect(gradient.floats.elementsEqual(dx.floats))
     }
 
     /// Infinities and NaN, in rows of one block, of several, and where masked columns hide them.

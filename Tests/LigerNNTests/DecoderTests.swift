@@ -186,16 +186,20 @@ import Tile
         #expect(head == ["lm_head.weight": try #require(expected.1["lm_head.weight"])])
     }
 
-    @Test func repeatsBitForBit() throws {
-        let configuration = Self.tiny(tied: true)
+    @Test(arguments: ["liger", "reference"], [DType.f32, .bf16])
+    func repeatsBitForBit(kernels: String, dtype: DType) throws {
+        let configuration = Self.tiny(tied: true, dtype: dtype)
         let batch = try Batch([3, 65], vocabulary: configuration.vocabulary)
-        for kernels in [KernelChoice.liger, .reference] {
-            let first = try Self.pass(Self.decoder(configuration, kernels), batch)
-            for _ in 0..<3 {
-                let again = try Self.pass(Self.decoder(configuration, kernels), batch)
-                #expect(again.loss == first.loss)
-                #expect(again.1 == first.1)
+        func result(threads: Int) throws -> (loss: Double, [String: [Double]]) {
+            try ThreadPool.$override.withValue(ThreadPool(threadCount: threads)) {
+                try Self.pass(Self.decoder(configuration, KernelChoice(parsing: kernels)), batch)
             }
+        }
+        let first = try result(threads: 1)
+        for threads in [1, 2, 2, 3] {
+            let again = try result(threads: threads)
+            #expect(again.loss == first.loss, "\(threads) threads")
+            #expect(again.1 == first.1, "\(threads) threads")
         }
     }
 

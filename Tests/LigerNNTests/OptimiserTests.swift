@@ -97,8 +97,9 @@ import Tile
         for (x, y) in zip(a.parameters, b.parameters) { #expect(x.value.floats == y.value.floats) }
         try b.initialise(seed: 8)
         #expect(a.parameters[0].value.floats != b.parameters[0].value.floats)
-        let values = a.parameters[0].value.doubles
+        let values = a.parameters.filter(\.decays).flatMap(\.value.doubles)
         let deviation = (values.map { $0 * $0 }.reduce(0, +) / Double(values.count)).squareRoot()
-        #expect(abs(deviation - 0.2) < 0.01)
+        // Over 24,000 numbers the error has a deviation of 0.0009.
+        #expect(abs(deviation - 0.2) < 0.004)
     }
 }

@@ -15,10 +15,13 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-# Grouped-query heads, odd sizes, tied and separate heads, and Llama 3's stretched rotary frequencies.
+# Grouped-query heads, odd sizes, tied and separate heads, a token whose embedding gets no gradient, and
+# Llama 3's stretched rotary frequencies.
+PADDING = 7
 VARIANTS = {
     "grouped": dict(num_key_value_heads=2, tie_word_embeddings=False),
     "tied": dict(num_key_value_heads=4, tie_word_embeddings=True),
+    "padded": dict(num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING),
     "stretched": dict(
         num_key_value_heads=1,
         tie_word_embeddings=False,
@@ -98,6 +101,7 @@ def main(folder):
         model = make_model(options)
         model.save_pretrained(target)
         ids = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
+        ids[1, 3:6] = PADDING
         labels = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
         labels[0, 5:9] = -100
         labels[2, -1] = -100

@@ -17,18 +17,21 @@ package enum Total {
 
 /// sum = x[0] + x[1] + ..., divided where asked; one program.
 struct TotalKernel: TileKernel {
-    static let block = 4096
     let dtype: DType
     let divides: Bool
 
     func body(_ p: Program) {
-        let x = p.input("x", dtype, rank: 1), total = p.output("sum", .f32, rank: 1)
+        let x = p.input("x", dtype, rank: 1), sum = p.output("sum", .f32, rank: 1)
         let divisor = divides ? p.input("divisor", .f32, rank: 1) : nil
-        let zero = p.index * 0
-        let value = p.loop(from: zero, to: x.size(0), step: zero + Self.block, carrying: zero.float) {
-            i, partial in
-            partial + sum(x[p.range(from: i, capacity: Self.block, limit: x.size(0))])
-        }
-        total[0] = divisor.map { value / $0[0] } ?? value
+        let value = total(of: x, p)
+        sum[0] = divisor.map { value / $0[0] } ?? value
+    }
+}
+
+/// The sum of a whole view of rank 1, block by block.
+func total(of x: View<Float>, _ p: Program) -> Tile<Float> {
+    let block = 4096, zero = p.index * 0
+    return p.loop(from: zero, to: x.size(0), step: zero + block, carrying: zero.float) { start, partial in
+        partial + sum(x[p.range(from: start, capacity: block, limit: x.size(0))])
     }
 }

@@ -28,7 +28,8 @@ public final class Decoder: Module {
             dtype: configuration.dtype, deviation: configuration.initializerRange, device: device)
         let size = configuration.hiddenSize
         embedding = try TokenEmbedding(
-            "model.embed_tokens", vocabulary: configuration.vocabulary, hiddenSize: size, style)
+            "model.embed_tokens", vocabulary: configuration.vocabulary, hiddenSize: size,
+            paddingID: configuration.paddingID, style)
         blocks = try (0..<configuration.layers).map {
             try DecoderBlock("model.layers.\($0)", configuration, style)
         }

@@ -18,6 +18,8 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var headSize = 64
     /// Tokens there are.
     public var vocabulary = 256
+    /// The token that fills up batches, if any: looking it up gives the embedding no gradient.
+    public var paddingID: Int?
     /// Added to mean squares.
     public var rmsNormEps: Float = 1e-5
     /// Base of the rotary embedding's wavelengths.
@@ -55,6 +57,9 @@ public struct DecoderConfiguration: Sendable, Hashable {
         }
         if kvHeads > 0 && heads % kvHeads != 0 {
             problems.append("\(heads) heads cannot share \(kvHeads) kv heads; use a divisor of \(heads)")
+        }
+        if let paddingID, !(0..<max(vocabulary, 0)).contains(paddingID) {
+            problems.append("padding id is \(paddingID); give one of the vocabulary, or nil")
         }
         if headSize % 2 != 0 {
             problems.append("head size is \(headSize); rotary positions need an even one")

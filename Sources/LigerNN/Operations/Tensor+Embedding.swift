@@ -5,15 +5,17 @@ import Tile
 extension Tensor {
     /// Rows of this table [vocabulary, hidden size] for the ids [tokens].
     ///
+    /// - Parameter paddingID: an id whose row gets no gradient here, as PyTorch's `padding_idx`.
     /// - Throws: an error naming the first id outside of the vocabulary.
-    package func rows(_ ids: NDArray) throws -> Tensor {
+    package func rows(_ ids: NDArray, paddingID: Int? = nil) throws -> Tensor {
         let vocabulary = shape[0]
         return tape.record(try Embedding.forward(ids: ids, table: value), from: [self]) { upstream in
-            [
-                .array(
-                    try Embedding.backward(
-                        dy: upstream.array, ids: ids, vocabulary: vocabulary, dtype: .f32))
-            ]
+            let gradient = try Embedding.backward(
+                dy: upstream.array, ids: ids, vocabulary: vocabulary, dtype: .f32)
+            if let paddingID {
+                try Elementwise.fill(gradient.sliced(0, paddingID..<(paddingID + 1)), 0)
+            }
+            return [.array(gradient)]
         }
     }
 }

@@ -9,16 +9,18 @@ public final class AdamWOptimiser {
     /// The constants of the update.
     public struct Options: Sendable, Hashable {
         /// Decay of the mean of gradients.
-        public var beta1: Float
+        public var beta1: Double
         /// Decay of the mean of squared gradients.
-        public var beta2: Float
+        public var beta2: Double
         /// Added to the root of the mean square.
-        public var eps: Float
+        public var eps: Double
         /// Share of a parameter, times the learning rate, that a step takes off it; not for norms and
         /// biases.
-        public var weightDecay: Float
+        public var weightDecay: Double
 
-        public init(beta1: Float = 0.9, beta2: Float = 0.999, eps: Float = 1e-8, weightDecay: Float = 0.01) {
+        public init(
+            beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8, weightDecay: Double = 0.01
+        ) {
             self.beta1 = beta1
             self.beta2 = beta2
             self.eps = eps
@@ -53,7 +55,7 @@ public final class AdamWOptimiser {
         }
     }
 
-    /// Updates every parameter that has a gradient, then drops the gradients.
+    /// Updates every parameter that has a gradient, in place, then drops the gradients.
     ///
     /// - Parameters:
     ///   - learningRate: of this step.
@@ -62,7 +64,7 @@ public final class AdamWOptimiser {
     /// - Returns: the norm of all gradients before clipping, one f32.
     /// - Throws: `RuntimeError` if no parameter has a gradient or memory runs out.
     @discardableResult
-    public func step(learningRate: Float, maximumNorm: Float? = nil) throws -> NDArray {
+    public func step(learningRate: Double, maximumNorm: Float? = nil) throws -> NDArray {
         let active = states.filter { $0.parameter.gradient != nil }
         let gradients = active.compactMap(\.parameter.gradient)
         if gradients.isEmpty {
@@ -74,10 +76,10 @@ public final class AdamWOptimiser {
         let slots = zip(active, gradients).map { state, gradient in
             AdamW.Slot(
                 parameter: state.parameter.value, gradient: gradient, m: state.mean, v: state.meanSquare,
-                master: state.master, decays: state.parameter.decays)
+                master: state.master, weightDecay: state.parameter.decays)
         }
         let update = AdamW.Options(
-            learningRate: learningRate, beta1: options.beta1, beta2: options.beta2, eps: options.eps,
+            lr: learningRate, beta1: options.beta1, beta2: options.beta2, eps: options.eps,
             weightDecay: options.weightDecay)
         try AdamW.step(slots, update, step: steps)
         clearGradients()

@@ -46,11 +46,13 @@ extension Tensor {
     package func multiplied(byNumberPerRow numbers: Tensor) throws -> Tensor {
         let (x, b) = (value.rows, numbers.value)
         let y = try Elementary.broadcast(.multiply, x, b).reshaped(shape)
+        let needs = (requiresGradient, numbers.requiresGradient)
         return tape.record(y, from: [self, numbers]) { [shape] upstream in
             let dy = upstream.array.rows
             return [
-                .array(try Elementary.broadcast(.multiply, dy, b).reshaped(shape)),
-                .array(try Elementary.rowReduction(.sum, try Elementary.product(dy, x, .f32))),
+                needs.0 ? .array(try Elementary.broadcast(.multiply, dy, b).reshaped(shape)) : .none,
+                needs.1
+                    ? .array(try Elementary.rowReduction(.sum, try Elementary.product(dy, x, .f32))) : .none,
             ]
         }
     }
@@ -85,7 +87,9 @@ extension Tensor {
     /// Each row less its own number: self [rows, columns], numbers [rows], f32.
     package func subtracting(numberPerRow numbers: Tensor) throws -> Tensor {
         let y = try Elementary.broadcast(.subtract, value.rows, numbers.value).reshaped(shape)
+        let needsNumbers = numbers.requiresGradient
         return tape.record(y, from: [self, numbers]) { upstream in
+            guard needsNumbers else { return [.array(upstream.array), .none] }
             let sums = try Elementary.rowReduction(.sum, upstream.array.rows)
             return [.array(upstream.array), .array(try Elementary.mapped(sums, .scaled(by: -1)))]
         }

@@ -14,7 +14,12 @@ package struct ThreadPool: Sendable {
     /// As many threads as the environment variable `LIGER_THREADS` says, else one per available core.
     ///
     /// A value that is no positive number is reported by ``checkEnvironment(_:)``; here it counts as none.
-    package static let shared = ThreadPool(
+    package static var shared: ThreadPool { override ?? environment }
+
+    /// What `shared` is in a test that compares numbers of threads.
+    @TaskLocal package static var override: ThreadPool?
+
+    private static let environment = ThreadPool(
         threadCount: (try? requestedThreadCount(ProcessInfo.processInfo.environment)) ?? availableCores)
 
     /// The number of cores this process may run on.

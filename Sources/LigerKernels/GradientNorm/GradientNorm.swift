@@ -1,0 +1,54 @@
+public import LigerRuntime
+import Tile
+
+/// The length of all gradients together, and gradients no longer than a limit (Pascanu and others, 2013):
+///
+///     norm = sqrt(sum over all elements of g^2)       g = g min(1, maximum / (norm + 1e-6))
+///
+/// Sums are in fp32, in an order fixed by the sizes. Nothing is read back: the norm stays on the device.
+public enum GradientNorm {
+    /// - Parameter gradients: contiguous, f32, bf16 or f16.
+    /// - Returns: [1], f32; NaN or infinite if any gradient is, 0 for none.
+    /// - Throws: `RuntimeError` if an array does not fit or memory runs out.
+    /// - Cost: gradients read once.
+    public static func compute(_ gradients: [NDArray]) throws -> NDArray {
+        let device = gradients.first?.device ?? .cpu
+        for gradient in gradients { try gradient.expectFloats("a gradient", shape: gradient.shape) }
+        let counts = gradients.map { ($0.count + SquareSums.block - 1) / SquareSums.block }
+        let partial = try NDArray(empty: [counts.reduce(0, +)], device: device)
+        var start = 0
+        for (gradient, count) in zip(gradients, counts) {
+            try SquareSums(dtype: gradient.dtype).launch(
+                programs: count, [gradient.flattened, partial.sliced(0, start..<(start + count))])
+            start += count
+        }
+        let norm = try NDArray(empty: [1], device: device)
+        try RootOfTotal().launch(programs: 1, [partial, norm])
+        return norm
+    }
+
+    /// Scales gradients in place so that their norm is at most `maximum`.
+    ///
+    /// With a norm that is NaN or infinite no scale helps: gradients stay as they are, and whoever reads the
+    /// norm decides whether to take the step.
+    ///
+    /// - Parameters:
+    ///   - norm: as `compute` returned it.
+    ///   - maximum: above 0.
+    /// - Throws: `RuntimeError` if an argument does not fit.
+    /// - Cost: gradients read and written once; nothing where the norm is within the limit.
+    public static func clip(_ gradients: [NDArray], norm: NDArray, maximum: Float) throws {
+        guard maximum > 0 else {
+            throw RuntimeError("the largest gradient norm must be above 0; found \(maximum)")
+        }
+        guard norm.count == 1, norm.dtype == .f32 else {
+            throw RuntimeError("the gradient norm must be one f32; found shape \(norm.shape)")
+        }
+        for gradient in gradients { try gradient.expectFloats("a gradient", shape: gradient.shape) }
+        for gradient in gradients {
+            try ClipBlocks(dtype: gradient.dtype).launch(
+                programs: (gradient.count + ClipBlocks.block - 1) / ClipBlocks.block,
+                [gradient.flattened, norm.flattened], scalars: [.float(maximum)])
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import LigerNN
+import LigerRuntime
+public import Tile
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
+extension CausalLanguageModel {
+    /// Sets all weights to those of a checkpoint, rounded once, to nearest, where it stores another type.
+    ///
+    /// - Throws: one `CheckpointError` with every weight that is missing, has another shape or no floating-point
+    ///   type, or has no place in this model; for f16, the first weight with a number beyond its range.
+    public func loadWeights(from checkpoint: Checkpoint) throws {
+        try checkpoint.requireWeights(of: configuration)
+        for parameter in decoder.parameters {
+            let stored = try checkpoint.array(parameter.name, device: parameter.value.device)
+            parameter.value = try stored.converted(
+                to: parameter.value.dtype, name: parameter.name, file: checkpoint.url.path)
+        }
+    }
+
+    /// Writes the model as the new folder `url`, which transformers loads as it is: `config.json`, weights
+    /// in one file or in shards, and `companions`. The folder appears complete or not at all.
+    ///
+    /// - Parameters:
+    ///   - replacing: whether an existing folder may give way; it is refused else.
+    ///   - dtype: what weights are stored in; the model's own by default. Others are rounded once.
+    ///   - maximumShardByteCount: above it weights are cut into several files.
+    /// - Throws: `CheckpointError`; nothing is left behind then.
+    public func save(
+        to url: URL, replacing: Bool = false, dtype: DType? = nil,
+        maximumShardByteCount: Int = Checkpoint.standardShardByteCount
+    ) throws {
+        try AtomicDirectory.write(to: url, replacing: replacing) { folder in
+            try write(into: folder, dtype: dtype, maximumShardByteCount: maximumShardByteCount)
+        }
+    }
+
+    /// Writes the same files into an existing folder without weights; whoever calls it sees to it that a
+    /// crash leaves no half of them under the folder's final name.
+    package func write(
+        into folder: URL, dtype: DType? = nil,
+        maximumShardByteCount: Int = Checkpoint.standardShardByteCount
+    ) throws {
+        var configuration = configuration
+        let dtype = dtype ?? self.dtype
+        configuration.dtype = dtype
+        let text = try configuration.serialized()
+        try Checkpoint.writeWeights(
+            decoder.parameters.map { TensorContent($0.name, $0.value, storedAs: dtype, in: folder) },
+            into: folder, maximumShardByteCount: maximumShardByteCount)
+        try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
+        for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
+            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
+        }
+    }
+}

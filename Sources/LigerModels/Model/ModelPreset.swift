@@ -1,0 +1,86 @@
+/// A model known by name, for new weights.
+///
+/// The small ones read bytes; the others have the shape of a published model.
+public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
+    /// 0.1 million parameters: seconds on any machine.
+    case nano
+    /// 3.0 million parameters: learns text within minutes on two cores.
+    case tiny
+    /// 23 million parameters: an hour on a processor, a minute on a GPU.
+    case small
+    /// Llama 2 with 6.7 billion parameters.
+    case llama2With7B = "llama-2-7b"
+    /// Llama 3 with 8.0 billion parameters.
+    case llama3With8B = "llama-3-8b"
+    /// Llama 3.1 with 8.0 billion parameters and stretched positions.
+    case llama31With8B = "llama-3.1-8b"
+    /// Llama 3.2 with 1.2 billion parameters and tied embeddings.
+    case llama32With1B = "llama-3.2-1b"
+    /// Llama 3.2 with 3.2 billion parameters and tied embeddings.
+    case llama32With3B = "llama-3.2-3b"
+    /// Mistral 0.3 with 7.2 billion parameters.
+    case mistralWith7B = "mistral-7b"
+
+    /// Its sizes and constants.
+    public var configuration: ModelConfiguration {
+        switch self {
+        case .nano: Self.bytes(hiddenSize: 64, intermediateSize: 176, layerCount: 2, headCount: 4)
+        case .tiny: Self.bytes(hiddenSize: 256, intermediateSize: 688, layerCount: 4, headCount: 4)
+        case .small: Self.bytes(hiddenSize: 512, intermediateSize: 1376, layerCount: 8, headCount: 8)
+        case .llama2With7B:
+            ModelConfiguration(
+                hiddenSize: 4096, intermediateSize: 11008, layerCount: 32, headCount: 32,
+                vocabularySize: 32000, maximumPositions: 4096, rmsNormEpsilon: 1e-5)
+        case .llama3With8B: Self.large
+        case .llama31With8B: Self.stretched(Self.large, factor: 8)
+        case .llama32With1B:
+            Self.stretched(
+                Self.llama3(
+                    hiddenSize: 2048, intermediateSize: 8192, layerCount: 16, headCount: 32, isTied: true),
+                factor: 32)
+        case .llama32With3B:
+            Self.stretched(
+                Self.llama3(
+                    hiddenSize: 3072, intermediateSize: 8192, layerCount: 28, headCount: 24, isTied: true),
+                factor: 32)
+        case .mistralWith7B:
+            ModelConfiguration(
+                architecture: .mistral, hiddenSize: 4096, intermediateSize: 14336, layerCount: 32,
+                headCount: 32, keyValueHeadCount: 8, vocabularySize: 32768, maximumPositions: 32768,
+                rmsNormEpsilon: 1e-5, ropeTheta: 1e6)
+        }
+    }
+
+    /// A model of bytes: no byte is special.
+    private static func bytes(
+        hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int
+    ) -> ModelConfiguration {
+        ModelConfiguration(
+            hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
+            headCount: headCount, keyValueHeadCount: headCount / 2, vocabularySize: 256,
+            maximumPositions: 4096, rmsNormEpsilon: 1e-5, beginTokenID: nil, endTokenIDs: [])
+    }
+
+    /// Llama 3 with 8 billion parameters.
+    private static let large = llama3(
+        hiddenSize: 4096, intermediateSize: 14336, layerCount: 32, headCount: 32, isTied: false)
+
+    private static func llama3(
+        hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, isTied: Bool
+    ) -> ModelConfiguration {
+        ModelConfiguration(
+            hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
+            headCount: headCount, keyValueHeadCount: 8, vocabularySize: 128_256, maximumPositions: 8192,
+            rmsNormEpsilon: 1e-5, ropeTheta: 500_000, tiesWordEmbeddings: isTied, beginTokenID: 128_000,
+            endTokenIDs: [128_001])
+    }
+
+    /// The same for 131,072 positions, as from Llama 3.1 on.
+    private static func stretched(_ base: ModelConfiguration, factor: Double) -> ModelConfiguration {
+        var configuration = base
+        configuration.maximumPositions = 131_072
+        configuration.ropeScaling = RopeScaling(
+            factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaximumPositions: 8192)
+        return configuration
+    }
+}

@@ -1,0 +1,54 @@
+public import LigerNN
+public import LigerRuntime
+public import Tile
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
+/// Where a model comes from: a preset with new weights, or a folder in Hugging Face layout.
+public enum ModelSource: Sendable, Hashable {
+    case preset(ModelPreset)
+    case folder(URL)
+
+    /// What a user means by `--model TEXT`: the preset of this name, else the folder. A folder that is
+    /// named like a preset is meant by `./name`.
+    ///
+    /// - Throws: `CheckpointError` that lists the presets if it is neither.
+    public init(_ text: String) throws {
+        if let preset = ModelPreset(rawValue: text) {
+            self = .preset(preset)
+            return
+        }
+        var isFolder = false
+        let exists = !text.isEmpty && FileManager.default.fileExists(atPath: text, isDirectory: &isFolder)
+        guard exists, isFolder else {
+            let presets = ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CheckpointError(
+                CheckpointError.quoted(text), "the model",
+                found: exists ? "a file" : "neither a preset nor a folder of this name",
+                expected: "one of the presets \(presets), or a folder with config.json and model.safetensors",
+                advice: "Name a preset, or the path of a folder that transformers' save_pretrained wrote.")
+        }
+        self = .folder(URL(fileURLWithPath: text, isDirectory: true))
+    }
+
+    /// The model: with random weights that depend on `seed` alone, or with those of the folder.
+    ///
+    /// - Throws: as `CausalLanguageModel`'s initialisers.
+    public func model(
+        seed: UInt64, dtype: DType? = nil, kernels: KernelChoice = .liger, device: Device = .cpu
+    ) throws -> CausalLanguageModel {
+        switch self {
+        case .preset(let preset):
+            let model = try CausalLanguageModel(
+                preset.configuration, dtype: dtype, kernels: kernels, device: device)
+            try model.decoder.initialise(seed: seed)
+            return model
+        case .folder(let url):
+            return try CausalLanguageModel(folder: url, dtype: dtype, kernels: kernels, device: device)
+        }
+    }
+}

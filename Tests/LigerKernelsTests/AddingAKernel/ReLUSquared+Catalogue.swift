@@ -1,0 +1,28 @@
+import LigerCatalogue
+import LigerKernels
+import LigerRuntime
+import Tile
+
+extension Catalogue {
+    static let reluSquared = CatalogueEntry(
+        name: "ReLUSquared", summary: "y = max(x, 0)^2",
+        workload: { size in
+            var samples = Samples(seed: 1)
+            let x = try samples.array([size.rows, size.columns], size.dtype)
+            let dy = try samples.array([size.rows, size.columns], size.dtype)
+            return Workload(shape: "\(size.rows)x\(size.columns)", floorBytes: 5 * x.byteCount) {
+                _ = try ReLUSquared.forward(x)
+                _ = try ReLUSquared.backward(dy: dy, x: x)
+            }
+        },
+        check: { point in
+            var samples = Samples(seed: point.seed)
+            let x = try samples.array([point.rows, point.columns], point.dtype)
+            let dy = try samples.array([point.rows, point.columns], point.dtype)
+            let y = try ReLUSquared.forward(x)
+            let dx = try ReLUSquared.backward(dy: dy, x: x)
+            let expected = x.doubles.map(ReLUSquared.Reference.forward)
+            let gradient = zip(dy.doubles, x.doubles).map(ReLUSquared.Reference.backward)
+            return [point.result("y", y, expected), point.result("dx", dx, gradient)]
+        })
+}

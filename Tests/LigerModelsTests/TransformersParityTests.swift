@@ -1,0 +1,134 @@
+import Foundation
+import LigerModels
+import LigerNN
+import LigerRuntime
+import Testing
+
+/// The whole path against PyTorch: same weights, same tokens, same numbers.
+@Suite(
+    "Parity with transformers", .serialized,
+    .enabled(if: PythonRunner.shouldRun, Comment(rawValue: PythonRunner.skipReason)))
+struct TransformersParityTests {
+    static let kernels = ["liger", "liger-fusedLinearCrossEntropy", "reference"]
+
+    private static func model(_ fixture: TransformersFixture, _ kernels: String) throws -> CausalLanguageModel
+    {
+        try CausalLanguageModel(folder: fixture.checkpoint, kernels: KernelChoice(parsing: kernels))
+    }
+
+    @Test(
+        "Logits, largest difference within 1e-5 of the largest logit",
+        arguments: TransformersFixture.variants, ["liger", "reference"])
+    func logits(variant: String, kernels: String) throws {
+        let fixture = try TransformersFixture(variant)
+        let logits = try Self.model(fixture, kernels).decoder.logits(fixture.ids, on: Tape(recording: false))
+        #expect(logits.shape == [3, 37, 211])
+        let error = Difference.largest(logits.value.doubles, try fixture.numbers("logits"))
+        Difference.report("logits", variant, kernels, error)
+        #expect(error <= 1e-5)
+    }
+
+    @Test(
+        "Loss and the gradient of every parameter, within 1e-5 of its norm",
+        arguments: TransformersFixture.variants, kernels)
+    func gradients(variant: String, kernels: String) throws {
+        let fixture = try TransformersFixture(variant)
+        let model = try Self.model(fixture, kernels)
+        let tape = Tape()
+        let loss = try model.decoder.loss(fixture.ids, fixture.labels, on: tape)
+        try tape.backward(loss)
+        let lossError = Difference.norm(loss.value.doubles, try fixture.numbers("loss"))
+        Difference.report("loss", variant, kernels, lossError)
+        #expect(lossError <= 1e-5)
+        #expect(fixture.gradientNames == model.decoder.parameters.map(\.name).sorted())
+        var worst = 0.0
+        for parameter in model.decoder.parameters {
+            let gradient = try #require(parameter.gradient, "\(parameter.name)")
+            let expected = try fixture.numbers("gradient." + parameter.name)
+            let error = Difference.norm(gradient.doubles, expected)
+            #expect(error <= 1e-5, "\(parameter.name)")
+            worst = max(worst, error)
+        }
+        Difference.report("gradients", variant, kernels, worst)
+    }
+
+    @Test(
+        "The losses of 20 AdamW steps, within 1e-4",
+        arguments: TransformersFixture.variants, kernels)
+    func training(variant: String, kernels: String) throws {
+        let fixture = try TransformersFixture(variant)
+        let expected = fixture.training.losses
+        #expect(expected.count == 20 && expected[19] < 0.9 * expected[0])
+        let losses = try Self.train(Self.model(fixture, kernels), fixture)
+        let error = zip(losses, expected).map { abs($0 - $1) }.max() ?? .infinity
+        Difference.report("losses of 20 steps", variant, kernels, error)
+        #expect(losses.count == 20 && error <= 1e-4)
+    }
+
+    /// One start of Python, which takes seconds, for all variants.
+    @Test("transformers loads what was trained and saved here, and computes the same logits within 1e-5")
+    func saving() throws {
+        let folder = try TemporaryFolder()
+        for variant in TransformersFixture.variants {
+            let fixture = try TransformersFixture(variant)
+            let model = try Self.model(fixture, "liger")
+            _ = try Self.train(model, fixture)
+            let target = folder.file(variant)
+            try model.save(to: target, maximumShardByteCount: variant == "grouped" ? 100_000 : 1 << 30)
+            let logits = try model.decoder.logits(fixture.ids, on: Tape(recording: false)).value
+            let file = folder.file(variant + ".safetensors")
+            try SafetensorsWriter.write(
+                [
+                    TensorContent("input_ids", fixture.ids, in: file),
+                    TensorContent("logits", logits, in: file),
+                ],
+                to: file)
+        }
+        let report = try PythonRunner.run(script: "model_logits.py", folder.url.path)
+        print(report, terminator: "")
+        #expect(report.hasSuffix("passed 4\n"))
+    }
+
+    private static func train(_ model: CausalLanguageModel, _ fixture: TransformersFixture) throws -> [Double]
+    {
+        let options = fixture.training
+        let optimiser = try AdamWOptimiser(
+            model.decoder.parameters,
+            AdamWOptimiser.Options(
+                beta1: options.betas[0], beta2: options.betas[1], eps: options.eps,
+                weightDecay: options.weightDecay))
+        return try options.losses.map { _ in
+            let tape = Tape()
+            let loss = try model.decoder.loss(fixture.ids, fixture.labels, on: tape)
+            try tape.backward(loss)
+            try optimiser.step(learningRate: options.lr)
+            return loss.value.doubles[0]
+        }
+    }
+}
+
+/// How far numbers are from those they should be; infinite if there are not as many or one is none.
+enum Difference {
+    /// Largest difference over the largest expected magnitude.
+    static func largest(_ found: [Double], _ expected: [Double]) -> Double {
+        guard found.count == expected.count, let scale = expected.map(abs).max() else { return .infinity }
+        return ratio(zip(found, expected).reduce(0) { max($0, finite(abs($1.0 - $1.1))) }, scale)
+    }
+
+    /// Euclidean norm of the difference over that of the expected numbers.
+    static func norm(_ found: [Double], _ expected: [Double]) -> Double {
+        guard found.count == expected.count else { return .infinity }
+        let difference = zip(found, expected).reduce(0) { $0 + finite(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        return ratio(difference.squareRoot(), expected.reduce(0) { $0 + $1 * $1 }.squareRoot())
+    }
+
+    static func report(_ what: String, _ variant: String, _ kernels: String, _ error: Double) {
+        print("parity of \(what), \(variant), \(kernels): \(error)")
+    }
+
+    private static func finite(_ value: Double) -> Double { value.isFinite ? value : .infinity }
+
+    private static func ratio(_ difference: Double, _ scale: Double) -> Double {
+        scale > 0 ? difference / scale : .infinity
+    }
+}
