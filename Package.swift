@@ -53,6 +53,9 @@ let package = Package(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
+        .testTarget(
+            name: "TileGPUTests",
+            dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue"]),
         .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
         .testTarget(
             name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),

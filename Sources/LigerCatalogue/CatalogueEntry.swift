@@ -65,6 +65,13 @@ package struct CheckCase: Sendable {
     package let dtype: DType
     package let seed: UInt64
 
+    package init(rows: Int, columns: Int, dtype: DType, seed: UInt64) {
+        self.rows = rows
+        self.columns = columns
+        self.dtype = dtype
+        self.seed = seed
+    }
+
     /// A quantity beside its reference, with the bound for its storage type.
     ///
     /// - Parameters:

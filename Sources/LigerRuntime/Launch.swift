@@ -32,6 +32,15 @@ extension TileKernel {
         programs: Int, _ arrays: [NDArray], scalars: [LaunchScalar] = []
     ) throws {
         if programs == 0 { return }
+        guard let observer = LaunchObservation.current else {
+            return try run(programs, arrays, scalars)
+        }
+        try observer.observe(
+            self, programs: programs, arrays: arrays, scalars: scalars.map(\.constant)
+        ) { try run(programs, arrays, scalars) }
+    }
+
+    private func run(_ programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
         let compiled = try KernelCache.shared.kernel(self, arrays)
         try compiled.check(arrays, scalars)
         let bound = arrays.map {
@@ -46,7 +55,6 @@ extension TileKernel {
             ThreadPool.shared.forEach(count, body)
         }
         LaunchCounters.shared.count(compiled.name)
-        LaunchRecorder.current?.add(self)
     }
 }
 
