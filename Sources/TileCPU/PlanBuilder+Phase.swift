@@ -110,7 +110,8 @@ extension PlanBuilder {
         for (i, store) in layout.operations.enumerated() where store.isStore {
             guard let view = store.view, let value = store.operands.last else { continue }
             var written = i
-            if isInPlace(store), !isStreamed(store), let maker = makers[value], !residence.rows.contains(value),
+            if isInPlace(store), !isStreamed(store), let maker = makers[value],
+                !residence.rows.contains(value),
                 layout.places[value] == nil, layout.operations[maker].view == nil,
                 !layout.operations[maker...].contains(where: { $0.view == view && !$0.isStore })
             {

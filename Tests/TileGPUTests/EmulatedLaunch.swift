@@ -31,7 +31,8 @@ struct EmulatedLaunch: LaunchObserver {
             let finite = expected.filter { $0.isFinite }.map { Swift.abs($0) }
             let bound = tolerance + 2 * (view.dtype == .f32 ? 0 : view.dtype.epsilon ?? 0)
             let allowed = bound * (finite.max() ?? 0) + 1e-30
-            let worst = zip(found, expected).map { a, b in a == b || (a.isNaN && b.isNaN) ? 0 : abs(a - b) }
+            let worst =
+                zip(found, expected).map { a, b in a == b || (a.isNaN && b.isNaN) ? 0 : abs(a - b) }
                 .max() ?? 0
             #expect(
                 worst <= allowed, "\(view.name) of \(kernel.name) \(kernel): \(worst) beside \(allowed)")
