@@ -4,8 +4,10 @@ LIGER = .build/release/liger
 
 .PHONY: train test build setup setup-python format benchmark clean
 
+# Goes on where an earlier `make train` was stopped; when the sources, its text, have changed since, a new run
+# starts beside it.
 train: build
-	$(LIGER) train --out runs/demo --resume
+	$(LIGER) train --steps 600 --lr 2e-3 --out runs/demo --resume --new-if-different
 	$(LIGER) compare
 
 test: setup-python build

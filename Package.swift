@@ -48,7 +48,9 @@ let package = Package(
         .target(
             name: "LigerModels",
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
-        .target(name: "LigerTrainer", dependencies: ["LigerModels", "Tile"]),
+        .target(
+            name: "LigerTrainer",
+            dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
@@ -64,7 +66,9 @@ let package = Package(
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText"]),
         .testTarget(
             name: "LigerModelsTests", dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "Tile"]),
-        .testTarget(name: "LigerTrainerTests", dependencies: ["LigerTrainer", "Tile"]),
+        // Some of these run the executable.
+        .testTarget(
+            name: "LigerTrainerTests", dependencies: ["LigerTrainer", "LigerModels", "Tile", "liger"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

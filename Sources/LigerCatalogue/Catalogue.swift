@@ -9,6 +9,10 @@ package enum Catalogue {
         swiGLU,
         geGLU,
         crossEntropy,
+        fusedLinearCrossEntropy,
+        gradientNorm,
+        adamW,
+        randomFill,
     ]
 
     /// The entry of a name.

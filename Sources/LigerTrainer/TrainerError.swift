@@ -4,6 +4,7 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
     public enum Kind: String, Sendable {
         case dataNotFound, dataUnreadable, dataEmpty, textTooShort
         case invalidOptions, outputUnwritable, outputInUse, cannotResume, metricsDamaged
+        case unknownModel, vocabularyMismatch, notFinite
     }
 
     /// The part that failed.

@@ -28,7 +28,7 @@ extension TrainingOptions {
         var problems: [String] = []
         let sizes = [
             ("--steps", steps), ("--batch", batch), ("--seq", sequenceLength), ("--accumulate", accumulate),
-            ("--keep", keep),
+            ("--keep", keep), ("--eval-batches", evaluationBatches),
         ]
         for (name, value) in sizes where value < 1 {
             problems.append("\(name) is \(value); it must be at least 1")

@@ -41,6 +41,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var evaluationFraction = 0.05
     /// `--eval-every`: steps between evaluations; nil for ten in a run.
     public var evaluationEvery: Int?
+    /// `--eval-batches`: the most batches that one evaluation reads, evenly spread over its text.
+    public var evaluationBatches = 8
     /// `--save-every`: steps between checkpoints; 0 for the final model only.
     public var saveEvery = 100
     /// `--keep`: how many of the last checkpoints stay.
@@ -49,6 +51,9 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var out = "runs/train"
     /// `--resume`: go on from the newest checkpoint in `out`, from step 0 when there is none.
     public var resume = false
+    /// `--new-if-different`: when the run in `out` has other options or another text, start a new one
+    /// beside it.
+    public var newIfDifferent = false
     /// `--json`: JSON objects on standard output.
     public var json = false
     /// `--clip`: the gradient norm above which gradients are scaled down; 0 for never.

@@ -10,6 +10,6 @@ internal import ArgumentParser
             `liger bench` how close they come to the machine's memory bandwidth.
             """,
         subcommands: [
-            Kernels.self, Verify.self, Bench.self, Doctor.self,
+            Train.self, Compare.self, Kernels.self, Verify.self, Bench.self, Doctor.self,
         ])
 }

@@ -12,7 +12,7 @@ struct HalfPrecisionTests {
     private static let batch = 4
     private static let sequence = 64
 
-    /// The package's own manifest and the sources of this module: text that every checkout has.
+    /// Sources of this package: text that every checkout has.
     private static func text() throws -> [UInt8] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -43,24 +43,29 @@ struct HalfPrecisionTests {
             let tape = Tape()
             let loss = try model.decoder.loss(tokens(0), tokens(1), on: tape)
             try tape.backward(loss)
-            try optimiser.step(learningRate: 2e-3, maximumNorm: 1)
+            try optimiser.step(learningRate: 5e-4, maximumNorm: 1)
             return loss.value.doubles[0]
         }
     }
 
     private static func end(_ losses: [Double]) -> Double { losses.suffix(20).reduce(0, +) / 20 }
 
-    @Test("The last 20 of 200 losses have a mean within 1% of fp32's", arguments: ["liger", "reference"])
-    func losses(kernels: String) throws {
+    /// The rate is low enough for steps to be lost between two bf16 numbers: without masters in fp32 the
+    /// mean is 2.8% too high.
+    @Test("The last 20 of 200 losses have a mean within 1% of fp32's")
+    func drift() throws {
         let text = try Self.text()
-        let kernels = try KernelChoice(parsing: kernels)
-        let wide = try Self.losses(.f32, kernels, text: text)
-        let narrow = try Self.losses(.bf16, kernels, text: text)
-        let (expected, found) = (Self.end(wide), Self.end(narrow))
-        print("bf16 against f32, \(kernels): \(found) against \(expected), off by \(found / expected - 1)")
+        let wide = try Self.losses(.f32, .liger, text: text)
+        let expected = Self.end(wide)
         // Learned, from ln(256) = 5.5; else any storage would do.
         #expect(expected < 3)
-        #expect(abs(found - expected) <= 0.01 * expected)
-        #expect(narrow != wide)
+        for kernels in [KernelChoice.liger, .reference] {
+            let narrow = try Self.losses(.bf16, kernels, text: text)
+            let found = Self.end(narrow)
+            print(
+                "bf16 against f32, \(kernels): \(found) against \(expected), off by \(found / expected - 1)")
+            #expect(abs(found - expected) <= 0.01 * expected, "\(kernels)")
+            #expect(narrow != wide)
+        }
     }
 }

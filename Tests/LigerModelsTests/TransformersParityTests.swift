@@ -11,6 +11,9 @@ import Testing
 struct TransformersParityTests {
     static let kernels = ["liger", "liger-fusedLinearCrossEntropy", "reference"]
 
+    /// Little enough for several chunks of tokens.
+    private static let options = LossOptions(budgetBytes: 16 << 10)
+
     private static func model(_ fixture: TransformersFixture, _ kernels: String) throws -> CausalLanguageModel
     {
         try CausalLanguageModel(folder: fixture.checkpoint, kernels: KernelChoice(parsing: kernels))
@@ -35,7 +38,7 @@ struct TransformersParityTests {
         let fixture = try TransformersFixture(variant)
         let model = try Self.model(fixture, kernels)
         let tape = Tape()
-        let loss = try model.decoder.loss(fixture.ids, fixture.labels, on: tape)
+        let loss = try model.decoder.loss(fixture.ids, fixture.labels, Self.options, on: tape)
         try tape.backward(loss)
         let lossError = Difference.norm(loss.value.doubles, try fixture.numbers("loss"))
         Difference.report("loss", variant, kernels, lossError)
@@ -99,7 +102,7 @@ struct TransformersParityTests {
                 weightDecay: options.weightDecay))
         return try options.losses.map { _ in
             let tape = Tape()
-            let loss = try model.decoder.loss(fixture.ids, fixture.labels, on: tape)
+            let loss = try model.decoder.loss(fixture.ids, fixture.labels, Self.options, on: tape)
             try tape.backward(loss)
             try optimiser.step(learningRate: options.lr)
             return loss.value.doubles[0]

@@ -22,8 +22,8 @@ struct CrossEntropyRows: TileKernel {
     func body(_ p: Program) {
         let views = Views(self, p)
         let label = views.labels[p.index]
-        p.when(label == options.ignoreIndex) { ignore(p, views) }
         p.when(label != options.ignoreIndex) { count(p, views, label) }
+        p.when(label == options.ignoreIndex) { ignore(p, views) }
     }
 
     private func ignore(_ p: Program, _ views: Views) {

@@ -3,7 +3,7 @@ import LigerRuntime
 import Tile
 
 extension CausalAttention {
-    /// The work on one key head of one sequence, and the query heads that share it; on one thread.
+    /// The work on one key head of one sequence and query heads that share it, on one thread.
     struct Worker {
         private let geometry: Geometry
         private let blas: BLAS
@@ -17,12 +17,13 @@ extension CausalAttention {
         /// Sums over the group, [length, D], f32, and storage as for the scores.
         private var gradients: (dk: NDArray, dv: NDArray, dScores: NDArray)?
 
-        /// - Parameter group: the number of this key head, counted over all sequences.
-        init(_ geometry: Geometry, _ blas: BLAS, sequence: Int, k: NDArray, v: NDArray, group: Int) throws {
+        init(
+            _ geometry: Geometry, _ blas: BLAS, _ sequence: Int, kvHead: Int, k: NDArray, v: NDArray
+        ) throws {
             self.geometry = geometry
             self.blas = blas
             self.sequence = sequence
-            kvHead = group % geometry.kvHeads
+            self.kvHead = kvHead
             self.k = try k.head(kvHead, of: sequence).widened()
             self.v = try v.head(kvHead, of: sequence).widened()
             scores = try NDArray(empty: [geometry.block * geometry.length], device: k.device)
@@ -30,8 +31,7 @@ extension CausalAttention {
 
         /// The query heads that share this key head.
         var heads: Range<Int> {
-            let group = geometry.heads / geometry.kvHeads
-            return (kvHead * group)..<((kvHead + 1) * group)
+            (kvHead * geometry.group)..<((kvHead + 1) * geometry.group)
         }
 
         private var blocks: [Range<Int>] {
@@ -41,7 +41,7 @@ extension CausalAttention {
         }
 
         /// o = softmax(q k^T / sqrt(D)) v for one head.
-        mutating func forward(q: NDArray, head: Int, into output: NDArray) throws {
+        func forward(q: NDArray, head: Int, into output: NDArray) throws {
             let (q, output) = (q.head(head, of: sequence), output.head(head, of: sequence))
             for block in blocks {
                 let queries = try q.sliced(0, block).widened()
@@ -70,7 +70,7 @@ extension CausalAttention {
         /// With p the probabilities and ds = p (dp - sum(dp p)) / sqrt(D), where dp = do v^T:
         ///
         ///     dq = ds k     dk += ds^T q     dv += p^T do
-        mutating func backward(dy: NDArray, q: NDArray, head: Int, into dq: NDArray) throws {
+        func backward(dy: NDArray, q: NDArray, head: Int, into dq: NDArray) throws {
             guard let (dk, dv, storage) = gradients else { return }
             let (q, dq) = (q.head(head, of: sequence), dq.head(head, of: sequence))
             let dy = dy.head(head, of: sequence)

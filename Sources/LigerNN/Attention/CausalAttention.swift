@@ -17,10 +17,10 @@ package enum CausalAttention {
         let geometry = try Geometry(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
         let blas = try BLAS.load()
-        try parallel(geometry.batch * geometry.kvHeads) { task in
-            var worker = try Worker(
-                geometry, blas, sequence: task / geometry.kvHeads, k: k, v: v, group: task)
-            for head in worker.heads { try worker.forward(q: q, head: head, into: output) }
+        try parallel(geometry.batch * geometry.heads) { task in
+            let (sequence, head) = (task / geometry.heads, task % geometry.heads)
+            let worker = try Worker(geometry, blas, sequence, kvHead: head / geometry.group, k: k, v: v)
+            try worker.forward(q: q, head: head, into: output)
         }
         return output
     }
@@ -38,8 +38,8 @@ package enum CausalAttention {
         let dv = try NDArray(empty: v.shape, dtype: v.dtype, device: v.device)
         let blas = try BLAS.load()
         try parallel(geometry.batch * geometry.kvHeads) { task in
-            var worker = try Worker(
-                geometry, blas, sequence: task / geometry.kvHeads, k: k, v: v, group: task)
+            let (sequence, kvHead) = (task / geometry.kvHeads, task % geometry.kvHeads)
+            var worker = try Worker(geometry, blas, sequence, kvHead: kvHead, k: k, v: v)
             try worker.startGradients()
             for head in worker.heads { try worker.backward(dy: dy, q: q, head: head, into: dq) }
             try worker.finishGradients(dk: dk, dv: dv)
@@ -69,7 +69,9 @@ extension CausalAttention {
         let headSize: Int
 
         /// Queries in a block: enough for fast products, few enough that their scores stay in cache.
-        var block: Int { min(length, max(16, min(128, 65_536 / length))) }
+        var block: Int { min(length, max(16, min(128, 131_072 / length))) }
+        /// Query heads that share a key head.
+        var group: Int { heads / kvHeads }
         /// What scores are multiplied by.
         var scale: Float { 1 / Float(headSize).squareRoot() }
 

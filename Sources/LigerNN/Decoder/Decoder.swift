@@ -4,12 +4,17 @@ public import LigerRuntime
 ///
 /// Parameters have the names of Hugging Face checkpoints of `LlamaForCausalLM`.
 public final class Decoder: Module {
+    /// Its sizes and options.
     public let configuration: DecoderConfiguration
     /// Which kernels run; may change between passes.
     public var kernels: KernelChoice
+    /// `model.embed_tokens`.
     public let embedding: TokenEmbedding
+    /// `model.layers`.
     public let blocks: [DecoderBlock]
+    /// `model.norm`.
     public let norm: RootMeanSquareNorm
+    /// `lm_head`.
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]

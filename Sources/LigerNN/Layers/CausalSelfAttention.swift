@@ -2,9 +2,13 @@ import LigerRuntime
 
 /// Grouped-query causal self-attention with rotary positions.
 public struct CausalSelfAttention: Module {
+    /// `q_proj`.
     public let query: Linear
+    /// `k_proj`.
     public let key: Linear
+    /// `v_proj`.
     public let value: Linear
+    /// `o_proj`.
     public let output: Linear
     private let heads: Int
     private let kvHeads: Int

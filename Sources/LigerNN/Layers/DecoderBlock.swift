@@ -2,9 +2,13 @@ import LigerRuntime
 
 /// h = x + attention(norm(x)); h + feedForward(norm(h)).
 public struct DecoderBlock: Module {
+    /// `input_layernorm`.
     public let attentionNorm: RootMeanSquareNorm
+    /// `self_attn`.
     public let attention: CausalSelfAttention
+    /// `post_attention_layernorm`.
     public let feedForwardNorm: RootMeanSquareNorm
+    /// `mlp`.
     public let feedForward: GatedFeedForward
 
     init(_ name: String, _ configuration: DecoderConfiguration, _ style: ParameterStyle) throws {

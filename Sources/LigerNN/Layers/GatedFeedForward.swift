@@ -2,8 +2,11 @@ import LigerRuntime
 
 /// down(silu(gate(x)) up(x)).
 public struct GatedFeedForward: Module {
+    /// `gate_proj`.
     public let gate: Linear
+    /// `up_proj`.
     public let up: Linear
+    /// `down_proj`.
     public let down: Linear
 
     package init(

@@ -18,11 +18,14 @@ extension ProgressDisplay.Style {
     /// JSON when asked for; else what standard output is: a terminal, or a file or pipe.
     package static func suited(json: Bool, plainEvery: Int) -> ProgressDisplay.Style {
         if json { return .json }
-        return isatty(STDOUT_FILENO) == 1 ? .terminal(columns: terminalColumns) : .plain(every: plainEvery)
+        return ProgressDisplay.isTerminal ? .terminal(columns: terminalColumns) : .plain(every: plainEvery)
     }
 }
 
 extension ProgressDisplay {
+    /// Whether standard output is a terminal.
+    package static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+
     private static let clock = ContinuousClock()
     private static let origin = clock.now
 

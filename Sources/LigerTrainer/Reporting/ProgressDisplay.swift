@@ -12,7 +12,7 @@ package final class ProgressDisplay {
 
     /// Where text goes: standard output for results, standard error beside JSON.
     package struct Output {
-        let write: (String) -> Void
+        package let write: (String) -> Void
         let writeBeside: (String) -> Void
 
         package init(write: @escaping (String) -> Void, writeBeside: @escaping (String) -> Void) {

@@ -36,7 +36,12 @@ extension RunDirectory {
         precondition(keepLast > 0, "at least the new checkpoint stays")
         try replace(checkpointPath(step: step), writeFiles: writeFiles)
         do {
-            for old in checkpoints.dropLast(keepLast) { try FileSystem.remove(old.path) }
+            for old in checkpoints.dropLast(keepLast) {
+                // A process killed while removing must not leave half a checkpoint under its name.
+                let leaving = old.path + Self.partial
+                try FileSystem.rename(old.path, to: leaving)
+                try FileSystem.remove(leaving)
+            }
         } catch let failure as FileSystem.Failure {
             throw Self.unwritable(failure)
         }

@@ -8,11 +8,11 @@ package struct Residence {
     package private(set) var rows: Set<ValueID> = []
     /// The operation that makes a tile, and in which phase.
     package private(set) var makers: [ValueID: (operation: Operation, phase: Phase)] = [:]
-    private let stored: Set<Int>
+    /// The phases that store to a view, with where; a scalar store counts as one before all.
+    private var stores: [Int: [(operation: Operation, phase: Int)]] = [:]
 
     package init(function: TileFunction, schedule: [ScheduleNode]) {
         self.function = function
-        stored = function.storedViews
         collectMakers(schedule)
         decide(schedule)
     }
@@ -20,11 +20,17 @@ package struct Residence {
     private mutating func collectMakers(_ nodes: [ScheduleNode]) {
         for node in nodes {
             switch node {
-            case .section: continue
+            case .section(let operations):
+                for operation in operations where operation.isStore {
+                    if let view = operation.view { stores[view, default: []].append((operation, -1)) }
+                }
             case .phase(let phase):
                 for operation in phase.operations {
                     for result in operation.results where function.type(result).isTile {
                         makers[result] = (operation, phase)
+                    }
+                    if operation.isStore, let view = operation.view {
+                        stores[view, default: []].append((operation, phase.number))
                     }
                 }
             case .loop(let operation, let body):
@@ -65,26 +71,39 @@ package struct Residence {
         guard let maker = makers[value], maker.phase.number != phase.number, !rows.contains(value) else {
             return
         }
-        let cost = costOfRepeating(value)
+        let cost = costOfRepeating(value, in: phase)
         let allowed = phase.depth > maker.phase.depth ? 0.0 : 3.0
         if cost > allowed { rows.insert(value) }
     }
 
     /// What making a tile again costs, in sweeps over a block; infinite where it cannot be.
-    private func costOfRepeating(_ value: ValueID) -> Double {
+    private func costOfRepeating(_ value: ValueID, in phase: Phase) -> Double {
         if rows.contains(value) { return 0 }
         guard let maker = makers[value] else { return .infinity }
         let operands = maker.operation.operands.filter { function.type($0).isTile }
-        let inputs = operands.map(costOfRepeating).reduce(0, +)
+        let inputs = operands.map { costOfRepeating($0, in: phase) }.reduce(0, +)
         switch maker.operation.kind {
         case .load(let view, _):
-            if stored.contains(view) { return .infinity }
+            if !isUnchanged(maker.operation, view, from: maker.phase, to: phase) { return .infinity }
             return function.views[view].dtype == .f32 ? 0 : 1
         case .iota, .splat, .binary, .compare, .select, .multiplyAdd, .convert, .round: return 1 + inputs
         case .unary(let unary):
             return [.negate, .abs, .not].contains(unary) ? 1 + inputs : .infinity
         default: return .infinity
         }
+    }
+
+    /// Whether a later phase's load finds what an earlier one's found: every store to the view comes in that
+    /// phase or after it, and one in that phase goes where the load reads, behind it.
+    private func isUnchanged(_ load: Operation, _ view: Int, from maker: Phase, to phase: Phase) -> Bool {
+        guard let stores = stores[view] else { return true }
+        let rank = function.views[view].rank
+        return maker.depth == phase.depth
+            && stores.allSatisfy { store in
+                store.phase > phase.number
+                    || (store.phase == phase.number && maker.extent == phase.extent
+                        && store.operation.operands.prefix(rank) == load.operands.prefix(rank))
+            }
     }
 
     /// What a phase runs: its own operations less those that only other phases use and repeat, and in

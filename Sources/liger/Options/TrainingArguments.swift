@@ -93,6 +93,12 @@ struct TrainingArguments: ParsableArguments {
                 "Steps between evaluations. (default: ten evaluations in the run)", valueName: "steps"))
         var evalEvery: Int?
 
+        @Option(
+            help: ArgumentHelp(
+                "The most batches one evaluation reads, spread over the text kept for it.",
+                valueName: "count"))
+        var evalBatches = defaults.evaluationBatches
+
         @Option(help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
         var saveEvery = defaults.saveEvery
 
@@ -108,12 +114,22 @@ struct TrainingArguments: ParsableArguments {
         @Flag(help: "Go on from the newest complete checkpoint in --out; from step 0 when there is none.")
         var resume = false
 
+        @Flag(
+            help: """
+                If the run in --out has other options or another text, start a new one beside it, in \
+                OUT-2, OUT-3 and so on.
+                """)
+        var newIfDifferent = false
+
         @Flag(help: "Write one JSON object per line to standard output, and nothing else.")
         var json = false
     }
 
     /// Refuses values that cannot be used, all of them at once.
-    func validate() throws {
+    func validate() throws { try Self.check(options) }
+
+    /// Turns unusable options into a usage error.
+    static func check(_ options: TrainingOptions) throws {
         do {
             try options.validate()
         } catch let error as TrainerError {
@@ -124,32 +140,48 @@ struct TrainingArguments: ParsableArguments {
     /// The run that the options describe.
     var options: TrainingOptions {
         var options = TrainingOptions()
-        options.data = subject.data
-        options.model = subject.model
-        options.device = subject.device
-        options.dtype = subject.dtype.dtype
-        options.seed = subject.seed
+        subject.apply(to: &options)
+        optimiser.apply(to: &options)
         options.kernels = kernels.selection
         options.steps = sizes.steps
         options.batch = sizes.batch
         options.sequenceLength = sizes.seq
         options.accumulate = sizes.accumulate
-        options.learningRate = optimiser.lr
-        options.schedule = optimiser.schedule
-        options.minimumRatio = optimiser.minRatio
-        options.warmup = optimiser.warmup
-        options.clip = optimiser.clip
-        options.weightDecay = optimiser.weightDecay
-        options.beta1 = optimiser.betas.first
-        options.beta2 = optimiser.betas.second
-        options.epsilon = optimiser.epsilon
         options.evaluationFraction = output.evalFraction
         options.evaluationEvery = output.evalEvery
+        options.evaluationBatches = output.evalBatches
         options.saveEvery = output.saveEvery
         options.keep = output.keep
         options.out = output.out
         options.resume = output.resume
+        options.newIfDifferent = output.newIfDifferent
         options.json = output.json
         return options
+    }
+}
+
+extension TrainingArguments.Subject {
+    /// Sets what these options are about.
+    func apply(to options: inout TrainingOptions) {
+        options.data = data
+        options.model = model
+        options.device = device
+        options.dtype = dtype.dtype
+        options.seed = seed
+    }
+}
+
+extension TrainingArguments.Optimiser {
+    /// Sets what these options are about.
+    func apply(to options: inout TrainingOptions) {
+        options.learningRate = lr
+        options.schedule = schedule
+        options.minimumRatio = minRatio
+        options.warmup = warmup
+        options.clip = clip
+        options.weightDecay = weightDecay
+        options.beta1 = betas.first
+        options.beta2 = betas.second
+        options.epsilon = epsilon
     }
 }

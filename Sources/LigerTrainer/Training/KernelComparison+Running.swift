@@ -1,0 +1,73 @@
+internal import LigerRuntime
+internal import Tile
+
+extension KernelComparison {
+    /// Trains both ways, step by step in turns.
+    /// - Parameters:
+    ///   - options: of both; their `kernels`, `out` and evaluation are not used.
+    ///   - vocabularySize: of the model, in place of its preset's.
+    ///   - progress: called after each pair of steps with their number.
+    /// - Throws: as `TrainingRun`; nothing is written.
+    public static func run(
+        _ options: TrainingOptions, vocabularySize: Int? = nil, progress: (Int) -> Void = { _ in }
+    ) throws -> KernelComparison {
+        try options.validate()
+        try ThreadPool.checkEnvironment()
+        let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
+        var runners = try [KernelSelection.Preset.reference, .liger].map {
+            try Runner(KernelSelection($0), corpus, options, vocabularySize: vocabularySize)
+        }
+        for step in 0..<options.steps {
+            // The one that goes first changes from step to step.
+            let first = step % 2
+            for index in [first, 1 - first] { try runners[index].step() }
+            progress(step + 1)
+        }
+        return KernelComparison(
+            reference: runners[0].side, fused: runners[1].side, bound: bound(of: options.dtype))
+    }
+
+    private struct Runner {
+        let learner: Learner
+        let kernels: KernelSelection
+        let stateBytes: Int
+        var losses: [Double] = []
+        var seconds: [Double] = []
+        var stepBytes = 0
+
+        init(
+            _ kernels: KernelSelection, _ corpus: Corpus, _ options: TrainingOptions, vocabularySize: Int?
+        ) throws {
+            let before = Device.cpu.bytesInUse
+            var options = options
+            options.kernels = kernels
+            let model = try TrainingModel(options, vocabularySize: vocabularySize)
+            try model.checkLength(options.sequenceLength)
+            let stream = try TokenStream(
+                tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
+                batchSize: options.batch, accumulation: options.accumulate, seed: options.seed)
+            learner = try Learner(model, stream: stream, options: options)
+            self.kernels = kernels
+            stateBytes = Device.cpu.bytesInUse - before
+        }
+
+        mutating func step() throws {
+            Device.cpu.resetPeak()
+            let before = Device.cpu.bytesInUse
+            let start = ProgressDisplay.seconds()
+            losses.append(try learner.step().loss)
+            seconds.append(ProgressDisplay.seconds() - start)
+            stepBytes = max(stepBytes, Device.cpu.peakBytes - before)
+        }
+
+        var side: Side {
+            let timed = seconds.count > 1 ? Array(seconds.dropFirst()) : seconds
+            let sorted = timed.sorted()
+            let median = (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+            return Side(
+                kernels: kernels, losses: losses,
+                tokensPerSecond: Double(learner.tokensPerStep) / max(median, 1e-9),
+                stateBytes: stateBytes, stepBytes: stepBytes)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+internal import LigerRuntime
+internal import Tile
+
+#if canImport(Darwin)
+    internal import Darwin
+#elseif canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// One training run: its model, its text, its output folder.
+///
+///     let run = try TrainingRun(options)
+///     try run.train()
+///
+/// After each step its metrics are on file; after each `--save-every` steps a checkpoint. A run that ends
+/// in any way, also by SIGKILL or a loss of power, goes on by `--resume` with the same losses, bit for bit,
+/// as if it had never stopped.
+public final class TrainingRun {
+    /// How a run ended.
+    public enum Outcome: Sendable, Equatable {
+        /// All steps are done and the final model is written.
+        case finished
+        /// There was nothing left to do.
+        case alreadyFinished
+        /// A signal asked to stop; a checkpoint was written.
+        case stopped(signal: Int32)
+    }
+
+    private let options: TrainingOptions
+    private let learner: Learner
+    private let directory: RunDirectory
+    private let metrics: MetricsLog
+    private let display: ProgressDisplay
+    private let isDone: Bool
+    private let resumedAt: Int
+
+    /// Prepares everything; nothing is written before the model, the text and the options are known to be
+    /// usable, and nothing of an earlier run is changed unless this one continues it.
+    /// - Throws: `TrainerError`, `CheckpointError`, `TokenizerError` or `RuntimeError`, each saying what was
+    ///   wrong and what to do.
+    public convenience init(_ options: TrainingOptions) throws {
+        try self.init(options, output: .standard)
+    }
+
+    package init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
+        try options.validate()
+        try ThreadPool.checkEnvironment()
+        let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
+        let model = try TrainingModel(options)
+        try model.checkLength(options.sequenceLength)
+        let stream = try TokenStream(
+            tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
+            batchSize: options.batch, accumulation: options.accumulate,
+            evaluationFraction: options.evaluationFraction, seed: options.seed)
+        learner = try Learner(model, stream: stream, options: options)
+        let record = RunRecord(
+            options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokens.count,
+            vocabularySize: model.vocabularySize)
+        directory = try RunDirectory.open(record)
+        self.options = options
+
+        let isDone = directory.finishedStep.map { $0 >= options.steps } ?? false
+        let start = isDone ? nil : try directory.checkpointToResume()
+        if let start { try TrainingState.read(start, into: learner) }
+        resumedAt = start?.step ?? 0
+        metrics = try MetricsLog(
+            path: directory.metricsPath,
+            resumingAfter: isDone ? .max : options.resume ? resumedAt : nil)
+        self.isDone = isDone
+        display = ProgressDisplay(
+            style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
+            totalSteps: options.steps, resumedAt: resumedAt, output: output)
+        introduce(corpus, resumingFrom: start)
+    }
+
+    /// Trains until all steps are done or a signal asks to stop.
+    /// - Throws: `TrainerError` (`notFinite`) naming the step, when the loss is no number: weights on disk
+    ///   stay as they were; `outputUnwritable` when the disk refuses: what is written stays.
+    public func train() throws -> Outcome {
+        if isDone {
+            display.note(
+                "This run is finished: all \(Format.count(options.steps, "step")) are done. "
+                    + "The model is in \(directory.finalPath).")
+            return .alreadyFinished
+        }
+        StopSignal.watch()
+        defer { StopSignal.unwatch() }
+        do {
+            return try trainSteps()
+        } catch {
+            display.finish()
+            throw error
+        }
+    }
+
+    private func trainSteps() throws -> Outcome {
+        if resumedAt == 0, options.evaluationInterval != nil, metrics.lines.isEmpty {
+            try report(evaluation())
+        }
+        let began = ProgressDisplay.seconds()
+        while learner.stepsDone < options.steps {
+            try report(timedStep(since: began))
+            let step = learner.stepsDone
+            let isLast = step == options.steps
+            if let interval = options.evaluationInterval, step % interval == 0 || isLast {
+                try report(evaluation())
+                try drawCurve()
+            }
+            let signal = StopSignal.pending
+            if isLast || signal != nil || isDue(step) { try save() }
+            if let signal, !isLast {
+                stopped(at: step)
+                return .stopped(signal: signal)
+            }
+        }
+        try finish()
+        return .finished
+    }
+
+    private func isDue(_ step: Int) -> Bool { options.saveEvery > 0 && step % options.saveEvery == 0 }
+
+    private func timedStep(since began: Double) throws -> MetricsLine {
+        let start = ProgressDisplay.seconds()
+        let result = try learner.step()
+        let end = ProgressDisplay.seconds()
+        var line = MetricsLine(step: learner.stepsDone, loss: result.loss)
+        line.learningRate = result.learningRate
+        line.gradientNorm = result.gradientNorm
+        line.tokens = learner.stepsDone * learner.tokensPerStep
+        line.tokensPerSecond = Double(learner.tokensPerStep) / max(end - start, 1e-9)
+        line.seconds = end - began
+        line.memoryBytes = ProcessMemory.current()?.resident
+        return line
+    }
+
+    private func evaluation() throws -> MetricsLine {
+        MetricsLine(step: learner.stepsDone, evaluationLoss: try learner.evaluate())
+    }
+
+    private func report(_ line: MetricsLine) throws {
+        try metrics.append(line)
+        display.update(line)
+    }
+
+    /// The metrics must be safe before the checkpoint that follows them.
+    private func save() throws {
+        try metrics.synchronize()
+        try directory.writeCheckpoint(step: learner.stepsDone, keepLast: options.keep) {
+            try TrainingState.writeCheckpoint(learner, into: $0)
+        }
+    }
+
+    private func finish() throws {
+        try drawCurve()
+        try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
+        display.finish()
+        display.note(
+            "Done. The model is in \(directory.finalPath), the loss curve in \(directory.lossCurvePath).")
+    }
+
+    private func stopped(at step: Int) {
+        display.finish()
+        display.note(
+            "Stopped after step \(Format.integer(step)), with a checkpoint. Give the same command with "
+                + "--resume to go on.")
+    }
+
+    private func drawCurve() throws {
+        let curve = LossCurve(
+            title: "\(options.model), \(options.kernels.description) kernels",
+            subtitle: "\(Format.integer(learner.tokensPerStep)) tokens a step, seed \(options.seed)",
+            lines: metrics.lines, uniformLoss: log(Double(learner.model.vocabularySize)))
+        try directory.writeLossCurve(curve.svg)
+    }
+
+    private func introduce(_ corpus: Corpus, resumingFrom start: Checkpoint?) {
+        if isDone { return }
+        let model = learner.model
+        let stream = learner.stream
+        display.note("text    \(corpus.summary)")
+        display.note(
+            "        \(Format.integer(stream.tokens.count)) tokens (\(model.tokenizerName)): "
+                + "\(Format.integer(stream.trainingSequences)) sequences to train on, "
+                + "\(Format.integer(stream.evaluationSequences)) to evaluate")
+        display.note(
+            "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
+                + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        display.note("output  \(directory.path)")
+        for (checkpoint, fault) in directory.passedOver(by: start) {
+            display.note("\(checkpoint.path) is damaged and passed over: \(fault)")
+        }
+        if let start { display.note("resumed after step \(Format.integer(start.step))") }
+    }
+}

@@ -1,0 +1,65 @@
+internal import ArgumentParser
+internal import LigerTrainer
+
+/// Trains with and without the fused kernels and shows what they save.
+struct Compare: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train with the reference code and with fused kernels, and compare.",
+        discussion: """
+            Trains the same model on the same batches both ways, step by step in turns, and shows speed, \
+            memory and the largest difference of the losses. Exits with 1 if that exceeds the stated bound. \
+            A preset gets a vocabulary as large as a tokenizer's, of which text in bytes uses the first 256: \
+            that is where logits outgrow everything else. Nothing is written.
+
+            EXAMPLES:
+              liger compare
+              liger compare --vocabulary 256 --steps 50
+              liger compare --model Llama-folder --dtype bf16 --json
+            """)
+
+    @OptionGroup(title: "What to train") var subject: TrainingArguments.Subject
+    @OptionGroup(title: "Optimiser") var optimiser: TrainingArguments.Optimiser
+    @OptionGroup var output: OutputArguments
+
+    @Option(help: "Optimiser steps of each.")
+    var steps = 12
+
+    @Option(help: "Sequences per forward pass.")
+    var batch = 8
+
+    @Option(help: "Tokens per sequence.")
+    var seq = 128
+
+    @Option(help: ArgumentHelp("Forward passes per optimiser step.", valueName: "count"))
+    var accumulate = 1
+
+    @Option(
+        help: ArgumentHelp(
+            "Size of a preset's vocabulary. (default: 32000; a folder's model keeps its own)",
+            valueName: "tokens"))
+    var vocabulary: Int?
+
+    private var options: TrainingOptions {
+        var options = TrainingOptions()
+        subject.apply(to: &options)
+        optimiser.apply(to: &options)
+        options.steps = steps
+        options.batch = batch
+        options.sequenceLength = seq
+        options.accumulate = accumulate
+        options.evaluationFraction = 0
+        return options
+    }
+
+    func validate() throws { try TrainingArguments.check(options) }
+
+    func run() throws {
+        let display = ComparisonDisplay(isJSON: output.json)
+        let size = vocabulary ?? (options.usesPreset ? 32_000 : nil)
+        let result = try KernelComparison.run(options, vocabularySize: size) { step in
+            display.show(step: step, of: steps)
+        }
+        try display.report(result, options, vocabulary: size)
+        if !result.holds { throw ExitCode(1) }
+    }
+}

@@ -1,0 +1,197 @@
+import Foundation
+import Testing
+
+/// Input that cannot be used, given to the real command: each gets its exit status, a message that names it,
+/// and nothing that was there is lost.
+@Suite(.serialized) struct BadInputTests {
+    /// Usage errors end with 64, everything found out later with 1.
+    @Test(arguments: [
+        (["--model", "gigantic"], 1, "neither a preset nor a folder"),
+        (["--data", "/no/such/text"], 1, "There is no file or folder /no/such/text"),
+        (["--seq", "20000"], 1, "positions"),
+        (["--seq", "4000", "--data", "SHORT"], 1, "has 5 tokens"),
+        (["--data", "BINARY"], 1, "binary"),
+        (["--out", "/proc/liger"], 1, "Cannot write"),
+        (["--out", "SHORT"], 1, "not a folder"),
+        (["--dtype", "f64"], 64, "f64"),
+        (["--device", "abacus"], 64, "abacus"),
+        (["--kernels", "triton"], 64, "triton"),
+        (["--schedule", "wavy"], 64, "wavy"),
+        (["--steps", "0", "--batch", "-1"], 64, "--batch"),
+        (["--lr", "nan"], 64, "--lr"),
+        (["--keep", "0"], 64, "--keep"),
+        (["--no-such-option"], 64, "--no-such-option"),
+    ])
+    func refusesOptions(options: [String], status: Int, message: String) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            try write("short", to: "\(folder)/short")
+            try write([0, 1, 2], to: "\(folder)/binary")
+            let places = ["SHORT": "\(folder)/short", "BINARY": "\(folder)/binary"]
+            let before = try SmallRun.contents(of: folder)
+            let result = try small.train(options.map { places[$0] ?? $0 })
+            #expect(Int(result.status) == status, "\(result.errors)")
+            #expect(!result.wasKilled)
+            #expect(result.errors.contains(message), "\(result.errors)")
+            let after = try SmallRun.contents(of: folder)
+                .filter { !$0.key.hasSuffix(".out") && !$0.key.hasSuffix(".err") }
+            #expect(after == before)
+        }
+    }
+
+    @Test func refusesThreadsThatAreNone() throws {
+        try withTemporaryFolder { folder in
+            let result = try SmallRun(in: folder).train(environment: ["LIGER_THREADS": "many"])
+            #expect(result.status == 1)
+            #expect(result.errors.contains("LIGER_THREADS is \"many\""))
+        }
+    }
+
+    /// A model's folder whose weights are damaged in one way each.
+    @Test func refusesDamagedModels() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            #expect(try small.train(["--steps", "1"]).status == 0)
+            let model = "\(small.out)/final"
+            let weights = "\(model)/model.safetensors"
+            let intact = try SmallRun.bytes(weights)
+            let name = "model.norm.weight"
+            let damages: [(change: () throws -> Void, message: String)] = [
+                ({ try SafetensorsEditing.truncate(weights) }, "model.safetensors"),
+                ({ try SafetensorsEditing.editHeader(weights) { $0[name]?["dtype"] = "I32" } }, "I32"),
+                ({ try SafetensorsEditing.editHeader(weights) { $0[name]?["shape"] = [8, 8] } }, "[8, 8]"),
+                (
+                    {
+                        try SafetensorsEditing.editHeader(weights) {
+                            $0["other"] = $0.removeValue(forKey: name)
+                        }
+                    },
+                    "no tensor of this name"
+                ),
+            ]
+            for (change, message) in damages {
+                try intact.write(to: URL(fileURLWithPath: weights))
+                try change()
+                let result = try small.train(["--model", model], out: "\(folder)/next")
+                #expect(result.status == 1)
+                #expect(!result.wasKilled)
+                #expect(result.errors.contains(message), "\(result.errors)")
+                #expect(!FileManager.default.fileExists(atPath: "\(folder)/next"))
+            }
+            try intact.write(to: URL(fileURLWithPath: weights))
+            #expect(try small.train(["--model", model], out: "\(folder)/next").status == 0)
+        }
+    }
+
+    /// A byte-pair tokenizer of 300 tokens beside a model of 256.
+    @Test func refusesTokenizerBeyondTheModel() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            #expect(try small.train(["--steps", "1"]).status == 0)
+            let model = "\(small.out)/final"
+            let vocabulary = (0..<300).map { "\"t\($0)\": \($0)" }.joined(separator: ", ")
+            try write(
+                """
+                {"version": "1.0", "added_tokens": [], "normalizer": null,
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+                 "decoder": {"type": "ByteLevel"}, "post_processor": null,
+                 "model": {"type": "BPE", "vocab": {\(vocabulary), \(Self.byteTokens)}, "merges": []}}
+                """, to: "\(model)/tokenizer.json")
+            let result = try small.train(["--model", model], out: "\(folder)/next")
+            #expect(result.status == 1)
+            #expect(result.errors.contains("the model only 256"), "\(result.errors)")
+            #expect(!FileManager.default.fileExists(atPath: "\(folder)/next"))
+        }
+    }
+
+    /// A damaged newest checkpoint is passed over, and told; with none left nothing is begun again.
+    @Test func passesOverDamagedCheckpoints() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let whole = "\(folder)/whole"
+            let options = ["--schedule", "constant", "--warmup", "2"]
+            #expect(try small.train(options, out: whole).status == 0)
+            #expect(try small.train(options + ["--steps", "8"]).status == 0)
+            let newest = "\(small.out)/checkpoints/step-00000008"
+            try SafetensorsEditing.truncate("\(newest)/optimizer.safetensors")
+            let result = try small.train(options + ["--resume"])
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(result.output.contains("step-00000008 is damaged and passed over"))
+            #expect(result.output.contains("resumed after step 4"))
+            #expect(
+                try SmallRun.bytes("\(whole)/final/model.safetensors")
+                    == SmallRun.bytes("\(small.out)/final/model.safetensors"))
+
+            for step in ["08", "12"] {
+                try SafetensorsEditing.truncate(
+                    "\(small.out)/checkpoints/step-000000\(step)/model.safetensors")
+            }
+            let before = try SmallRun.contents(of: small.out)
+            let refused = try small.train(options + ["--steps", "20", "--resume"])
+            #expect(refused.status == 1)
+            #expect(refused.errors.contains("No checkpoint"), "\(refused.errors)")
+            let after = try SmallRun.contents(of: small.out)
+            #expect(after.filter { $0.key != "run.json" } == before.filter { $0.key != "run.json" })
+        }
+    }
+
+    /// Checkpoints whose files have the right sizes and the wrong contents.
+    @Test func refusesForeignCheckpoints() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let options = ["--schedule", "constant", "--warmup", "2"]
+            #expect(try small.train(options + ["--steps", "4"]).status == 0)
+            let checkpoint = "\(small.out)/checkpoints/step-00000004"
+            let name = "exp_avg.model.norm.weight"
+            let damages: [(file: String, change: (inout [String: [String: Any]]) -> Void, message: String)] =
+                [
+                    ("optimizer", { $0["other"] = $0.removeValue(forKey: name) }, "no tensor of this name"),
+                    ("optimizer", { $0[name]?["dtype"] = "I32" }, "I32"),
+                    ("optimizer", { $0[name]?["shape"] = [8, 8] }, "[8, 8]"),
+                    ("model", { $0["model.norm.weight"]?["dtype"] = "U32" }, "U32"),
+                ]
+            for (file, change, message) in damages {
+                let path = "\(checkpoint)/\(file).safetensors"
+                let intact = try SmallRun.bytes(path)
+                try SafetensorsEditing.editHeader(path, change)
+                try SafetensorsEditing.seal(checkpoint)
+                let before = try SmallRun.contents(of: small.out)
+                let result = try small.train(options + ["--resume"])
+                #expect(result.status == 1)
+                #expect(result.errors.contains(message), "\(result.errors)")
+                let after = try SmallRun.contents(of: small.out)
+                #expect(after.filter { $0.key != "run.json" } == before.filter { $0.key != "run.json" })
+                try intact.write(to: URL(fileURLWithPath: path))
+            }
+            try SafetensorsEditing.seal(checkpoint)
+            #expect(try small.train(options + ["--resume"]).status == 0)
+        }
+    }
+
+    /// A loss that is no number ends the run with the step, and keeps what was written.
+    @Test func stopsAtLossesThatAreNoNumbers() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let result = try small.train([
+                "--lr", "1e20", "--clip", "0", "--save-every", "1", "--steps", "50", "--warmup", "0",
+            ])
+            #expect(result.status == 1)
+            #expect(result.errors.contains("at step"), "\(result.errors)")
+            #expect(result.errors.contains("training cannot go on"))
+            let numbers = try SmallRun.numbers(of: small.out)
+            #expect(!numbers.contains { $0.contains("NaN") || $0.contains("Infinity") })
+            #expect(!FileManager.default.fileExists(atPath: "\(small.out)/final"))
+        }
+    }
+
+    /// The 256 symbols of byte-level tokenizers; ids beyond the other tokens.
+    private static var byteTokens: String {
+        var symbols = (33...126).map { $0 } + (161...172).map { $0 } + (174...255).map { $0 }
+        symbols += (256..<256 + 68).map { $0 }
+        return symbols.enumerated().map { index, scalar in
+            let text = Unicode.Scalar(UInt32(scalar)).map(String.init) ?? ""
+            let escaped = text == "\"" || text == "\\" ? "\\" + text : text
+            return "\"\(escaped)\": \(300 + index)"
+        }.joined(separator: ", ")
+    }
+}

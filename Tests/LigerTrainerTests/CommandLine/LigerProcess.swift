@@ -1,0 +1,66 @@
+import Foundation
+import Testing
+
+/// The built `liger`, run as a user runs it.
+struct LigerProcess {
+    /// What a finished process left.
+    struct Result {
+        /// The exit status; a signal's number where one ended the process.
+        let status: Int32
+        let wasKilled: Bool
+        let output: String
+        let errors: String
+    }
+
+    private let process = Process()
+    private let outputPath: String
+    private let errorPath: String
+
+    /// Starts `liger` with these arguments. Its output goes to files in `folder`, which no pipe can block.
+    init(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws {
+        let name = UUID().uuidString
+        outputPath = "\(folder)/\(name).out"
+        errorPath = "\(folder)/\(name).err"
+        for path in [outputPath, errorPath] { try write("", to: path) }
+        process.executableURL = try Self.executable()
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardOutput = FileHandle(forWritingAtPath: outputPath)
+        process.standardError = FileHandle(forWritingAtPath: errorPath)
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+    }
+
+    /// Runs to the end.
+    static func run(
+        _ arguments: [String], in folder: String, environment: [String: String] = [:]
+    ) throws -> Result {
+        try LigerProcess(arguments, in: folder, environment: environment).wait()
+    }
+
+    var isRunning: Bool { process.isRunning }
+
+    func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+    func wait() throws -> Result {
+        process.waitUntilExit()
+        return Result(
+            status: process.terminationStatus,
+            wasKilled: process.terminationReason == .uncaughtSignal,
+            output: try String(contentsOfFile: outputPath, encoding: .utf8),
+            errors: try String(contentsOfFile: errorPath, encoding: .utf8))
+    }
+
+    /// The executable lies beside the test bundle.
+    private static func executable() throws -> URL {
+        let bundle = ProcessInfo.processInfo.arguments.first { $0.contains(".xctest") }
+        let path = try #require(bundle, "the test bundle's path is not among the arguments")
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        let end = try #require(parts.firstIndex { $0.hasSuffix(".xctest") })
+        let folder = parts[..<end].joined(separator: "/")
+        let url = URL(fileURLWithPath: folder.isEmpty ? "." : folder).appendingPathComponent("liger")
+        try #require(
+            FileManager.default.isExecutableFile(atPath: url.path), "no executable at \(url.path)")
+        return url
+    }
+}
