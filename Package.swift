@@ -33,7 +33,8 @@ let package = Package(
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
 
         // Devices, memory, matrix products; then the catalogue of operations.
-        .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
+        .target(name: "CCUDA"),
+        .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector", "CCUDA"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
         // What the command line lists, checks and times.
