@@ -51,7 +51,9 @@ let package = Package(
             name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
-        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
+        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector", "FakeCUDA"]),
+        // A driver and a cuBLASLt in plain C, which tests load in the place of NVIDIA's.
+        .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(
             name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),
         .testTarget(

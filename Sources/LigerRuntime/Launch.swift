@@ -130,6 +130,7 @@ private final class KernelCache: Sendable {
 
     private enum Target: Hashable {
         case cpu([ViewLayout])
+        /// The context, which the kernel compiled in it keeps alive.
         case cuda(ObjectIdentifier, [GPUViewLayout])
     }
 
@@ -139,7 +140,7 @@ private final class KernelCache: Sendable {
         _ kernel: some TileKernel, _ arrays: [NDArray], _ device: Device
     ) throws -> CompiledKernel {
         let target =
-            device.cuda.map { Target.cuda(ObjectIdentifier($0), arrays.map(\.gpuLayout)) }
+            try device.cuda.map { Target.cuda(ObjectIdentifier(try $0.context()), arrays.map(\.gpuLayout)) }
             ?? Target.cpu(arrays.map(\.layout))
         let key = Key(kernel: AnyHashable(kernel), target: target)
         if let compiled = known.withLock({ $0[key] }) { return compiled }

@@ -1,5 +1,4 @@
 import CCUDA
-import FoundationEssentials
 import Synchronization
 
 /// The primary context of a GPU, the one PyTorch uses too, so that both see each other's memory and streams.
@@ -19,13 +18,17 @@ package final class CUDAContext: Sendable {
     let modules = CUDAModuleCache()
     let staging = CUDAStaging()
     let records = CUDAErrorRecords()
-    let products = CUDAProductCache()
+    let products: CUDAProductCache
 
     /// Retains the primary context of a device.
-    init(driver: CUDADriver, properties: CUDADeviceProperties, device: CUdevice) throws(CUDAError) {
+    init(
+        driver: CUDADriver, properties: CUDADeviceProperties, device: CUdevice, library: CUBLASLt?,
+        isStrict: Bool
+    ) throws(CUDAError) {
         self.driver = driver
+        products = CUDAProductCache(library)
         self.properties = properties
-        isStrict = ProcessInfo.processInfo.environment["LIGER_STRICT"] == "1"
+        self.isStrict = isStrict
         let functions = driver.functions
         var context: CUcontext?
         let code = functions.retainPrimaryContext(&context, device)

@@ -53,7 +53,8 @@ package final class CUDADriver: Sendable {
         do {
             functions = try CUDAFunctions(resolve)
         } catch {
-            throw RuntimeError("the CUDA driver \(file) has no function \(error.name): it is too old. \(advice)")
+            throw RuntimeError(
+                "the CUDA driver \(file) has no function \(error.name): it is too old. \(advice)")
         }
         var number: Int32 = 0
         try functions.check(functions.driverVersion(&number), "asking for the driver's version")

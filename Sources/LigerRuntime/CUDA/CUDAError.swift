@@ -24,7 +24,8 @@ extension CUDAFunctions {
         let advice = Self.advice(code).map { ". " + $0 } ?? ""
         let details = details.isEmpty ? "" : "\n" + details
         return CUDAError(
-            code: code, name: name, description: "\(operation) failed: \(name), \(meaning)\(advice)\(details)")
+            code: code, name: name, description: "\(operation) failed: \(name), \(meaning)\(advice)\(details)"
+        )
     }
 
     private func text(_ get: CUDAGetErrorText, _ code: CUresult) -> String? {

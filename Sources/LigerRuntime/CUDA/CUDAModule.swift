@@ -78,7 +78,9 @@ final class CUDAModuleCache: Sendable {
     private static func compile(
         _ ptx: String, _ entry: String, _ context: CUDAContext
     ) throws -> CUmodule {
-        var options = [CUjit_option(CU_JIT_ERROR_LOG_BUFFER), CUjit_option(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)]
+        var options = [
+            CUjit_option(CU_JIT_ERROR_LOG_BUFFER), CUjit_option(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES),
+        ]
         let logBytes = 16 << 10
         return try withUnsafeTemporaryAllocation(byteCount: logBytes, alignment: 16) { log in
             log.initializeMemory(as: UInt8.self, repeating: 0)
@@ -91,7 +93,8 @@ final class CUDAModuleCache: Sendable {
             guard code == CUDA_SUCCESS, let module else {
                 let text = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self)
                 throw context.functions.error(
-                    code, "compiling the kernel \(entry) for cuda:\(context.properties.ordinal)", details: text)
+                    code, "compiling the kernel \(entry) for cuda:\(context.properties.ordinal)",
+                    details: text)
             }
             return module
         }
@@ -103,7 +106,8 @@ final class CUDAModuleCache: Sendable {
         func ask(_ attribute: CUfunction_attribute) throws -> Int {
             var value: Int32 = 0
             try context.check(
-                context.functions.functionAttribute(&value, attribute, handle), "asking \(entry) for its needs")
+                context.functions.functionAttribute(&value, attribute, handle),
+                "asking \(entry) for its needs")
             return Int(value)
         }
         return CUDAFunctionResources(

@@ -40,7 +40,8 @@ extension CUDAContext {
         try refuseCapture(stream)
         try staging.withPieces(self) { pieces in
             try use {
-                for (number, start) in stride(from: 0, to: source.count, by: CUDAStaging.pieceBytes).enumerated()
+                for (number, start) in stride(from: 0, to: source.count, by: CUDAStaging.pieceBytes)
+                    .enumerated()
                 {
                     let piece = pieces[number % 2]
                     let count = min(CUDAStaging.pieceBytes, source.count - start)
@@ -131,7 +132,9 @@ extension CUDAContext {
         if bytes == 0 { return }
         try throwKept()
         let stream = try stream()
-        try use { try check(functions.fill(target.deviceAddress, 0, bytes, stream.handle), "clearing memory") }
+        try use {
+            try check(functions.fill(target.deviceAddress, 0, bytes, stream.handle), "clearing memory")
+        }
     }
 
     /// Sets rows of bytes that lie `pitch` apart to zero, in stream order.

@@ -57,7 +57,7 @@ package struct CUBLASLt: Sendable {
                 + "13) or with CUDA, and set LIGER_CUBLASLT to the file or its folder")
     }
 
-    init(path: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
+    package init(path: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
         self.path = path
         let symbols = SymbolTable(resolve: resolve)
         do {

@@ -1,16 +1,16 @@
 import FoundationEssentials
 
 /// Where cuBLASLt may lie.
-struct CUBLASLtSearch {
+package struct CUBLASLtSearch {
     let environment: [String: String]
     private let fileNames = ["libcublasLt.so.13", "libcublasLt.so.12"]
 
-    init(environment: [String: String]) { self.environment = environment }
+    package init(environment: [String: String]) { self.environment = environment }
 
     /// Files to try, in order: what LIGER_CUBLASLT names and nothing else; without it what the system's loader
     /// finds (LD_LIBRARY_PATH, or already loaded by PyTorch), a CUDA toolkit, and the packages of the Python
     /// environments at hand.
-    var candidates: [String] {
+    package var candidates: [String] {
         if let requested = value("LIGER_CUBLASLT") {
             return isFolder(requested) ? fileNames.map { requested + "/" + $0 } : [requested]
         }
@@ -37,7 +37,9 @@ struct CUBLASLtSearch {
             // FileManager resolves one link at a time; Pythons are linked to each other a few times at most.
             var target = path
             for _ in 0..<8 {
-                guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: target) else { break }
+                guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: target) else {
+                    break
+                }
                 target = next.hasPrefix("/") ? next : parent(target) + "/" + next
             }
             add(parent(parent(target)))

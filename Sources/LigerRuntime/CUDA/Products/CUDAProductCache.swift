@@ -29,6 +29,12 @@ final class CUDAProductCache: Sendable {
     /// LIGER_TUNE_PRODUCTS=1 times candidates for each product instead of taking the library's favourite.
     private let tunes = ProcessInfo.processInfo.environment["LIGER_TUNE_PRODUCTS"] == "1"
 
+    private let given: CUBLASLt?
+
+    init(_ library: CUBLASLt?) { given = library }
+
+    func library() throws -> CUBLASLt { try given ?? CUBLASLt.load() }
+
     func handle(_ library: CUBLASLt) throws -> cublasLtHandle_t? {
         try state.withLock { state in
             if state.handle == nil {

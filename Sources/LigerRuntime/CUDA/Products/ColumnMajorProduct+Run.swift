@@ -24,7 +24,7 @@ extension ColumnMajorProduct: CustomStringConvertible {
                 c.address, pitch: c.rowStride * bytes, width: c.columns * bytes, height: c.rows)
         }
         try context.throwKept()
-        let library = try CUBLASLt.load()
+        let library = try context.products.library()
         let stream = try context.stream()
         try context.use {
             let addresses = CUDAProductPlan.Addresses(
