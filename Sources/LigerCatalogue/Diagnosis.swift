@@ -6,9 +6,9 @@ package enum Diagnosis {
     package struct Finding: Sendable {
         package let subject: String
         package let isUsable: Bool
+        package let detail: String
         /// Whether training on the processor needs it; a GPU, for one, may be absent.
         package var isRequired = true
-        package let detail: String
     }
 
     package static func findings() -> [Finding] {

@@ -82,14 +82,15 @@ extension FakeCUDATests {
             let array = try NDArray([1, 2], device: device)
             fake.pointee.capturing = 1
             #expect(message { _ = try array.hostValues() }.contains("while a graph is captured"))
-            #expect(message { try array.write([UInt8](repeating: 0, count: 8).withUnsafeBytes { $0 }) } != "")
+            let text = message { try [UInt8](repeating: 0, count: 8).withUnsafeBytes { try array.write($0) } }
+            #expect(text.contains("while a graph is captured"))
         }
 
         @Test func failedWorkIsThrownByTheNextCall() throws {
             let device = try makeFakeDevice()
             let array = try NDArray([1, 2], device: device)
             fake.pointee.stream_result = 700
-            #expect(array.doubles.allSatisfy(\.isNaN))
+            #expect(array.doubles.filter(\.isNaN).count == 2)
             #expect(array.integers == [0, 0])
             fake.pointee.stream_result = 0
             let text = message { _ = try NDArray.zeros([2000], device: device) }
