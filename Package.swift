@@ -36,7 +36,10 @@ let package = Package(
         .target(name: "TileEmulator", dependencies: ["Tile", "TileGPU"]),
 
         // Devices, memory, matrix products; then the catalogue of operations.
-        .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
+        .target(name: "CCUDA"),
+        .target(
+            name: "LigerRuntime",
+            dependencies: ["Tile", "TileCPU", "TileGPU", "TilePTX", "CVector", "CCUDA"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
         // What the command line lists, checks and times.
@@ -58,7 +61,9 @@ let package = Package(
         .testTarget(
             name: "TileGPUTests",
             dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue"]),
-        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector"]),
+        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector", "FakeCUDA"]),
+        // A driver and a cuBLASLt in plain C, which tests load in the place of NVIDIA's.
+        .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(
             name: "LigerKernelsTests", dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue"]),
         .testTarget(

@@ -49,7 +49,7 @@ package enum Benchmark {
         let source = try NDArray.zeros([1 << 24])
         let target = try NDArray.zeros([1 << 24])
         return Workload(shape: "64 MiB", floorBytes: 2 * source.byteCount) {
-            source.copyBytes(to: target)
+            try source.copyBytes(to: target)
         }
     }
 }
