@@ -7,7 +7,7 @@ LIGER = .build/release/liger
 # Goes on where an earlier `make train` was stopped; when the sources, its text, have changed since, a new run
 # starts beside it.
 train: build
-	$(LIGER) train --steps 600 --lr 2e-3 --out runs/demo --resume --new-if-different
+	$(LIGER) train --steps 1000 --lr 2e-3 --out runs/demo --resume --new-if-different
 	$(LIGER) compare
 
 test: setup-python build

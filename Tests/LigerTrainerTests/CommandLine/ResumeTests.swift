@@ -4,28 +4,33 @@ import Testing
 
 /// Runs that are stopped in every way and go on, with the real command.
 @Suite(.serialized) struct ResumeTests {
-    /// Kills at times drawn from a fixed seed, one run after another, until one comes to its end.
+    /// Kills at moments drawn from a fixed seed: when metrics have grown by so many bytes, and a little later,
+    /// anywhere between two steps.
     @Test(arguments: [1, 2] as [UInt64])
     func killedAtRandomMoments(seed: UInt64) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
             let whole = "\(folder)/whole"
-            let start = Date()
-            #expect(try small.train(out: whole).status == 0)
-            let duration = Date().timeIntervalSince(start)
+            let options = ["--steps", "60"]
+            #expect(try small.train(options, out: whole).status == 0)
 
             var state = seed
-            var kills = 0
-            for _ in 0..<6 {
+            func draw(below bound: Int) -> Int {
                 state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                let share = Double(state >> 40) / Double(1 << 24)
-                let process = try LigerProcess(small.arguments(["--resume"]), in: folder)
-                Thread.sleep(forTimeInterval: duration * share)
+                return Int(state >> 33) % bound
+            }
+            var kills = 0
+            for _ in 0..<5 {
+                let metrics = "\(small.out)/metrics.jsonl"
+                let process = try LigerProcess(small.arguments(options + ["--resume"]), in: folder)
+                let size = (FileSystem.byteCount(of: metrics) ?? 0) + draw(below: 2000)
+                while process.isRunning, FileSystem.byteCount(of: metrics) ?? 0 <= size { usleep(100) }
+                usleep(UInt32(draw(below: 5000)))
                 process.send(SIGKILL)
                 if try process.wait().wasKilled { kills += 1 }
             }
-            #expect(kills > 0, "seed \(seed): no kill came in time")
-            #expect(try small.train(["--resume"]).status == 0)
+            #expect(kills > 1, "seed \(seed): no kills came in time")
+            #expect(try small.train(options + ["--resume"]).status == 0)
             try expectSame(whole, small.out, "seed \(seed), \(kills) kills")
         }
     }
