@@ -55,7 +55,8 @@ let package = Package(
             name: "LigerTrainer",
             dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
-            name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
+            name: "liger",
+            dependencies: ["LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", argumentParser]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(

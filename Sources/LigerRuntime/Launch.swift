@@ -1,7 +1,7 @@
 import Synchronization
 public import Tile
-import TileGPU
 import TileCPU
+import TileGPU
 
 /// A number bound to a kernel's scalar parameter.
 public enum LaunchScalar: Sendable {

@@ -1,5 +1,5 @@
-import TileGPU
 import CCUDA
+import TileGPU
 
 /// A kernel loaded on a GPU.
 ///
