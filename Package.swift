@@ -56,7 +56,10 @@ let package = Package(
             dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
             name: "liger",
-            dependencies: ["LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", argumentParser]),
+            dependencies: [
+                "LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
+                argumentParser,
+            ]),
 
         .testTarget(name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime"]),
         .testTarget(

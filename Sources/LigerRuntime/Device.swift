@@ -26,6 +26,10 @@ public final class Device: Sendable, CustomStringConvertible {
 
     public var description: String { name }
 
+    /// Into how many parts a sum over many rows is cut, so that all of the device works on it. Fixed for a
+    /// device, so that sums repeat bit for bit.
+    package var partialSums: Int { cuda.map { 4 * $0.properties.multiprocessors } ?? 32 }
+
     private static let gpus = Result<[Device], any Error> {
         let driver = try CUDADriver.load()
         return try (0..<driver.deviceCount).map {

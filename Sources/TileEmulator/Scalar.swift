@@ -40,7 +40,6 @@ enum Scalar {
         case .reciprocalSquareRoot: return 1 / x[0].squareRoot()
         case .reciprocal: return 1 / x[0]
         case .exp2: return exp2f(x[0])
-        case .log2: return log2f(x[0])
         case .multiplyAdd: return x[2].addingProduct(x[0], x[1])
         case .copySign: return Float(signOf: x[1], magnitudeOf: x[0])
         default: preconditionFailure("no \(arithmetic) of floats")
@@ -69,7 +68,7 @@ enum Scalar {
         case .add: return UInt64(a &+ b)
         case .subtract: return UInt64(a &- b)
         case .multiply: return UInt64(a &* b)
-        case .multiplyHigh: return UInt64(a) * UInt64(b) >> 32
+        case .multiplyHigh: return (UInt64(a) * UInt64(b)) >> 32
         case .minimum: return isSigned ? bits(Swift.min(sa, sb)) : UInt64(Swift.min(a, b))
         case .maximum: return isSigned ? bits(Swift.max(sa, sb)) : UInt64(Swift.max(a, b))
         case .and: return UInt64(a & b)

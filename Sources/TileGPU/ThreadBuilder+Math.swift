@@ -21,9 +21,42 @@ extension ThreadBuilder {
         return select(.f32, isNumber, .register(result), x)
     }
 
-    /// ln(2) log2(x).
+    /// log(x) = k ln 2 + log(1 + f), 1 + f = x / 2^k in [sqrt(1/2), sqrt(2)]; a polynomial of f. The
+    /// instruction for log2 loses digits near 1.
     mutating func log(_ x: Source) -> Register {
-        f32(.multiply, .register(f32(.log2, x)), .float(0x1.62e43p-1))
+        let isSmall = compare(.less, .f32, x, .float(0x1p-126))
+        let larger = f32(.multiply, x, .float(0x1p23))
+        let scaled = select(.f32, isSmall, .register(larger), x)
+        let bits = make(.b32, .move, [.register(scaled)])
+        let above = b32(.subtract, .u32, .register(bits), .bits(0x3F35_04F3))
+        let k = b32(.shiftRight, .s32, .register(above), .integer(23))
+        let exponent = b32(.shiftLeft, .u32, .register(k), .integer(23))
+        let mantissa = make(
+            .f32, .move, [.register(b32(.subtract, .u32, .register(bits), .register(exponent)))])
+        let f = f32(.subtract, .register(mantissa), .float(1))
+        let lower = b32(.subtract, .s32, .register(k), .integer(23))
+        let power = select(.b32, isSmall, .register(lower), .register(k))
+        let whole = make(.f32, .convert(from: .s32, to: .f32), [.register(power)])
+        let p = polynomial(
+            f,
+            [
+                -0x1.38b582p-4, 0x1.055b6cp-3, -0x1.0d8542p-3, 0x1.22da1cp-3, -0x1.547244p-3, 0x1.99a008p-3,
+                -0x1.000226p-2, 0x1.555554p-2,
+            ])
+        let square = f32(.multiply, .register(f), .register(f))
+        let cube = f32(.multiply, .register(f), .register(square))
+        let bend = f32(.multiply, .register(cube), .register(p))
+        let tail = f32(.multiplyAdd, .register(whole), .float(0x1.7f7d1cp-20), .register(bend))
+        let low = f32(.multiplyAdd, .register(square), .float(-0.5), .register(tail))
+        let near = f32(.add, .register(f), .register(low))
+        let result = f32(.multiplyAdd, .register(whole), .float(0x1.62e4p-1), .register(near))
+        // Below zero NaN, at zero -inf; an infinity or NaN is its own logarithm.
+        let isNegative = compare(.less, .f32, x, .float(0))
+        let isZero = compare(.equal, .f32, x, .float(0))
+        let isFinite = compare(.less, .f32, x, .float(.infinity))
+        let signed = select(.f32, isNegative, .float(.nan), .register(result))
+        let limited = select(.f32, isZero, .float(-.infinity), .register(signed))
+        return select(.f32, isFinite, .register(limited), x)
     }
 
     /// With e = exp(-|x|): 1 / (1 + e) for x >= 0, e / (1 + e) below.

@@ -35,8 +35,8 @@ package enum Arithmetic: String, Sendable, Hashable {
     case negate, abs, not, squareRoot, floor
     /// Within 2 units in the last place.
     case reciprocalSquareRoot, reciprocal
-    /// 2^x and log2(x), within 2 units in the last place.
-    case exp2, log2
+    /// 2^x, within 2 units in the last place.
+    case exp2
     /// a * b + c, one rounding.
     case multiplyAdd
     /// The first operand's magnitude with the second's sign.
@@ -45,7 +45,7 @@ package enum Arithmetic: String, Sendable, Hashable {
 
 /// What one thread does in one step.
 package enum InstructionKind: Hashable, Sendable {
-    /// Result = source.
+    /// Result = source; between f32 and b32 the bits as they are.
     case move
     /// The launch's parameter at that byte.
     case parameter(offset: Int)

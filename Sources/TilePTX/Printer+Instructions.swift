@@ -55,7 +55,9 @@ extension Printer {
         if type == .predicate, case .bits(let bits) = instruction.sources[0] {
             emit("setp.\(bits == 0 ? "ne" : "eq").s32 \(result(instruction)), 0, 0;")
         } else {
-            let word = type == .predicate ? "pred" : type.rawValue
+            // Between floats and words the bits move as they are.
+            let isRegister = if case .register = instruction.sources[0] { true } else { false }
+            let word = type == .predicate ? "pred" : type == .f32 && isRegister ? "b32" : type.rawValue
             emit("mov.\(word) \(result(instruction)), \(source);", guardedBy: instruction.guardedBy)
         }
     }
@@ -92,7 +94,6 @@ extension Printer {
         .reciprocalSquareRoot: [.f32: "rsqrt.approx.f32"],
         .reciprocal: [.f32: "rcp.rn.f32"],
         .exp2: [.f32: "ex2.approx.f32"],
-        .log2: [.f32: "lg2.approx.f32"],
         .multiplyAdd: [.f32: "fma.rn.f32"],
     ]
 

@@ -43,8 +43,10 @@ struct Printer {
         head += [
             ".visible .entry \(function.name)(",
             "    .param .align 8 .b8 arguments[\(parameters.byteCount)]", ")",
-            ".maxntid \(threads), 1, 1", "{",
+            ".maxntid \(threads), 1, 1",
         ]
+        if target.spillsForOccupancy { head.append(".minnctapersm 1") }
+        head.append("{")
         if function.localBytes > 0 {
             head.append("    .local .align 16 .b8 local_memory[\(function.localBytes)];")
         }

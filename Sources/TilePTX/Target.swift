@@ -24,6 +24,6 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
 
     /// Conversions to and from bfloat16, and minima that keep NaN.
     var hasAmpere: Bool { capability >= 80 }
-    /// bfloat16 widened by an instruction; below, by a shift.
-    var hasHopper: Bool { capability >= 90 }
+    /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
+    var spillsForOccupancy: Bool { (80..<90).contains(capability) }
 }
