@@ -30,9 +30,15 @@ let package = Package(
         .target(name: "Tile"),
         .target(name: "CVector"),
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
+        .target(name: "TileGPU", dependencies: ["Tile"]),
+        .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
+        .target(name: "TileEmulator", dependencies: ["Tile", "TileGPU"]),
 
         // Devices, memory, matrix products; then the catalogue of operations.
-        .target(name: "LigerRuntime", dependencies: ["Tile", "TileCPU", "CVector"]),
+        .target(name: "CCUDA"),
+        .target(
+            name: "LigerRuntime",
+            dependencies: ["Tile", "TileCPU", "TileGPU", "TilePTX", "CVector", "CCUDA"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
         // What the command line lists, checks and times.
@@ -48,13 +54,24 @@ let package = Package(
             name: "LigerTrainer",
             dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
-            name: "liger", dependencies: ["LigerTrainer", "LigerCatalogue", "Tile", argumentParser]),
+            name: "liger",
+            dependencies: [
+                "LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
+                argumentParser,
+            ]),
 
         // What tests share: seeded numbers, error measures, temporary folders, Python.
         .target(name: "TestSupport", dependencies: ["LigerRuntime", "Tile"], path: "Tests/TestSupport"),
+        // A driver and a cuBLASLt in plain C, which tests load in the place of NVIDIA's.
+        .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
+        .testTarget(
+            name: "TileGPUTests",
+            dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue"]),
         .testTarget(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
-        .testTarget(name: "LigerRuntimeTests", dependencies: ["LigerRuntime", "CVector", "TestSupport"]),
+        .testTarget(
+            name: "LigerRuntimeTests",
+            dependencies: ["LigerRuntime", "CVector", "FakeCUDA", "TestSupport"]),
         .testTarget(
             name: "LigerKernelsTests",
             dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),

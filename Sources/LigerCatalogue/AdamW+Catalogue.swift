@@ -6,7 +6,7 @@ extension Catalogue {
     static let adamW = CatalogueEntry(
         name: "AdamW", summary: "w -= lr (m' / (sqrt(v') + eps) + decay w), masters in fp32",
         workload: { size in
-            let slot = try adamWSlot(Samples(seed: 9), [size.rows, size.columns], size.dtype)
+            let slot = try adamWSlot(size.samples(seed: 9), [size.rows, size.columns], size.dtype)
             let state = slot.m.byteCount + slot.v.byteCount + (slot.master?.byteCount ?? 0)
             let floor = 2 * (state + slot.parameter.byteCount) + slot.gradient.byteCount
             return Workload(shape: size.rowsByColumns, floorBytes: floor) {
@@ -15,7 +15,7 @@ extension Catalogue {
         },
         check: { point in
             let slot = try adamWSlot(
-                Samples(seed: point.seed), [point.rows, point.columns], point.dtype)
+                point.samples, [point.rows, point.columns], point.dtype)
             let options = AdamW.Options(lr: 0.01, weightDecay: 0.1)
             var reference = AdamW.Reference(slot.parameter.doubles)
             for step in 1...3 {
@@ -34,23 +34,24 @@ extension Catalogue {
     ) throws -> AdamW.Slot {
         var samples = generator
         let parameter = try samples.array(shape, dtype)
-        let master = dtype == .f32 ? nil : try NDArray(parameter.floats, shape)
+        let master = dtype == .f32 ? nil : try NDArray(parameter.floats, shape, device: parameter.device)
         return AdamW.Slot(
-            parameter: parameter, gradient: try samples.array(shape, dtype), m: try NDArray.zeros(shape),
-            v: try NDArray.zeros(shape), master: master)
+            parameter: parameter, gradient: try samples.array(shape, dtype),
+            m: try NDArray.zeros(shape, device: parameter.device),
+            v: try NDArray.zeros(shape, device: parameter.device), master: master)
     }
 
     static let gradientNorm = CatalogueEntry(
         name: "GradientNorm", summary: "norm = sqrt(sum(g^2)); g *= min(1, limit / norm)",
         workload: { size in
-            var samples = Samples(seed: 10)
+            var samples = size.samples(seed: 10)
             let g = try samples.array([size.rows, size.columns], size.dtype)
             return Workload(shape: size.rowsByColumns, floorBytes: g.byteCount) {
                 _ = try GradientNorm.compute([g])
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let g = try samples.array([point.rows, point.columns], point.dtype)
             let other = try samples.array([3], point.dtype)
             let before = g.doubles

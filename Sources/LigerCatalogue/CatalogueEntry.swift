@@ -39,8 +39,11 @@ package struct BenchmarkSize: Sendable {
     package var columns = 4096
     package var vocabulary = 32_000
     package var dtype = DType.f32
+    package var device = Device.cpu
 
     package init() {}
+
+    func samples(seed: UInt64) -> Samples { Samples(seed: seed, device: device) }
 }
 
 /// One thing to time, forward and backward together.
@@ -64,6 +67,18 @@ package struct CheckCase: Sendable {
     package let columns: Int
     package let dtype: DType
     package let seed: UInt64
+    package let device: Device
+
+    package init(rows: Int, columns: Int, dtype: DType, seed: UInt64, device: Device = .cpu) {
+        self.rows = rows
+        self.columns = columns
+        self.dtype = dtype
+        self.seed = seed
+        self.device = device
+    }
+
+    /// Values to check with, on the device.
+    package var samples: Samples { Samples(seed: seed, device: device) }
 
     /// A quantity beside its reference, with the bound for its storage type.
     ///

@@ -6,7 +6,7 @@ extension Catalogue {
     static let crossEntropy = CatalogueEntry(
         name: "CrossEntropy", summary: "loss = log(sum(exp(x))) - x[label]; the gradient in the same kernel",
         workload: { size in
-            var samples = Samples(seed: 7)
+            var samples = size.samples(seed: 7)
             let logits = try samples.array([size.rows, size.vocabulary], size.dtype)
             let labels = try samples.positions(size.rows, below: size.vocabulary)
             let shape = "\(size.rows)x\(size.vocabulary) \(size.dtype.rawValue)"
@@ -15,7 +15,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let n = point.columns
             let logits = try samples.array([point.rows, n], point.dtype, in: -8...8)
             let labels = try samples.positions(point.rows, below: n)

@@ -7,10 +7,12 @@ package enum Diagnosis {
         package let subject: String
         package let isUsable: Bool
         package let detail: String
+        /// Whether training on the processor needs it; a GPU, for one, may be absent.
+        package var isRequired = true
     }
 
     package static func findings() -> [Finding] {
-        [processor, threads, matrixProducts]
+        [processor, threads, matrixProducts] + gpus
     }
 
     private static var processor: Finding {
@@ -23,6 +25,43 @@ package enum Diagnosis {
         case 1: "vector loops for AVX2"
         default: "vector loops for the baseline"
         }
+    }
+
+    /// Each GPU and the library for its matrix products, or why there is none.
+    private static var gpus: [Finding] {
+        do {
+            let devices = try Device.cudaDevices()
+            if devices.isEmpty { return [absent("device cuda", "the driver lists no GPU")] }
+            return devices.map(gpu) + [gpuProducts]
+        } catch {
+            return [absent("device cuda", "\(error)")]
+        }
+    }
+
+    private static func gpu(_ device: Device) -> Finding {
+        guard let cuda = device.cuda else { return absent("device \(device)", "no GPU") }
+        let properties = cuda.properties
+        return Finding(
+            subject: "device \(device)", isUsable: true,
+            detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
+                + "\(properties.multiprocessors) multiprocessors, driver for CUDA \(cuda.driver.versionText)",
+            isRequired: false)
+    }
+
+    private static var gpuProducts: Finding {
+        let subject = "matrix products cuda"
+        do {
+            let library = try CUBLASLt.load()
+            return Finding(
+                subject: subject, isUsable: true,
+                detail: "\(library.path), cuBLASLt \(library.versionText)", isRequired: false)
+        } catch {
+            return absent(subject, "\(error)")
+        }
+    }
+
+    private static func absent(_ subject: String, _ reason: String) -> Finding {
+        Finding(subject: subject, isUsable: false, detail: reason, isRequired: false)
     }
 
     private static var threads: Finding {

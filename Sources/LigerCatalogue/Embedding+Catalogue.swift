@@ -6,7 +6,7 @@ extension Catalogue {
     static let embedding = CatalogueEntry(
         name: "Embedding", summary: "y[t] = table[id[t]]",
         workload: { size in
-            var samples = Samples(seed: 6)
+            var samples = size.samples(seed: 6)
             let table = try samples.array([size.vocabulary, size.columns / 8], size.dtype)
             let ids = try samples.positions(size.rows, below: size.vocabulary)
             let dy = try samples.array([size.rows, size.columns / 8], size.dtype)
@@ -18,7 +18,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let (n, vocabulary) = (point.columns, 11)
             let table = try samples.array([vocabulary, n], point.dtype)
             let ids = try samples.positions(point.rows, below: vocabulary)

@@ -8,7 +8,7 @@ extension Catalogue {
         name: "FusedLinearCrossEntropy",
         summary: "cross entropy of x W^T + b, chunk by chunk: logits never exist whole",
         workload: { size in
-            var samples = Samples(seed: 8)
+            var samples = size.samples(seed: 8)
             let hidden = size.columns / 8
             let x = try samples.array([size.rows, hidden], size.dtype)
             let w = try samples.array([size.vocabulary, hidden], size.dtype, in: -0.05...0.05)
@@ -19,7 +19,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let (rows, hidden, classes) = (point.rows, 8, point.columns)
             let x = try samples.array([rows, hidden], point.dtype)
             let w = try samples.array([classes, hidden], point.dtype)

@@ -24,7 +24,7 @@ extension Catalogue {
         CatalogueEntry(
             name: name, summary: summary,
             workload: { size in
-                var samples = Samples(seed: 3)
+                var samples = size.samples(seed: 3)
                 let gate = try samples.array([size.rows, size.columns], size.dtype)
                 let up = try samples.array([size.rows, size.columns], size.dtype)
                 let dy = try samples.array([size.rows, size.columns], size.dtype)
@@ -34,7 +34,7 @@ extension Catalogue {
                 }
             },
             check: { point in
-                var samples = Samples(seed: point.seed)
+                var samples = point.samples
                 let shape = [point.rows, point.columns]
                 let gate = try samples.array(shape, point.dtype, in: -6...6)
                 let up = try samples.array(shape, point.dtype), dy = try samples.array(shape, point.dtype)

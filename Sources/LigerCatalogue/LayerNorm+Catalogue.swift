@@ -5,7 +5,7 @@ extension Catalogue {
     static let layerNorm = CatalogueEntry(
         name: "LayerNorm", summary: "y = (x - mean) / sqrt(variance + eps) * w + b",
         workload: { size in
-            var samples = Samples(seed: 2)
+            var samples = size.samples(seed: 2)
             let x = try samples.array([size.rows, size.columns], size.dtype)
             let dy = try samples.array([size.rows, size.columns], size.dtype)
             let w = try samples.array([size.columns], size.dtype, in: 0.5...2)
@@ -16,7 +16,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let n = point.columns
             let x = try samples.array([point.rows, n], point.dtype)
             let dy = try samples.array([point.rows, n], point.dtype)

@@ -5,7 +5,7 @@ extension Catalogue {
     static let rmsNorm = CatalogueEntry(
         name: "RMSNorm", summary: "y = x / sqrt(mean(x^2) + eps) * (w + offset)",
         workload: { size in
-            var samples = Samples(seed: 1)
+            var samples = size.samples(seed: 1)
             let x = try samples.array([size.rows, size.columns], size.dtype)
             let dy = try samples.array([size.rows, size.columns], size.dtype)
             let w = try samples.array([size.columns], size.dtype, in: 0.5...2)
@@ -15,7 +15,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let n = point.columns
             let x = try samples.array([point.rows, n], point.dtype)
             let dy = try samples.array([point.rows, n], point.dtype)

@@ -5,20 +5,22 @@ extension Catalogue {
     static let rope = CatalogueEntry(
         name: "RoPE", summary: "pairs (x_i, x_{i+D/2}) turned by position * theta^(-2i/D)",
         workload: { size in
-            var samples = Samples(seed: 4)
+            var samples = size.samples(seed: 4)
             let headSize = Swift.min(128, size.columns)
             let x = try samples.array([1, size.rows, size.columns / headSize, headSize], size.dtype)
-            let (cos, sin) = try RoPE.tables(positions: size.rows, headSize: headSize, base: 10_000)
+            let (cos, sin) = try RoPE.tables(
+                positions: size.rows, headSize: headSize, base: 10_000, device: size.device)
             return Workload(shape: size.rowsByColumns, floorBytes: 4 * x.byteCount) {
                 let y = try RoPE.apply(x, cos: cos, sin: sin)
                 _ = try RoPE.apply(y, cos: cos, sin: sin, inverse: true)
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let headSize = 2 * ((point.columns + 1) / 2)
             let x = try samples.array([1, point.rows, 2, headSize], point.dtype)
-            let (cos, sin) = try RoPE.tables(positions: point.rows, headSize: headSize, base: 10_000)
+            let (cos, sin) = try RoPE.tables(
+                positions: point.rows, headSize: headSize, base: 10_000, device: point.device)
             let y = try RoPE.apply(x, cos: cos, sin: sin)
             let back = try RoPE.apply(y, cos: cos, sin: sin, inverse: true)
             let frequencies = RoPE.frequencies(headSize: headSize, base: 10_000, scaling: nil)

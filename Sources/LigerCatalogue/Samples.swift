@@ -4,8 +4,12 @@ package import Tile
 /// Reproducible arrays to time and check with (SplitMix64 from a seed).
 package struct Samples {
     private var state: UInt64
+    private let device: Device
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64, device: Device = .cpu) {
+        state = seed
+        self.device = device
+    }
 
     /// Values spread evenly over an interval.
     package mutating func array(
@@ -14,12 +18,12 @@ package struct Samples {
         let count = shape.reduce(1, *)
         let width = range.upperBound - range.lowerBound
         let values = (0..<count).map { _ in range.lowerBound + width * unit() }
-        return try NDArray(values, shape, dtype: dtype)
+        return try NDArray(values, shape, dtype: dtype, device: device)
     }
 
     /// Positions below a limit.
     package mutating func positions(_ count: Int, below limit: Int) throws -> NDArray {
-        try NDArray(integers: (0..<count).map { _ in Int(next() % UInt64(limit)) })
+        try NDArray(integers: (0..<count).map { _ in Int(next() % UInt64(limit)) }, device: device)
     }
 
     private mutating func unit() -> Float { Float(next() >> 40) * 0x1p-24 }

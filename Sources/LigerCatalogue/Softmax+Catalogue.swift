@@ -5,7 +5,7 @@ extension Catalogue {
     static let softmax = CatalogueEntry(
         name: "Softmax", summary: "y = exp(scale x) / sum(exp(scale x)), causal on request",
         workload: { size in
-            var samples = Samples(seed: 5)
+            var samples = size.samples(seed: 5)
             let x = try samples.array([size.rows, size.columns], size.dtype)
             let dy = try samples.array([size.rows, size.columns], size.dtype)
             return Workload(shape: size.rowsByColumns, floorBytes: 5 * x.byteCount) {
@@ -14,7 +14,7 @@ extension Catalogue {
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let n = point.columns
             let x = try samples.array([point.rows, n], point.dtype, in: -8...8)
             let dy = try samples.array([point.rows, n], point.dtype)

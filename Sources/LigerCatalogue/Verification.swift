@@ -1,3 +1,4 @@
+package import LigerRuntime
 package import Tile
 
 /// Walks an operation over the grid of sizes.
@@ -15,11 +16,13 @@ package enum Verification {
         (2, 512), (3, 513), (2, 1025), (3, 4096), (1, 20_001),
     ]
 
-    package static func worst(of entry: CatalogueEntry, dtype: DType, seed: UInt64) throws -> Worst {
+    package static func worst(of entry: CatalogueEntry, dtype: DType, seed: UInt64, device: Device = .cpu)
+        throws -> Worst
+    {
         var worst: Worst?
         for (i, size) in grid.enumerated() {
             let point = CheckCase(
-                rows: size.rows, columns: size.columns, dtype: dtype, seed: seed &+ UInt64(i))
+                rows: size.rows, columns: size.columns, dtype: dtype, seed: seed &+ UInt64(i), device: device)
             for result in try entry.check(point) where worst.map({ isWorse(result, than: $0.result) }) ?? true
             {
                 worst = Worst(point: point, result: result)

@@ -4,18 +4,20 @@ public final class Buffer: Sendable {
     public let device: Device
     /// Its size.
     public let byteCount: Int
-    /// Its first byte, in the device's address space. Arrays over one buffer may alias; whoever launches
-    /// kernels on them concurrently keeps those apart.
-    nonisolated(unsafe) package let address: UnsafeMutableRawPointer
+    private let block: MemoryPool.Block
 
     /// Takes memory whose contents are not set.
     ///
-    /// - Throws: `RuntimeError` when memory runs out.
+    /// - Throws: `RuntimeError` when memory runs out; an error of the device if it has failed before.
     public init(byteCount: Int, device: Device = .cpu) throws {
         self.device = device
         self.byteCount = byteCount
-        address = try device.memory.allocate(byteCount)
+        block = try device.memory.allocate(byteCount)
     }
 
-    deinit { device.memory.release(address, byteCount) }
+    deinit { device.memory.release(block) }
+
+    /// Its first byte, in the device's address space. Arrays over one buffer may alias; whoever launches
+    /// kernels on them concurrently keeps those apart.
+    package var address: UnsafeMutableRawPointer { block.address }
 }

@@ -3,26 +3,91 @@ public final class Device: Sendable, CustomStringConvertible {
     /// This machine's processor.
     public static let cpu = Device(name: "cpu")
 
-    /// `cpu`; further devices add their own.
+    /// `cpu`, or `cuda:0` and so on.
     public let name: String
 
-    let memory = MemoryPool()
+    let memory: MemoryPool
+    /// The GPU; nil for the processor.
+    package let cuda: CUDADevice?
 
-    /// A device with memory counters of its own: tests measure with one.
-    package init(name: String) { self.name = name }
+    /// The processor with memory counters of its own: tests measure with one.
+    package init(name: String) {
+        self.name = name
+        memory = MemoryPool(HostMemory())
+        cuda = nil
+    }
+
+    /// A GPU. Those of this machine are in `available`.
+    package init(cuda: CUDADevice) {
+        name = "cuda:\(cuda.properties.ordinal)"
+        memory = MemoryPool(CUDAMemory(device: cuda))
+        self.cuda = cuda
+    }
 
     public var description: String { name }
 
-    /// The device of a name, such as the one given to `--device`.
-    ///
-    /// - Throws: `RuntimeError` if this build or machine has no such device.
-    public static func named(_ name: String) throws -> Device {
-        guard name == "cpu" else {
-            throw RuntimeError(
-                "there is no device named '\(name)'. Devices of this build: cpu. Pass --device cpu")
+    /// Into how many parts a sum over many rows is cut, so that all of the device works on it. Fixed for a
+    /// device, so that sums repeat bit for bit.
+    package var partialSums: Int { cuda.map { 4 * $0.properties.multiprocessors } ?? 32 }
+
+    private static let gpus = Result<[Device], any Error> {
+        let driver = try CUDADriver.load()
+        return try (0..<driver.deviceCount).map {
+            Device(cuda: try CUDADevice(driver: driver, ordinal: $0))
         }
-        return .cpu
     }
+
+    /// The GPUs of this machine.
+    ///
+    /// - Throws: an error that says why there is none.
+    package static func cudaDevices() throws -> [Device] { try gpus.get() }
+
+    /// The processor and the GPUs that can be used.
+    public static var available: [Device] { [.cpu] + ((try? gpus.get()) ?? []) }
+
+    /// The device of a name, such as the one given to `--device`: `cpu`, `cuda` for the first GPU, or
+    /// `cuda:1` and so on.
+    ///
+    /// - Throws: an error that says what this machine has if it has no such device.
+    public static func named(_ name: String) throws -> Device {
+        if name == "cpu" { return .cpu }
+        let found = available.map(\.name).joined(separator: ", ")
+        guard name == "cuda" || (name.hasPrefix("cuda:") && Int(name.dropFirst(5)) != nil) else {
+            throw RuntimeError("there is no device named '\(name)'. Pass --device with one of: \(found)")
+        }
+        let gpus: [Device]
+        do {
+            gpus = try cudaDevices()
+        } catch {
+            throw RuntimeError("the device '\(name)' cannot be used: \(error)\nPass --device cpu to go on")
+        }
+        let wanted = name == "cuda" ? "cuda:0" : name
+        guard let device = gpus.first(where: { $0.name == wanted }) else {
+            throw RuntimeError("there is no device named '\(name)'. Pass --device with one of: \(found)")
+        }
+        return device
+    }
+
+    /// The device on which arrays can be worked on together; nil if there are none.
+    ///
+    /// - Throws: `RuntimeError` if they are apart.
+    @discardableResult
+    static func checkCommon(_ arrays: [NDArray], _ work: @autoclosure () -> String) throws -> Device? {
+        guard let first = arrays.first?.device else { return nil }
+        for array in arrays {
+            let other = array.device
+            if other !== first && (first.cuda != nil || other.cuda != nil) {
+                throw RuntimeError(
+                    "\(work()) was given arrays of \(first) and of \(other). Copy them to one device")
+            }
+        }
+        return first
+    }
+
+    /// Waits for all work handed to the device; on the processor there is none left.
+    ///
+    /// - Throws: an error if that work failed.
+    public func synchronize() throws { try cuda?.context().synchronize() }
 
     /// Bytes that arrays hold now.
     public var bytesInUse: Int { memory.bytesInUse }

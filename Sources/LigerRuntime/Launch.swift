@@ -1,6 +1,7 @@
 import Synchronization
 public import Tile
 import TileCPU
+import TileGPU
 
 /// A number bound to a kernel's scalar parameter.
 public enum LaunchScalar: Sendable {
@@ -32,21 +33,39 @@ extension TileKernel {
         programs: Int, _ arrays: [NDArray], scalars: [LaunchScalar] = []
     ) throws {
         if programs == 0 { return }
-        let compiled = try KernelCache.shared.kernel(self, arrays)
+        guard let observer = LaunchObservation.current else {
+            return try run(programs, arrays, scalars)
+        }
+        try observer.observe(
+            self, programs: programs, arrays: arrays, scalars: scalars.map(\.constant)
+        ) { try run(programs, arrays, scalars) }
+    }
+
+    private func run(_ programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
+        let device = try Device.checkCommon(arrays, "kernel \(name)") ?? .cpu
+        let compiled = try KernelCache.shared.kernel(self, arrays, device)
         try compiled.check(arrays, scalars)
+        switch compiled.program {
+        case .cpu(let plan): try plan.run(programs: programs, arrays, scalars)
+        case .cuda(let kernel): try kernel.launch(programs: programs, arrays, scalars)
+        }
+        LaunchCounters.shared.count(compiled.name)
+    }
+}
+
+extension Plan {
+    fileprivate func run(programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
         let bound = arrays.map {
             CPUArray(base: $0.address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
         }
         let elements = arrays.reduce(0) { $0 + $1.count }
         let isSmall = elements < 16_384
-        try compiled.plan.run(
+        try run(
             programs: programs, arrays: bound, scalars: scalars.map(\.constant),
             tasks: isSmall ? 1 : 4 * ThreadPool.shared.threadCount
         ) { count, body in
             ThreadPool.shared.forEach(count, body)
         }
-        LaunchCounters.shared.count(compiled.name)
-        LaunchRecorder.current?.add(self)
     }
 }
 
@@ -68,12 +87,17 @@ public final class LaunchCounters: Sendable {
     func countCompilation(_ name: String) { specialisations.withLock { $0[name, default: 0] += 1 } }
 }
 
-/// A kernel compiled for the CPU.
+/// A kernel compiled for a device.
 private struct CompiledKernel: Sendable {
+    enum Program {
+        case cpu(Plan)
+        case cuda(CUDAKernel)
+    }
+
     let name: String
     let views: [ViewParameter]
     let scalars: [ScalarParameter]
-    let plan: Plan
+    let program: Program
 
     /// Every misfit of the arguments, at once.
     func check(_ arrays: [NDArray], _ bound: [LaunchScalar]) throws {
@@ -103,33 +127,62 @@ private struct CompiledKernel: Sendable {
     }
 }
 
-/// Compiled kernels of this process, by kernel value and memory layout.
+/// Compiled kernels of this process, by kernel value, memory layout and device.
 private final class KernelCache: Sendable {
     static let shared = KernelCache()
 
     private struct Key: Hashable, @unchecked Sendable {
         // Kernels are Sendable and Hashable by their protocol; AnyHashable only forgets the former.
         let kernel: AnyHashable
-        let layouts: [ViewLayout]
+        let target: Target
+    }
+
+    private enum Target: Hashable {
+        case cpu([ViewLayout])
+        /// The context, which the kernel compiled in it keeps alive.
+        case cuda(ObjectIdentifier, [GPULayout])
     }
 
     private let known = Mutex<[Key: CompiledKernel]>([:])
 
-    func kernel(_ kernel: some TileKernel, _ arrays: [NDArray]) throws -> CompiledKernel {
-        let key = Key(
-            kernel: AnyHashable(kernel), layouts: arrays.map(\.layout))
+    func kernel(
+        _ kernel: some TileKernel, _ arrays: [NDArray], _ device: Device
+    ) throws -> CompiledKernel {
+        let target =
+            try device.cuda.map { Target.cuda(ObjectIdentifier(try $0.context()), arrays.map(\.gpuLayout)) }
+            ?? Target.cpu(arrays.map(\.layout))
+        let key = Key(kernel: AnyHashable(kernel), target: target)
         if let compiled = known.withLock({ $0[key] }) { return compiled }
         let function = try TileFunction.trace(kernel)
-        var layouts = key.layouts
-        while layouts.count < function.views.count {
-            layouts.append(ViewLayout(hasUnitStride: false, outgrowsCache: false))
-        }
         let compiled = CompiledKernel(
             name: kernel.name, views: function.views, scalars: function.scalars,
-            plan: Plan(function, layouts: layouts))
+            program: try Self.compile(function, target, device))
         known.withLock { $0[key] = compiled }
         LaunchCounters.shared.countCompilation(compiled.name)
         return compiled
+    }
+
+    /// Where fewer arrays were given than the kernel declares, layouts are made up, so that the check that
+    /// follows can name every misfit.
+    private static func compile(
+        _ function: TileFunction, _ target: Target, _ device: Device
+    ) throws -> CompiledKernel.Program {
+        let count = function.views.count
+        switch target {
+        case .cpu(let layouts):
+            let unknown = ViewLayout(hasUnitStride: false, outgrowsCache: false)
+            return .cpu(Plan(function, layouts: padded(layouts, count, unknown)))
+        case .cuda(_, let layouts):
+            guard let cuda = device.cuda else { preconditionFailure("a target of another device") }
+            let unknown = GPULayout(hasUnitStride: false, isAligned: false)
+            let kernel = try compileForGPU(
+                function, layouts: padded(layouts, count, unknown), device: cuda.properties)
+            return .cuda(try CUDAKernel(kernel, context: try cuda.context()))
+        }
+    }
+
+    private static func padded<Layout>(_ layouts: [Layout], _ count: Int, _ last: Layout) -> [Layout] {
+        layouts + Array(repeating: last, count: max(0, count - layouts.count))
     }
 }
 
@@ -159,10 +212,17 @@ extension NDArray {
     }
 
     private var byteSpan: Range<Int> {
+        let span = elementSpan
+        return (span.lowerBound * dtype.byteCount)..<(span.upperBound * dtype.byteCount)
+    }
+
+    /// The elements of the buffer from the lowest to the highest that is the array's.
+    var elementSpan: Range<Int> {
+        if count == 0 { return offset..<offset }
         var (low, high) = (offset, offset + 1)
         for (size, stride) in zip(shape, strides) {
             if stride < 0 { low += (size - 1) * stride } else { high += (size - 1) * stride }
         }
-        return (low * dtype.byteCount)..<(high * dtype.byteCount)
+        return low..<high
     }
 }

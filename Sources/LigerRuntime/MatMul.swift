@@ -4,8 +4,9 @@ package import Tile
 ///
 ///     c = alpha op(a) op(b)    or    c = c + alpha op(a) op(b)
 ///
-/// op transposes where asked. 16-bit operands are widened panel by panel and sums are rounded once, when
-/// they are stored. The same product gives the same bits on any number of threads.
+/// op transposes where asked, and sums are rounded once, when they are stored. On the processor 16-bit
+/// operands are widened panel by panel, and the same product gives the same bits on any number of threads. On
+/// a GPU cuBLASLt does the product, and both factors must be of one type.
 public enum MatMul {
     /// - Parameters:
     ///   - a: [..., columns], f32, bf16 or f16; leading dimensions count as rows. A view of rank 2 needs
@@ -39,6 +40,7 @@ public enum MatMul {
             ?? NDArray(
                 empty: (transposeA ? [left.rows] : Array(a.shape.dropLast())) + [right.columns],
                 dtype: a.dtype == b.dtype ? a.dtype : .f32, device: a.device)
+        try Device.checkCommon([a, b, result], "a matrix product")
         let target = try MatrixOperand("c", result, transposed: false)
         guard target.rows == left.rows, target.columns == right.columns, !target.isTransposed else {
             throw RuntimeError(
@@ -47,6 +49,12 @@ public enum MatMul {
         }
         guard !result.mayOverlap(a), !result.mayOverlap(b) else {
             throw RuntimeError("a matrix product would overwrite one of its factors. Give it another `into`")
+        }
+        if let cuda = result.device.cuda {
+            let product = try ColumnMajorProduct(a: left, b: right, c: target, accumulates: accumulate)
+            try product.run(
+                a: left, b: right, c: target, alpha: alpha, on: result.device, try cuda.context())
+            return result
         }
         let product = PanelProduct(a: left, b: right, c: target, alpha: alpha, accumulates: accumulate)
         try product.run(BLAS.load(), device: result.device)

@@ -1,56 +1,84 @@
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+/// Memory of one kind, as the system hands it out.
+protocol MemorySource: Sendable {
+    /// The size of the block that serves a request: the same for like requests, so that blocks are reused.
+    func sizeClass(_ bytes: Int) -> Int
 
-/// Memory of the processor, kept for reuse: fresh pages cost more than filling them.
+    /// The queue of work that memory is taken for. A block that one queue has given up may still be used by
+    /// work waiting in it, so only that queue gets it again.
+    func queue() throws -> Int
+
+    /// A new block, nil when there is none left.
+    func allocate(_ size: Int) throws -> UnsafeMutableRawPointer?
+
+    /// Takes blocks back.
+    func free(_ blocks: [UnsafeMutableRawPointer])
+
+    /// What is left and what to do, for the message when memory runs out.
+    var shortage: String { get }
+}
+
+/// Memory of a device, kept for reuse: new blocks cost more than filling them.
 ///
-/// Blocks come in size classes an eighth of a power of two apart, so that at most an eighth is wasted.
 /// Counters count what arrays asked for.
 final class MemoryPool: Sendable {
+    /// Memory handed out.
+    struct Block: @unchecked Sendable {
+        // Whoever holds the block says who may touch the memory.
+        let address: UnsafeMutableRawPointer
+        fileprivate let bytes: Int
+        fileprivate let kind: Kind
+    }
+
+    fileprivate struct Kind: Hashable {
+        let size: Int
+        let queue: Int
+    }
+
     private struct State: Sendable {
-        /// Addresses of free blocks, by size class.
-        var free: [Int: [UInt]] = [:]
+        /// Addresses of free blocks.
+        var free: [Kind: [UInt]] = [:]
         var inUse = 0
         var peak = 0
     }
 
+    private let source: any MemorySource
     private let state = Mutex(State())
+
+    init(_ source: any MemorySource) { self.source = source }
 
     var bytesInUse: Int { state.withLock { $0.inUse } }
     var peakBytes: Int { state.withLock { $0.peak } }
     func resetPeak() { state.withLock { $0.peak = $0.inUse } }
 
-    /// At least `bytes` bytes, aligned to 64; the contents are not set.
-    func allocate(_ bytes: Int) throws -> UnsafeMutableRawPointer {
-        let size = Self.sizeClass(bytes)
-        let reused: UInt? = state.withLock { state in
-            state.inUse += bytes
-            state.peak = max(state.peak, state.inUse)
-            return state.free[size]?.popLast()
+    /// At least `bytes` bytes, aligned to 64; the contents are not set. When memory runs out, what is kept
+    /// for reuse is given back, and it is asked for once more.
+    func allocate(_ bytes: Int) throws -> Block {
+        let kind = Kind(size: source.sizeClass(bytes), queue: try source.queue())
+        let reused = state.withLock { $0.free[kind]?.popLast() }
+        if let reused, let address = UnsafeMutableRawPointer(bitPattern: reused) {
+            return block(address, bytes, kind)
         }
-        if let reused, let pointer = UnsafeMutableRawPointer(bitPattern: reused) { return pointer }
-        var pointer: UnsafeMutableRawPointer?
-        let alignment = size >= Self.hugePage ? Self.hugePage : 64
-        guard posix_memalign(&pointer, alignment, size) == 0, let pointer else {
-            state.withLock { $0.inUse -= bytes }
-            throw RuntimeError(
-                "out of memory: \(bytes) bytes wanted beside \(bytesInUse) in use. "
-                    + "Use a smaller batch or sequence, or a smaller model")
-        }
-        #if os(Linux)
-            if size >= Self.hugePage { madvise(pointer, size, MADV_HUGEPAGE) }
-        #endif
-        return pointer
+        if let address = try source.allocate(kind.size) { return block(address, bytes, kind) }
+        releaseCache()
+        if let address = try source.allocate(kind.size) { return block(address, bytes, kind) }
+        throw RuntimeError(
+            "out of memory: \(bytes) bytes wanted beside \(bytesInUse) in use. \(source.shortage)")
     }
 
-    func release(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+    private func block(_ address: UnsafeMutableRawPointer, _ bytes: Int, _ kind: Kind) -> Block {
         state.withLock { state in
-            state.inUse -= bytes
-            state.free[Self.sizeClass(bytes), default: []].append(UInt(bitPattern: pointer))
+            state.inUse += bytes
+            state.peak = max(state.peak, state.inUse)
+        }
+        return Block(address: address, bytes: bytes, kind: kind)
+    }
+
+    func release(_ block: Block) {
+        state.withLock { state in
+            state.inUse -= block.bytes
+            state.free[block.kind, default: []].append(UInt(bitPattern: block.address))
         }
     }
 
@@ -59,15 +87,6 @@ final class MemoryPool: Sendable {
             defer { state.free = [:] }
             return state.free.values.flatMap { $0 }
         }
-        for block in blocks { free(UnsafeMutableRawPointer(bitPattern: block)) }
-    }
-
-    private static let hugePage = 1 << 21
-
-    /// The least of 2^k * (8...15) / 8 that holds the bytes; at least 64.
-    static func sizeClass(_ bytes: Int) -> Int {
-        if bytes <= 64 { return 64 }
-        let step = 1 << Swift.max(6, Int.bitWidth - 1 - bytes.leadingZeroBitCount - 3)
-        return (bytes + step - 1) / step * step
+        if !blocks.isEmpty { source.free(blocks.compactMap { UnsafeMutableRawPointer(bitPattern: $0) }) }
     }
 }

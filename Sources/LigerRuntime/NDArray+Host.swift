@@ -10,7 +10,7 @@ extension NDArray {
     ) throws {
         try self.init(empty: shape ?? [values.count], dtype: dtype, device: device)
         try expectCount(values.count)
-        for (i, value) in values.enumerated() { store(Double(value), at: i) }
+        try storeAll { HostElements.store(Double(values[$0]), at: $1, dtype) }
     }
 
     /// An array of given integers.
@@ -21,7 +21,7 @@ extension NDArray {
     ) throws {
         try self.init(empty: shape ?? [values.count], dtype: dtype, device: device)
         try expectCount(values.count)
-        for (i, value) in values.enumerated() { store(Double(value), at: i) }
+        try storeAll { HostElements.store(Double(values[$0]), at: $1, dtype) }
     }
 
     private func expectCount(_ found: Int) throws {
@@ -30,16 +30,59 @@ extension NDArray {
         }
     }
 
-    /// The elements in row-major order, widened.
-    public var doubles: [Double] {
-        (0..<count).map { load(at: position($0)) }
+    /// Fills a new, contiguous array through a function that stores the i-th element at a place.
+    private func storeAll(_ store: (Int, UnsafeMutableRawPointer) -> Void) throws {
+        if device.cuda == nil {
+            for i in 0..<count { store(i, address + i * dtype.byteCount) }
+            return
+        }
+        let host = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 16)
+        defer { host.deallocate() }
+        if let base = host.baseAddress {
+            for i in 0..<count { store(i, base + i * dtype.byteCount) }
+        }
+        try write(UnsafeRawBufferPointer(host))
     }
 
-    /// The elements in row-major order; exact for every floating-point storage type.
+    /// The elements in row-major order, widened.
+    ///
+    /// - Throws: an error of the device, or `LaunchError` of a kernel launched before.
+    public func hostValues() throws -> [Double] {
+        if device.cuda == nil { return values(at: address) }
+        let span = elementSpan
+        let host = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: span.count * dtype.byteCount, alignment: 16)
+        defer { host.deallocate() }
+        try device.cuda?.context().copyOut(
+            buffer.address + span.lowerBound * dtype.byteCount, to: host)
+        guard let base = host.baseAddress, count > 0 else { return [] }
+        return values(at: base + (offset - span.lowerBound) * dtype.byteCount)
+    }
+
+    private func values(at first: UnsafeMutableRawPointer) -> [Double] {
+        (0..<count).map { HostElements.load(first + position($0) * dtype.byteCount, dtype) }
+    }
+
+    /// The elements in row-major order, widened.
+    ///
+    /// If a GPU's work failed these are NaN, and the next call to the device that throws throws the failure;
+    /// `hostValues()` throws it at once.
+    public var doubles: [Double] { valuesOrKeptError ?? Array(repeating: .nan, count: count) }
+
+    /// The elements in row-major order; exact for every floating-point storage type. Failures as in `doubles`.
     public var floats: [Float] { doubles.map { Float($0) } }
 
-    /// The elements in row-major order, as integers.
-    public var integers: [Int] { doubles.map { Int($0) } }
+    /// The elements in row-major order, as integers. Failures as in `doubles`, with zeros for values.
+    public var integers: [Int] { valuesOrKeptError?.map { Int($0) } ?? Array(repeating: 0, count: count) }
+
+    private var valuesOrKeptError: [Double]? {
+        do {
+            return try hostValues()
+        } catch {
+            device.cuda?.openedContext?.keep(error)
+            return nil
+        }
+    }
 
     /// The element offset of the i-th element in row-major order.
     private func position(_ i: Int) -> Int {
@@ -51,32 +94,6 @@ extension NDArray {
         return element
     }
 
-    private func load(at element: Int) -> Double {
-        let place = address + element * dtype.byteCount
-        switch dtype {
-        case .f32: return Double(place.load(as: Float.self))
-        case .bf16: return Double(Float(bitPattern: UInt32(place.load(as: UInt16.self)) << 16))
-        case .f16: return Double(Float(Float16(bitPattern: place.load(as: UInt16.self))))
-        case .i32: return Double(place.load(as: Int32.self))
-        case .i64: return Double(place.load(as: Int64.self))
-        case .u32: return Double(place.load(as: UInt32.self))
-        case .u8: return Double(place.load(as: UInt8.self))
-        }
-    }
-
-    private func store(_ value: Double, at element: Int) {
-        let place = address + element * dtype.byteCount
-        switch dtype {
-        case .f32: place.storeBytes(of: Float(value), as: Float.self)
-        case .bf16: place.storeBytes(of: Self.bfloat16(Float(value)), as: UInt16.self)
-        case .f16: place.storeBytes(of: Float16(Float(value)).bitPattern, as: UInt16.self)
-        case .i32: place.storeBytes(of: Int32(value), as: Int32.self)
-        case .i64: place.storeBytes(of: Int64(value), as: Int64.self)
-        case .u32: place.storeBytes(of: UInt32(value), as: UInt32.self)
-        case .u8: place.storeBytes(of: UInt8(value), as: UInt8.self)
-        }
-    }
-
     /// Nearest bfloat16, ties to even; a NaN stays one.
     package static func bfloat16(_ value: Float) -> UInt16 {
         let bits = value.bitPattern
@@ -85,16 +102,29 @@ extension NDArray {
     }
 }
 
-extension NDArray {
-    /// Copies the bytes of a contiguous array to another of the same size, on all threads.
-    package func copyBytes(to target: NDArray) {
-        precondition(isContiguous && target.isContiguous && byteCount == target.byteCount, "a like array")
-        nonisolated(unsafe) let (from, to) = (address, target.address)
-        let piece = 1 << 20
-        let total = byteCount
-        ThreadPool.shared.forEach((total + piece - 1) / piece) { i in
-            let start = i * piece
-            (to + start).copyMemory(from: from + start, byteCount: Swift.min(piece, total - start))
+/// Elements in host memory.
+private enum HostElements {
+    static func load(_ place: UnsafeMutableRawPointer, _ dtype: DType) -> Double {
+        switch dtype {
+        case .f32: Double(place.load(as: Float.self))
+        case .bf16: Double(Float(bitPattern: UInt32(place.load(as: UInt16.self)) << 16))
+        case .f16: Double(Float(Float16(bitPattern: place.load(as: UInt16.self))))
+        case .i32: Double(place.load(as: Int32.self))
+        case .i64: Double(place.load(as: Int64.self))
+        case .u32: Double(place.load(as: UInt32.self))
+        case .u8: Double(place.load(as: UInt8.self))
+        }
+    }
+
+    static func store(_ value: Double, at place: UnsafeMutableRawPointer, _ dtype: DType) {
+        switch dtype {
+        case .f32: place.storeBytes(of: Float(value), as: Float.self)
+        case .bf16: place.storeBytes(of: NDArray.bfloat16(Float(value)), as: UInt16.self)
+        case .f16: place.storeBytes(of: Float16(Float(value)).bitPattern, as: UInt16.self)
+        case .i32: place.storeBytes(of: Int32(value), as: Int32.self)
+        case .i64: place.storeBytes(of: Int64(value), as: Int64.self)
+        case .u32: place.storeBytes(of: UInt32(value), as: UInt32.self)
+        case .u8: place.storeBytes(of: UInt8(value), as: UInt8.self)
         }
     }
 }

@@ -35,7 +35,7 @@ public struct NDArray: Sendable {
     /// - Throws: `RuntimeError` when memory runs out.
     public static func zeros(_ shape: [Int], dtype: DType = .f32, device: Device = .cpu) throws -> NDArray {
         let array = try NDArray(empty: shape, dtype: dtype, device: device)
-        array.address.initializeMemory(as: UInt8.self, repeating: 0, count: array.byteCount)
+        try array.clear()
         return array
     }
 

@@ -22,7 +22,7 @@ import Tile
             var expected = AdamW.Reference(parameter.doubles)
             for step in 1...5 {
                 let gradient = try random.array([size], dtype)
-                gradient.copyBytes(to: slot.gradient)
+                try gradient.copyBytes(to: slot.gradient)
                 try AdamW.step([slot], options, step: step)
                 expected.step(gradient.doubles, options, step: step, decays: decays)
             }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LigerCatalogue
+internal import LigerRuntime
 internal import LigerTrainer
 internal import Tile
 
@@ -35,6 +36,9 @@ struct Bench: ParsableCommand {
     @Option(help: "Storage type of the operands.")
     var dtype = TrainingDType(.f32)
 
+    @Option(help: "Where to run: cpu, cuda or cuda:N.")
+    var device = "cpu"
+
     func validate() throws {
         if rounds < 1 || rows < 1 || columns < 2 || columns % 2 != 0 || vocabulary < 2 {
             throw ValidationError(
@@ -46,11 +50,13 @@ struct Bench: ParsableCommand {
         var size = BenchmarkSize()
         (size.rows, size.columns, size.vocabulary) = (rows, columns, vocabulary)
         size.dtype = dtype.dtype
-        var workloads = [("copy", try Benchmark.copyWorkload())]
+        size.device = try Device.named(device)
+        var workloads = [("copy", try Benchmark.copyWorkload(size.device))]
         for entry in try operations.entries() {
             if let workload = entry.workload { workloads.append((entry.name, try workload(size))) }
         }
-        let results = try Benchmark.run(workloads.map { (name: $0.0, workload: $0.1) }, rounds: rounds)
+        let results = try Benchmark.run(
+            workloads.map { (name: $0.0, workload: $0.1) }, rounds: rounds, on: size.device)
         try report(results)
     }
 

@@ -17,21 +17,28 @@ struct Doctor: ParsableCommand {
         } else {
             var table = Table([.text("what"), .text("state"), .text("found")])
             for finding in findings {
-                table.add([finding.subject, finding.isUsable ? "ok" : "MISSING", finding.detail])
+                table.add([finding.subject, state(finding), finding.detail])
             }
             print(table.plain, terminator: "")
         }
-        if findings.contains(where: { !$0.isUsable }) { throw ExitCode(1) }
+        if findings.contains(where: { !$0.isUsable && $0.isRequired }) { throw ExitCode(1) }
+    }
+
+    private func state(_ finding: Diagnosis.Finding) -> String {
+        if finding.isUsable { return "ok" }
+        return finding.isRequired ? "MISSING" : "none"
     }
 
     private struct Row: Encodable {
         let subject: String
         let usable: Bool
+        let required: Bool
         let detail: String
 
         init(_ finding: Diagnosis.Finding) {
             subject = finding.subject
             usable = finding.isUsable
+            required = finding.isRequired
             detail = finding.detail
         }
     }

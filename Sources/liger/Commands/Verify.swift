@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LigerCatalogue
+internal import LigerRuntime
 internal import LigerTrainer
 internal import Tile
 
@@ -23,7 +24,11 @@ struct Verify: ParsableCommand {
     @Option(parsing: .unconditional, help: "Seed of the random values.")
     var seed: UInt64 = 1
 
+    @Option(help: "Where to run: cpu, cuda or cuda:N.")
+    var device = "cpu"
+
     func run() throws {
+        let device = try Device.named(device)
         var table = Table([
             .text("operation"), .text("type"), .text("worst quantity"), .number("error"), .number("bound"),
             .text("result"),
@@ -31,7 +36,7 @@ struct Verify: ParsableCommand {
         var failures = 0
         for entry in try operations.entries() {
             for dtype in [DType.f32, .bf16, .f16] {
-                let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed)
+                let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed, device: device)
                 if !worst.result.passes { failures += 1 }
                 let outcome = worst.result.passes ? "pass" : "FAIL"
                 if output.json {

@@ -1,11 +1,8 @@
-import Tile
-
-/// A kernel in the order the CPU runs it.
+/// A kernel in the order a device runs it where tiles are longer than registers.
 ///
-/// Tiles are longer than fits in registers, so the executor works in blocks of lanes that stay in cache. A
-/// `phase` is one sweep over a length, block by block, through all its operations; a `section` is scalar
+/// Work is done in blocks of lanes. A `phase` is one sweep over a length, block by block, through all its operations; a `section` is scalar
 /// work between sweeps. A value that depends on a reduction belongs to a later phase than the reduction.
-enum ScheduleNode {
+package enum ScheduleNode {
     case section([Operation])
     case phase(Phase)
     case loop(Operation, [ScheduleNode])
@@ -13,23 +10,23 @@ enum ScheduleNode {
 }
 
 /// One sweep over the lanes of an extent.
-struct Phase {
-    let number: Int
-    let extent: ExtentID
+package struct Phase {
+    package let number: Int
+    package let extent: ExtentID
     /// In the kernel's order.
-    var operations: [Operation]
+    package var operations: [Operation]
     /// How many loops hold it.
-    let depth: Int
+    package let depth: Int
 }
 
 /// Sorts a function's operations into sections and phases.
-struct Scheduler {
-    let function: TileFunction
+package struct Scheduler {
+    private let function: TileFunction
     private var phaseCount = 0
 
     init(function: TileFunction) { self.function = function }
 
-    static func schedule(_ function: TileFunction) -> [ScheduleNode] {
+    package static func schedule(_ function: TileFunction) -> [ScheduleNode] {
         var scheduler = Scheduler(function: function)
         return scheduler.schedule(function.body, depth: 0)
     }
@@ -133,7 +130,7 @@ private struct Levels {
 
 extension TileFunction {
     /// The length an operation sweeps over; nil for scalar work.
-    func extent(of operation: Operation) -> ExtentID? {
+    package func extent(of operation: Operation) -> ExtentID? {
         let touched = operation.results + operation.operands
         if let extent = touched.lazy.compactMap({ self.type($0).extent }).first { return extent }
         return nil

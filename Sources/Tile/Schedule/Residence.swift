@@ -1,19 +1,17 @@
-import Tile
-
 /// Where each tile lives between the phases that use it.
 ///
 /// A tile used only in the phase that makes it needs one block. One used later is either made again there
 /// (a load from memory that is still in cache, and cheap arithmetic on it) or kept whole in a row.
-struct Residence {
-    let function: TileFunction
+package struct Residence {
+    private let function: TileFunction
     /// Tiles kept whole.
-    private(set) var rows: Set<ValueID> = []
+    package private(set) var rows: Set<ValueID> = []
     /// The operation that makes a tile, and in which phase.
-    private(set) var makers: [ValueID: (operation: Operation, phase: Phase)] = [:]
+    package private(set) var makers: [ValueID: (operation: Operation, phase: Phase)] = [:]
     /// The phases that store to a view, with where; a scalar store counts as one before all.
     private var stores: [Int: [(operation: Operation, phase: Int)]] = [:]
 
-    init(function: TileFunction, schedule: [ScheduleNode]) {
+    package init(function: TileFunction, schedule: [ScheduleNode]) {
         self.function = function
         collectMakers(schedule)
         decide(schedule)
@@ -110,7 +108,7 @@ struct Residence {
 
     /// What a phase runs: its own operations less those that only other phases use and repeat, and in
     /// front those it repeats itself.
-    func operations(of phase: Phase) -> [Operation] {
+    package func operations(of phase: Phase) -> [Operation] {
         var repeated: [Operation] = []
         var present = Set(phase.operations.flatMap(\.results))
         func need(_ value: ValueID) {

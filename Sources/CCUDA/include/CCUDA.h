@@ -1,0 +1,256 @@
+// The few types and numbers of the CUDA driver and of cuBLASLt that LigerRuntime uses. Both libraries are
+// found with dlopen at run time, so nothing of them is needed to build. Names and values are those of the
+// public interfaces; where the driver has several versions of a function, the type here is that of the
+// exported symbol named beside it.
+#ifndef CCUDA_H
+#define CCUDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: - Driver: handles
+
+typedef int32_t CUdevice;
+typedef uint64_t CUdeviceptr;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+
+// MARK: - Driver: numbers
+
+/// What every driver function returns. Only codes that get advice of their own are named.
+typedef int32_t CUresult;
+
+#define CUDA_SUCCESS 0
+#define CUDA_ERROR_INVALID_VALUE 1
+#define CUDA_ERROR_OUT_OF_MEMORY 2
+#define CUDA_ERROR_NOT_INITIALIZED 3
+#define CUDA_ERROR_STUB_LIBRARY 34
+#define CUDA_ERROR_DEVICE_UNAVAILABLE 46
+#define CUDA_ERROR_NO_DEVICE 100
+#define CUDA_ERROR_INVALID_DEVICE 101
+#define CUDA_ERROR_INVALID_IMAGE 200
+#define CUDA_ERROR_NO_BINARY_FOR_GPU 209
+#define CUDA_ERROR_INVALID_PTX 218
+#define CUDA_ERROR_JIT_COMPILER_NOT_FOUND 221
+#define CUDA_ERROR_UNSUPPORTED_PTX_VERSION 222
+#define CUDA_ERROR_NOT_FOUND 500
+#define CUDA_ERROR_ILLEGAL_ADDRESS 700
+#define CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES 701
+#define CUDA_ERROR_LAUNCH_TIMEOUT 702
+#define CUDA_ERROR_ILLEGAL_INSTRUCTION 715
+#define CUDA_ERROR_MISALIGNED_ADDRESS 716
+#define CUDA_ERROR_LAUNCH_FAILED 719
+#define CUDA_ERROR_SYSTEM_NOT_READY 802
+#define CUDA_ERROR_SYSTEM_DRIVER_MISMATCH 803
+#define CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED 900
+#define CUDA_ERROR_STREAM_CAPTURE_INVALIDATED 901
+#define CUDA_ERROR_INVALID_CLUSTER_SIZE 912
+
+/// Questions to cuDeviceGetAttribute.
+typedef int32_t CUdevice_attribute;
+
+#define CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK 1
+#define CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK 8
+#define CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT 16
+#define CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE 38
+#define CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR 39
+#define CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING 41
+#define CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR 75
+#define CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR 76
+#define CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR 81
+#define CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR 82
+#define CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN 97
+#define CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH 120
+
+/// Questions to cuFuncGetAttribute and settings of cuFuncSetAttribute.
+typedef int32_t CUfunction_attribute;
+
+#define CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK 0
+#define CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES 1
+#define CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES 3
+#define CU_FUNC_ATTRIBUTE_NUM_REGS 4
+#define CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES 8
+#define CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED 14
+
+/// Options of cuModuleLoadDataEx.
+typedef int32_t CUjit_option;
+
+#define CU_JIT_ERROR_LOG_BUFFER 5
+#define CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES 6
+
+#define CU_STREAM_NON_BLOCKING 1
+#define CU_EVENT_DEFAULT 0
+#define CU_EVENT_DISABLE_TIMING 2
+#define CU_MEMHOSTALLOC_PORTABLE 1
+#define CU_MEMHOSTALLOC_DEVICEMAP 2
+#define CU_STREAM_CAPTURE_STATUS_NONE 0
+
+/// Keys of the `extra` argument of a launch: parameters come as one block of bytes.
+#define CU_LAUNCH_PARAM_END 0
+#define CU_LAUNCH_PARAM_BUFFER_POINTER 1
+#define CU_LAUNCH_PARAM_BUFFER_SIZE 2
+
+#define CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION 4
+
+/// One attribute of a launch; the value is a union of 64 bytes, of which clusters use three numbers.
+typedef struct {
+    int32_t id;
+    int32_t padding;
+    struct {
+        uint32_t x, y, z;
+        uint32_t unused[13];
+    } cluster;
+} CUlaunchAttribute;
+
+/// What cuLaunchKernelEx launches.
+typedef struct {
+    uint32_t gridDimX, gridDimY, gridDimZ;
+    uint32_t blockDimX, blockDimY, blockDimZ;
+    uint32_t sharedMemBytes;
+    CUstream hStream;
+    CUlaunchAttribute *attrs;
+    uint32_t numAttrs;
+} CUlaunchConfig;
+
+// MARK: - Driver: functions, by exported symbol
+
+typedef CUresult (*CUDAInit)(uint32_t flags);                                          // cuInit
+typedef CUresult (*CUDADriverGetVersion)(int32_t *version);                            // cuDriverGetVersion
+typedef CUresult (*CUDAGetErrorText)(CUresult code, const char **text);                // cuGetErrorName, cuGetErrorString
+typedef CUresult (*CUDADeviceGetCount)(int32_t *count);                                // cuDeviceGetCount
+typedef CUresult (*CUDADeviceGet)(CUdevice *device, int32_t ordinal);                  // cuDeviceGet
+typedef CUresult (*CUDADeviceGetName)(char *name, int32_t length, CUdevice device);    // cuDeviceGetName
+typedef CUresult (*CUDADeviceTotalMemory)(size_t *bytes, CUdevice device);             // cuDeviceTotalMem_v2
+typedef CUresult (*CUDADeviceGetAttribute)(
+    int32_t *value, CUdevice_attribute attribute, CUdevice device);                    // cuDeviceGetAttribute
+typedef CUresult (*CUDAPrimaryContextRetain)(CUcontext *context, CUdevice device);     // cuDevicePrimaryCtxRetain
+typedef CUresult (*CUDAContextGetCurrent)(CUcontext *context);                         // cuCtxGetCurrent
+typedef CUresult (*CUDAContextPush)(CUcontext context);                                // cuCtxPushCurrent_v2
+typedef CUresult (*CUDAContextPop)(CUcontext *context);                                // cuCtxPopCurrent_v2
+typedef CUresult (*CUDAStreamCreate)(CUstream *stream, uint32_t flags);                // cuStreamCreate
+typedef CUresult (*CUDAStreamCall)(CUstream stream);                                   // cuStreamDestroy_v2, cuStreamSynchronize
+typedef CUresult (*CUDAStreamIsCapturing)(CUstream stream, int32_t *status);           // cuStreamIsCapturing
+typedef CUresult (*CUDAStreamWaitEvent)(CUstream stream, CUevent event, uint32_t flags); // cuStreamWaitEvent
+typedef CUresult (*CUDAEventCreate)(CUevent *event, uint32_t flags);                   // cuEventCreate
+typedef CUresult (*CUDAEventRecord)(CUevent event, CUstream stream);                   // cuEventRecord
+typedef CUresult (*CUDAEventCall)(CUevent event);                                      // cuEventDestroy_v2, cuEventSynchronize
+typedef CUresult (*CUDAEventElapsedTime)(float *milliseconds, CUevent start, CUevent end); // cuEventElapsedTime
+typedef CUresult (*CUDAModuleLoad)(
+    CUmodule *module, const void *image, uint32_t optionCount, CUjit_option *options,
+    void **values);                                                                    // cuModuleLoadDataEx
+typedef CUresult (*CUDAModuleUnload)(CUmodule module);                                 // cuModuleUnload
+typedef CUresult (*CUDAModuleGetFunction)(
+    CUfunction *function, CUmodule module, const char *name);                          // cuModuleGetFunction
+typedef CUresult (*CUDAFunctionGetAttribute)(
+    int32_t *value, CUfunction_attribute attribute, CUfunction function);              // cuFuncGetAttribute
+typedef CUresult (*CUDAFunctionSetAttribute)(
+    CUfunction function, CUfunction_attribute attribute, int32_t value);               // cuFuncSetAttribute
+typedef CUresult (*CUDALaunch)(
+    CUfunction function, uint32_t gridX, uint32_t gridY, uint32_t gridZ, uint32_t blockX, uint32_t blockY,
+    uint32_t blockZ, uint32_t sharedBytes, CUstream stream, void **parameters, void **extra); // cuLaunchKernel
+typedef CUresult (*CUDALaunchWithAttributes)(
+    const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra); // cuLaunchKernelEx
+typedef CUresult (*CUDAAllocate)(CUdeviceptr *address, size_t bytes);                  // cuMemAlloc_v2
+typedef CUresult (*CUDAFree)(CUdeviceptr address);                                     // cuMemFree_v2
+typedef CUresult (*CUDAMemoryInfo)(size_t *available, size_t *total);                  // cuMemGetInfo_v2
+typedef CUresult (*CUDAHostAllocate)(void **address, size_t bytes, uint32_t flags);    // cuMemHostAlloc
+typedef CUresult (*CUDAHostFree)(void *address);                                       // cuMemFreeHost
+typedef CUresult (*CUDACopyToDevice)(
+    CUdeviceptr target, const void *source, size_t bytes, CUstream stream);            // cuMemcpyHtoDAsync_v2
+typedef CUresult (*CUDACopyToHost)(
+    void *target, CUdeviceptr source, size_t bytes, CUstream stream);                  // cuMemcpyDtoHAsync_v2
+typedef CUresult (*CUDACopyOnDevice)(
+    CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream);            // cuMemcpyDtoDAsync_v2
+typedef CUresult (*CUDACopyToPeer)(
+    CUdeviceptr target, CUcontext targetContext, CUdeviceptr source, CUcontext sourceContext, size_t bytes,
+    CUstream stream);                                                                  // cuMemcpyPeerAsync
+typedef CUresult (*CUDAFill)(
+    CUdeviceptr target, uint8_t value, size_t bytes, CUstream stream);                 // cuMemsetD8Async
+typedef CUresult (*CUDAFillRows)(
+    CUdeviceptr target, size_t pitch, uint8_t value, size_t width, size_t height,
+    CUstream stream);                                                                  // cuMemsetD2D8Async
+
+// MARK: - cuBLASLt
+
+typedef int32_t cublasStatus_t;
+#define CUBLAS_STATUS_SUCCESS 0
+#define CUBLAS_STATUS_NOT_INITIALIZED 1
+#define CUBLAS_STATUS_ALLOC_FAILED 3
+#define CUBLAS_STATUS_ARCH_MISMATCH 8
+#define CUBLAS_STATUS_EXECUTION_FAILED 13
+#define CUBLAS_STATUS_NOT_SUPPORTED 15
+
+/// How elements are stored.
+typedef int32_t cudaDataType_t;
+#define CUDA_R_32F 0
+#define CUDA_R_16F 2
+#define CUDA_R_16BF 14
+
+/// fp32 products and sums, TF32 not allowed for fp32 factors; and the same with it allowed.
+typedef int32_t cublasComputeType_t;
+#define CUBLAS_COMPUTE_32F 68
+#define CUBLAS_COMPUTE_32F_FAST_TF32 77
+
+#define CUBLAS_OP_N 0
+#define CUBLAS_OP_T 1
+#define CUBLASLT_MATMUL_DESC_TRANSA 3
+#define CUBLASLT_MATMUL_DESC_TRANSB 4
+#define CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES 1
+#define CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK 3
+#define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES 5
+#define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES 6
+#define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES 7
+#define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES 8
+/// Partial sums of a split product kept in the compute type and added in a fixed order.
+#define CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE 2
+
+typedef struct cublasLtContext *cublasLtHandle_t;
+typedef struct cublasLtMatmulDescOpaque *cublasLtMatmulDesc_t;
+typedef struct cublasLtMatrixLayoutOpaque *cublasLtMatrixLayout_t;
+typedef struct cublasLtMatmulPreferenceOpaque *cublasLtMatmulPreference_t;
+
+/// An algorithm, opaque.
+typedef struct {
+    uint64_t data[8];
+} cublasLtMatmulAlgo_t;
+
+/// An algorithm that the library suggests for a product.
+typedef struct {
+    cublasLtMatmulAlgo_t algo;
+    size_t workspaceSize;
+    cublasStatus_t state;
+    float wavesCount;
+    int32_t reserved[4];
+} cublasLtMatmulHeuristicResult_t;
+
+typedef cublasStatus_t (*CUBLASLtCreate)(cublasLtHandle_t *handle);
+typedef size_t (*CUBLASLtGetVersion)(void);
+typedef const char *(*CUBLASLtGetStatusText)(cublasStatus_t status);
+typedef cublasStatus_t (*CUBLASLtDescriptorCreate)(
+    cublasLtMatmulDesc_t *descriptor, cublasComputeType_t computeType, cudaDataType_t scaleType);
+typedef cublasStatus_t (*CUBLASLtDescriptorSet)(
+    cublasLtMatmulDesc_t descriptor, int32_t attribute, const void *value, size_t bytes);
+typedef cublasStatus_t (*CUBLASLtDescriptorDestroy)(cublasLtMatmulDesc_t descriptor);
+typedef cublasStatus_t (*CUBLASLtLayoutCreate)(
+    cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns,
+    int64_t leadingDimension);
+typedef cublasStatus_t (*CUBLASLtLayoutDestroy)(cublasLtMatrixLayout_t layout);
+typedef cublasStatus_t (*CUBLASLtPreferenceCreate)(cublasLtMatmulPreference_t *preference);
+typedef cublasStatus_t (*CUBLASLtPreferenceSet)(
+    cublasLtMatmulPreference_t preference, int32_t attribute, const void *value, size_t bytes);
+typedef cublasStatus_t (*CUBLASLtPreferenceDestroy)(cublasLtMatmulPreference_t preference);
+typedef cublasStatus_t (*CUBLASLtGetHeuristic)(
+    cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, cublasLtMatrixLayout_t a,
+    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+    cublasLtMatmulPreference_t preference, int32_t wanted, cublasLtMatmulHeuristicResult_t *results,
+    int32_t *found);
+typedef cublasStatus_t (*CUBLASLtMultiply)(
+    cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, const void *alpha, const void *a,
+    cublasLtMatrixLayout_t aLayout, const void *b, cublasLtMatrixLayout_t bLayout, const void *beta,
+    const void *c, cublasLtMatrixLayout_t cLayout, void *d, cublasLtMatrixLayout_t dLayout,
+    const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspaceBytes, CUstream stream);
+
+#endif

@@ -1,0 +1,58 @@
+package import Tile
+import TileGPU
+
+/// A kernel compiled to PTX, ready for the driver.
+///
+/// The entry's parameters, each aligned to its size, are in this order: for each view the address of the
+/// first element (u64), its sizes (`rank` x s64) and strides (`rank` x s64, in elements); then each scalar
+/// (f32, i32, u32: 4 bytes; index: s64); then the number of programs (s64) and the address of an error record
+/// (u64): 4 x s64, of which a program that fails a check sets [0] to 1 + the message's number, [1] to its own
+/// number and [2] to the value to show.
+package struct GPUKernel: Sendable {
+    package var name: String
+    package var views: [ViewParameter]
+    package var scalars: [ScalarParameter]
+    package var messages: [String]
+    package var ptx: String
+    package var entry: String
+    package var threadsPerBlock: Int
+    /// Programs that one block serves; one cluster, where `clusterBlocks` is above 1.
+    package var programsPerBlock: Int
+    /// Shared memory that the launch asks for, beside what the PTX declares with a size.
+    package var sharedBytes: Int
+    /// Blocks that share their shared memory; 1 if they do not.
+    package var clusterBlocks: Int
+
+    package init(
+        name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
+        entry: String, threadsPerBlock: Int, programsPerBlock: Int, sharedBytes: Int = 0,
+        clusterBlocks: Int = 1
+    ) {
+        self.name = name
+        self.views = views
+        self.scalars = scalars
+        self.messages = messages
+        self.ptx = ptx
+        self.entry = entry
+        self.threadsPerBlock = threadsPerBlock
+        self.programsPerBlock = programsPerBlock
+        self.sharedBytes = sharedBytes
+        self.clusterBlocks = clusterBlocks
+    }
+
+    /// Blocks of a launch: enough for all programs, in whole clusters.
+    package func blocks(programs: Int) -> Int {
+        (programs + programsPerBlock - 1) / programsPerBlock * clusterBlocks
+    }
+}
+
+extension NDArray {
+    /// What a GPU kernel may rely on. Each layout met is compiled for itself.
+    var gpuLayout: GPULayout {
+        var bits = UInt(bitPattern: address) | 16
+        for (dimension, (size, stride)) in zip(shape, strides).enumerated() where size > 1 {
+            if dimension < shape.count - 1 { bits |= UInt(bitPattern: stride * dtype.byteCount) }
+        }
+        return GPULayout(hasUnitStride: strides.last == 1, isAligned: bits % 16 == 0)
+    }
+}

@@ -1,0 +1,77 @@
+import CCUDA
+import Tile
+
+extension ColumnMajorProduct: CustomStringConvertible {
+    /// `a product of 3 x 4 by 4 x 5, bf16 into f32`, as the caller wrote it.
+    var description: String {
+        "a product of \(result.columns) x \(inner) by \(inner) x \(result.rows), "
+            + "\(first.dtype.rawValue) into \(result.dtype.rawValue)"
+    }
+
+    /// Hands the product to the current stream.
+    ///
+    /// - Throws: `RuntimeError` if there is no cuBLASLt or it fails.
+    func run(
+        a: MatrixOperand, b: MatrixOperand, c: MatrixOperand, alpha: Float, on device: Device,
+        _ context: CUDAContext
+    ) throws {
+        if c.rows == 0 || c.columns == 0 { return }
+        if inner == 0 {
+            // The library takes no empty sums.
+            if accumulates { return }
+            let bytes = c.dtype.byteCount
+            return try context.clearRows(
+                c.address, pitch: c.rowStride * bytes, width: c.columns * bytes, height: c.rows)
+        }
+        try context.throwKept()
+        let library = try context.products.library()
+        let stream = try context.stream()
+        try context.use {
+            let addresses = CUDAProductPlan.Addresses(
+                first: b.address, second: a.address, addend: c.address, result: c.address,
+                workspace: try context.products.workspace(stream, device).address)
+            let beta: Float = accumulates ? 1 : 0
+            let handle = try context.products.handle(library)
+            let choice = try context.products.choice(
+                for: self, library, isCapturing: try stream.isCapturing()
+            ) { plan, algorithm in
+                try time(plan, algorithm, addresses, c, handle, stream, device, context)
+            }
+            try library.check(
+                choice.plan.run(
+                    addresses, alpha: alpha, beta: beta, algorithm: choice.algorithm, handle: handle,
+                    stream: stream),
+                "\(self) on \(device)")
+        }
+    }
+
+    /// Milliseconds of the fastest of a few runs into memory of its own; nil if the algorithm fails.
+    private func time(
+        _ plan: CUDAProductPlan, _ algorithm: cublasLtMatmulAlgo_t, _ addresses: CUDAProductPlan.Addresses,
+        _ c: MatrixOperand, _ handle: cublasLtHandle_t?, _ stream: CUDAStream, _ device: Device,
+        _ context: CUDAContext
+    ) throws -> Float? {
+        let span = ((c.rows - 1) * c.rowStride + c.columns) * c.dtype.byteCount
+        let scratch = try Buffer(byteCount: span, device: device)
+        let apart = CUDAProductPlan.Addresses(
+            first: addresses.first, second: addresses.second, addend: addresses.addend,
+            result: scratch.address, workspace: addresses.workspace)
+        let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
+        var best: Float?
+        for repetition in 0..<4 {
+            try start.record(in: stream)
+            let status = plan.run(
+                apart, alpha: 1, beta: accumulates ? 1 : 0, algorithm: algorithm, handle: handle,
+                stream: stream)
+            if status != CUBLAS_STATUS_SUCCESS { return nil }
+            try end.record(in: stream)
+            try end.synchronize()
+            // The first run loads the algorithm's code.
+            if repetition > 0 {
+                let time = try end.milliseconds(since: start)
+                best = min(best ?? time, time)
+            }
+        }
+        return best
+    }
+}

@@ -1,0 +1,98 @@
+import Tile
+import TileGPU
+
+extension Emulator {
+    mutating func load(
+        _ instruction: Instruction, _ space: Space, _ dtype: DType, _ offset: Int, _ thread: Int
+    ) throws {
+        guard isOn(instruction, thread) else {
+            for result in instruction.results { self[result, thread] = 0 }
+            return
+        }
+        let address = read(instruction.sources[0], thread) &+ UInt64(bitPattern: Int64(offset))
+        let count = instruction.results.count
+        try check(address, count * dtype.byteCount, space, thread, writes: false)
+        for (i, result) in instruction.results.enumerated() {
+            let place = address + UInt64(i * dtype.byteCount)
+            self[result, thread] = Scalar.widen(bits(space, place, dtype.byteCount, thread), dtype)
+        }
+    }
+
+    mutating func store(
+        _ instruction: Instruction, _ space: Space, _ dtype: DType, _ offset: Int, _ thread: Int
+    ) throws {
+        guard isOn(instruction, thread) else { return }
+        let address = read(instruction.sources[0], thread) &+ UInt64(bitPattern: Int64(offset))
+        let values = instruction.sources.dropFirst()
+        try check(address, values.count * dtype.byteCount, space, thread, writes: true)
+        for (i, value) in values.enumerated() {
+            let place = address + UInt64(i * dtype.byteCount)
+            set(Scalar.narrow(read(value, thread), dtype), space, place, dtype.byteCount, thread)
+        }
+    }
+
+    private func bits(_ space: Space, _ address: UInt64, _ count: Int, _ thread: Int) -> UInt64 {
+        var value: UInt64 = 0
+        for i in 0..<count {
+            let byte: UInt8
+            switch space {
+            case .global: byte = UnsafePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee ?? 0
+            case .shared: byte = shared[Int(address) + i]
+            case .local: byte = local[thread][Int(address) + i]
+            }
+            value |= UInt64(byte) << (8 * UInt64(i))
+        }
+        return value
+    }
+
+    private mutating func set(
+        _ value: UInt64, _ space: Space, _ address: UInt64, _ count: Int, _ thread: Int
+    ) {
+        for i in 0..<count {
+            let byte = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i)))
+            switch space {
+            case .global: UnsafeMutablePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee = byte
+            case .shared: shared[Int(address) + i] = byte
+            case .local: local[thread][Int(address) + i] = byte
+            }
+        }
+    }
+
+    /// That an access lies in its memory, at its alignment, and races with no other thread's.
+    private mutating func check(
+        _ address: UInt64, _ count: Int, _ space: Space, _ thread: Int, writes: Bool
+    ) throws {
+        let what =
+            "kernel \(function.name), block \(block), thread \(thread): \(writes ? "store" : "load") of "
+        if address % UInt64(count) != 0 {
+            throw EmulationError(description: what + "\(count) bytes at an address that is no multiple of it")
+        }
+        let end = address + UInt64(count)
+        let isInside: Bool =
+            switch space {
+            case .global: arrays.contains { $0.lowerBound <= address && end <= $0.upperBound }
+            case .shared: end <= UInt64(shared.count)
+            case .local: end <= UInt64(function.localBytes)
+            }
+        if !isInside {
+            throw EmulationError(
+                description: what
+                    + "\(count) bytes outside \(space == .global ? "the launch's arrays" : "its memory")")
+        }
+        guard space == .shared else { return }
+        for byte in Int(address)..<Int(end) {
+            if var touch = touches[byte] {
+                if (touch.wrote || writes) && (touch.thread != thread || touch.isShared) {
+                    throw EmulationError(
+                        description: what
+                            + "shared byte \(byte) races with thread \(touch.thread): a barrier is missing")
+                }
+                touch.isShared = touch.isShared || touch.thread != thread
+                touch.wrote = touch.wrote || writes
+                touches[byte] = touch
+            } else {
+                touches[byte] = Touch(thread: thread, wrote: writes)
+            }
+        }
+    }
+}

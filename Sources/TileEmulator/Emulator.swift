@@ -1,0 +1,233 @@
+package import Tile
+package import TileGPU
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// An array of a launch, in host memory.
+package struct EmulatedArray {
+    package let base: UnsafeMutableRawPointer
+    package let shape: [Int]
+    package let strides: [Int]
+    package let dtype: DType
+
+    package init(base: UnsafeMutableRawPointer, shape: [Int], strides: [Int], dtype: DType) {
+        self.base = base
+        self.shape = shape
+        self.strides = strides
+        self.dtype = dtype
+    }
+
+    /// The bytes that its elements span.
+    var bytes: Range<UInt64> {
+        let last = zip(shape, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
+        let first = UInt64(UInt(bitPattern: base))
+        return shape.contains(0) ? first..<first : first..<(first + UInt64((last + 1) * dtype.byteCount))
+    }
+}
+
+/// A rule of the thread IR that a program broke while running.
+package struct EmulationError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+/// Runs per-thread programs without a GPU: all threads of a program in step, one program after the other.
+///
+/// It reports what a GPU would leave undefined: an access outside the launch's arrays or off its
+/// alignment, threads of a program taking different ways, and two threads touching one place of shared
+/// memory, one of them writing, with no barrier between.
+package struct Emulator {
+    let function: ThreadFunction
+    let parameters: [UInt8]
+    let arrays: [Range<UInt64>]
+
+    var registers: [UInt64]
+    var shared: [UInt8]
+    var local: [[UInt8]]
+    /// Who touched each byte of shared memory since the last barrier.
+    var touches: [Int: Touch] = [:]
+    var block = 0
+    var failure: (message: Int, program: Int, value: Int)?
+
+    struct Touch {
+        var thread: Int
+        var wrote: Bool
+        var isShared = false
+    }
+
+    var threads: Int { function.schedule.blockThreads }
+
+    /// Runs programs 0 ..< programs.
+    ///
+    /// - Returns: a failed check, if any: message number, program, value.
+    /// - Throws: `EmulationError`.
+    package static func run(
+        _ function: ThreadFunction, programs: Int, arrays: [EmulatedArray], scalars: [Constant]
+    ) throws -> (message: Int, program: Int, value: Int)? {
+        let blocks = (programs + function.schedule.programsPerBlock - 1) / function.schedule.programsPerBlock
+        var emulator = Emulator(function, programs, arrays, scalars)
+        for block in 0..<blocks {
+            emulator.startBlock(block)
+            // Programs of one block share nothing, so each runs alone.
+            for program in 0..<function.schedule.programsPerBlock {
+                let first = program * function.schedule.threads
+                try emulator.run(function.body, first..<(first + function.schedule.threads))
+            }
+        }
+        return emulator.failure
+    }
+
+    private init(
+        _ function: ThreadFunction, _ programs: Int, _ arrays: [EmulatedArray], _ scalars: [Constant]
+    ) {
+        self.function = function
+        self.arrays = arrays.map(\.bytes)
+        let layout = ParameterLayout(views: function.views, scalars: function.scalars)
+        var bytes = [UInt8](repeating: 0, count: layout.byteCount)
+        func put(_ value: UInt64, _ offset: Int, _ count: Int = 8) {
+            for i in 0..<count { bytes[offset + i] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i))) }
+        }
+        for (view, array) in arrays.enumerated() {
+            put(UInt64(UInt(bitPattern: array.base)), layout.views[view])
+            for dimension in array.shape.indices {
+                put(UInt64(array.shape[dimension]), layout.size(view, dimension))
+                let stride = layout.stride(view, dimension, rank: array.shape.count)
+                put(UInt64(bitPattern: Int64(array.strides[dimension])), stride)
+            }
+        }
+        for (scalar, constant) in scalars.enumerated() {
+            put(constant.laneBits, layout.scalars[scalar], constant.element == .index ? 8 : 4)
+        }
+        put(UInt64(programs), layout.programs)
+        parameters = bytes
+        registers = []
+        shared = []
+        local = []
+    }
+
+    private mutating func startBlock(_ number: Int) {
+        block = number
+        // Registers and shared memory start as noise: a kernel that reads them unwritten shows.
+        registers = [UInt64](repeating: 0x7FC0_BAD0_7FC0_BAD0, count: threads * function.registers.count)
+        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes)
+        local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
+        touches = [:]
+    }
+
+    // MARK: Control
+
+    private mutating func run(_ statements: [Statement], _ group: Range<Int>) throws {
+        for statement in statements {
+            switch statement {
+            case .instruction(let instruction): try step(instruction, group)
+            case .loop(let counter, let from, let to, let step, let body):
+                let first = try uniform(from, group, "a loop's start")
+                for thread in group { self[counter, thread] = first }
+                while Int64(bitPattern: self[counter, group.lowerBound])
+                    < Int64(bitPattern: try uniform(to, group, "a loop's end"))
+                {
+                    try run(body, group)
+                    let increment = try uniform(step, group, "a loop's step")
+                    for thread in group { self[counter, thread] = self[counter, thread] &+ increment }
+                }
+            case .conditional(let predicate, let then, let otherwise):
+                let taken = try uniform(.register(predicate), group, "a condition")
+                try run(taken & 1 == 1 ? then : otherwise, group)
+            }
+        }
+    }
+
+    private func uniform(_ source: Source, _ group: Range<Int>, _ what: String) throws -> UInt64 {
+        let value = read(source, group.lowerBound)
+        for thread in group where read(source, thread) != value {
+            throw EmulationError(
+                description: "kernel \(function.name): \(what) differs between threads of one program")
+        }
+        return value
+    }
+
+    // MARK: Registers
+
+    subscript(register: Register, thread: Int) -> UInt64 {
+        get { registers[thread * function.registers.count + register.number] }
+        set { registers[thread * function.registers.count + register.number] = newValue }
+    }
+
+    func read(_ source: Source, _ thread: Int) -> UInt64 {
+        switch source {
+        case .register(let register): self[register, thread]
+        case .bits(let bits): bits
+        }
+    }
+
+    func isOn(_ instruction: Instruction, _ thread: Int) -> Bool {
+        instruction.guardedBy.map { self[$0, thread] & 1 == 1 } ?? true
+    }
+
+    // MARK: Instructions
+
+    private mutating func step(_ instruction: Instruction, _ group: Range<Int>) throws {
+        switch instruction.kind {
+        case .barrier: touches = [:]
+        case .shuffle(let distance, let width): shuffle(instruction, distance, width, group)
+        case .load(let space, let dtype, let offset):
+            for thread in group { try load(instruction, space, dtype, offset, thread) }
+        case .store(let space, let dtype, let offset):
+            for thread in group { try store(instruction, space, dtype, offset, thread) }
+        case .fail:
+            for thread in group where isOn(instruction, thread) {
+                let values = instruction.sources.dropFirst().map {
+                    Int(Int64(bitPattern: read($0, thread)))
+                }
+                if failure == nil { failure = (values[0], values[1], values[2]) }
+            }
+        default:
+            for thread in group where isOn(instruction, thread) { compute(instruction, thread) }
+        }
+    }
+
+    private mutating func shuffle(
+        _ instruction: Instruction, _ distance: Int, _ width: Int, _ group: Range<Int>
+    ) {
+        let before = group.map { read(instruction.sources[0], $0) }
+        for (i, thread) in group.enumerated() {
+            self[instruction.results[0], thread] = before[(i / width * width) + ((i % width) ^ distance)]
+        }
+    }
+
+    private mutating func compute(_ instruction: Instruction, _ thread: Int) {
+        let values = instruction.sources.map { read($0, thread) }
+        let result: UInt64
+        switch instruction.kind {
+        case .move: result = values[0]
+        case .parameter(let offset):
+            let count = function.type(instruction.results[0]) == .b64 ? 8 : 4
+            result = (0..<count).reduce(0) { $0 | UInt64(parameters[offset + $1]) << (8 * UInt64($1)) }
+        case .threadIndex: result = UInt64(thread)
+        case .blockIndex: result = UInt64(block)
+        case .arithmetic(let arithmetic, let type): result = Scalar.compute(arithmetic, type, values)
+        case .compare(let comparison, let type):
+            result = Scalar.compare(comparison, type, values[0], values[1]) ? 1 : 0
+        case .select: result = values[0] & 1 == 1 ? values[1] : values[2]
+        case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
+        case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
+        default: preconditionFailure("\(instruction.kind) is no arithmetic")
+        }
+        self[instruction.results[0], thread] = result
+    }
+}
+
+extension Constant {
+    var laneBits: UInt64 {
+        switch self {
+        case .f32(let bits): UInt64(bits)
+        case .i32(let value): UInt64(UInt32(bitPattern: value))
+        case .u32(let value): UInt64(value)
+        case .index(let value): UInt64(bitPattern: Int64(value))
+        case .mask(let value): value ? 1 : 0
+        }
+    }
+}

@@ -1,0 +1,224 @@
+import Tile
+
+// A reduction folds a thread's own lanes in order, then the threads of a warp by exchanging partial
+// results, then the warps of a block through shared memory: always in the same order.
+extension Lowering {
+    /// A thread's partial result of nothing.
+    func begin(_ reduction: Reduction, _ operation: Operation) -> [Register] {
+        identity(reduction, function.type(operation.operands[0]).element).map { source in
+            let register = out.register(register(reduction, operation, source.isIndex))
+            out.move(source.value, to: register)
+            return register
+        }
+    }
+
+    private func register(_ reduction: Reduction, _ operation: Operation, _ isIndex: Bool) -> RegisterType {
+        isIndex ? .b32 : function.type(operation.operands[0]).element.register
+    }
+
+    private func identity(
+        _ reduction: Reduction, _ element: ElementKind
+    ) -> [(value: Source, isIndex: Bool)] {
+        let isFloat = element == .f32
+        switch reduction {
+        case .sum, .sumProduct: return [(isFloat ? .float(0) : .integer(0), false)]
+        case .maximum:
+            let least: Source = element == .u32 ? .bits(0) : .bits(0x8000_0000)
+            return [(isFloat ? .float(-.infinity) : least, false)]
+        case .minimum:
+            let most: Source = element == .u32 ? .bits(0xFFFF_FFFF) : .bits(0x7FFF_FFFF)
+            return [(isFloat ? .float(.infinity) : most, false)]
+        case .argmax: return [(.float(-.infinity), false), (.bits(0x7FFF_FFFF), true)]
+        case .maxSumExp: return [(.float(-.infinity), false), (.float(0), false)]
+        }
+    }
+
+    /// Folds a chunk's lanes into the thread's partial result.
+    func accumulate(
+        _ reduction: Reduction, _ accumulator: [Register], _ inputs: [[Register]], _ operation: Operation,
+        _ chunk: Chunk
+    ) {
+        let element = function.type(operation.operands[0]).element
+        let lanes = inputs[0].indices
+        let neutral = identity(reduction, element)[0].value
+        func present(_ values: [Register], _ lane: Int, else other: Source) -> Register {
+            guard let guarding = chunk.guards[lane / schedule.vector] else { return values[lane] }
+            return out.select(element.register, guarding, .register(values[lane]), other)
+        }
+        switch reduction {
+        case .sumProduct:
+            for lane in lanes {
+                let a = present(inputs[0], lane, else: .float(0))
+                let b = present(inputs[1], lane, else: .float(0))
+                out.write(
+                    accumulator[0], .arithmetic(.multiplyAdd, .f32),
+                    [.register(a), .register(b), .register(accumulator[0])])
+            }
+        case .maxSumExp:
+            let values = lanes.map { present(inputs[0], $0, else: .float(-.infinity)) }
+            foldMaxSumExp(accumulator, values)
+        case .argmax:
+            for lane in lanes {
+                let number = laneNumber(lane, chunk)
+                let value = present(inputs[0], lane, else: neutral)
+                let index =
+                    chunk.guards[lane / schedule.vector].map {
+                        out.select(.b32, $0, .register(number), .bits(0x7FFF_FFFF))
+                    } ?? number
+                replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
+            }
+        default:
+            for lane in lanes {
+                let value = present(inputs[0], lane, else: neutral)
+                replace(accumulator, with: combine(reduction, element, accumulator, [value]))
+            }
+        }
+    }
+
+    private func replace(_ accumulator: [Register], with values: [Register]) {
+        for (a, value) in zip(accumulator, values) { out.move(.register(value), to: a) }
+    }
+
+    private func laneNumber(_ lane: Int, _ chunk: Chunk) -> Register {
+        let span = schedule.threads * schedule.vector
+        let ahead = lane / schedule.vector * span + lane % schedule.vector
+        let own = out.b32(.add, .s32, .register(firstLane), .integer(ahead))
+        guard let start = chunk.start else { return own }
+        return out.b32(.add, .s32, .register(own), .register(start))
+    }
+
+    /// The chunk's largest value first, then one rescaling of the running sum, then the chunk's sum.
+    private func foldMaxSumExp(_ accumulator: [Register], _ values: [Register]) {
+        var largest = accumulator[0]
+        for value in values { largest = out.f32(.maximum, .register(largest), .register(value)) }
+        let shift = finite(largest)
+        var total = out.f32(
+            .multiply, .register(accumulator[1]), .register(expDifference(accumulator[0], shift)))
+        for value in values {
+            total = out.f32(.add, .register(total), .register(expDifference(value, shift)))
+        }
+        replace(accumulator, with: [largest, total])
+    }
+
+    /// The value, or 0 where it is -inf, so that -inf - shift stays -inf.
+    private func finite(_ value: Register) -> Register {
+        let isNothing = out.compare(.equal, .f32, .register(value), .float(-.infinity))
+        return out.select(.f32, isNothing, .float(0), .register(value))
+    }
+
+    private func expDifference(_ a: Register, _ b: Register) -> Register {
+        out.exp(.register(out.f32(.subtract, .register(a), .register(b))))
+    }
+
+    /// Two partial results as one.
+    private func combine(
+        _ reduction: Reduction, _ element: ElementKind, _ a: [Register], _ b: [Register]
+    ) -> [Register] {
+        func plain(_ operation: Arithmetic) -> [Register] {
+            [
+                out.make(
+                    element.register, .arithmetic(operation, element.number),
+                    [.register(a[0]), .register(b[0])])
+            ]
+        }
+        switch reduction {
+        case .sum, .sumProduct: return plain(.add)
+        case .maximum: return plain(.maximum)
+        case .minimum: return plain(.minimum)
+        case .maxSumExp:
+            let largest = out.f32(.maximum, .register(a[0]), .register(b[0]))
+            let shift = finite(largest)
+            let mine = out.f32(.multiply, .register(a[1]), .register(expDifference(a[0], shift)))
+            let total = out.f32(
+                .multiplyAdd, .register(b[1]), .register(expDifference(b[0], shift)), .register(mine))
+            return [largest, total]
+        case .argmax:
+            // b wins if larger, or NaN where a is not; on a tie the lower lane wins.
+            let larger = out.compare(.greater, .f32, .register(b[0]), .register(a[0]))
+            let isNaN = out.compare(.notEqual, .f32, .register(b[0]), .register(b[0]))
+            let wasNaN = out.compare(.notEqual, .f32, .register(a[0]), .register(a[0]))
+            let equal = out.compare(.equal, .f32, .register(b[0]), .register(a[0]))
+            let lower = out.compare(.less, .s32, .register(b[1]), .register(a[1]))
+            let bothNaN = logic(.and, isNaN, wasNaN)
+            let tie = logic(.and, logic(.or, equal, bothNaN), lower)
+            let newNaN = logic(.and, isNaN, not(wasNaN))
+            let above = logic(.and, larger, not(wasNaN))
+            let wins = logic(.or, logic(.or, above, newNaN), tie)
+            return [
+                out.select(.f32, wins, .register(b[0]), .register(a[0])),
+                out.select(.b32, wins, .register(b[1]), .register(a[1])),
+            ]
+        }
+    }
+
+    private func logic(_ operation: Arithmetic, _ a: Register, _ b: Register) -> Register {
+        out.make(.predicate, .arithmetic(operation, .predicate), [.register(a), .register(b)])
+    }
+
+    private func not(_ a: Register) -> Register {
+        out.make(.predicate, .arithmetic(.not, .predicate), [.register(a)])
+    }
+
+    // MARK: Across threads
+
+    /// The result of all threads of the program, in each of them.
+    func combineThreads(_ reduction: Reduction, _ partial: [Register], _ operation: Operation) -> [Register] {
+        let element = function.type(operation.operands[0]).element
+        var result = partial
+        let width = Swift.min(schedule.threads, 32)
+        result = combineWarp(reduction, element, result, width)
+        if schedule.threads > 32 { result = combineWarps(reduction, element, result) }
+        return result
+    }
+
+    private func combineWarp(
+        _ reduction: Reduction, _ element: ElementKind, _ partial: [Register], _ width: Int
+    ) -> [Register] {
+        var result = partial
+        var distance = width / 2
+        while distance >= 1 {
+            let other = result.map { register in
+                out.make(
+                    out.registers[register.number], .shuffle(xor: distance, width: width),
+                    [.register(register)])
+            }
+            result = combine(reduction, element, result, other)
+            distance /= 2
+        }
+        return result
+    }
+
+    private func combineWarps(
+        _ reduction: Reduction, _ element: ElementKind, _ partial: [Register]
+    ) -> [Register] {
+        let warps = schedule.threads / 32
+        let slot = sharedBytes
+        sharedBytes += (partial.count * warps * 4 + 15) & ~15
+        let lane = out.b32(.and, .u32, .register(thread), .integer(31))
+        let warp = out.b32(.shiftRight, .u32, .register(thread), .integer(5))
+        let isFirst = out.compare(.equal, .s32, .register(lane), .integer(0))
+        let mine = out.b64Address(warp, 4, base: slot)
+        for (i, register) in partial.enumerated() {
+            out.emit(
+                .store(.shared, dtype(register), offset: i * warps * 4),
+                [.register(mine), .register(register)], guardedBy: isFirst)
+        }
+        // Every warp's result is written before any is read.
+        out.emit(.barrier, [])
+        let theirs = out.b64Address(lane, 4, base: slot)
+        let exists = out.compare(.less, .s32, .register(lane), .integer(warps))
+        let neutral = identity(reduction, element)
+        let gathered = partial.enumerated().map { i, register in
+            let type = out.registers[register.number]
+            let loaded = out.make(
+                type, .load(.shared, dtype(register), offset: i * warps * 4), [.register(theirs)],
+                guardedBy: exists)
+            return out.select(type, exists, .register(loaded), neutral[i].value)
+        }
+        // In a loop the next turn writes the same place: not before all have read.
+        if depth > 0 { out.emit(.barrier, []) }
+        return combineWarp(reduction, element, gathered, 32)
+    }
+
+    private func dtype(_ register: Register) -> DType { out.registers[register.number] == .f32 ? .f32 : .i32 }
+}

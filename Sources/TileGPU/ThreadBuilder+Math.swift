@@ -1,0 +1,141 @@
+import Tile
+
+// Functions that no instruction computes well enough, from instructions that do. The polynomials are those
+// of the CPU's vector loops (CVector/Math.c), which say how they were derived.
+extension ThreadBuilder {
+    /// e^x = 2^n 2^f with n + f = x log2(e), f small: the product in two parts, so that a large x keeps its
+    /// digits, and 2^n in two factors, so that a subnormal result is reached.
+    mutating func exp(_ x: Source) -> Register {
+        let limited = f32(.maximum, .register(f32(.minimum, x, .float(128))), .float(-128))
+        let shifted = f32(.multiplyAdd, .register(limited), .float(0x1.715476p0), .float(0x1.8p23))
+        let n = f32(.subtract, .register(shifted), .float(0x1.8p23))
+        let minusN = f32(.negate, .register(n))
+        let high = f32(.multiplyAdd, .register(limited), .float(0x1.715476p0), .register(minusN))
+        let fraction = f32(.multiplyAdd, .register(limited), .float(0x1.4ae0cp-26), .register(high))
+        let half = f32(.floor, .register(f32(.multiply, .register(n), .float(0.5))))
+        let rest = f32(.subtract, .register(n), .register(half))
+        let power = f32(.exp2, .register(fraction))
+        let scaled = f32(.multiply, .register(power), .register(f32(.exp2, .register(half))))
+        let result = f32(.multiply, .register(scaled), .register(f32(.exp2, .register(rest))))
+        let isNumber = compare(.equal, .f32, x, x)
+        return select(.f32, isNumber, .register(result), x)
+    }
+
+    /// log(x) = k ln 2 + log(1 + f), 1 + f = x / 2^k in [sqrt(1/2), sqrt(2)]; a polynomial of f. The
+    /// instruction for log2 loses digits near 1.
+    mutating func log(_ x: Source) -> Register {
+        let isSmall = compare(.less, .f32, x, .float(0x1p-126))
+        let larger = f32(.multiply, x, .float(0x1p23))
+        let scaled = select(.f32, isSmall, .register(larger), x)
+        let bits = make(.b32, .move, [.register(scaled)])
+        let above = b32(.subtract, .u32, .register(bits), .bits(0x3F35_04F3))
+        let k = b32(.shiftRight, .s32, .register(above), .integer(23))
+        let exponent = b32(.shiftLeft, .u32, .register(k), .integer(23))
+        let mantissa = make(
+            .f32, .move, [.register(b32(.subtract, .u32, .register(bits), .register(exponent)))])
+        let f = f32(.subtract, .register(mantissa), .float(1))
+        let lower = b32(.subtract, .s32, .register(k), .integer(23))
+        let power = select(.b32, isSmall, .register(lower), .register(k))
+        let whole = make(.f32, .convert(from: .s32, to: .f32), [.register(power)])
+        let p = polynomial(
+            f,
+            [
+                -0x1.38b582p-4, 0x1.055b6cp-3, -0x1.0d8542p-3, 0x1.22da1cp-3, -0x1.547244p-3, 0x1.99a008p-3,
+                -0x1.000226p-2, 0x1.555554p-2,
+            ])
+        let square = f32(.multiply, .register(f), .register(f))
+        let cube = f32(.multiply, .register(f), .register(square))
+        let bend = f32(.multiply, .register(cube), .register(p))
+        let tail = f32(.multiplyAdd, .register(whole), .float(0x1.7f7d1cp-20), .register(bend))
+        let low = f32(.multiplyAdd, .register(square), .float(-0.5), .register(tail))
+        let near = f32(.add, .register(f), .register(low))
+        let result = f32(.multiplyAdd, .register(whole), .float(0x1.62e4p-1), .register(near))
+        // Below zero NaN, at zero -inf; an infinity or NaN is its own logarithm.
+        let isNegative = compare(.less, .f32, x, .float(0))
+        let isZero = compare(.equal, .f32, x, .float(0))
+        let isFinite = compare(.less, .f32, x, .float(.infinity))
+        let signed = select(.f32, isNegative, .float(.nan), .register(result))
+        let limited = select(.f32, isZero, .float(-.infinity), .register(signed))
+        return select(.f32, isFinite, .register(limited), x)
+    }
+
+    /// With e = exp(-|x|): 1 / (1 + e) for x >= 0, e / (1 + e) below.
+    mutating func sigmoid(_ x: Source) -> Register {
+        let e = exp(.register(f32(.negate, .register(f32(.abs, x)))))
+        let r = f32(.reciprocal, .register(f32(.add, .register(e), .float(1))))
+        let isNegative = compare(.less, .f32, x, .float(0))
+        return select(.f32, isNegative, .register(f32(.multiply, .register(e), .register(r))), .register(r))
+    }
+
+    /// |x| < 0.625: x + x^3 P(x^2); above: 1 - 2 e / (1 + e) with e = exp(-2 |x|).
+    mutating func tanh(_ x: Source) -> Register {
+        let a = f32(.abs, x)
+        let square = f32(.multiply, x, x)
+        let p = polynomial(
+            square,
+            [
+                0x1.16b058p-9, -0x1.0b5f50p-7, 0x1.636de4p-6, -0x1.b9ebf4p-5, 0x1.11105ap-3, -0x1.555554p-2,
+            ])
+        let bend = f32(.multiply, .register(a), .register(f32(.multiply, .register(square), .register(p))))
+        let near = f32(.add, .register(a), .register(bend))
+        let e = exp(.register(f32(.multiply, .register(a), .float(-2))))
+        let r = f32(.reciprocal, .register(f32(.add, .register(e), .float(1))))
+        let twice = f32(.multiply, .register(e), .float(-2))
+        let far = f32(.multiplyAdd, .register(twice), .register(r), .float(1))
+        let isNear = compare(.less, .f32, .register(a), .float(0.625))
+        return f32(.copySign, .register(select(.f32, isNear, .register(near), .register(far))), x)
+    }
+
+    /// |x| < 0.9375: x + x Q(x^2); above: 1 - exp(-P(|x|)), from 4 on 1.
+    mutating func erf(_ x: Source) -> Register {
+        let a = f32(.abs, x)
+        let square = f32(.multiply, x, x)
+        let q = polynomial(
+            square,
+            [
+                0x1.574eeap-14, -0x1.a88d96p-11, 0x1.549666p-8, -0x1.b80962p-6, 0x1.ce2dcap-4,
+                -0x1.812742p-2, 0x1.06eba8p-3,
+            ])
+        let near = f32(.multiplyAdd, .register(a), .register(q), .register(a))
+        let t = f32(.minimum, .register(a), .float(4))
+        let p = polynomial(
+            t,
+            [
+                0x1.65ef2cp-16, -0x1.ca7a40p-12, 0x1.123d1ap-8, -0x1.9c23f8p-6, 0x1.bbbde6p-4,
+                0x1.443f6ep-1, 0x1.212988p0, -0x1.7954c2p-13,
+            ])
+        let e = exp(.register(f32(.negate, .register(p))))
+        let far = f32(.subtract, .float(1), .register(e))
+        let isNear = compare(.less, .f32, .register(a), .float(0.9375))
+        let limited = select(.f32, isNear, .register(near), .register(far))
+        let isNumber = compare(.equal, .f32, x, x)
+        return select(.f32, isNumber, .register(f32(.copySign, .register(limited), x)), x)
+    }
+
+    /// x = n pi/2 + r with pi/2 in three parts; a polynomial of r, the quadrant n mod 4 (plus `ahead`)
+    /// picking which. Three ulp for |x| up to 65,536.
+    mutating func sine(_ x: Source, ahead: Int) -> Register {
+        let shifted = f32(.multiplyAdd, x, .float(0x1.45f306p-1), .float(0x1.8p23))
+        let n = f32(.subtract, .register(shifted), .float(0x1.8p23))
+        let minusN = f32(.negate, .register(n))
+        var r = f32(.multiplyAdd, .register(minusN), .float(0x1.921fb0p0), x)
+        r = f32(.multiplyAdd, .register(minusN), .float(0x1.5110b4p-22), .register(r))
+        r = f32(.multiplyAdd, .register(minusN), .float(0x1.846988p-48), .register(r))
+        let square = f32(.multiply, .register(r), .register(r))
+        let s = polynomial(square, [0x1.6ccf5ep-19, -0x1.a00f74p-13, 0x1.111108p-7, -0x1.555556p-3])
+        let bend = f32(.multiply, .register(square), .register(s))
+        let sine = f32(.multiplyAdd, .register(r), .register(bend), .register(r))
+        let c = polynomial(square, [-0x1.241caap-22, 0x1.a010d6p-16, -0x1.6c16b8p-10, 0x1.555556p-5])
+        let fourth = f32(.multiply, .register(square), .register(square))
+        let most = f32(.multiplyAdd, .register(square), .float(-0.5), .float(1))
+        let cosine = f32(.multiplyAdd, .register(fourth), .register(c), .register(most))
+        let whole = make(.b32, .convert(from: .f32, to: .s32), [.register(n)])
+        let quadrant = b32(.add, .s32, .register(whole), .integer(ahead))
+        let odd = b32(.and, .u32, .register(quadrant), .integer(1))
+        let usesCosine = compare(.notEqual, .s32, .register(odd), .integer(0))
+        let chosen = select(.f32, usesCosine, .register(cosine), .register(sine))
+        let half = b32(.and, .u32, .register(quadrant), .integer(2))
+        let flips = compare(.notEqual, .s32, .register(half), .integer(0))
+        return select(.f32, flips, .register(f32(.negate, .register(chosen))), .register(chosen))
+    }
+}

@@ -1,0 +1,148 @@
+package import TileGPU
+
+/// A kernel as PTX text.
+package struct PTXModule: Sendable {
+    package let text: String
+    /// The name of its one entry.
+    package let entry: String
+
+    /// Prints a thread's program for an architecture.
+    ///
+    /// - Cost: linear in the number of instructions.
+    package init(_ function: ThreadFunction, target: Target) {
+        entry = function.name
+        var printer = Printer(function, target)
+        text = printer.module()
+    }
+}
+
+/// Writes PTX line by line. Instructions are tables in `Printer+Instructions.swift`; this file is the frame
+/// around them.
+struct Printer {
+    let function: ThreadFunction
+    let target: Target
+    var lines: [String] = []
+    /// Names for registers that only one instruction's expansion needs.
+    var temporaries: [String: Int] = [:]
+    private var labels = 0
+    private let parameters: ParameterLayout
+
+    init(_ function: ThreadFunction, _ target: Target) {
+        self.function = function
+        self.target = target
+        parameters = ParameterLayout(views: function.views, scalars: function.scalars)
+    }
+
+    mutating func module() -> String {
+        write(function.body)
+        let threads = function.schedule.blockThreads
+        var head = [
+            ".version \(target.ptxVersion)", ".target \(target)", ".address_size 64", "",
+        ]
+        if function.sharedBytes > 0 { head.append(".extern .shared .align 16 .b8 shared_memory[];") }
+        head += [
+            ".visible .entry \(function.name)(",
+            "    .param .align 8 .b8 arguments[\(parameters.byteCount)]", ")",
+            ".maxntid \(threads), 1, 1",
+        ]
+        if target.spillsForOccupancy { head.append(".minnctapersm 1") }
+        head.append("{")
+        if function.localBytes > 0 {
+            head.append("    .local .align 16 .b8 local_memory[\(function.localBytes)];")
+        }
+        let text = head + declarations() + spaceBases() + lines + ["    ret;", "}", ""]
+        return text.joined(separator: "\n")
+    }
+
+    private func declarations() -> [String] {
+        let own: [(RegisterType, String)] = [
+            (.f32, "f32"), (.b32, "b32"), (.b64, "b64"), (.predicate, "pred"),
+        ]
+        let counted = own.map { type, name in
+            "    .reg .\(name) \(prefix(type))<\(function.registers.count)>;"
+        }
+        return counted
+            + temporaries.sorted { $0.key < $1.key }.map { "    .reg .\($0.key) %t_\($0.key)_<\($0.value)>;" }
+    }
+
+    /// The 64-bit addresses at which the block's and the thread's own memory start.
+    private func spaceBases() -> [String] {
+        var lines: [String] = []
+        if function.sharedBytes > 0 {
+            lines += ["    .reg .b64 %shared_base;", "    mov.u64 %shared_base, shared_memory;"]
+        }
+        if function.localBytes > 0 {
+            lines += ["    .reg .b64 %local_base;", "    mov.u64 %local_base, local_memory;"]
+        }
+        return lines
+    }
+
+    private mutating func write(_ statements: [Statement]) {
+        for statement in statements {
+            switch statement {
+            case .instruction(let instruction): write(instruction)
+            case .loop(let counter, let from, let to, let step, let body):
+                labels += 1
+                let (top, end) = ("loop_\(labels)", "end_\(labels)")
+                let skips = temporary("pred")
+                emit("mov.b64 \(name(counter)), \(text(from, .s64));")
+                emit("setp.ge.s64 \(skips), \(name(counter)), \(text(to, .s64));")
+                emit("@\(skips) bra \(end);")
+                lines.append("\(top):")
+                write(body)
+                emit("add.s64 \(name(counter)), \(name(counter)), \(text(step, .s64));")
+                emit("setp.lt.s64 \(skips), \(name(counter)), \(text(to, .s64));")
+                emit("@\(skips) bra \(top);")
+                lines.append("\(end):")
+            case .conditional(let predicate, let then, let otherwise):
+                labels += 1
+                let (other, end) = ("else_\(labels)", "end_\(labels)")
+                emit("@!\(name(predicate)) bra \(other);")
+                write(then)
+                if !otherwise.isEmpty { emit("bra \(end);") }
+                lines.append("\(other):")
+                write(otherwise)
+                if !otherwise.isEmpty { lines.append("\(end):") }
+            }
+        }
+    }
+
+    // MARK: Words
+
+    mutating func emit(_ text: String, guardedBy guarding: Register? = nil) {
+        lines.append("    " + (guarding.map { "@\(name($0)) " } ?? "") + text)
+    }
+
+    mutating func temporary(_ type: String) -> String {
+        let number = temporaries[type, default: 0]
+        temporaries[type] = number + 1
+        return "%t_\(type)_\(number)"
+    }
+
+    private func prefix(_ type: RegisterType) -> String {
+        switch type {
+        case .f32: "%f"
+        case .b32: "%r"
+        case .b64: "%d"
+        case .predicate: "%p"
+        }
+    }
+
+    func name(_ register: Register) -> String { prefix(function.type(register)) + "\(register.number)" }
+
+    func text(_ source: Source, _ type: NumberType) -> String {
+        switch source {
+        case .register(let register): return name(register)
+        case .bits(let bits):
+            switch type {
+            case .f32:
+                let digits = String(UInt32(truncatingIfNeeded: bits), radix: 16, uppercase: true)
+                return "0f" + String(repeating: "0", count: 8 - digits.count) + digits
+            case .s32: return "\(Int32(truncatingIfNeeded: Int64(bitPattern: bits)))"
+            case .u32: return "\(UInt32(truncatingIfNeeded: bits))"
+            case .s64: return "\(Int64(bitPattern: bits))"
+            case .predicate: return bits == 0 ? "0" : "1"
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+/// A GPU architecture to print for.
+package struct Target: Sendable, Hashable, CustomStringConvertible {
+    /// Compute capability, such as 90 for 9.0.
+    package let capability: Int
+
+    package init(capability: Int) { self.capability = capability }
+
+    /// Those that releases are checked for.
+    package static let all = [75, 80, 86, 89, 90, 100, 120].map(Target.init(capability:))
+
+    package var description: String { "sm_\(capability)" }
+
+    /// The least PTX version that knows the architecture, so that older drivers still load the rest.
+    var ptxVersion: String {
+        switch capability {
+        case ..<80: "6.3"
+        case 80..<86: "7.0"
+        case 86..<89: "7.1"
+        case 89..<100: "7.8"
+        case 100..<120: "8.6"
+        default: "8.7"
+        }
+    }
+
+    /// Conversions to and from bfloat16, and minima that keep NaN.
+    var hasAmpere: Bool { capability >= 80 }
+    /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
+    var spillsForOccupancy: Bool { (80..<90).contains(capability) }
+}

@@ -1,0 +1,406 @@
+#include "Fake.h"
+
+FakeCUDAState state;
+
+static struct CUctx_st {
+    int unused;
+} primary, foreign;
+
+static _Thread_local CUcontext stack[16];
+static _Thread_local int depth;
+
+FakeCUDAState *fake_cuda_state(void) { return &state; }
+
+void fake_cuda_reset(void) {
+    memset(&state, 0, sizeof state);
+    state.driver_version = 13000;
+    state.memory_limit = (size_t)1 << 30;
+}
+
+void fake_cuda_enter_foreign_context(void) { stack[depth++] = &foreign; }
+int32_t fake_cuda_is_in_foreign_context(void) { return depth > 0 && stack[depth - 1] == &foreign; }
+void fake_cuda_leave_foreign_context(void) { depth -= 1; }
+
+#define NEEDS_CONTEXT \
+    if (depth == 0 || stack[depth - 1] != &primary) return 201
+
+static CUresult init(uint32_t flags) { return flags == 0 ? 0 : 1; }
+
+static CUresult driverVersion(int32_t *version) {
+    *version = state.driver_version;
+    return 0;
+}
+
+static CUresult errorName(CUresult code, const char **text) {
+    *text = code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == 218 ? "CUDA_ERROR_INVALID_PTX" : "CUDA_ERROR_OTHER";
+    return 0;
+}
+
+static CUresult errorText(CUresult code, const char **text) {
+    if (code == 999) return 1;
+    *text = "what the driver says";
+    return 0;
+}
+
+static CUresult deviceCount(int32_t *count) {
+    *count = 1;
+    return 0;
+}
+
+static CUresult device(CUdevice *device, int32_t ordinal) {
+    *device = 7;
+    return ordinal == 0 ? 0 : 101;
+}
+
+static CUresult deviceName(char *name, int32_t length, CUdevice device) {
+    snprintf(name, (size_t)length, "Fake GPU");
+    return device == 7 ? 0 : 101;
+}
+
+static CUresult deviceMemory(size_t *bytes, CUdevice device) {
+    *bytes = (size_t)1 << 30;
+    return device == 7 ? 0 : 101;
+}
+
+static CUresult deviceAttribute(int32_t *value, CUdevice_attribute attribute, CUdevice device) {
+    switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = 49152; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = 232448; break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 132; break;
+    case CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH: *value = 1; break;
+    default: *value = 0;
+    }
+    return device == 7 ? 0 : 101;
+}
+
+static CUresult retainPrimary(CUcontext *context, CUdevice device) {
+    *context = &primary;
+    return device == 7 ? 0 : 101;
+}
+
+static CUresult currentContext(CUcontext *context) {
+    *context = depth > 0 ? stack[depth - 1] : NULL;
+    return 0;
+}
+
+static CUresult pushContext(CUcontext context) {
+    stack[depth++] = context;
+    state.contexts_pushed += 1;
+    return 0;
+}
+
+static CUresult popContext(CUcontext *context) {
+    if (depth == 0) return 201;
+    *context = stack[--depth];
+    state.contexts_popped += 1;
+    return 0;
+}
+
+static CUresult createStream(CUstream *stream, uint32_t flags) {
+    NEEDS_CONTEXT;
+    *stream = malloc(1);
+    return flags == CU_STREAM_NON_BLOCKING ? 0 : 1;
+}
+
+static CUresult destroyStream(CUstream stream) {
+    free(stream);
+    return 0;
+}
+
+static CUresult synchronizeStream(CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    state.synchronizations += 1;
+    return state.stream_result;
+}
+
+static CUresult isCapturing(CUstream stream, int32_t *status) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    *status = state.capturing;
+    return 0;
+}
+
+static CUresult waitForEvent(CUstream stream, CUevent event, uint32_t flags) {
+    NEEDS_CONTEXT;
+    return stream && event && flags == 0 ? 0 : 1;
+}
+
+static CUresult createEvent(CUevent *event, uint32_t flags) {
+    NEEDS_CONTEXT;
+    (void)flags;
+    *event = malloc(1);
+    return 0;
+}
+
+static CUresult destroyEvent(CUevent event) {
+    free(event);
+    return 0;
+}
+
+static CUresult recordEvent(CUevent event, CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    return event ? 0 : 1;
+}
+
+static CUresult synchronizeEvent(CUevent event) {
+    NEEDS_CONTEXT;
+    return event ? 0 : 1;
+}
+
+static CUresult elapsedTime(float *milliseconds, CUevent start, CUevent end) {
+    NEEDS_CONTEXT;
+    *milliseconds = 0.5f;
+    return start && end ? 0 : 1;
+}
+
+// A function is its name: what it does is looked up when it is launched.
+struct CUfunc_st {
+    char name[64];
+};
+
+static CUresult loadModule(
+    CUmodule *module, const void *image, uint32_t count, CUjit_option *options, void **values) {
+    NEEDS_CONTEXT;
+    if (state.compile_log) {
+        for (uint32_t i = 0; i + 1 < count; i++) {
+            if (options[i] == CU_JIT_ERROR_LOG_BUFFER && options[i + 1] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
+                snprintf(values[i], (size_t)values[i + 1], "%s", state.compile_log);
+        }
+        return CUDA_ERROR_INVALID_PTX;
+    }
+    state.modules_loaded += 1;
+    *module = malloc(strlen(image) + 1);
+    strcpy((char *)*module, image);
+    return 0;
+}
+
+static CUresult unloadModule(CUmodule module) {
+    NEEDS_CONTEXT;
+    free(module);
+    return 0;
+}
+
+static CUresult moduleFunction(CUfunction *function, CUmodule module, const char *name) {
+    NEEDS_CONTEXT;
+    if (!strstr((const char *)module, name)) return CUDA_ERROR_NOT_FOUND;
+    *function = malloc(sizeof(struct CUfunc_st));
+    snprintf((*function)->name, sizeof (*function)->name, "%s", name);
+    return 0;
+}
+
+static CUresult functionAttribute(int32_t *value, CUfunction_attribute attribute, CUfunction function) {
+    NEEDS_CONTEXT;
+    switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = 40; break;
+    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 512; break;
+    default: *value = 0;
+    }
+    return function ? 0 : 1;
+}
+
+static CUresult setFunctionAttribute(CUfunction function, CUfunction_attribute attribute, int32_t value) {
+    NEEDS_CONTEXT;
+    if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) state.shared_bytes_allowed = value;
+    if (attribute == CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED) state.wide_clusters_allowed = value;
+    return function ? 0 : 1;
+}
+
+// negate: views x and y of rank 1 and f32; y = -x. fail: notes message 1, program 7, value 42.
+static void perform(CUfunction function, int64_t programs) {
+    const uint8_t *p = state.parameters;
+    if (strcmp(function->name, "negate") == 0) {
+        float *x, *y;
+        int64_t xStride, yStride;
+        memcpy(&x, p, 8);
+        memcpy(&xStride, p + 16, 8);
+        memcpy(&y, p + 24, 8);
+        memcpy(&yStride, p + 40, 8);
+        for (int64_t i = 0; i < programs; i++) y[i * yStride] = -x[i * xStride];
+    }
+    if (strcmp(function->name, "fail") == 0) {
+        int64_t *record;
+        memcpy(&record, p + state.parameter_bytes - 8, 8);
+        record[0] = 2;
+        record[1] = 7;
+        record[2] = 42;
+    }
+}
+
+static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
+    NEEDS_CONTEXT;
+    if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
+    state.parameter_bytes = *(size_t *)extra[3];
+    if (state.parameter_bytes > sizeof state.parameters) return 1;
+    memcpy(state.parameters, extra[1], state.parameter_bytes);
+    state.launches += 1;
+    int64_t programs;
+    memcpy(&programs, state.parameters + state.parameter_bytes - 16, 8);
+    perform(function, programs);
+    return 0;
+}
+
+static CUresult launch(
+    CUfunction function, uint32_t gridX, uint32_t gridY, uint32_t gridZ, uint32_t blockX, uint32_t blockY,
+    uint32_t blockZ, uint32_t sharedBytes, CUstream stream, void **parameters, void **extra) {
+    if (gridY != 1 || gridZ != 1 || blockY != 1 || blockZ != 1) return 1;
+    state.grid = gridX;
+    state.block = blockX;
+    state.shared_bytes = sharedBytes;
+    state.cluster = 1;
+    state.stream = stream;
+    return launchAny(function, parameters, extra);
+}
+
+static CUresult launchWithAttributes(
+    const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra) {
+    if (config->numAttrs != 1 || config->attrs->id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return 1;
+    if (config->attrs->cluster.y != 1 || config->attrs->cluster.z != 1) return 1;
+    CUresult result = launch(
+        function, config->gridDimX, config->gridDimY, config->gridDimZ, config->blockDimX, config->blockDimY,
+        config->blockDimZ, config->sharedMemBytes, config->hStream, parameters, extra);
+    state.cluster = config->attrs->cluster.x;
+    return config->gridDimX % state.cluster == 0 ? result : CUDA_ERROR_INVALID_CLUSTER_SIZE;
+}
+
+// A block's size lies in front of it.
+static CUresult allocate(CUdeviceptr *address, size_t bytes) {
+    NEEDS_CONTEXT;
+    if (bytes == 0) return 1;
+    if (state.memory_used + bytes > state.memory_limit) return CUDA_ERROR_OUT_OF_MEMORY;
+    uint8_t *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
+    memcpy(block, &bytes, sizeof bytes);
+    memset(block + 256, 0xFF, bytes);
+    state.memory_used += bytes;
+    state.allocations += 1;
+    *address = (CUdeviceptr)(block + 256);
+    return 0;
+}
+
+static CUresult release(CUdeviceptr address) {
+    NEEDS_CONTEXT;
+    uint8_t *block = (uint8_t *)address - 256;
+    size_t bytes;
+    memcpy(&bytes, block, sizeof bytes);
+    state.memory_used -= bytes;
+    state.frees += 1;
+    free(block);
+    return 0;
+}
+
+static CUresult memoryInfo(size_t *available, size_t *total) {
+    NEEDS_CONTEXT;
+    *available = state.memory_limit - state.memory_used;
+    *total = state.memory_limit;
+    return 0;
+}
+
+static CUresult allocateHost(void **address, size_t bytes, uint32_t flags) {
+    NEEDS_CONTEXT;
+    *address = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    return flags == 3 ? 0 : 1;
+}
+
+static CUresult freeHost(void *address) {
+    NEEDS_CONTEXT;
+    free(address);
+    return 0;
+}
+
+static CUresult copyToDevice(CUdeviceptr target, const void *source, size_t bytes, CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    memcpy((void *)target, source, bytes);
+    return 0;
+}
+
+static CUresult copyToHost(void *target, CUdeviceptr source, size_t bytes, CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    memcpy(target, (void *)source, bytes);
+    return 0;
+}
+
+static CUresult copyOnDevice(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
+    return copyToHost((void *)target, source, bytes, stream);
+}
+
+static CUresult copyToPeer(
+    CUdeviceptr target, CUcontext targetContext, CUdeviceptr source, CUcontext sourceContext, size_t bytes,
+    CUstream stream) {
+    if (targetContext != &primary || sourceContext != &primary) return 1;
+    return copyToHost((void *)target, source, bytes, stream);
+}
+
+static CUresult fill(CUdeviceptr target, uint8_t value, size_t bytes, CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    memset((void *)target, value, bytes);
+    return 0;
+}
+
+static CUresult fillRows(
+    CUdeviceptr target, size_t pitch, uint8_t value, size_t width, size_t height, CUstream stream) {
+    NEEDS_CONTEXT;
+    (void)stream;
+    for (size_t i = 0; i < height; i++) memset((uint8_t *)target + i * pitch, value, width);
+    return pitch >= width ? 0 : 1;
+}
+
+static const FakeSymbol symbols[] = {
+    {"cuInit", init},
+    {"cuDriverGetVersion", driverVersion},
+    {"cuGetErrorName", errorName},
+    {"cuGetErrorString", errorText},
+    {"cuDeviceGetCount", deviceCount},
+    {"cuDeviceGet", device},
+    {"cuDeviceGetName", deviceName},
+    {"cuDeviceTotalMem_v2", deviceMemory},
+    {"cuDeviceGetAttribute", deviceAttribute},
+    {"cuDevicePrimaryCtxRetain", retainPrimary},
+    {"cuCtxGetCurrent", currentContext},
+    {"cuCtxPushCurrent_v2", pushContext},
+    {"cuCtxPopCurrent_v2", popContext},
+    {"cuStreamCreate", createStream},
+    {"cuStreamDestroy_v2", destroyStream},
+    {"cuStreamSynchronize", synchronizeStream},
+    {"cuStreamIsCapturing", isCapturing},
+    {"cuStreamWaitEvent", waitForEvent},
+    {"cuEventCreate", createEvent},
+    {"cuEventDestroy_v2", destroyEvent},
+    {"cuEventRecord", recordEvent},
+    {"cuEventSynchronize", synchronizeEvent},
+    {"cuEventElapsedTime", elapsedTime},
+    {"cuModuleLoadDataEx", loadModule},
+    {"cuModuleUnload", unloadModule},
+    {"cuModuleGetFunction", moduleFunction},
+    {"cuFuncGetAttribute", functionAttribute},
+    {"cuFuncSetAttribute", setFunctionAttribute},
+    {"cuLaunchKernel", launch},
+    {"cuLaunchKernelEx", launchWithAttributes},
+    {"cuMemAlloc_v2", allocate},
+    {"cuMemFree_v2", release},
+    {"cuMemGetInfo_v2", memoryInfo},
+    {"cuMemHostAlloc", allocateHost},
+    {"cuMemFreeHost", freeHost},
+    {"cuMemcpyHtoDAsync_v2", copyToDevice},
+    {"cuMemcpyDtoHAsync_v2", copyToHost},
+    {"cuMemcpyDtoDAsync_v2", copyOnDevice},
+    {"cuMemcpyPeerAsync", copyToPeer},
+    {"cuMemsetD8Async", fill},
+    {"cuMemsetD2D8Async", fillRows},
+};
+
+void *fake_cuda_symbol(const char *name) {
+    void *address = fake_find(symbols, sizeof symbols / sizeof symbols[0], name);
+    return address ? address : fake_products_symbol(name);
+}
+
+void *fake_find(const FakeSymbol *symbols, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(symbols[i].name, name) == 0) return symbols[i].address;
+    return NULL;
+}

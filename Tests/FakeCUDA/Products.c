@@ -1,0 +1,170 @@
+#include "Fake.h"
+
+// cuBLASLt as its documentation describes it: matrices stored by columns, D = alpha op(A) op(B) + beta C.
+
+struct cublasLtMatmulDescOpaque {
+    int32_t transposeA, transposeB, computeType;
+};
+
+struct cublasLtMatrixLayoutOpaque {
+    cudaDataType_t type;
+    uint64_t rows, columns;
+    int64_t leading;
+};
+
+static cublasStatus_t create(cublasLtHandle_t *handle) {
+    *handle = malloc(1);
+    return 0;
+}
+
+static size_t version(void) { return 130100; }
+
+static const char *statusText(cublasStatus_t status) { return status ? "a failure" : "success"; }
+
+static cublasStatus_t createDescriptor(
+    cublasLtMatmulDesc_t *descriptor, cublasComputeType_t computeType, cudaDataType_t scaleType) {
+    *descriptor = calloc(1, sizeof **descriptor);
+    (*descriptor)->computeType = computeType;
+    return scaleType == CUDA_R_32F ? 0 : 7;
+}
+
+static cublasStatus_t setDescriptor(
+    cublasLtMatmulDesc_t descriptor, int32_t attribute, const void *value, size_t bytes) {
+    if (bytes != 4) return 7;
+    if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) memcpy(&descriptor->transposeA, value, 4);
+    if (attribute == CUBLASLT_MATMUL_DESC_TRANSB) memcpy(&descriptor->transposeB, value, 4);
+    return 0;
+}
+
+static cublasStatus_t destroyDescriptor(cublasLtMatmulDesc_t descriptor) {
+    free(descriptor);
+    return 0;
+}
+
+static cublasStatus_t createLayout(
+    cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t leading) {
+    if (leading < (int64_t)rows || rows == 0 || columns == 0) return 7;
+    *layout = malloc(sizeof **layout);
+    **layout = (struct cublasLtMatrixLayoutOpaque){type, rows, columns, leading};
+    return 0;
+}
+
+static cublasStatus_t destroyLayout(cublasLtMatrixLayout_t layout) {
+    free(layout);
+    return 0;
+}
+
+static cublasStatus_t createPreference(cublasLtMatmulPreference_t *preference) {
+    *preference = malloc(1);
+    return 0;
+}
+
+static cublasStatus_t setPreference(
+    cublasLtMatmulPreference_t preference, int32_t attribute, const void *value, size_t bytes) {
+    (void)preference;
+    switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+        memcpy(&state.workspace_bytes, value, 8);
+        return bytes == 8 ? 0 : 7;
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: memcpy(&state.reduction_mask, value, 4); break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+        memcpy(&state.alignments[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, 4);
+        break;
+    default: return 7;
+    }
+    return bytes == 4 ? 0 : 7;
+}
+
+static cublasStatus_t destroyPreference(cublasLtMatmulPreference_t preference) {
+    free(preference);
+    return 0;
+}
+
+static cublasStatus_t heuristic(
+    cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, cublasLtMatrixLayout_t a,
+    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+    cublasLtMatmulPreference_t preference, int32_t wanted, cublasLtMatmulHeuristicResult_t *results,
+    int32_t *found) {
+    if (!handle || !descriptor || !a || !b || !c || !d || !preference || wanted < 1) return 7;
+    memset(results, 0, sizeof *results);
+    results[0].algo.data[3] = 17;
+    *found = 1;
+    return 0;
+}
+
+static float load(const void *base, cudaDataType_t type, int64_t i) {
+    if (type == CUDA_R_32F) return ((const float *)base)[i];
+    uint32_t bits = (uint32_t)((const uint16_t *)base)[i] << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static void store(void *base, cudaDataType_t type, int64_t i, float value) {
+    if (type == CUDA_R_32F) {
+        ((float *)base)[i] = value;
+        return;
+    }
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    ((uint16_t *)base)[i] = (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+static cublasStatus_t multiply(
+    cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, const void *alpha, const void *a,
+    cublasLtMatrixLayout_t aLayout, const void *b, cublasLtMatrixLayout_t bLayout, const void *beta,
+    const void *c, cublasLtMatrixLayout_t cLayout, void *d, cublasLtMatrixLayout_t dLayout,
+    const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspaceBytes, CUstream stream) {
+    if (!handle || !workspace || algorithm->data[3] != 17 || !stream) return 7;
+    if (descriptor->computeType != CUBLAS_COMPUTE_32F || workspaceBytes != state.workspace_bytes) return 7;
+    uint64_t rows = descriptor->transposeA ? aLayout->columns : aLayout->rows;
+    uint64_t inner = descriptor->transposeA ? aLayout->rows : aLayout->columns;
+    uint64_t columns = descriptor->transposeB ? bLayout->rows : bLayout->columns;
+    uint64_t innerB = descriptor->transposeB ? bLayout->columns : bLayout->rows;
+    if (inner != innerB || rows != dLayout->rows || columns != dLayout->columns) return 7;
+    if (aLayout->type != bLayout->type || cLayout->type != dLayout->type) return 15;
+    if (aLayout->type == CUDA_R_16F || dLayout->type == CUDA_R_16F) return 15;
+    float scale, keep;
+    memcpy(&scale, alpha, 4);
+    memcpy(&keep, beta, 4);
+    for (uint64_t column = 0; column < columns; column++) {
+        for (uint64_t row = 0; row < rows; row++) {
+            double sum = 0;
+            for (uint64_t k = 0; k < inner; k++) {
+                int64_t ia = (int64_t)(descriptor->transposeA ? k : row)
+                    + (int64_t)(descriptor->transposeA ? row : k) * aLayout->leading;
+                int64_t ib = (int64_t)(descriptor->transposeB ? column : k)
+                    + (int64_t)(descriptor->transposeB ? k : column) * bLayout->leading;
+                sum += (double)load(a, aLayout->type, ia) * load(b, bLayout->type, ib);
+            }
+            int64_t id = (int64_t)row + (int64_t)column * dLayout->leading;
+            double kept = keep == 0 ? 0 : keep * (double)load(c, cLayout->type, id);
+            store(d, dLayout->type, id, (float)(scale * sum + kept));
+        }
+    }
+    state.products += 1;
+    return 0;
+}
+
+static const FakeSymbol symbols[] = {
+    {"cublasLtCreate", create},
+    {"cublasLtGetVersion", version},
+    {"cublasLtGetStatusString", statusText},
+    {"cublasLtMatmulDescCreate", createDescriptor},
+    {"cublasLtMatmulDescSetAttribute", setDescriptor},
+    {"cublasLtMatmulDescDestroy", destroyDescriptor},
+    {"cublasLtMatrixLayoutCreate", createLayout},
+    {"cublasLtMatrixLayoutDestroy", destroyLayout},
+    {"cublasLtMatmulPreferenceCreate", createPreference},
+    {"cublasLtMatmulPreferenceSetAttribute", setPreference},
+    {"cublasLtMatmulPreferenceDestroy", destroyPreference},
+    {"cublasLtMatmulAlgoGetHeuristic", heuristic},
+    {"cublasLtMatmul", multiply},
+};
+
+void *fake_products_symbol(const char *name) {
+    return fake_find(symbols, sizeof symbols / sizeof symbols[0], name);
+}

@@ -1,0 +1,59 @@
+// A CUDA driver and a cuBLASLt in host memory, for tests on machines without a GPU: device memory is malloc,
+// work is done when it is handed in, and calls without a current context fail as the driver's would.
+#ifndef FAKE_CUDA_H
+#define FAKE_CUDA_H
+
+#include <CCUDA.h>
+
+/// The address of a function by its exported name; NULL if there is none.
+void *fake_cuda_symbol(const char *name);
+
+/// What the fake was asked to do and what it saw. One for the process: tests take turns.
+typedef struct {
+    // Settings.
+    int32_t driver_version;
+    size_t memory_limit;
+    /// What the next waits for a stream return.
+    CUresult stream_result;
+    int32_t capturing;
+    /// What cuModuleLoadDataEx writes into the error log and returns.
+    const char *compile_log;
+
+    // Observations.
+    size_t memory_used;
+    int32_t allocations;
+    int32_t frees;
+    int32_t contexts_pushed;
+    int32_t contexts_popped;
+    int32_t modules_loaded;
+    int32_t synchronizations;
+    int32_t shared_bytes_allowed;
+    int32_t wide_clusters_allowed;
+    int32_t launches;
+    uint32_t grid;
+    uint32_t block;
+    uint32_t shared_bytes;
+    uint32_t cluster;
+    CUstream stream;
+    size_t parameter_bytes;
+    uint8_t parameters[1024];
+    int32_t products;
+    uint32_t reduction_mask;
+    uint32_t alignments[4];
+    size_t workspace_bytes;
+} FakeCUDAState;
+
+FakeCUDAState *fake_cuda_state(void);
+
+/// Back to a driver of CUDA 13.0 with 1 GiB and nothing seen yet.
+void fake_cuda_reset(void);
+
+/// Makes another library's context current on this thread, as PyTorch's would be.
+void fake_cuda_enter_foreign_context(void);
+
+/// Whether that context is still current.
+int32_t fake_cuda_is_in_foreign_context(void);
+
+void fake_cuda_leave_foreign_context(void);
+
+#endif

@@ -1,0 +1,146 @@
+import FakeCUDA
+import LigerRuntime
+import Testing
+import Tile
+
+// Never freed: the fake driver keeps the pointer.
+private nonisolated(unsafe) let compilerLog = StaticString("line 3: unknown instruction").utf8Start
+
+extension FakeCUDATests {
+    @Suite struct Kernels {
+        @Test func launchesOnStridedViews() throws {
+            let device = try makeFakeDevice()
+            let x = try NDArray([1, 9, 2, 9, 3, 9], [3, 2], device: device)
+            let y = try NDArray.zeros([3], device: device)
+            let column = x.sliced(1, 0..<1).transposed(0, 1).sliced(0, 0..<1)
+            #expect(column.shape == [1, 3])
+            let negate = try CUDAKernel(
+                try kernel("negate"), context: try device.context())
+            let flat = NDArray(
+                buffer: x.buffer, offset: x.offset, shape: [3], strides: [2], dtype: .f32)
+            try negate.launch(programs: 3, [flat, y], [])
+            #expect(y.floats == [-1, -2, -3])
+            #expect(fake.pointee.grid == 1)
+            #expect(fake.pointee.block == 128)
+            #expect(fake.pointee.synchronizations == 1)
+        }
+
+        /// Every parameter at a multiple of its size, in the order that `GPUKernel` states.
+        @Test func packsParameters() throws {
+            let device = try makeFakeDevice()
+            let x = try NDArray.zeros([2, 3], dtype: .bf16, device: device)
+            let y = try NDArray.zeros([5], device: device)
+            let packed = try CUDAKernel(
+                try kernel(
+                    "packed", takesAll: true),
+                context: try device.context())
+            try packed.launch(
+                programs: 9, [x, y.sliced(0, 1..<4)], [.float(1.5), .index(-2), .int32(-3), .uint32(7)])
+            let words = words(count: 14)
+            #expect(words[0] == UInt64(UInt(bitPattern: x.address)))
+            #expect(Array(words[1..<5]) == [2, 3, 3, 1])
+            #expect(words[5] == UInt64(UInt(bitPattern: y.address)) + 4)
+            #expect(Array(words[6..<8]) == [3, 1])
+            #expect(words[8] & 0xFFFF_FFFF == UInt64(Float(1.5).bitPattern))
+            #expect(words[9] == UInt64(bitPattern: -2))
+            #expect(words[10] == UInt64(UInt32(bitPattern: -3)) | 7 << 32)
+            #expect(words[11] == 9)
+            #expect(words[12] != 0 && words[12] % 32 == 0)
+            #expect(fake.pointee.parameter_bytes == 13 * 8)
+            #expect(fake.pointee.grid == 3)
+        }
+
+        private func words(count: Int) -> [UInt64] {
+            withUnsafeBytes(of: &fake.pointee.parameters) { bytes in
+                (0..<count).map { bytes.load(fromByteOffset: 8 * $0, as: UInt64.self) }
+            }
+        }
+
+        @Test func clustersAndSharedMemory() throws {
+            let device = try makeFakeDevice()
+            let context = try device.context()
+            let x = try NDArray.zeros([7], device: device)
+            let wide = try CUDAKernel(
+                try kernel("negate", programsPerBlock: 1, shared: 100_000, cluster: 16), context: context)
+            #expect(fake.pointee.shared_bytes_allowed == 100_000)
+            #expect(fake.pointee.wide_clusters_allowed == 1)
+            try wide.launch(programs: 7, [x, x], [])
+            #expect(fake.pointee.grid == 7 * 16)
+            #expect(fake.pointee.cluster == 16)
+            #expect(fake.pointee.shared_bytes == 100_000)
+            #expect(fake.pointee.parameter_bytes == 8 * 8)
+            let text = message { _ = try CUDAKernel(try kernel("negate", shared: 300_000), context: context) }
+            #expect(text.contains("wants 300000 bytes of shared memory a block; Fake GPU has 232448"))
+            let threads = message {
+                _ = try CUDAKernel(try kernel("negate", threads: 1024), context: context)
+            }
+            #expect(threads.contains("takes 40 registers a thread"))
+        }
+
+        @Test func streamsAreTheCallers() throws {
+            let device = try makeFakeDevice()
+            let context = try device.context()
+            let x = try NDArray.zeros([4], device: device)
+            let negate = try CUDAKernel(try kernel("negate"), context: context)
+            try negate.launch(programs: 4, [x, x], [])
+            let own = fake.pointee.stream
+            #expect(own != nil)
+            try CUDAStream.$given.withValue(CUDAStream(borrowing: 0x1000, on: context)) {
+                try negate.launch(programs: 4, [x, x], [])
+            }
+            #expect(UInt(bitPattern: fake.pointee.stream) == 0x1000)
+            try negate.launch(programs: 4, [x, x], [])
+            #expect(fake.pointee.stream == own)
+            #expect(fake.pointee.modules_loaded == 1)
+        }
+
+        @Test func failedChecksAreThrownAtTheNextCopy() throws {
+            let device = try makeFakeDevice()
+            let x = try NDArray.zeros([4], device: device)
+            let failing = try CUDAKernel(try kernel("fail"), context: try device.context())
+            try failing.launch(programs: 4, [x, x], [])
+            let text = message { _ = try x.hostValues() }
+            #expect(text == "kernel fail, program 7: label 42 is out of range")
+            #expect(try x.hostValues() == [0, 0, 0, 0])
+            try failing.launch(programs: 4, [x, x], [])
+            #expect(message { try device.synchronize() } == text)
+        }
+
+        @Test func strictModeThrowsAtTheLaunch() throws {
+            let device = try makeFakeDevice(strict: true)
+            let x = try NDArray.zeros([4], device: device)
+            let failing = try CUDAKernel(try kernel("fail"), context: try device.context())
+            #expect(message { try failing.launch(programs: 4, [x, x], []) }.contains("label 42"))
+            fake.pointee.capturing = 1
+            try failing.launch(programs: 4, [x, x], [])
+        }
+
+        @Test func compilerErrorsShowTheLog() throws {
+            let device = try makeFakeDevice()
+            fake.pointee.compile_log = UnsafeRawPointer(compilerLog).assumingMemoryBound(to: CChar.self)
+            defer { fake.pointee.compile_log = nil }
+            let text = message {
+                _ = try CUDAKernel(try kernel("negate"), context: try device.context())
+            }
+            #expect(text.hasPrefix("compiling the kernel negate for cuda:0 failed: CUDA_ERROR_INVALID_PTX"))
+            #expect(text.hasSuffix("line 3: unknown instruction"))
+        }
+
+        @Test func mixedDevicesAreRefused() throws {
+            struct Copy: TileKernel {
+                func body(_ p: Program) {
+                    let x = p.input("x", .f32, rank: 1)
+                    let y = p.output("y", .f32, rank: 1)
+                    y[p.index] = x[p.index]
+                }
+            }
+            let device = try makeFakeDevice()
+            let (x, y) = (try NDArray.zeros([4], device: device), try NDArray.zeros([4]))
+            let text = message { try Copy().launch(programs: 4, [x, y]) }
+            #expect(text.contains("was given arrays of cuda:0 and of cpu. Copy them to one device"))
+            #expect(
+                message { _ = try MatMul.apply(x.reshaped([2, 2]), y.reshaped([2, 2])) }.contains(
+                    "one device"))
+        }
+    }
+}

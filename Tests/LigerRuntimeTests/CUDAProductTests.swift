@@ -1,0 +1,109 @@
+import FakeCUDA
+import FoundationEssentials
+import LigerRuntime
+import TestSupport
+import Testing
+import Tile
+
+extension FakeCUDATests {
+    /// The fake library multiplies column by column as cuBLASLt documents, so a wrong size, stride or
+    /// transposition shows.
+    @Suite struct Products {
+        struct Shape: CustomTestStringConvertible, Sendable {
+            let rows, columns, inner: Int
+            var testDescription: String { "\(rows)x\(columns)x\(inner)" }
+        }
+
+        /// Odd sizes, each different from the others, single rows and columns, and an empty inner size.
+        static let shapes = [
+            Shape(rows: 1, columns: 1, inner: 1), Shape(rows: 2, columns: 3, inner: 0),
+            Shape(rows: 5, columns: 1, inner: 7), Shape(rows: 1, columns: 6, inner: 4),
+            Shape(rows: 7, columns: 5, inner: 3),
+        ]
+        static let types: [(factors: DType, result: DType)] = [(.f32, .f32), (.bf16, .bf16), (.bf16, .f32)]
+
+        @Test(arguments: shapes, [false, true]) func matchTheProcessor(shape: Shape, transposed: Bool) throws
+        {
+            let device = try makeFakeDevice()
+            var random = SeededGenerator(seed: 31)
+            for type in Self.types {
+                for transposeB in [false, true] {
+                    for accumulate in [false, true] {
+                        let a = try matrix(shape.rows, shape.inner, type.factors, transposed, &random)
+                        let b = try matrix(shape.inner, shape.columns, type.factors, transposeB, &random)
+                        let c = try matrix(shape.rows, shape.columns, type.result, false, &random)
+                        let (x, y, z) = (try moved(a, device), try moved(b, device), try moved(c, device))
+                        for (a, b, c) in [(a, b, c), (x, y, z)] {
+                            _ = try MatMul.apply(
+                                a, b, transposeA: transposed, transposeB: transposeB, into: c, alpha: -0.75,
+                                accumulate: accumulate)
+                        }
+                        // Small whole numbers: every sum is exact, also in bf16 up to its one rounding.
+                        #expect(z.doubles == c.doubles, "\(type) \(transposed) \(transposeB) \(accumulate)")
+                    }
+                }
+            }
+        }
+
+        /// A matrix of small whole numbers whose rows lie 3 elements apart, stored transposed where asked.
+        private func matrix(
+            _ rows: Int, _ columns: Int, _ dtype: DType, _ transposed: Bool, _ random: inout SeededGenerator
+        ) throws -> NDArray {
+            let (outer, inner) = transposed ? (columns, rows) : (rows, columns)
+            let values = (0..<outer * (inner + 3)).map { _ in Float(Int.random(in: -4...4, using: &random)) }
+            return try NDArray(values, [outer, inner + 3], dtype: dtype).sliced(1, 2..<(inner + 2))
+        }
+
+        /// The same view of the same elements on a device.
+        private func moved(_ array: NDArray, _ device: Device) throws -> NDArray {
+            let count = array.buffer.byteCount / array.dtype.byteCount
+            let whole = NDArray(
+                buffer: array.buffer, offset: 0, shape: [count], strides: [1], dtype: array.dtype)
+            let copy = try whole.moved(to: device)
+            return NDArray(
+                buffer: copy.buffer, offset: array.offset, shape: array.shape, strides: array.strides,
+                dtype: array.dtype)
+        }
+
+        @Test func asksOnlyForFixedOrders() throws {
+            let device = try makeFakeDevice()
+            let a = try NDArray.zeros([4, 8], dtype: .bf16, device: device)
+            let b = try NDArray.zeros([8, 4], dtype: .bf16, device: device)
+            _ = try MatMul.apply(a.sliced(1, 1..<8), b.sliced(0, 0..<7))
+            #expect(fake.pointee.reduction_mask == 2)
+            #expect(fake.pointee.workspace_bytes == 32 << 20)
+            // The library's first factor is our second, whose slice starts at its buffer's start.
+            #expect(fake.pointee.alignments.0 == 256)
+            #expect(fake.pointee.alignments.1 == 2)
+            #expect(fake.pointee.products == 1)
+        }
+
+        @Test func mixedTypesAreRefused() throws {
+            let device = try makeFakeDevice()
+            let a = try NDArray.zeros([4, 4], dtype: .bf16, device: device)
+            let b = try NDArray.zeros([4, 4], device: device)
+            #expect(message { _ = try MatMul.apply(a, b) }.contains("of bf16 by f32 into f32"))
+        }
+    }
+}
+
+@Suite struct CUBLASLtSearchTests {
+    @Test func looksIntoPythonEnvironments() throws {
+        let manager = FileManager.default
+        let root = manager.temporaryDirectory.path + "/search-\(UInt64.random(in: 0 ... .max))"
+        defer { try? manager.removeItem(atPath: root) }
+        let folder = root + "/lib/python3.12/site-packages/nvidia/cu13/lib"
+        for path in [folder, root + "/bin"] {
+            try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
+        }
+        for file in [folder + "/libcublasLt.so.13", root + "/bin/python"] {
+            #expect(manager.createFile(atPath: file, contents: Data()))
+        }
+        let found = CUBLASLtSearch(environment: ["LIGER_PYTHON": root + "/bin/python"]).candidates
+        #expect(found.prefix(2) == ["libcublasLt.so.13", "libcublasLt.so.12"])
+        #expect(found.contains(folder + "/libcublasLt.so.13"))
+        let only = CUBLASLtSearch(environment: ["LIGER_CUBLASLT": folder, "VIRTUAL_ENV": root]).candidates
+        #expect(only == [folder + "/libcublasLt.so.13", folder + "/libcublasLt.so.12"])
+        #expect(CUBLASLtSearch(environment: ["LIGER_CUBLASLT": "/x/y.so"]).candidates == ["/x/y.so"])
+    }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import LigerCatalogue
+import LigerRuntime
+import Testing
+import Tile
+import TileGPU
+import TilePTX
+
+/// NVIDIA's assembler, if this machine has it: `LIGER_PTXAS`, or the Python environment's.
+private enum Assembler {
+    static let path: String? = {
+        let environment = ProcessInfo.processInfo.environment
+        if let given = environment["LIGER_PTXAS"] { return given }
+        guard let python = environment["LIGER_PYTHON"] else { return nil }
+        let root = URL(filePath: python).deletingLastPathComponent().deletingLastPathComponent()
+        let files = FileManager.default.enumerator(
+            at: root.appending(path: "lib"), includingPropertiesForKeys: nil)
+        while let file = files?.nextObject() as? URL {
+            if file.lastPathComponent == "ptxas" && file.path().contains("nvidia") { return file.path() }
+        }
+        return nil
+    }()
+
+    static let isRequired = ProcessInfo.processInfo.environment["CI"] == "true"
+
+    /// What `ptxas -v` says of a module; a failure is recorded with its text.
+    static func report(_ module: PTXModule, _ target: Target, in folder: URL) throws -> String {
+        let source = folder.appending(path: "\(module.entry)-\(target).ptx")
+        try Data(module.text.utf8).write(to: source)
+        let process = Process()
+        process.executableURL = URL(filePath: try #require(path))
+        process.arguments = ["-v", "-arch=\(target)", source.path(), "-o", "/dev/null"]
+        let pipe = Pipe()
+        process.standardError = pipe
+        process.standardOutput = pipe
+        try process.run()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(module.entry) for \(target): \(text)")
+        return text
+    }
+}
+
+@Suite struct PTXTests {
+    /// Every kernel at lengths that fill vectors and at one that does not.
+    private func modules(_ entry: CatalogueEntry, _ target: Target) throws -> [(PTXModule, ThreadFunction)] {
+        var modules: [(PTXModule, ThreadFunction)] = []
+        for (columns, dtype) in [(4096, DType.bf16), (1000, .f16), (33, .f32)] {
+            let kernels = try LaunchRecorder.kernels {
+                _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
+            }
+            for kernel in kernels {
+                let function = try TileFunction.trace(kernel)
+                let layouts = function.views.map { _ in GPULayout(hasUnitStride: true, isAligned: true) }
+                let threads = try ThreadFunction(function, layouts: layouts)
+                modules.append((PTXModule(threads, target: target), threads))
+            }
+        }
+        return modules
+    }
+
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: Catalogue.entries.map(\.name))
+    func assembles(operation: String) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for target in Target.all {
+            for (module, function) in try modules(entry, target) {
+                let report = try Assembler.report(module, target, in: folder)
+                if function.localBytes == 0 {
+                    #expect(
+                        report.contains(" 0 bytes stack frame, 0 bytes spill stores"),
+                        "\(module.entry): \(report)")
+                }
+            }
+        }
+    }
+}
