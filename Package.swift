@@ -52,7 +52,7 @@ let package = Package(
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(
             name: "LigerTrainer",
-            dependencies: ["LigerModels", "LigerNN", "LigerRuntime", "LigerText", "Tile"]),
+            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .executableTarget(
             name: "liger",
             dependencies: [

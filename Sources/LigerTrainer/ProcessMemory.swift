@@ -1,9 +1,5 @@
 #if canImport(Darwin)
     internal import Darwin
-#elseif canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
 #endif
 
 /// How much memory this process occupies, in bytes.
@@ -13,7 +9,7 @@
 public struct ProcessMemory: Sendable, Equatable {
     /// Bytes occupied now.
     public let resident: Int
-    /// The most that was ever occupied, or since `resetPeak`.
+    /// The most that was ever occupied.
     public let peak: Int
 
     #if canImport(Darwin)
@@ -29,23 +25,11 @@ public struct ProcessMemory: Sendable, Equatable {
             return ProcessMemory(
                 resident: Int(usage.ri_phys_footprint), peak: Int(usage.ri_lifetime_max_phys_footprint))
         }
-
-        /// Starts the peak again from what is occupied now. Returns false: this system cannot.
-        public static func resetPeak() -> Bool { false }
     #else
         /// The memory of this process now; nil when the system does not say.
         public static func current() -> ProcessMemory? {
             guard let bytes = try? FileSystem.read("/proc/self/status") else { return nil }
             return ProcessMemory(status: String(decoding: bytes, as: UTF8.self))
-        }
-
-        /// Starts the peak again from what is occupied now. Returns false where the system does not allow it.
-        public static func resetPeak() -> Bool {
-            // The kernel resets VmHWM when "5" is written here.
-            let descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { return false }
-            defer { close(descriptor) }
-            return write(descriptor, "5", 1) == 1
         }
     #endif
 

@@ -1,4 +1,5 @@
 import Foundation
+import LigerKernels
 import LigerModels
 import TestSupport
 import Testing
@@ -85,8 +86,8 @@ struct CheckpointFuzzTests {
     func configurations() throws {
         let llama3 = ModelConfiguration(
             hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, vocabularySize: 128,
-            ropeScaling: RopeScaling(
-                factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaximumPositions: 8192),
+            ropeScaling: RoPE.Scaling(
+                factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192),
             endTokenIDs: [2, 3], dtype: .bf16)
         let small =
             #"{"model_type":"mistral","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"#

@@ -1,4 +1,5 @@
 import Foundation
+import LigerKernels
 import LigerModels
 import TestSupport
 import Testing
@@ -71,8 +72,8 @@ struct CheckpointParityTests {
     }
 
     private static func writeConfigurations(_ folder: URL) throws {
-        let scaling = RopeScaling(
-            factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalMaximumPositions: 512)
+        let scaling = RoPE.Scaling(
+            factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512)
         for architecture in ModelConfiguration.Architecture.allCases {
             for rope in [nil, scaling] {
                 let configuration = ModelConfiguration(

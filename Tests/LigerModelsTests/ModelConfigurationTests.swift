@@ -1,4 +1,5 @@
 import Foundation
+import LigerKernels
 import LigerModels
 import TestSupport
 import Testing
@@ -38,8 +39,8 @@ struct ModelConfigurationTests {
 
     @Test("Rotary positions in the forms of transformers 4 and 5 and both at once")
     func rope() throws {
-        let scaling = RopeScaling(
-            factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaximumPositions: 8192)
+        let scaling = RoPE.Scaling(
+            factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
         let forms: [[String: String]] = [
             ["rope_theta": "5e5", "rope_scaling": "{\(Self.llama3)}"],
             ["rope_parameters": "{\"rope_theta\":500000,\(Self.llama3)}"],
@@ -66,8 +67,8 @@ struct ModelConfigurationTests {
             hiddenSize: 96, intermediateSize: 250, layerCount: 3, headCount: 6, keyValueHeadCount: 2,
             headSize: 20, vocabularySize: 1000, maximumPositions: 4096, rmsNormEpsilon: 1e-5,
             ropeTheta: 12345.678,
-            ropeScaling: RopeScaling(
-                factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalMaximumPositions: 512),
+            ropeScaling: RoPE.Scaling(
+                factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512),
             tiesWordEmbeddings: true, initializerRange: 0.006, beginTokenID: 7, endTokenIDs: [8, 9],
             paddingTokenID: 10, dtype: .bf16)
         for architecture in ModelConfiguration.Architecture.allCases {

@@ -20,17 +20,6 @@ import Testing
                 """)
     }
 
-    @Test func markdownColumnsAlignAndEscapeBars() {
-        #expect(
-            table.markdown == """
-                | kernel  |       time |      |
-                | ------- | ---------: | ---- |
-                | RMSNorm |     5.2 ms | pass |
-                | é\\|x    | 1,234.5 ms |      |
-
-                """)
-    }
-
     @Test func aLineBreakInACellStaysInItsRow() {
         var table = Table([.text("a")])
         table.add(["x\ny"])

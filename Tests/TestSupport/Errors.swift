@@ -34,7 +34,7 @@ package func bound(_ dtype: DType, terms: Int = 1, roundings: Double = 1) -> Dou
 
 /// Where two collections first differ; nil where they are equal. For long ones, of which `#expect(a == b)`
 /// would list every difference for minutes.
-package func firstDifference<Element: Equatable>(
+@inlinable package func firstDifference<Element: Equatable>(
     _ found: some Collection<Element>, _ expected: some Collection<Element>
 ) -> Int? {
     if let place = zip(found, expected).enumerated().first(where: { $1.0 != $1.1 })?.offset { return place }

@@ -15,12 +15,16 @@ public enum AdamW {
     public struct Options: Sendable, Hashable {
         /// The learning rate of this step.
         public var lr: Double
+        /// β1, the decay of the mean of gradients, from 0 to below 1.
         public var beta1: Double
+        /// β2, the decay of the mean of their squares, from 0 to below 1.
         public var beta2: Double
+        /// Added to the root of the mean square, at least 0.
         public var eps: Double
-        /// λ.
+        /// λ, the share of a parameter, times the learning rate, that a step takes off it.
         public var weightDecay: Double
 
+        /// Options; those of PyTorch where none is given.
         public init(
             lr: Double = 1e-3, beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8,
             weightDecay: Double = 0.01
@@ -39,14 +43,16 @@ public enum AdamW {
         public var parameter: NDArray
         /// Any of these types.
         public var gradient: NDArray
-        /// The mean of gradients and of their squares; zeros before the first step. f32 as a rule.
+        /// The mean of gradients; zeros before the first step. f32 as a rule.
         public var m: NDArray
+        /// The mean of their squares, likewise.
         public var v: NDArray
         /// The parameter in fp32; nil where the parameter itself is the only copy.
         public var master: NDArray?
         /// False for parameters that should not shrink, such as those of norms.
         public var weightDecay: Bool
 
+        /// A parameter with what belongs to it; `step` checks that they fit.
         public init(
             parameter: NDArray, gradient: NDArray, m: NDArray, v: NDArray, master: NDArray? = nil,
             weightDecay: Bool = true

@@ -16,9 +16,12 @@ import Tile
 /// Arithmetic is in fp32 whatever the storage; differences are taken before rounding. Bytes moved: logits
 /// read once from memory, and once more from cache for the gradient; the gradient written once.
 public enum CrossEntropy {
-    /// How rows become a loss.
+    /// What a loss over many rows is.
     public enum Reduction: String, Sendable, Hashable, CaseIterable {
-        case mean, sum
+        /// The mean over the rows that count, weighted by class.
+        case mean
+        /// The sum over rows.
+        case sum
         /// One loss per row.
         case none
     }
@@ -33,8 +36,10 @@ public enum CrossEntropy {
         public var zLoss: Float
         /// c, above 0; nil leaves logits as they are.
         public var softcap: Float?
+        /// How rows become a loss.
         public var reduction: Reduction
 
+        /// Options; the plain mean of PyTorch where none is given.
         public init(
             ignoreIndex: Int = -100, labelSmoothing: Float = 0, zLoss: Float = 0, softcap: Float? = nil,
             reduction: Reduction = .mean

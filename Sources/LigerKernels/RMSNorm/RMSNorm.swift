@@ -24,8 +24,10 @@ public enum RMSNorm {
         public var eps: Float
         /// Added to the weight: 1 where a model stores w - 1.
         public var offset: Float
+        /// When values are rounded on the way.
         public var casting: Casting
 
+        /// Options; those of Llama where none is given.
         public init(eps: Float = 1e-6, offset: Float = 0, casting: Casting = .llama) {
             self.eps = eps
             self.offset = offset

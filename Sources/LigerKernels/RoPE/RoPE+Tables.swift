@@ -1,15 +1,19 @@
 public import LigerRuntime
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
+#if canImport(Darwin)
     import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
 #endif
 
 extension RoPE {
-    /// How Llama 3.1 and later stretch a model's context ("llama3" in Hugging Face's configurations): waves
-    /// longer than the original context allows turn `factor` times slower, short ones are left alone, and
-    /// between both the change is linear in the number of turns per original context.
+    /// How Llama 3.1 and later stretch a model's context ("llama3" in Hugging Face's configurations). A wave
+    /// that turns by f radians per position makes t = f L / 2π turns in the original context L:
+    ///
+    ///     f / factor where t < low        f where t > high
+    ///     (1 - s) f / factor + s f between, s = (t - low) / (high - low)
     public struct Scaling: Sendable, Hashable {
         /// How many times slower the long waves turn.
         public var factor: Double
@@ -20,6 +24,7 @@ extension RoPE {
         /// Positions the model was first trained with.
         public var originalContext: Int
 
+        /// A stretching; the defaults are those of every published model.
         public init(
             factor: Double, lowFrequencyFactor: Double = 1, highFrequencyFactor: Double = 4,
             originalContext: Int = 8192

@@ -1,7 +1,7 @@
 package import LigerRuntime
 package import Tile
 
-/// Copies in another floating-point type, rounded once.
+/// Arrays in another floating-point type, rounded once.
 package enum Cast {
     /// - Parameter x: contiguous, f32, bf16 or f16.
     /// - Returns: like x; x itself where it has the type already.

@@ -20,6 +20,7 @@ public enum Softmax {
         /// Queries of a block: rows come in blocks of as many, one block a head.
         public var queries: Int
 
+        /// A mask for blocks of `queries` rows.
         public init(firstQuery: Int = 0, queries: Int) {
             self.firstQuery = firstQuery
             self.queries = queries

@@ -8,6 +8,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let tokens: Int
     /// Tokens of a chunk; the last one may have fewer.
     public let chunkTokens: Int
+    /// Chunks of the batch.
     public let chunks: Int
     /// Bytes of the one buffer that every chunk's logits use, in fp32.
     public let logitsBytes: Int
@@ -52,6 +53,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         }.max() ?? 0
     }
 
+    /// One line for people: the cut, and what it takes.
     public var description: String {
         "\(tokens) tokens in \(chunks) chunks of \(chunkTokens): logits \(Self.mebibytes(logitsBytes)), fp32 sums "
             + "\(Self.mebibytes(accumulatorBytes)), at most \(Self.mebibytes(peakBytes)) beside inputs and gradients"
@@ -78,8 +80,12 @@ public struct LinearNeeds: OptionSet, Sendable, Hashable {
     public let rawValue: Int
     public init(rawValue: Int) { self.rawValue = rawValue }
 
+    /// The layer's input.
     public static let input = LinearNeeds(rawValue: 1)
+    /// Its weight.
     public static let weight = LinearNeeds(rawValue: 2)
+    /// Its bias, where it has one.
     public static let bias = LinearNeeds(rawValue: 4)
+    /// All three.
     public static let all: LinearNeeds = [.input, .weight, .bias]
 }

@@ -8,7 +8,9 @@ public import Tile
 /// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded.
 /// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
 public enum FusedLinearCrossEntropy {
+    /// How a call is cut, and the memory it takes.
     public typealias Plan = ChunkPlan
+    /// Which gradients are wanted.
     public typealias Needs = LinearNeeds
 
     /// The type that weight gradients are summed in over chunks.
@@ -21,11 +23,14 @@ public enum FusedLinearCrossEntropy {
 
     /// What a training run fixes once.
     public struct Options: Sendable, Hashable {
+        /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
-        /// What the logits of a chunk may take.
+        /// What the logits of a chunk may take, in bytes; a chunk has at least one token.
         public var budgetBytes: Int
+        /// What weight gradients are summed in.
         public var accumulation: Accumulation
 
+        /// Options; exact sums and 32 MiB where none is given.
         public init(
             _ crossEntropy: CrossEntropy.Options = CrossEntropy.Options(),
             budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes, accumulation: Accumulation = .exact
@@ -38,14 +43,19 @@ public enum FusedLinearCrossEntropy {
 
     /// A loss, what was asked for beside it, and the needed gradients for an upstream gradient of 1.
     public struct Result: Sendable {
-        /// As `CrossEntropy.Result`.
+        /// [] or, without reduction, [tokens]; f32; the z-loss is part of it.
         public let loss: NDArray
+        /// The z-loss alone, like `loss`; nil where its weight is 0.
         public let zLoss: NDArray?
+        /// As in `CrossEntropy.Result`; nil where not asked for.
         public let accuracy: NDArray?
+        /// As in `CrossEntropy.Result`; nil where not asked for.
         public let argmax: NDArray?
-        /// Like what they belong to; nil where not needed.
+        /// The gradient of the input, like it; nil where not needed.
         public let dInput: NDArray?
+        /// The gradient of the weight, like it; nil where not needed.
         public let dWeight: NDArray?
+        /// The gradient of the bias, like it; nil where not needed.
         public let dBias: NDArray?
     }
 

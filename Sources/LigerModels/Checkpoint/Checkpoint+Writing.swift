@@ -17,13 +17,24 @@ extension Checkpoint {
         _ tensors: [TensorContent], configuration: ModelConfiguration, others: [String: [UInt8]] = [:],
         to url: URL, replacing: Bool = false, maximumShardByteCount: Int = standardShardByteCount
     ) throws {
-        let text = try configuration.serialized()
         try AtomicDirectory.write(to: url, replacing: replacing) { folder in
-            try writeWeights(tensors, into: folder, maximumShardByteCount: maximumShardByteCount)
-            try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
-            for (name, bytes) in others.sorted(by: { $0.key < $1.key }) {
-                try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
-            }
+            try write(
+                tensors, configuration: configuration, others: others, into: folder,
+                maximumShardByteCount: maximumShardByteCount)
+        }
+    }
+
+    /// Writes the same files into an existing folder without weights; whoever calls it sees to it that a
+    /// crash leaves no half of them under the folder's final name.
+    package static func write(
+        _ tensors: [TensorContent], configuration: ModelConfiguration, others: [String: [UInt8]],
+        into folder: URL, maximumShardByteCount: Int = standardShardByteCount
+    ) throws {
+        let text = try configuration.serialized()
+        try writeWeights(tensors, into: folder, maximumShardByteCount: maximumShardByteCount)
+        try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
+        for (name, bytes) in others.sorted(by: { $0.key < $1.key }) {
+            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
         }
     }
 

@@ -52,18 +52,6 @@ public struct Checkpoint: Sendable {
     /// The description of a tensor; throws as `SafetensorsFile.entry(of:)` does.
     public func entry(of name: String) throws -> TensorEntry { try file(of: name).entry(of: name) }
 
-    /// The description of a tensor that must have this shape; throws `CheckpointError` when it has another.
-    public func entry(of name: String, shape: [Int]) throws -> TensorEntry {
-        let entry = try entry(of: name)
-        guard entry.shape == shape else {
-            throw CheckpointError(
-                url.path, "tensor \(CheckpointError.quoted(name))", found: "shape \(entry.shape)",
-                expected: "\(shape)",
-                advice: "config.json and the weights do not belong together; fetch both again.")
-        }
-        return entry
-    }
-
     /// Calls `body` with all bytes of a tensor, valid until it returns; memory of the tensor's size.
     public func withBytes<Result>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
@@ -76,27 +64,6 @@ public struct Checkpoint: Sendable {
         _ name: String, from offset: Int = 0, into destination: UnsafeMutableRawBufferPointer
     ) throws {
         try file(of: name).read(name, from: offset, into: destination)
-    }
-
-    /// Compares the stored names with those a model needs. Throws one `CheckpointError` that names every
-    /// missing tensor and, unless `allowingOthers`, every tensor that the model has no place for.
-    public func requireNames(_ needed: some Sequence<String>, allowingOthers: Bool = false) throws {
-        let needed = Set(needed)
-        var problems: [CheckpointError.Problem] = []
-        for name in needed.subtracting(tensors.keys).sorted() {
-            problems.append(
-                .init(
-                    "tensor \(CheckpointError.quoted(name))", found: "no tensor of this name",
-                    expected: "one", advice: "The checkpoint is incomplete; fetch it again."))
-        }
-        for name in allowingOthers ? [] : Set(tensors.keys).subtracting(needed).sorted() {
-            problems.append(
-                .init(
-                    "tensor \(CheckpointError.quoted(name))", found: "a tensor without a place",
-                    expected: "only tensors that config.json implies",
-                    advice: "Check that config.json belongs to these weights."))
-        }
-        if !problems.isEmpty { throw CheckpointError(file: url.path, problems: problems) }
     }
 
     private func file(of name: String) throws -> SafetensorsFile {

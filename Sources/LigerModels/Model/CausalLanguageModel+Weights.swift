@@ -39,8 +39,7 @@ extension CausalLanguageModel {
         }
     }
 
-    /// Writes the same files into an existing folder without weights; whoever calls it sees to it that a
-    /// crash leaves no half of them under the folder's final name.
+    /// Writes the same files into an existing folder, as `Checkpoint.write`.
     package func write(
         into folder: URL, dtype: DType? = nil,
         maximumShardByteCount: Int = Checkpoint.standardShardByteCount
@@ -48,13 +47,9 @@ extension CausalLanguageModel {
         var configuration = configuration
         let dtype = dtype ?? self.dtype
         configuration.dtype = dtype
-        let text = try configuration.serialized()
-        try Checkpoint.writeWeights(
+        try Checkpoint.write(
             decoder.parameters.map { TensorContent($0.name, $0.value, storedAs: dtype, in: folder) },
-            into: folder, maximumShardByteCount: maximumShardByteCount)
-        try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
-        for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
-            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
-        }
+            configuration: configuration, others: companions, into: folder,
+            maximumShardByteCount: maximumShardByteCount)
     }
 }

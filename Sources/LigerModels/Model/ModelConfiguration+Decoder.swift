@@ -1,4 +1,3 @@
-import LigerKernels
 package import LigerNN
 package import Tile
 
@@ -18,11 +17,7 @@ extension ModelConfiguration {
         decoder.paddingID = paddingTokenID
         decoder.rmsNormEps = Float(rmsNormEpsilon)
         decoder.ropeTheta = Float(ropeTheta)
-        decoder.ropeScaling = ropeScaling.map {
-            RoPE.Scaling(
-                factor: $0.factor, lowFrequencyFactor: $0.lowFrequencyFactor,
-                highFrequencyFactor: $0.highFrequencyFactor, originalContext: $0.originalMaximumPositions)
-        }
+        decoder.ropeScaling = ropeScaling
         decoder.tieEmbeddings = tiesWordEmbeddings
         decoder.maxPositions = maximumPositions
         decoder.initializerRange = Float(initializerRange)

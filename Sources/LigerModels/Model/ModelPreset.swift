@@ -1,3 +1,5 @@
+import LigerKernels
+
 /// A model known by name, for new weights.
 ///
 /// The small ones read bytes; the others have the shape of a published model.
@@ -79,8 +81,8 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
     private static func stretched(_ base: ModelConfiguration, factor: Double) -> ModelConfiguration {
         var configuration = base
         configuration.maximumPositions = 131_072
-        configuration.ropeScaling = RopeScaling(
-            factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaximumPositions: 8192)
+        configuration.ropeScaling = RoPE.Scaling(
+            factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
         return configuration
     }
 }

@@ -10,7 +10,9 @@ public import Tile
 
 /// Where a model comes from: a preset with new weights, or a folder in Hugging Face layout.
 public enum ModelSource: Sendable, Hashable {
+    /// A model by name, with new weights.
     case preset(ModelPreset)
+    /// `config.json`, weights and perhaps a tokenizer.
     case folder(URL)
 
     /// What a user means by `--model TEXT`: the preset of this name, else the folder. A folder that is

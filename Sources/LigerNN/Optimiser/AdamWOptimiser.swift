@@ -18,6 +18,7 @@ public final class AdamWOptimiser {
         /// biases.
         public var weightDecay: Double
 
+        /// Options; those of PyTorch where none is given.
         public init(
             beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8, weightDecay: Double = 0.01
         ) {

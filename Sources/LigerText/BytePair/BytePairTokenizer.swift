@@ -1,4 +1,8 @@
-public import FoundationEssentials
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
 
 /// A byte-level byte-pair tokenizer, read from a Hugging Face tokenizer.json.
 ///

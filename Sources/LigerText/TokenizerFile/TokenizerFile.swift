@@ -1,4 +1,8 @@
-import FoundationEssentials
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// A tokenizer.json as it was read: the model's large tables typed, the rest as JSON to be interpreted.
 struct TokenizerFile: Decodable {

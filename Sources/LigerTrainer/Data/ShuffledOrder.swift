@@ -1,3 +1,5 @@
+internal import LigerKernels
+
 /// A random order of 0..<count that can be read at any place without being stored.
 ///
 /// A Feistel network of four Philox rounds permutes the next power of four; values outside 0..<count are

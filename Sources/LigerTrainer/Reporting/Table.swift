@@ -41,21 +41,6 @@ package struct Table: Sendable {
         }.joined()
     }
 
-    /// The same table in Markdown, aligned in the source as well.
-    package var markdown: String {
-        let escaped = rows.map { $0.map { $0.split(separator: "|", omittingEmptySubsequences: false) } }
-            .map { $0.map { $0.joined(separator: "\\|") } }
-        var table = self
-        table.rows = escaped
-        let widths = table.widths.map { max($0, 3) }
-        let rule = zip(columns, widths).map { column, width in
-            let dashes = String(repeating: "-", count: width - 1)
-            return column.alignment == .left ? dashes + "-" : dashes + ":"
-        }
-        let lines = [padded(columns.map(\.title), to: widths), rule] + escaped.map { padded($0, to: widths) }
-        return lines.map { "| " + $0.joined(separator: " | ") + " |\n" }.joined()
-    }
-
     private var widths: [Int] {
         columns.indices.map { index in rows.reduce(columns[index].title.count) { max($0, $1[index].count) } }
     }

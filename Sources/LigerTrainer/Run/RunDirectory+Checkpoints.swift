@@ -9,17 +9,17 @@ extension RunDirectory {
     }
 
     /// Complete checkpoints, oldest first.
-    package var checkpoints: [Checkpoint] {
+    package var checkpoints: [RunCheckpoint] {
         namedCheckpoints.filter { CheckpointManifest.fault(in: $0.path) == nil }
     }
 
     /// The checkpoint to resume from: the newest complete one; nil to start at step 0.
-    package var newestCheckpoint: Checkpoint? {
+    package var newestCheckpoint: RunCheckpoint? {
         namedCheckpoints.last { CheckpointManifest.fault(in: $0.path) == nil }
     }
 
     /// Checkpoints that have a name but miss something, each with what it misses: to be told, never taken.
-    package var damagedCheckpoints: [(checkpoint: Checkpoint, fault: String)] {
+    package var damagedCheckpoints: [(checkpoint: RunCheckpoint, fault: String)] {
         namedCheckpoints.compactMap { checkpoint in
             CheckpointManifest.fault(in: checkpoint.path).map { (checkpoint, $0) }
         }
@@ -61,12 +61,12 @@ extension RunDirectory {
         }
     }
 
-    private var namedCheckpoints: [Checkpoint] {
+    private var namedCheckpoints: [RunCheckpoint] {
         let names = (try? FileSystem.names(in: checkpointsPath)) ?? []
-        let found = names.compactMap { name -> Checkpoint? in
+        let found = names.compactMap { name -> RunCheckpoint? in
             guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0 else { return nil }
             let path = FileSystem.join(checkpointsPath, name)
-            return path == checkpointPath(step: step) ? Checkpoint(step: step, path: path) : nil
+            return path == checkpointPath(step: step) ? RunCheckpoint(step: step, path: path) : nil
         }
         return found.sorted { $0.step < $1.step }
     }

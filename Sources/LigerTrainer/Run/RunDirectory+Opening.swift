@@ -23,7 +23,7 @@ extension RunDirectory {
     /// The newest complete checkpoint; nil to start at step 0.
     /// - Throws: `TrainerError` (`cannotResume`) when there are checkpoints, but none is complete: starting
     ///   again would overwrite what may be repaired.
-    package func checkpointToResume() throws -> Checkpoint? {
+    package func checkpointToResume() throws -> RunCheckpoint? {
         if let newest = newestCheckpoint { return newest }
         guard let (checkpoint, fault) = damagedCheckpoints.last else { return nil }
         throw TrainerError(
@@ -34,7 +34,7 @@ extension RunDirectory {
     }
 
     /// Damaged checkpoints that would have been newer than the one taken.
-    package func passedOver(by taken: Checkpoint?) -> [(checkpoint: Checkpoint, fault: String)] {
+    package func passedOver(by taken: RunCheckpoint?) -> [(checkpoint: RunCheckpoint, fault: String)] {
         damagedCheckpoints.filter { $0.checkpoint.step > taken?.step ?? -1 }
     }
 

@@ -93,7 +93,7 @@ package struct TrainingModel {
     /// Replaces the weights by those of a folder that `write` made, bit for bit.
     /// - Throws: `CheckpointError` when they are damaged, or not those of this model in its own type.
     package func readWeights(from folder: String) throws {
-        let weights = try LigerModels.Checkpoint(url: URL(fileURLWithPath: folder, isDirectory: true))
+        let weights = try Checkpoint(url: URL(fileURLWithPath: folder, isDirectory: true))
         let expected = StoredType(model.dtype)
         for (name, entry) in weights.tensors.sorted(by: { $0.key < $1.key })
         where entry.storedType != expected {

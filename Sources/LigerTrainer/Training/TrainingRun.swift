@@ -175,7 +175,7 @@ public final class TrainingRun {
         try directory.writeLossCurve(curve.svg)
     }
 
-    private func introduce(_ corpus: Corpus, resumingFrom start: Checkpoint?) {
+    private func introduce(_ corpus: Corpus, resumingFrom start: RunCheckpoint?) {
         if isDone { return }
         let model = learner.model
         let stream = learner.stream

@@ -48,7 +48,7 @@ package enum TrainingState {
     /// Brings a learner to where a checkpoint was written.
     /// - Throws: `CheckpointError` when a tensor is missing, damaged, or of another shape or type; the
     ///   learner must not be used then.
-    package static func read(_ checkpoint: Checkpoint, into learner: Learner) throws {
+    package static func read(_ checkpoint: RunCheckpoint, into learner: Learner) throws {
         try learner.model.readWeights(from: checkpoint.path)
         let path = FileSystem.join(checkpoint.path, optimiserFile)
         let file = try SafetensorsFile(url: URL(fileURLWithPath: path))

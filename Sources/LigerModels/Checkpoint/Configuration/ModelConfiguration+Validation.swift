@@ -1,3 +1,4 @@
+import LigerKernels
 import Tile
 
 extension ModelConfiguration {
@@ -93,8 +94,8 @@ extension ModelConfiguration {
                 "rope_scaling.high_freq_factor", found: "\(low) and \(high)",
                 expected: "numbers above 0, the low one below the high one")
             + Self.check(
-                (1...Self.largestExtent).contains(scaling.originalMaximumPositions),
-                "rope_scaling.original_max_position_embeddings", found: scaling.originalMaximumPositions,
+                (1...Self.largestExtent).contains(scaling.originalContext),
+                "rope_scaling.original_max_position_embeddings", found: scaling.originalContext,
                 expected: "1 to \(Self.largestExtent)")
     }
 

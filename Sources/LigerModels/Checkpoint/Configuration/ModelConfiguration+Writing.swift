@@ -1,3 +1,4 @@
+import LigerKernels
 import Tile
 
 extension ModelConfiguration {
@@ -62,7 +63,7 @@ extension ModelConfiguration {
             members["factor"] = .number(scaling.factor)
             members["low_freq_factor"] = .number(scaling.lowFrequencyFactor)
             members["high_freq_factor"] = .number(scaling.highFrequencyFactor)
-            members["original_max_position_embeddings"] = .integer(scaling.originalMaximumPositions)
+            members["original_max_position_embeddings"] = .integer(scaling.originalContext)
         }
         return members
     }

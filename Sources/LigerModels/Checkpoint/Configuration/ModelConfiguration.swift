@@ -1,3 +1,4 @@
+public import LigerKernels
 public import Tile
 
 #if canImport(FoundationEssentials)
@@ -53,7 +54,7 @@ public struct ModelConfiguration: Sendable, Hashable {
     /// Base of the rotary frequencies: f_i = theta^(-2i / headSize).
     public var ropeTheta: Double
     /// Stretching of the rotary frequencies, if any.
-    public var ropeScaling: RopeScaling?
+    public var ropeScaling: RoPE.Scaling?
     /// Whether the output projection is the embedding; then `lm_head.weight` is not stored.
     public var tiesWordEmbeddings: Bool
     /// Standard deviation of new weights.
@@ -73,7 +74,7 @@ public struct ModelConfiguration: Sendable, Hashable {
         architecture: Architecture = .llama, hiddenSize: Int, intermediateSize: Int, layerCount: Int,
         headCount: Int, keyValueHeadCount: Int? = nil, headSize: Int? = nil, vocabularySize: Int,
         maximumPositions: Int = 2048, rmsNormEpsilon: Double = 1e-6, ropeTheta: Double = 10000,
-        ropeScaling: RopeScaling? = nil, tiesWordEmbeddings: Bool = false,
+        ropeScaling: RoPE.Scaling? = nil, tiesWordEmbeddings: Bool = false,
         initializerRange: Double = 0.02, beginTokenID: Int? = 1, endTokenIDs: [Int] = [2],
         paddingTokenID: Int? = nil, dtype: DType? = nil
     ) {

@@ -1,3 +1,5 @@
+import LigerKernels
+
 /// How `config.json` describes rotary positions, in the forms of transformers 4 and 5.
 struct RopeReading: Equatable {
     private static let standardTheta = 10000.0
@@ -6,7 +8,7 @@ struct RopeReading: Equatable {
     ]
 
     var theta: Double
-    var scaling: RopeScaling?
+    var scaling: RoPE.Scaling?
 
     /// Reads either form; where a file has both, they must say the same.
     static func read(_ reader: inout ConfigurationReader) -> RopeReading {
@@ -47,11 +49,11 @@ struct RopeReading: Equatable {
             return RopeReading(theta: theta)
         case "llama3":
             nested.refuseKeys(notIn: common.union(scalingKeys))
-            let scaling = RopeScaling(
+            let scaling = RoPE.Scaling(
                 factor: nested.number("factor"),
                 lowFrequencyFactor: nested.number("low_freq_factor"),
                 highFrequencyFactor: nested.number("high_freq_factor"),
-                originalMaximumPositions: nested.integer("original_max_position_embeddings"))
+                originalContext: nested.integer("original_max_position_embeddings"))
             return RopeReading(theta: theta, scaling: nested.problems.isEmpty ? scaling : nil)
         case let other:
             if other == nil, key == "rope_parameters", nested.value(typeKey) == nil {

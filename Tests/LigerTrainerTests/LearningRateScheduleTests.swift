@@ -2,7 +2,7 @@ import Foundation
 import LigerTrainer
 import Testing
 
-@Suite struct ScheduleTests {
+@Suite struct LearningRateScheduleTests {
     // Warm-up of none, one, an odd number, and all but one step.
     @Test(arguments: LearningRateSchedule.Shape.allCases, [0, 1, 7, 99])
     func warmUpRisesEvenlyToThePeak(shape: LearningRateSchedule.Shape, warmup: Int) {

@@ -1,7 +1,7 @@
 /// Philox4x32 with 10 rounds: four random words as a pure function of a counter and a key.
 ///
-/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). It is the
-/// generator of the kernel language too; here it runs on the host, for the order of the data.
+/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). The
+/// kernel language has the same as `philox`; this one runs on the host.
 package enum Philox {
     /// The four words for one counter. Cost: 20 multiplications.
     package static func words(counter: SIMD4<UInt32>, key: UInt64) -> SIMD4<UInt32> {
