@@ -1,6 +1,7 @@
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 

@@ -1,6 +1,7 @@
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -18,7 +19,7 @@ extension TrapTests {
     /// Rows longer than 16 bits count, up to the longest vocabularies, forward and backward.
     @Test(arguments: [65_537, 262_144])
     func longRows(columns: Int) throws {
-        var random = SeededGenerator(UInt64(columns))
+        var random = SeededGenerator(seed: UInt64(columns))
         let x = try random.array([2, columns]), dy = try random.array([2, columns])
         let w = try random.array([columns], in: 0.5...2)
         let options = RMSNorm.Options(eps: 1e-5), eps = Double(Float(1e-5))
@@ -64,7 +65,7 @@ extension TrapTests {
 
     /// Views that are not contiguous are refused by name, never read as if they were.
     @Test func refusesViewsThatAreNotContiguous() throws {
-        var random = SeededGenerator(4)
+        var random = SeededGenerator(seed: 4)
         let x = try random.array([6, 6]).transposed(0, 1), y = try random.array([6, 6])
         let wide = try random.array([6, 12]).sliced(1, 0..<6), row = try random.array([6])
         let calls: [() throws -> Void] = [

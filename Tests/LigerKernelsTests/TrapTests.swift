@@ -1,6 +1,7 @@
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import TestSupport
 import Testing
 import Tile
 
@@ -14,7 +15,7 @@ import Tile
     /// The bits of model families: Llama rounds before the weight multiplies, Gemma only after 1 + w did.
     @Test(arguments: [DType.bf16, .f16])
     func castingHasTheFamilysBits(dtype: DType) throws {
-        var random = SeededGenerator(1)
+        var random = SeededGenerator(seed: 1)
         let x = try random.array([1, 1000], dtype), w = try random.array([1000], dtype)
         let (values, weights) = (x.floats, w.floats)
         func run(_ options: RMSNorm.Options) throws -> (y: [Float], normal: [Float]) {
@@ -34,7 +35,7 @@ import Tile
     /// Weights of another type than the input, both ways round; gradients have the types of what they belong to.
     @Test(arguments: floatTypes, floatTypes)
     func mixesTypesInNorms(input: DType, parameter: DType) throws {
-        var random = SeededGenerator(2)
+        var random = SeededGenerator(seed: 2)
         let x = try random.array([9, 130], input), dy = try random.array([9, 130], input)
         let w = try random.array([130], parameter, in: 0.5...2), b = try random.array([130])
         let options = RMSNorm.Options(casting: .none)
@@ -78,7 +79,7 @@ import Tile
     /// Row counts around what programs share, and many rows: sums over them stay fp32 until the end.
     @Test(arguments: [1, 2, 3, 7, 8, 9, 31, 32, 33, 63, 64, 65, 4099])
     func sumsOverAnyNumberOfRows(rows: Int) throws {
-        var random = SeededGenerator(UInt64(rows))
+        var random = SeededGenerator(seed: UInt64(rows))
         let x = try random.array([rows, 33], .bf16), dy = try random.array([rows, 33], .bf16, in: 0...2)
         let w = try random.array([33], .bf16)
         let options = RMSNorm.Options(eps: 1e-5, casting: .none)
