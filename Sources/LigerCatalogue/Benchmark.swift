@@ -8,6 +8,8 @@ package struct BenchmarkResult: Sendable {
     /// Seconds, sorted.
     package let times: [Double]
     package let floorBytes: Int
+    /// The most memory it held, beside its inputs and results.
+    package let peakBytes: Int
 
     package var median: Double { times[times.count / 2] }
     /// Half the distance between the quartiles, relative to the median.
@@ -31,7 +33,12 @@ package enum Benchmark {
         let repeats = device === Device.cpu ? 1 : 20
         let clock = ContinuousClock()
         var times = workloads.map { _ in [Double]() }
-        for item in workloads { try item.workload.run() }
+        let peaks = try workloads.map { item in
+            let before = device.bytesInUse
+            device.resetPeak()
+            try item.workload.run()
+            return max(0, device.peakBytes - before - item.workload.resultBytes)
+        }
         try device.synchronize()
         for round in 0..<rounds {
             progress(round)
@@ -43,10 +50,11 @@ package enum Benchmark {
                 times[i].append(duration / .seconds(repeats))
             }
         }
-        return zip(workloads, times).map { item, times in
-            BenchmarkResult(
-                name: item.name, shape: item.workload.shape, times: times.sorted(),
-                floorBytes: item.workload.floorBytes)
+        return workloads.indices.map { i in
+            let (name, workload) = workloads[i]
+            return BenchmarkResult(
+                name: name, shape: workload.shape, times: times[i].sorted(),
+                floorBytes: workload.floorBytes, peakBytes: peaks[i])
         }
     }
 

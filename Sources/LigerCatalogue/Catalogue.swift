@@ -10,6 +10,7 @@ package enum Catalogue {
         geGLU,
         crossEntropy,
         fusedLinearCrossEntropy,
+        linearCrossEntropy,
         gradientNorm,
         adamW,
         randomFill,

@@ -52,11 +52,16 @@ package struct Workload {
     package let shape: String
     /// The least bytes that must move: each input read once, each output written once.
     package let floorBytes: Int
+    /// Bytes of the results that the caller asked for: not counted as memory that the work takes.
+    package let resultBytes: Int
     package let run: () throws -> Void
 
-    package init(shape: String, floorBytes: Int, run: @escaping () throws -> Void) {
+    package init(
+        shape: String, floorBytes: Int, resultBytes: Int = 0, run: @escaping () throws -> Void
+    ) {
         self.shape = shape
         self.floorBytes = floorBytes
+        self.resultBytes = resultBytes
         self.run = run
     }
 }

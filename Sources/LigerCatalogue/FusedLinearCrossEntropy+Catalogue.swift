@@ -4,56 +4,85 @@ import LigerRuntime
 import Tile
 
 extension Catalogue {
-    static let fusedLinearCrossEntropy = CatalogueEntry(
-        name: "FusedLinearCrossEntropy",
-        summary: "cross entropy of x W^T + b, chunk by chunk: logits never exist whole",
-        workload: { size in
-            var samples = size.samples(seed: 8)
-            let hidden = size.columns / 8
-            let x = try samples.array([size.rows, hidden], size.dtype)
-            let w = try samples.array([size.vocabulary, hidden], size.dtype, in: -0.05...0.05)
-            let labels = try samples.positions(size.rows, below: size.vocabulary)
-            let shape = "\(size.rows)x\(hidden)x\(size.vocabulary) \(size.dtype.rawValue)"
-            return Workload(shape: shape, floorBytes: 2 * (x.byteCount + w.byteCount)) {
-                _ = try FusedLinearCrossEntropy.forward(input: x, weight: w, labels: labels)
-            }
-        },
-        check: { point in
-            var samples = point.samples
-            let (rows, hidden, classes) = (point.rows, 8, point.columns)
-            let x = try samples.array([rows, hidden], point.dtype)
-            let w = try samples.array([classes, hidden], point.dtype)
-            let labels = try samples.positions(rows, below: classes)
-            var options = FusedLinearCrossEntropy.Options()
-            options.budgetBytes = 4 * classes * max(1, rows / 3)
-            let found = try FusedLinearCrossEntropy.forward(
-                input: x, weight: w, labels: labels, options: options)
-            let (xs, ws) = (x.doubles, w.doubles)
-            let logits = (0..<(rows * classes)).map { i in
-                (0..<hidden).reduce(0) {
-                    $0 + xs[i / classes * hidden + $1] * ws[i % classes * hidden + $1]
-                }
-            }
-            let expected = CrossEntropy.Reference.forward(
-                logits, labels: labels.integers, classes: classes, options.crossEntropy)
-            let g = expected.gradient
-            var dx = xs.map { _ in 0.0 }, dw = ws.map { _ in 0.0 }
-            for row in 0..<rows {
-                for c in 0..<classes {
-                    for h in 0..<hidden {
-                        dx[row * hidden + h] += g[row * classes + c] * ws[c * hidden + h]
-                        dw[c * hidden + h] += g[row * classes + c] * xs[row * hidden + h]
+    /// Loss and gradients of x and W, for logits x W^T and rows of about `share` of x at a time.
+    private typealias LinearLoss =
+        @Sendable (
+            _ x: NDArray, _ w: NDArray, _ labels: NDArray, _ budgetBytes: Int?
+        ) throws -> (loss: NDArray, dx: NDArray?, dw: NDArray?)
+
+    static let fusedLinearCrossEntropy = linearCrossEntropy(
+        "FusedLinearCrossEntropy", summary: "cross entropy of x W^T, chunk by chunk: logits never exist whole"
+    ) { x, w, labels, budgetBytes in
+        var options = FusedLinearCrossEntropy.Options()
+        if let budgetBytes { options.budgetBytes = budgetBytes }
+        let result = try FusedLinearCrossEntropy.forward(
+            input: x, weight: w, labels: labels, options: options)
+        return (result.loss, result.dInput, result.dWeight)
+    }
+
+    static let linearCrossEntropy = linearCrossEntropy(
+        "LinearCrossEntropy", summary: "the same with whole logits: what the fused one is measured beside"
+    ) { x, w, labels, _ in
+        let logits = try NDArray(empty: [x.shape[0], w.shape[0]], device: x.device)
+        _ = try MatMul.apply(x, w, transposeB: true, into: logits)
+        let result = try CrossEntropy.forward(
+            logits: logits, labels: labels, wants: .gradient, givingUpLogits: false)
+        let dx = try result.gradient.map { try MatMul.apply($0, w) }
+        let dw = try result.gradient.map { try MatMul.apply($0, x, transposeA: true) }
+        return (result.loss, dx, dw)
+    }
+
+    private static func linearCrossEntropy(
+        _ name: String, summary: String, _ loss: @escaping LinearLoss
+    ) -> CatalogueEntry {
+        CatalogueEntry(
+            name: name, summary: summary,
+            workload: { size in
+                var samples = size.samples(seed: 8)
+                let hidden = size.columns / 8
+                let x = try samples.array([size.rows, hidden], size.dtype)
+                let w = try samples.array([size.vocabulary, hidden], size.dtype, in: -0.05...0.05)
+                let labels = try samples.positions(size.rows, below: size.vocabulary)
+                let shape = "\(size.rows)x\(hidden)x\(size.vocabulary) \(size.dtype.rawValue)"
+                let gradientBytes = x.byteCount + w.byteCount
+                return Workload(
+                    shape: shape, floorBytes: 2 * gradientBytes, resultBytes: gradientBytes
+                ) { _ = try loss(x, w, labels, nil) }
+            },
+            check: { point in
+                var samples = point.samples
+                let (rows, hidden, classes) = (point.rows, 8, point.columns)
+                let x = try samples.array([rows, hidden], point.dtype)
+                let w = try samples.array([classes, hidden], point.dtype)
+                let labels = try samples.positions(rows, below: classes)
+                let found = try loss(x, w, labels, 4 * classes * max(1, rows / 3))
+                let (xs, ws) = (x.doubles, w.doubles)
+                let logits = (0..<(rows * classes)).map { i in
+                    (0..<hidden).reduce(0) {
+                        $0 + xs[i / classes * hidden + $1] * ws[i % classes * hidden + $1]
                     }
                 }
-            }
-            // Each row's gradient has terms of size 1 / rows, which cancel where there is one class.
-            func scale(_ gradient: [Double]) -> Double {
-                max(4 / Double(rows), gradient.lazy.map { abs($0) }.max() ?? 0)
-            }
-            return [
-                point.result("loss", found.loss, [expected.losses.reduce(0, +)], terms: 64, scale: 16),
-                point.result("dx", found.dInput, dx, terms: 64, scale: scale(dx)),
-                point.result("dw", found.dWeight, dw, terms: 64, scale: scale(dw)),
-            ]
-        })
+                let expected = CrossEntropy.Reference.forward(
+                    logits, labels: labels.integers, classes: classes, CrossEntropy.Options())
+                let g = expected.gradient
+                var dx = xs.map { _ in 0.0 }, dw = ws.map { _ in 0.0 }
+                for row in 0..<rows {
+                    for c in 0..<classes {
+                        for h in 0..<hidden {
+                            dx[row * hidden + h] += g[row * classes + c] * ws[c * hidden + h]
+                            dw[c * hidden + h] += g[row * classes + c] * xs[row * hidden + h]
+                        }
+                    }
+                }
+                // Each row's gradient has terms of size 1 / rows, which cancel where there is one class.
+                func scale(_ gradient: [Double]) -> Double {
+                    max(4 / Double(rows), gradient.lazy.map { abs($0) }.max() ?? 0)
+                }
+                return [
+                    point.result("loss", found.loss, [expected.losses.reduce(0, +)], terms: 64, scale: 16),
+                    point.result("dx", found.dx, dx, terms: 64, scale: scale(dx)),
+                    point.result("dw", found.dw, dw, terms: 64, scale: scale(dw)),
+                ]
+            })
+    }
 }

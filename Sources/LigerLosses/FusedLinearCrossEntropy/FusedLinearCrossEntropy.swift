@@ -30,7 +30,7 @@ public enum FusedLinearCrossEntropy {
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
 
-        /// Options; exact sums and 32 MiB where none is given.
+        /// Options; exact sums and 48 MiB where none is given.
         public init(
             _ crossEntropy: CrossEntropy.Options = CrossEntropy.Options(),
             budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes, accumulation: Accumulation = .exact
@@ -59,8 +59,8 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// 32 MiB: chunks long enough for products at full speed, at common vocabularies.
-    public static let defaultBudgetBytes = 32 << 20
+    /// 48 MiB: chunks long enough for products at full speed, at common vocabularies.
+    public static let defaultBudgetBytes = 48 << 20
 
     /// How a call will be cut, and the memory it will take.
     ///

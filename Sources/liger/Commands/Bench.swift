@@ -11,7 +11,7 @@ struct Bench: ParsableCommand {
         discussion: """
             Times operations forward and backward, in turns. "GB/s" counts the least bytes an operation moves: \
             each input read once, each output written once. "of copy" is that rate against a copy of 64 MiB in \
-            the same run. `make benchmark` sets the same shapes beside PyTorch.
+            the same run; "memory" is the most it held beside inputs and gradients. `make benchmark` sets the same shapes beside PyTorch.
 
             EXAMPLES:
               liger bench
@@ -68,13 +68,13 @@ struct Bench: ParsableCommand {
         }
         var table = Table([
             .text("operation"), .text("shape"), .number("ms"), .number("spread"), .number("GB/s"),
-            .number("of copy"),
+            .number("of copy"), .number("memory"),
         ])
         for result in results {
             table.add([
                 result.name, result.shape, Format.significant(result.median * 1e3),
                 "±" + Format.percent(result.spread), Format.significant(result.rate / 1e9),
-                "\(Int((result.rate / copy * 100).rounded()))%",
+                "\(Int((result.rate / copy * 100).rounded()))%", Format.bytes(result.peakBytes),
             ])
         }
         print(table.plain, terminator: "")
@@ -88,6 +88,7 @@ private struct BenchmarkRow: Encodable {
     let spread: Double
     let gigabytesPerSecond: Double
     let shareOfCopy: Double
+    let peakBytes: Int
 
     init(_ result: BenchmarkResult, _ copy: Double) {
         operation = result.name
@@ -96,5 +97,6 @@ private struct BenchmarkRow: Encodable {
         spread = result.spread
         gigabytesPerSecond = result.rate / 1e9
         shareOfCopy = result.rate / copy
+        peakBytes = result.peakBytes
     }
 }
