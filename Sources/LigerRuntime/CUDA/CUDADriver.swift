@@ -37,10 +37,17 @@ package final class CUDADriver: Sendable {
             }
             refusals.append(dlerror().map { String(cString: $0) } ?? "\(name): no reason given")
         }
-        throw RuntimeError(
-            "no CUDA driver was found; tried:\n  " + refusals.joined(separator: "\n  ")
-                + "\nInstall NVIDIA's driver, 525 or newer; in a container pass the GPUs on (docker run --gpus all)"
-        )
+        throw RuntimeError(absence(refusals))
+    }
+
+    /// A file that is not there needs no reason of the loader's; one that does not load does.
+    static func absence(_ refusals: [String]) -> String {
+        let reasons = refusals.filter { !$0.contains("No such file") }
+        let found =
+            reasons.isEmpty ? "no CUDA driver was found" : "the CUDA driver does not load (\(reasons[0]))"
+        return
+            "\(found); tried \(names.joined(separator: ", ")). Install NVIDIA's driver, 525 or newer; in a "
+            + "container pass the GPUs on"
     }
 
     /// - Parameters:
