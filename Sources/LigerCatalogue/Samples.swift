@@ -37,11 +37,14 @@ package struct Samples {
     }
 }
 
-/// The largest difference relative to a scale; infinite if any value is not finite or counts differ.
+/// The largest difference relative to a scale; infinite if any value, found
+/// or expected, is not finite or counts differ.
 package func relativeError(_ found: [Double], _ expected: [Double], scale: Double? = nil) -> Double {
     guard found.count == expected.count else { return .infinity }
     let scale = scale ?? expected.lazy.map { abs($0) }.max() ?? 0
-    let worst = zip(found, expected).lazy.map { $0.isFinite ? abs($0 - $1) : .infinity }.max() ?? 0
+    // A NaN on either side makes the difference no number, and fails.
+    let differences = zip(found, expected).lazy.map { abs($0 - $1) }
+    let worst = differences.map { $0.isFinite ? $0 : .infinity }.max() ?? 0
     return worst / max(scale, 1e-30)
 }
 
