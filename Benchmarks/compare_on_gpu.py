@@ -3,7 +3,8 @@
 Usage: python Benchmarks/compare_on_gpu.py [--rounds N] [--liger PATH] [--only NAME]
 
 Device time in bf16 with cold caches, as CUDA events see it: every run comes behind a write of 512 MiB. Ours are
-run by `liger bench`, the others in this process, one after the other for each operation. A row shows medians in
+run by `liger bench`, the others in this process, one after the other for each operation. The GPU is kept busy
+until the host has handed it a peer's whole run, so that what starting kernels costs there does not count. A row shows medians in
 milliseconds and, in brackets, how far half of the runs spread. Liger-Kernel is left out where it is not installed.
 Prints a Markdown table.
 """
@@ -130,6 +131,7 @@ def time_peer(forward, leaves, dy, rounds, flush):
             leaf.grad = None
         flush.zero_()
         flush.zero_()
+        torch.cuda._sleep(5_000_000)
         start.record()
         forward().backward(dy)
         end.record()

@@ -105,6 +105,7 @@ private struct BenchmarkRow: Encodable {
     let operation: String
     let shape: String
     let milliseconds: Double
+    let spread: Double
     let gigabytesPerSecond: Double
     let shareOfCopy: Double
     let peakBytes: Int
