@@ -36,8 +36,12 @@ extension Catalogue {
                 point.result("dx", found.dx, gradient.dx, terms: 4, scale: 4),
                 point.result(
                     "dalpha", found.dalpha, [gradient.dalpha], terms: 16, scale: gradient.alphaScale),
-                point.result("dgamma", found.dgamma, gradient.dgamma, terms: point.rows, scale: 2),
-                point.result("dbeta", found.dbeta, gradient.dbeta, terms: point.rows, scale: 2),
+                point.result(
+                    "dgamma", found.dgamma, gradient.dgamma, terms: point.rows,
+                    scale: scale(of: gradient.dgamma, atLeast: 2)),
+                point.result(
+                    "dbeta", found.dbeta, gradient.dbeta, terms: point.rows,
+                    scale: scale(of: gradient.dbeta, atLeast: 2)),
             ]
         })
 }

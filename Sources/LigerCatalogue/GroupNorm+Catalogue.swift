@@ -38,8 +38,10 @@ extension Catalogue {
                 point.result(
                     "y", y, reference.forward(x.doubles, weight: w.doubles, bias: b.doubles), terms: 4),
                 point.result("dx", found.dx, gradient.dx, terms: 4, scale: 4 * r),
-                point.result("dw", found.dw, gradient.dw, terms: terms, scale: 4),
-                point.result("db", found.db, gradient.db, terms: terms, scale: 4),
+                point.result(
+                    "dw", found.dw, gradient.dw, terms: terms, scale: scale(of: gradient.dw, atLeast: 4)),
+                point.result(
+                    "db", found.db, gradient.db, terms: terms, scale: scale(of: gradient.db, atLeast: 4)),
             ]
         })
 }
