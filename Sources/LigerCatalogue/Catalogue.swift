@@ -6,6 +6,8 @@ package enum Catalogue {
         layerNorm,
         rope,
         softmax,
+        attention,
+        attentionSoftmax,
         swiGLU,
         geGLU,
         crossEntropy,

@@ -37,7 +37,8 @@ struct AttentionPlan {
         let affordable = budgetBytes / (rowBytes * shape.group)
         queries = affordable >= wanted ? wanted : max(min(16, wanted), affordable / 16 * 16)
         let sequenceBytes = shape.heads * queries * rowBytes
-        packs = shape.kvHeads > 1 && (shape.group > 1 || (shape.batch > 1 && 2 * sequenceBytes <= budgetBytes))
+        packs =
+            shape.kvHeads > 1 && (shape.group > 1 || (shape.batch > 1 && 2 * sequenceBytes <= budgetBytes))
     }
 
     /// Columns of a piece for rows of up to `length` keys: a warp has 16 lanes a thread of the longest.

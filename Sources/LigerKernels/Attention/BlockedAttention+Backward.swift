@@ -53,12 +53,10 @@ extension BlockedAttention {
             try MatMul.applyBatched(q, k, transposeB: true, into: scores.matrices(block))
             try MatMul.applyBatched(
                 dy, operands.v.part(units, keys), transposeB: true, into: dp.matrices(block))
-            try AttentionGradients(lanes: plan.lanes, dtype: q.dtype).launch(
-                programs: block.rows,
-                [
-                    scores.rows(block), dp.rows(block), perQuery(lse, block), perQuery(delta, block),
-                    probabilities.rows(block), ds.rows(block),
-                ], scalars: plan.scalars(block))
+            try AttentionSoftmax.backward(
+                scores: scores.rows(block), dp: dp.rows(block), logSumExp: perQuery(lse, block),
+                delta: perQuery(delta, block), into: probabilities.rows(block), ds: ds.rows(block),
+                scale: plan.shape.scale, firstQuery: queries.lowerBound, lanes: plan.lanes)
             let adds = queries.upperBound < plan.shape.length
             let gradients = ds.matrices(block)
             try MatMul.applyBatched(

@@ -43,16 +43,15 @@ package enum BlockedAttention {
         let blocks = plan.blocks(unitsInStep: heads.unitsInStep)
         let scores = try AttentionWorkspace(blocks, dtype: .f32, device: device)
         let probabilities = try AttentionWorkspace(blocks, dtype: q.dtype, device: device)
-        let kernel = AttentionProbabilities(lanes: plan.lanes, dtype: q.dtype)
         for block in blocks {
             let (units, queries, keys) = (block.units, block.queries, block.keys)
             try MatMul.applyBatched(
                 heads.q.part(units, queries), heads.k.part(units, keys), transposeB: true,
                 into: scores.matrices(block))
-            try kernel.launch(
-                programs: block.rows,
-                [scores.rows(block), probabilities.rows(block), perQuery(lse, block)],
-                scalars: plan.scalars(block))
+            try AttentionSoftmax.forward(
+                scores: scores.rows(block), into: probabilities.rows(block),
+                logSumExp: perQuery(lse, block), scale: shape.scale, firstQuery: queries.lowerBound,
+                lanes: plan.lanes)
             try MatMul.applyBatched(
                 probabilities.matrices(block), heads.v.part(units, keys), into: o.part(units, queries))
         }
@@ -120,11 +119,6 @@ extension AttentionPlan {
     /// An operand by units: where it lies, or packed.
     func heads(_ x: NDArray, folded: Int) throws -> AttentionHeads {
         packs ? try .packing(x, folded: folded) : AttentionHeads(x, folded: folded)
-    }
-
-    /// What both kernels take.
-    func scalars(_ block: Block) -> [LaunchScalar] {
-        [.float(shape.scale), .index(block.queries.lowerBound)]
     }
 }
 
