@@ -154,8 +154,8 @@ import Tile
                 dy: q, q: q, k: q, v: q, output: y, logSumExp: lse, budgetBytes: 1 << 20)
             return device.peakBytes - before
         }
-        // Scores of 4,096 queries and keys would be 64 MiB. The budget is there for f32 scores, and once more
-        // for what the products with them take; results and sums are 16 bytes a token each.
+        // Scores of 4,096 queries and keys would be 64 MiB. A block has four arrays of the budget's size, scores
+        // and their gradients before and after the softmax; results and sums are some numbers a token.
         let (short, long) = (try peak(1024), try peak(4096))
         #expect(long < 5 << 20 && long - short < 3072 * 600)
     }

@@ -39,6 +39,29 @@ import Tile
         #expect(relativeError(dv.doubles, expected.dv.values) < bound)
     }
 
+    /// A GPU's way, through the tape: the kernels of blocks run, and gradients are those of Double.
+    @Test func goesByBlocksOnRequest() throws {
+        var random = SeededGenerator(seed: 12)
+        let q = try random.parameter("q", [2, 33, 4, 8]), k = try random.parameter("k", [2, 33, 2, 8])
+        let v = try random.parameter("v", [2, 33, 2, 8]), weights = try random.array([2, 33, 4, 8])
+        let expected = BlockedAttention.Reference(
+            try AttentionShape(q.value, k.value, v.value), q: q.value.doubles, k: k.value.doubles,
+            v: v.value.doubles, dy: weights.doubles)
+        let kernels = try CausalAttention.$isAlwaysBlocked.withValue(true) {
+            try LaunchRecorder.kernels {
+                let tape = Tape()
+                let y = try tape.tensor(of: q).attending(to: tape.tensor(of: k), tape.tensor(of: v))
+                #expect(relativeError(y.value.doubles, expected.output.values) < 3e-6)
+                try tape.backward(y.weightedSum(weights))
+            }
+        }
+        let names = kernels.map(\.name)
+        #expect(names.contains("AttentionExponentials") && names.contains("AttentionGradients"))
+        for (parameter, quantity) in [(q, expected.dq), (k, expected.dk), (v, expected.dv)] {
+            #expect(relativeError(parameter.gradient?.doubles ?? [], quantity.values) < 3e-6)
+        }
+    }
+
     @Test func memoryGrowsLinearly() throws {
         var random = SeededGenerator(seed: 1)
         func peak(_ length: Int) throws -> Int {

@@ -1,39 +1,36 @@
 import Tile
 
-/// Of scores of a block of queries, with v = scale x over the keys that a query sees:
+/// Of scores of a block of queries, with v = scale x over the keys that a query sees and m their maximum:
 ///
-///     p = exp(v - lse), 0 at hidden keys       lse = log(sum(exp(v)))
+///     e = exp(v - m), 0 at hidden keys       weight = 1 / sum(e)       lse = m + log(sum(e))
 ///
 /// One program a row: a query of a head. Row lengths change from launch to launch, so a row is walked in
 /// pieces of fixed length, of which the last may hold more than the row: columns without meaning, which are
 /// read and written, but count for nothing.
-struct AttentionProbabilities: TileKernel {
+struct AttentionExponentials: TileKernel {
     /// Columns of a piece.
     let lanes: Int
     let dtype: DType
 
     func body(_ p: Program) {
-        let x = p.input("scores", .f32, rank: 2)
-        let probabilities = p.output("probabilities", dtype, rank: 2)
-        let lse = p.output("lse", .f32, rank: 3)
+        let x = p.input("scores", .f32, rank: 2), e = p.output("e", dtype, rank: 2)
+        let weights = p.output("weights", .f32, rank: 1), lse = p.output("lse", .f32, rank: 3)
         let row = AttentionRow(p, lse, scores: x, lanes: lanes)
-        let start = maxAndSumExp(row.scaled(x, 0))
-        let (m, s) = p.loop(
-            from: row.none + 1, to: row.pieces, carrying: start.maximum, start.sum
-        ) { piece, m, s in
-            let here = maxAndSumExp(row.scaled(x, piece))
-            let largest = maximum(m, here.maximum)
-            let shift = AttentionRow.finite(largest)
-            return (largest, s * exp(m - shift) + here.sum * exp(here.maximum - shift))
+        let c = p.range(lanes)
+        let maxima = p.loop(from: row.none, to: row.pieces, carrying: p.full(c, -.infinity)) { piece, m in
+            maximum(m, row.scaled(x, piece))
         }
-        let shift = AttentionRow.finite(m)
-        // Where every score is -inf there is no distribution: the row is 0, as in `Softmax`.
-        let weight = select(s == 0, 0, 1 / s)
+        // Where every score is -inf, v - m would be NaN; v - 0 makes the row 0, as in `Softmax`.
+        let shift = AttentionRow.finite(max(maxima))
+        let sums = p.loop(from: row.none, to: row.pieces, carrying: p.full(c, 0)) { piece, total in
+            let here = exp(row.scaled(x, piece) - shift)
+            e[p.index, row.axis(piece)] = here
+            return total + here
+        }
+        let s = sum(sums)
+        weights[p.index] = select(s == 0, 0, 1 / s)
         lse[row.unit, row.query, row.head] = shift + log(s)
-        p.loop(from: row.none, to: row.pieces) { piece in
-            probabilities[p.index, row.axis(piece)] = exp(row.scaled(x, piece) - shift) * weight
-        }
-        row.clear(probabilities)
+        row.clear(e)
     }
 }
 
@@ -42,7 +39,7 @@ struct AttentionProbabilities: TileKernel {
 ///     p = exp(scale x - lse)       ds = scale p (dp - delta)
 ///
 /// and 0 at hidden keys; delta = sum(dp p), as the caller found it. One program a row, walked as in
-/// `AttentionProbabilities`.
+/// `AttentionExponentials`.
 struct AttentionGradients: TileKernel {
     /// Columns of a piece.
     let lanes: Int
@@ -105,15 +102,9 @@ private struct AttentionRow {
     func sees(_ c: Axis) -> Tile<Bool> { c.index < visible.int32 }
 
     /// The scaled scores of a piece, -inf where the query does not see.
-    func scaled(_ x: View<Float>, _ piece: Tile<Int>) -> Tile<Float> { scaled(x, axis(piece)) }
-
-    /// Those of a piece known at compile time.
-    func scaled(_ x: View<Float>, _ piece: Int) -> Tile<Float> {
-        scaled(x, p.range(lanes) + piece * lanes)
-    }
-
-    private func scaled(_ x: View<Float>, _ c: Axis) -> Tile<Float> {
-        select(sees(c), x[p.index, c] * scale, -.infinity)
+    func scaled(_ x: View<Float>, _ piece: Tile<Int>) -> Tile<Float> {
+        let c = axis(piece)
+        return select(sees(c), x[p.index, c] * scale, -.infinity)
     }
 
     /// Writes 0 to the pieces of which the query sees nothing.
@@ -126,6 +117,28 @@ private struct AttentionRow {
 
     /// A value to subtract from scores: 0 in the place of -inf, which would leave no number.
     static func finite(_ value: Tile<Float>) -> Tile<Float> { select(value == -.infinity, 0, value) }
+}
+
+/// y = weight x for the rows of a block, one program a row: units one after the other, in a unit query by query,
+/// and for a query its heads. They go to their places in [batch, length, heads, D].
+struct AttentionOutput: TileKernel {
+    let columns: Int
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), weights = p.input("weights", .f32, rank: 1)
+        let y = p.output("y", dtype, rank: 4)
+        let queries = p.scalar("queries", as: Int.self), group = p.scalar("group", as: Int.self)
+        let firstUnit = p.scalar("first unit", as: Int.self)
+        let firstQuery = p.scalar("first query", as: Int.self)
+        let units = y.size(2) / group
+        let inBlock = p.index / (queries * group), within = p.index - inBlock * queries * group
+        let query = within / group, head = within - query * group
+        let unit = firstUnit + inBlock, sequence = unit / units
+        let c = p.range(columns)
+        y[sequence, firstQuery + query, (unit - sequence * units) * group + head, c] =
+            x[p.index, c] * weights[p.index]
+    }
 }
 
 /// delta = sum over a row of dy y; one program a row of [batch, length, heads, D].

@@ -1,3 +1,4 @@
+import FoundationEssentials
 package import LigerRuntime
 import Tile
 
@@ -13,19 +14,24 @@ import Tile
 ///
 /// q and o are [batch, length, heads, D], k and v [batch, length, kvHeads, D], contiguous, f32, bf16 or f16; lse
 /// is [batch, heads, length] in f32. Sums are in fp32 throughout; in 16 bits p and ds are rounded once, before
-/// they meet the other factor. Saved for the backward pass: q, k, v, o and lse.
+/// they meet the other factor (forward before p gets its denominator). Saved for the backward pass: q, k, v, o and lse.
 ///
 /// A block is some queries of some key heads, with all keys up to the last query: two batches of matrix
-/// products and one kernel, backward five and one. Blocks beyond the diagonal are skipped. Scores of one block
+/// products and two kernels, backward five and one. Blocks beyond the diagonal are skipped. Scores of one block
 /// exist at a time, in memory bounded by a budget, so that memory is linear in the length. Sums over blocks
-/// are in a fixed order, in fp32. Nothing waits for the device.
+/// are in a fixed order, in fp32. Nothing waits for the device. Where heads share keys, they are copied beside
+/// each other first, so that one product serves them.
 ///
 /// Operations: 2 batch heads length^2 D forward and 5 backward, beside what blocks on the diagonal compute in
-/// vain. Bytes moved per score: 8 and twice the storage type's forward, 16 and four times it backward, out of
-/// a GPU's second-level cache where the budget fits that.
+/// vain. Bytes moved per score that is seen, with t bytes of storage: 12 + 2 t forward, 16 + 5 t backward, which
+/// a GPU's second-level cache takes where the budget fits it.
 package enum BlockedAttention {
-    /// Bytes of f32 scores that exist at a time: what a second-level cache holds beside the operands.
-    package static let defaultBudgetBytes = 32 << 20
+    /// Bytes of f32 scores that exist at a time, unless LIGER_ATTENTION_MIB says otherwise: enough that a GPU's
+    /// multiprocessors all have work, and that starting it costs little.
+    package static let defaultBudgetBytes: Int = {
+        let given = ProcessInfo.processInfo.environment["LIGER_ATTENTION_MIB"].flatMap { Int($0) }
+        return max(1, given ?? 128) << 20
+    }()
 
     /// - Parameter budgetBytes: of f32 scores; at least 16 queries of one key head are done at a time.
     /// - Returns: o like q, and lse.
@@ -38,24 +44,29 @@ package enum BlockedAttention {
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: device)
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: device)
         if q.count == 0 { return (output, lse) }
-        let heads = try Operands(plan, q: q, k: k, v: v)
-        let o = plan.packs ? try heads.q.another() : AttentionHeads(output, folded: heads.q.folded)
-        let blocks = plan.blocks(unitsInStep: heads.unitsInStep)
+        let operands = try Operands(plan, q: q, k: k, v: v)
+        let blocks = plan.blocks(unitsInStep: operands.unitsInStep)
         let scores = try AttentionWorkspace(blocks, dtype: .f32, device: device)
-        let probabilities = try AttentionWorkspace(blocks, dtype: q.dtype, device: device)
+        let exponentials = try AttentionWorkspace(blocks, dtype: q.dtype, device: device)
+        let mostRows = blocks.lazy.map(\.rows).max() ?? 0
+        let sums = try NDArray(empty: [mostRows, shape.headSize], device: device)
+        let weights = try NDArray(empty: [mostRows], device: device)
         for block in blocks {
             let (units, queries, keys) = (block.units, block.queries, block.keys)
+            let (own, weights) = (sums.sliced(0, 0..<block.rows), weights.sliced(0, 0..<block.rows))
             try MatMul.applyBatched(
-                heads.q.part(units, queries), heads.k.part(units, keys), transposeB: true,
+                operands.q.part(units, queries), operands.k.part(units, keys), transposeB: true,
                 into: scores.matrices(block))
             try AttentionSoftmax.forward(
-                scores: scores.rows(block), into: probabilities.rows(block),
+                scores: scores.rows(block), into: exponentials.rows(block), weights: weights,
                 logSumExp: perQuery(lse, block), scale: shape.scale, firstQuery: queries.lowerBound,
                 lanes: plan.lanes)
             try MatMul.applyBatched(
-                probabilities.matrices(block), heads.v.part(units, keys), into: o.part(units, queries))
+                exponentials.matrices(block), operands.v.part(units, keys),
+                into: own.reshaped([units.count, block.rows / units.count, shape.headSize]))
+            try AttentionSoftmax.weigh(
+                own, by: weights, into: output, units: units, queries: queries, heads: shape.group)
         }
-        if plan.packs { try o.unpack(into: output) }
         return (output, lse)
     }
 
@@ -63,14 +74,14 @@ package enum BlockedAttention {
     ///
     /// - Parameters:
     ///   - output: as `forward` returned it, and `logSumExp`.
-    ///   - budgetBytes: as for `forward`, of scores and their gradients together.
+    ///   - budgetBytes: as for `forward`, and once more for the scores' gradients.
     /// - Returns: dq like q, dk and dv like k.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, output: NDArray, logSumExp: NDArray,
         budgetBytes: Int = defaultBudgetBytes
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        let plan = AttentionPlan(try AttentionShape(q, k, v), budgetBytes: budgetBytes / 2)
+        let plan = AttentionPlan(try AttentionShape(q, k, v), budgetBytes: budgetBytes)
         let shape = plan.shape
         for (name, array) in [("dy", dy), ("output", output)] {
             try array.expect(name, shape: q.shape, dtype: q.dtype)
