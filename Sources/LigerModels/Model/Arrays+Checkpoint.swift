@@ -55,9 +55,7 @@ extension TensorContent {
         let dtype = dtype ?? array.dtype
         self.init(name: name, dtype: dtype, shape: array.shape) { consume in
             for piece in array.pieces {
-                let host = try NDArray(empty: piece.shape, dtype: piece.dtype)
-                try piece.copyBytes(to: host)
-                let stored = try host.converted(to: dtype, name: name, file: url.path)
+                let stored = try piece.moved(to: .cpu).converted(to: dtype, name: name, file: url.path)
                 try withExtendedLifetime(stored) {
                     try consume(UnsafeRawBufferPointer(start: stored.address, count: stored.byteCount))
                 }
@@ -88,9 +86,7 @@ extension NDArray {
         var offset = 0
         for piece in pieces {
             let host = try NDArray(empty: piece.shape, dtype: stored)
-            try withExtendedLifetime(host) {
-                try read(offset, UnsafeMutableRawBufferPointer(start: host.address, count: host.byteCount))
-            }
+            try read(offset, UnsafeMutableRawBufferPointer(start: host.address, count: host.byteCount))
             offset += host.byteCount
             try host.converted(to: dtype, name: name, file: file).copyBytes(to: piece)
         }
