@@ -13,6 +13,18 @@ package struct RunSummary: Sendable, Equatable {
     /// What the driver calls used, by whomever, at the end; nil for the processor.
     let driverBytes: Int?
 
+    package init(
+        device: String, tokensPerSecond: Double?, work: ModelWork, peakTeraflops: Double?, peakBytes: Int,
+        driverBytes: Int?
+    ) {
+        self.device = device
+        self.tokensPerSecond = tokensPerSecond
+        self.work = work
+        self.peakTeraflops = peakTeraflops
+        self.peakBytes = peakBytes
+        self.driverBytes = driverBytes
+    }
+
     private var teraflops: Double? { tokensPerSecond.map { work.teraflops(tokensPerSecond: $0) } }
 
     /// Of the device's best, from 0 to 1.

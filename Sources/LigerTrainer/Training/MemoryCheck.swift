@@ -1,17 +1,17 @@
-internal import LigerRuntime
+package import LigerRuntime
 internal import Tile
 
 /// Compares what a run will take with what its device has free.
-enum MemoryCheck {
+package enum MemoryCheck {
     /// Bytes that can be had on a device now; nil if the system does not say.
-    static func available(on device: Device) throws -> Int? {
+    package static func available(on device: Device) throws -> Int? {
         try device.driverMemory()?.free ?? ProcessMemory.available()
     }
 
     /// - Parameter copies: models that are trained at a time.
     /// - Returns: a warning if the run may not fit; nil if it should.
     /// - Throws: `TrainerError` (`memoryTooSmall`) if it cannot fit: better now than after minutes.
-    static func run(
+    package static func run(
         _ estimate: MemoryEstimate, _ options: TrainingOptions, on device: Device, available: Int?,
         copies: Int = 1
     ) throws -> String? {

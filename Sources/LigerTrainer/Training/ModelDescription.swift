@@ -1,4 +1,4 @@
-internal import LigerModels
+package import LigerModels
 internal import LigerText
 internal import Tile
 
@@ -11,7 +11,7 @@ internal import Tile
 /// What is known of a model before its weights take memory: sizes, constants and the tokenizer.
 package struct ModelDescription {
     let source: ModelSource
-    let configuration: ModelConfiguration
+    package let configuration: ModelConfiguration
     let tokenizer: any Tokenizer
     /// How text becomes tokens, in words.
     let tokenizerName: String

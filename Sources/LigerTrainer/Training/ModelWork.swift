@@ -1,4 +1,4 @@
-internal import LigerModels
+package import LigerModels
 internal import LigerRuntime
 package import Tile
 
@@ -13,7 +13,7 @@ package struct ModelWork: Sendable, Equatable {
     package let operationsPerToken: Double
 
     /// - Parameter length: tokens of a sequence.
-    init(_ configuration: ModelConfiguration, length: Int) {
+    package init(_ configuration: ModelConfiguration, length: Int) {
         let embedding = configuration.vocabularySize * configuration.hiddenSize
         // The embedding is looked up, the head multiplied; a tied weight is counted once, as the head.
         let untied = configuration.tiesWordEmbeddings ? 0 : embedding

@@ -1,11 +1,11 @@
 /// Times steps that are handed to a device and known to be done only when their results are read.
-struct StepTimer {
+package struct StepTimer {
     /// Steps between two readings, and the time each took.
-    struct Interval {
+    package struct Interval {
         /// When the first step of the interval began.
-        let start: Double
+        package let start: Double
         /// Of one step, on average.
-        let secondsPerStep: Double
+        package let secondsPerStep: Double
     }
 
     /// Work of a GPU is waited for this often, in seconds: it can be handed more meanwhile.
@@ -15,18 +15,20 @@ struct StepTimer {
     private var reported = -Double.infinity
     private var isFirst = true
     /// All steps but those of the first interval, in which kernels are compiled.
-    private(set) var steps = 0
-    private(set) var seconds = 0.0
+    package private(set) var steps = 0
+    package private(set) var seconds = 0.0
+
+    package init() {}
 
     /// A step begins.
-    mutating func begin(at now: Double) { start = start ?? now }
+    package mutating func begin(at now: Double) { start = start ?? now }
 
     /// Whether results should be read now: after the first step, which is timed for itself, and then now and
     /// again.
-    func isDue(at now: Double) -> Bool { isFirst || now - reported >= Self.patience }
+    package func isDue(at now: Double) -> Bool { isFirst || now - reported >= Self.patience }
 
     /// The results of `count` steps have been read.
-    mutating func end(_ count: Int, at now: Double) -> Interval {
+    package mutating func end(_ count: Int, at now: Double) -> Interval {
         let begun = start ?? now
         if !isFirst {
             steps += count
