@@ -77,12 +77,15 @@ private struct PassMemory {
             case .blocks: hidden
             case .selective: whole - 2 * hidden - inner
             }
-        // The last norm; and what is computed again for one block at a time.
-        kept = model.layerCount * perBlock + 2 * hidden + tokens * 4
+        // The last norm, the batch itself, the tables of positions.
+        let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
+        kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
         keptOfOneBlock = whole
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own.
         let again = options.storage.recompute == .none ? 0 : whole - perBlock
-        backward = again + 3 * inner + 3 * hidden
+        let workspace = MatMul.workspaceBytes(
+            rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
+        backward = again + 3 * inner + 3 * hidden + workspace
 
         let table = model.vocabularySize * model.hiddenSize
         headGradients = table * options.storage.gradients.byteCount + hidden
