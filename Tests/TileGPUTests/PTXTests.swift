@@ -51,7 +51,9 @@ private enum Assembler {
             }
             for kernel in kernels {
                 let function = try TileFunction.trace(kernel)
-                let layouts = function.views.map { _ in GPULayout(hasUnitStride: true, isAligned: true) }
+                let layouts = function.views.map { _ in
+                    GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+                }
                 let threads = try ThreadFunction(function, layouts: layouts)
                 modules.append((PTXModule(threads, target: target), threads))
             }
