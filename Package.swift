@@ -71,7 +71,7 @@ let package = Package(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
-            dependencies: ["LigerRuntime", "CVector", "FakeCUDA", "TestSupport"]),
+            dependencies: ["LigerRuntime", "LigerModels", "CVector", "FakeCUDA", "TestSupport"]),
         .testTarget(
             name: "LigerKernelsTests",
             dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),
@@ -85,7 +85,10 @@ let package = Package(
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",
-            dependencies: ["LigerTrainer", "LigerModels", "Tile", "TestSupport", "liger"]),
+            dependencies: [
+                "LigerTrainer", "LigerModels", "LigerNN", "LigerRuntime", "Tile", "TestSupport",
+                "liger",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -92,6 +92,19 @@ public final class Device: Sendable, CustomStringConvertible {
     /// - Throws: an error if that work failed.
     public func synchronize() throws { try cuda?.context().synchronize() }
 
+    /// What the device is, such as `NVIDIA H200`; nil for the processor.
+    public var model: String? { cuda?.properties.name }
+
+    /// What the driver says of the device's memory, whoever uses it; nil for the processor.
+    ///
+    /// - Throws: an error of the device.
+    public func driverMemory() throws -> (free: Int, total: Int)? {
+        try cuda?.context().memoryInformation()
+    }
+
+    /// Whether work is only handed to the device when a call returns, and done later.
+    public var runsBehind: Bool { cuda != nil }
+
     /// Bytes that arrays hold now.
     public var bytesInUse: Int { memory.bytesInUse }
 
