@@ -1,7 +1,7 @@
 // Whole arrays in and out as bytes, on every device.
 extension NDArray {
     /// Sets every byte of a contiguous array to zero.
-    func clear() throws {
+    package func clear() throws {
         precondition(isContiguous, "only a contiguous array can be cleared")
         if let cuda = device.cuda {
             try cuda.context().clear(address, bytes: byteCount)
