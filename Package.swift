@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector"]),
+        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),

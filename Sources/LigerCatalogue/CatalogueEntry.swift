@@ -38,6 +38,8 @@ package struct BenchmarkSize: Sendable {
     package var rows = 2048
     package var columns = 4096
     package var vocabulary = 32_000
+    /// Inner size of products; nil takes an eighth of the columns, which a processor does in reasonable time.
+    package var hidden: Int?
     package var dtype = DType.f32
     package var device = Device.cpu
 

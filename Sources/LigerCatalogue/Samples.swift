@@ -1,3 +1,4 @@
+import LigerKernels
 package import LigerRuntime
 package import Tile
 
@@ -16,6 +17,13 @@ package struct Samples {
         _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
     ) throws -> NDArray {
         let count = shape.reduce(1, *)
+        if device.cuda != nil && count > 1 << 22 {
+            // Made where it is wanted: the host would take seconds.
+            let array = try NDArray(empty: shape, dtype: dtype, device: device)
+            try RandomFill.uniform(
+                array, from: range.lowerBound, to: range.upperBound, seed: next(), stream: 0)
+            return array
+        }
         let width = range.upperBound - range.lowerBound
         let values = (0..<count).map { _ in range.lowerBound + width * unit() }
         return try NDArray(values, shape, dtype: dtype, device: device)

@@ -117,18 +117,14 @@ struct DistillationBatch {
 
     /// Chunks of which the logits of both sides fit the budget.
     private func plan(_ needs: LinearNeeds) -> ChunkPlan {
-        let shape = linear.shape, budget = options.sequences.budgetBytes
-        let classes = shape.vocabulary
-        guard case .layer = teacher else {
-            return ChunkPlan(
-                shape, needs: needs, exact: options.sequences.accumulation == .exact, budgetBytes: budget,
-                lossBytes: 4 * 4 * shape.tokens)
-        }
-        let own = budget / (classes + teacher.classes) * classes
-        let rows = max(1, min(shape.tokens, own / (4 * classes)))
+        let shape = linear.shape, exact = options.sequences.accumulation == .exact
+        let budget = options.sequences.budgetBytes(on: student.input.device)
+        let own = shape.vocabulary * shape.logits.byteCount
+        let other = if case .layer = teacher { 4 * teacher.classes } else { 0 }
+        let rows = max(1, min(shape.tokens, budget / (own + other)))
         return ChunkPlan(
-            shape, needs: needs, exact: options.sequences.accumulation == .exact, budgetBytes: own,
-            lossBytes: 4 * (4 * shape.tokens + rows * teacher.classes))
+            shape, needs: needs, exact: exact, budgetBytes: rows * own,
+            lossBytes: 4 * 4 * shape.tokens + rows * other)
     }
 
     private func teacherRows(_ rows: Range<Int>, _ buffer: NDArray?) throws -> NDArray {

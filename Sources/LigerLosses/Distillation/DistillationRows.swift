@@ -36,7 +36,7 @@ struct DistillationRows: TileKernel {
                 hards?[row] = hard
                 loss = loss + hard * hardWeight
                 let weight = share[0] * hardWeight
-                let g = gradient + exp(x - m) * (weight / s)
+                let g = gradient + decay(x - m) * (weight / s)
                 gradient = select(c.index == label.int32, g - weight, g)
             }
             losses[row] = loss

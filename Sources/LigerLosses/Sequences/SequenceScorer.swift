@@ -27,7 +27,8 @@ package struct SequenceScorer {
     /// - Parameter lossBytes: what the loss holds beside scores and coefficients.
     package func plan(needs: LinearNeeds, lossBytes: Int = 0) -> ChunkPlan {
         ChunkPlan(
-            shape, needs: needs, exact: options.accumulation == .exact, budgetBytes: options.budgetBytes,
+            shape, needs: needs, exact: options.accumulation == .exact,
+            budgetBytes: options.budgetBytes(on: tokens.labels.device),
             lossBytes: 4 * 5 * shape.tokens + lossBytes)
     }
 
