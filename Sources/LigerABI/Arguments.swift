@@ -45,7 +45,8 @@ final class Arguments {
         askedOptions.insert(name)
         switch options[name] {
         case .number(let number): return number
-        case .text(let text): throw RuntimeError("\(operation): the option '\(name)' is '\(text)', not a number")
+        case .text(let text):
+            throw RuntimeError("\(operation): the option '\(name)' is '\(text)', not a number")
         case nil:
             guard let value else { throw RuntimeError("\(operation) needs an option '\(name)'") }
             return value
@@ -96,11 +97,16 @@ final class Arguments {
         if inputs.isEmpty && unknown.isEmpty { return }
         throw ABIError(
             status: LIGER_UNKNOWN_NAME,
-            description: "\(operation) has no " + [
-                inputs.isEmpty ? nil : "input \(inputs.joined(separator: ", ")) (it takes "
-                    + "\(askedArrays.sorted().joined(separator: ", ")))",
-                unknown.isEmpty ? nil : "option \(unknown.joined(separator: ", ")) (it takes "
-                    + "\(askedOptions.sorted().joined(separator: ", ")))",
-            ].compactMap(\.self).joined(separator: " and no "))
+            description: "\(operation) has no "
+                + [
+                    inputs.isEmpty
+                        ? nil
+                        : "input \(inputs.joined(separator: ", ")) (it takes "
+                            + "\(askedArrays.sorted().joined(separator: ", ")))",
+                    unknown.isEmpty
+                        ? nil
+                        : "option \(unknown.joined(separator: ", ")) (it takes "
+                            + "\(askedOptions.sorted().joined(separator: ", ")))",
+                ].compactMap(\.self).joined(separator: " and no "))
     }
 }

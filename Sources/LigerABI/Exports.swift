@@ -20,7 +20,8 @@ private func device(_ number: Int32) throws -> Device {
     guard gpus.indices.contains(Int(number)) else {
         throw ABIError(
             status: LIGER_NO_DEVICE,
-            description: "there is no GPU \(number): the driver lists \(gpus.count). Give a number below that, or "
+            description:
+                "there is no GPU \(number): the driver lists \(gpus.count). Give a number below that, or "
                 + "-1 for the processor")
     }
     return gpus[Int(number)]

@@ -12,14 +12,12 @@ extension Operation {
             let r = try CrossEntropy.forward(
                 logits: logits, labels: a("labels"), classWeights: a.optional("class_weights"),
                 options: a.crossEntropyOptions(), normaliser: a.optional("normaliser"), wants: a.wants())
-            var gradient = r.gradient
-            if let upstream = a.optional("upstream"), let given = gradient {
-                try CrossEntropy.scale(given, by: upstream)
-                gradient = given
+            if let upstream = a.optional("upstream"), let gradient = r.gradient {
+                try CrossEntropy.scale(gradient, by: upstream)
             }
             return [
                 try r.loss.cast(to: logits.dtype), try a.zLoss(r.zLoss, logits.dtype), r.accuracy, r.argmax,
-                gradient,
+                r.gradient,
             ]
         },
         Operation(
@@ -53,7 +51,8 @@ extension Arguments {
         CrossEntropy.Options(
             ignoreIndex: try int("ignore_index", default: -100),
             labelSmoothing: try float("label_smoothing", default: 0), zLoss: try float("z_loss", default: 0),
-            softcap: try optionalFloat("softcap"), reduction: try choice("reduction", default: .mean))
+            softcap: try optionalFloat("softcap"), reduction: try choice("reduction", default: .mean),
+            tokenScaling: try flag("token_scaling"))
     }
 
     fileprivate func wants() throws -> CrossEntropy.Outputs {

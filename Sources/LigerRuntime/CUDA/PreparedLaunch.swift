@@ -38,10 +38,13 @@ final class PreparedLaunch: Sendable {
         try kernel.throwFailure(of: context, stream)
         try withUnsafeTemporaryAllocation(byteCount: template.count, alignment: 16) { memory in
             guard let base = memory.baseAddress else { return }
-            template.withUnsafeBytes { base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: $0.count) }
+            template.withUnsafeBytes {
+                base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: $0.count)
+            }
             for patch in patches {
                 base.storeBytes(
-                    of: UInt64(patch.place.address(addresses)), toByteOffset: patch.parameter, as: UInt64.self)
+                    of: UInt64(patch.place.address(addresses)), toByteOffset: patch.parameter, as: UInt64.self
+                )
             }
             let code = kernel.launch(blocks, stream, base)
             if code != CUDA_SUCCESS {

@@ -48,7 +48,8 @@ package final class CallRecorder {
         for output in outputs {
             let array = RecordedArray(output)
             let isTaken = !slots.contains { $0.piece == array.piece }
-            guard isTaken, array.byteOffset == 0, output.isContiguous, output.byteCount == output.buffer.byteCount
+            guard isTaken, array.byteOffset == 0, output.isContiguous,
+                output.byteCount == output.buffer.byteCount
             else { throw RuntimeError("an operation returned a part of an array, or one of its arguments") }
             slots.append(
                 CallSlot(
@@ -58,7 +59,8 @@ package final class CallRecorder {
         let recorded = recording.recorded
         let plan = WorkspacePlan(recorded, except: Set(slots.map(\.piece)), alignment: alignment)
         if plan.byteCount > 0 {
-            slots.append(CallSlot(piece: -1, byteCount: plan.byteCount, isWritten: true, alignment: alignment))
+            slots.append(
+                CallSlot(piece: -1, byteCount: plan.byteCount, isWritten: true, alignment: alignment))
         }
         var places = plan.offsets.mapValues { CallPlace(slot: slots.count - 1, byteOffset: $0) }
         for (i, slot) in slots.enumerated() where slot.piece >= 0 {

@@ -79,7 +79,8 @@ package final class RecordedCall: Sendable {
             let address = addresses[i]
             if address & UInt(slot.alignment - 1) != 0 {
                 throw AddressError.misaligned(
-                    "address \(i) of a prepared call is \(address), which is no multiple of \(slot.alignment)")
+                    "address \(i) of a prepared call is \(address), which is no multiple of \(slot.alignment)"
+                )
             }
             if slot.byteCount == 0 { continue }
             if address == 0 {
@@ -89,7 +90,8 @@ package final class RecordedCall: Sendable {
                 let start = addresses[j]
                 if start < address + UInt(slot.byteCount) && address < start + UInt(other.byteCount) {
                     throw RuntimeError(
-                        "addresses \(j) and \(i) of a prepared call overlap, and one is written. Keep them apart")
+                        "addresses \(j) and \(i) of a prepared call overlap, and one is written. Keep them apart"
+                    )
                 }
             }
         }
@@ -117,7 +119,8 @@ enum CallStep: Sendable {
             case .cuda(let kernel):
                 self = .cuda(
                     try PreparedLaunch(
-                        kernel, counter: compiled.counter, programs: programs, arrays: bound, scalars: scalars))
+                        kernel, counter: compiled.counter, programs: programs, arrays: bound, scalars: scalars
+                    ))
             }
         case .clear(let array): self = .clear(CallArray(array, places))
         case .copy(let from, let to): self = .copy(from: CallArray(from, places), to: CallArray(to, places))
@@ -187,7 +190,8 @@ struct PreparedCPULaunch: Sendable {
         let bound = arrays.compactMap { array in
             (UnsafeMutableRawPointer(bitPattern: array.place.address(addresses)) ?? nowhere).map {
                 CPUArray(
-                    base: $0, shape: array.array.shape, strides: array.array.strides, dtype: array.array.dtype)
+                    base: $0, shape: array.array.shape, strides: array.array.strides, dtype: array.array.dtype
+                )
             }
         }
         try plan.run(programs: programs, bound: bound, scalars)
