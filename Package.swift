@@ -84,6 +84,7 @@ let package = Package(
         .testTarget(
             name: "LigerNNTests",
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+        .testTarget(name: "LigerABITests", dependencies: ["LigerABI", "CLigerABI"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
