@@ -52,7 +52,7 @@ public enum DyT {
         try check(columns, alpha, gamma, beta)
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        let split = RowSplit(rows: rows.shape[0], on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
         let kernel = DyTBackward(
             columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype,
             sumsWeights: needsWeights, sumsBeta: needsWeights && beta != nil)

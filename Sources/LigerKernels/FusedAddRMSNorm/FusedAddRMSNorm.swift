@@ -57,7 +57,7 @@ public enum FusedAddRMSNorm {
         try weight?.expect("weight", shape: [columns])
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: s.shape, dtype: s.dtype, device: s.device)
-        let split = RowSplit(rows: rows.shape[0], on: s.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, on: s.device)
         let partial =
             try needsWeight && weight != nil
             ? NDArray(empty: [split.programs, columns], device: s.device) : nil

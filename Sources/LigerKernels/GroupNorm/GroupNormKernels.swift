@@ -1,7 +1,7 @@
 import Tile
 
-/// y = x̂ w + b, x̂ = d / sqrt(mean(d^2) + eps), d = x - mean(x); one program a group of a sample. Statistics
-/// take the group as one row; what a channel has of its own, scale and shift, is applied channel by channel.
+/// y = x̂ w + b, x̂ = (x - mean(x)) / sqrt(var(x) + eps); one program a group of a sample. Statistics take the
+/// group as one row, centred twice as in `LayerNormForward`; what a channel has of its own, scale and shift, is applied channel by channel.
 struct GroupNormForward: TileKernel {
     /// Of a group.
     let channels: Int
@@ -21,13 +21,14 @@ struct GroupNormForward: TileKernel {
 
         let v = whole[row, p.range(channels * places)]
         let rough = mean(v)
-        let (d, correction) = centred(v, rough)
-        let r = rsqrt(mean(d * d) + eps)
-        means[row] = rough + correction
+        let shifted = v - rough
+        let rest = mean(shifted)
+        let r = rsqrt(maximum(mean(shifted * shifted) - rest * rest, 0) + eps)
+        means[row] = rough + rest
         rstd[row] = r
         p.loop(from: row * 0, to: row * 0 + channels) { i in
             let channel = row % groups * channels + i
-            var normal = (x[row, i, s] - rough - correction) * r
+            var normal = (x[row, i, s] - rough - rest) * r
             if let w { normal = normal * w[channel] }
             if let b { normal = normal + b[channel] }
             y[row, i, s] = normal
@@ -58,8 +59,8 @@ struct GroupNormBackward: TileKernel {
         let zero = row * 0, end = zero + channels
 
         let rough = means[row], r = rstd[row]
-        let correction = centred(whole[row, p.range(channels * places)], rough).correction
-        let normal = { (i: Tile<Int>) in (x[row, i, s] - rough - correction) * r }
+        let rest = mean(whole[row, p.range(channels * places)] - rough)
+        let normal = { (i: Tile<Int>) in (x[row, i, s] - rough - rest) * r }
         let channel = { (i: Tile<Int>) in row % groups * channels + i }
 
         let (total, projection) = p.loop(from: zero, to: end, carrying: zero.float, zero.float) {

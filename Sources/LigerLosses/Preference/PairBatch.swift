@@ -40,23 +40,7 @@ struct PairBatch {
             guard case .dpo = formula else {
                 throw RuntimeError("\(formula) has no reference model. Leave it out, or use DPO")
             }
-            return try Self.reference($0, labels, options)
-        }
-    }
-
-    private static func reference(
-        _ given: FusedLinearPreference.ReferenceModel, _ labels: NDArray,
-        _ options: FusedLinearPreference.Options
-    ) throws -> NDArray {
-        switch given {
-        case .logProbabilities(let array):
-            try array.expect("the reference's log-probabilities", shape: [labels.shape[0]], dtype: .f32)
-            return array
-        case .layer(let head):
-            let scores = try SequenceScorer(head, labels: labels, options.sequences).scores()
-            return try AnswerSums.apply(
-                scores.logProbs.reshaped(labels.shape), labels: labels, averages: options.averages,
-                ignoreIndex: options.sequences.ignoreIndex)
+            return try $0.answers(labels: labels, averages: options.averages, options.sequences)
         }
     }
 
@@ -99,7 +83,7 @@ struct PairBatch {
     }
 
     /// The mean logit of the chosen and of the rejected answers.
-    private func logitMeans(_ scores: SequenceScorer.Scores) throws -> [NDArray] {
+    private func logitMeans(_ scores: TokenScores) throws -> [NDArray] {
         guard let sums = scores.logitSums else { return [] }
         let half = sums.count / 2
         let count = try NDArray(
@@ -107,41 +91,5 @@ struct PairBatch {
         return try [0..<half, half..<(2 * half)].map {
             try Total.apply(sums.sliced(0, $0), dividedBy: count)
         }
-    }
-}
-
-/// Log-probabilities of whole answers.
-enum AnswerSums {
-    /// - Parameters:
-    ///   - tokens: [N, T], f32.
-    ///   - labels: like the tokens.
-    /// - Returns: [N], f32.
-    static func apply(
-        _ tokens: NDArray, labels: NDArray, averages: Bool, ignoreIndex: Int
-    ) throws -> NDArray {
-        let sums = try NDArray(empty: [tokens.shape[0]], device: tokens.device)
-        try AnswerSumKernel(
-            capacity: NDArray.capacity(tokens.shape[1]), labels: labels.dtype, ignoreIndex: ignoreIndex,
-            averages: averages
-        ).launch(programs: tokens.shape[0], [tokens, labels, sums])
-        return sums
-    }
-}
-
-/// The sum or mean of log p over the tokens of an answer that count; one program an answer.
-struct AnswerSumKernel: TileKernel {
-    let capacity: Int
-    let labels: DType
-    let ignoreIndex: Int
-    let averages: Bool
-
-    func body(_ p: Program) {
-        let tokens = p.input("log probabilities", .f32, rank: 2)
-        let labels = p.input("labels", labels, rank: 2, as: Int32.self)
-        let sums = p.output("sums", .f32, rank: 1)
-        let t = p.range(capacity: capacity, limit: tokens.size(1))
-        let mask = labels[p.index, t] != Int32(truncatingIfNeeded: ignoreIndex)
-        let total = sum(select(mask, tokens[p.index, t], 0))
-        sums[p.index] = averages ? total / maximum(sum(mask.float), 1) : total
     }
 }

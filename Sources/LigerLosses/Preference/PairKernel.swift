@@ -25,12 +25,14 @@ struct PairKernel: TileKernel {
         let reference = hasReference ? p.input("reference", .f32, rank: 1) : nil
         let odds = formula == .orpo ? p.output("odds", .f32, rank: 2) : nil
         let t = p.range(capacity: capacity, limit: tokens.size(1))
-        let chosen = Answer(row: p.index, isChosen: true, tokens, labels, t, self)
-        let rejected = Answer(
-            row: p.index + tokens.size(0) / 2, isChosen: false, tokens, labels, t, self)
+        let zero = (p.index * 0).float, rows = [p.index, p.index + tokens.size(0) / 2]
+        let both = rows.map {
+            AnswerTerms(tokens[$0, t], labels[$0, t], ignoreIndex, averages: averages, zero)
+        }
+        let (chosen, rejected) = (both[0], both[1])
 
-        let rewards = [chosen, rejected].map { answer in
-            (answer.logProb - (reference?[answer.row] ?? (p.index * 0).float)) * beta
+        let rewards = zip(rows, both).map { row, answer in
+            (answer.logProb - (reference?[row] ?? zero)) * beta
         }
         let pair = formula.terms(
             chosen.logProb, rejected.logProb, a: rewards[0], b: rewards[1], beta: beta)
@@ -44,43 +46,12 @@ struct PairKernel: TileKernel {
         outputs.loss[p.index] = likelihoodWeight.map { nll * $0 + preference } ?? preference
         odds?[p.index, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
         odds?[p.index, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
-        for (answer, (slope, reward)) in zip(
-            [chosen, rejected], zip([pair.chosen, pair.rejected], rewards))
-        {
-            outputs.answers[answer.row] = answer.logProb
-            outputs.rewards[answer.row] = reward
-            var coefficient = counted(slope) * pairShare * answer.weight
-            if let likelihoodWeight, answer.isChosen {
-                coefficient = coefficient - shares[1] * likelihoodWeight
-            }
-            outputs.coefficients[answer.row, t] = select(answer.mask, p.full(t, 0) + coefficient, 0)
-        }
-    }
-
-    /// One answer of a pair.
-    struct Answer {
-        let row: Tile<Int>
-        let isChosen: Bool
-        let mask: Tile<Bool>
-        /// log p of each token, 0 where it does not count.
-        let values: Tile<Float>
-        let count: Tile<Float>
-        /// The answer's, and its derivative by a token's.
-        let logProb, weight: Tile<Float>
-
-        init(
-            row: Tile<Int>, isChosen: Bool, _ tokens: View<Float>, _ labels: View<Int32>, _ t: Axis,
-            _ kernel: PairKernel
-        ) {
-            self.row = row
-            self.isChosen = isChosen
-            mask = labels[row, t] != Int32(truncatingIfNeeded: kernel.ignoreIndex)
-            values = select(mask, tokens[row, t], 0)
-            count = sum(mask.float)
-            let total = sum(values), one = (row * 0 + 1).float
-            let divisor = kernel.averages ? maximum(count, 1) : one
-            logProb = total / divisor
-            weight = one / divisor
+        for (i, slope) in [pair.chosen, pair.rejected].enumerated() {
+            outputs.answers[rows[i]] = both[i].logProb
+            outputs.rewards[rows[i]] = rewards[i]
+            var coefficient = counted(slope) * pairShare * both[i].weight
+            if let likelihoodWeight, i == 0 { coefficient = coefficient - shares[1] * likelihoodWeight }
+            outputs.coefficients[rows[i], t] = select(both[i].mask, p.full(t, 0) + coefficient, 0)
         }
     }
 }

@@ -23,20 +23,27 @@ public struct SequenceOptions: Sendable, Hashable {
     public var ignoreIndex: Int
     /// What logits are divided by.
     public var temperature: Float
-    /// What the logits of a chunk may take, in bytes; a chunk has at least one token.
-    public var budgetBytes: Int
+    /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the device's, as
+    /// fused linear cross entropy does.
+    public var budgetBytes: Int?
     /// What weight gradients are summed in.
     public var accumulation: FusedLinearCrossEntropy.Accumulation
 
-    /// Options; exact sums and the budget of fused linear cross entropy where none is given.
+    /// Options; exact sums and the device's budget where none is given.
     public init(
         ignoreIndex: Int = -100, temperature: Float = 1,
-        budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes,
-        accumulation: FusedLinearCrossEntropy.Accumulation = .exact
+        budgetBytes: Int? = nil, accumulation: FusedLinearCrossEntropy.Accumulation = .exact
     ) {
         self.ignoreIndex = ignoreIndex
         self.temperature = temperature
         self.budgetBytes = budgetBytes
         self.accumulation = accumulation
+    }
+}
+
+extension SequenceOptions {
+    /// The budget given, or else the device's.
+    func budgetBytes(on device: Device) -> Int {
+        budgetBytes ?? FusedLinearCrossEntropy.defaultBudgetBytes(on: device)
     }
 }

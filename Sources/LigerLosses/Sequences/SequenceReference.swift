@@ -1,4 +1,4 @@
-package import LigerRuntime
+import LigerRuntime
 
 #if canImport(Darwin)
     import Darwin
@@ -68,7 +68,7 @@ package struct SequenceReference {
     package static func slopes(_ logProbs: [Double], of loss: ([Double]) -> Double) -> [Double] {
         var point = logProbs
         return logProbs.indices.map { i in
-            let step = 1e-4
+            let step = 1e-5
             let x = logProbs[i]
             point[i] = x + step
             let above = loss(point)

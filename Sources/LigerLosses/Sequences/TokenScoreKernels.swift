@@ -58,7 +58,7 @@ struct TokenGradientRows: TileKernel {
         p.when(label != ignoreIndex) {
             let k = coefficients[row] / temperature
             let v = tempered(logits[row, c], temperature)
-            let g = exp(v - maxima[row]) * (-k / sums[row])
+            let g = decay(v - maxima[row]) * (-k / sums[row])
             logits[row, c] = select(c.index == label.int32, g + k, g)
         }
         p.when(label == ignoreIndex) { logits[row, c] = p.full(c, 0) }
