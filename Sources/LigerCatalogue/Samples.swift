@@ -56,6 +56,11 @@ package func relativeError(_ found: [Double], _ expected: [Double], scale: Doubl
     return worst / max(scale, 1e-30)
 }
 
+/// The largest magnitude among expected sums, or that of one of their terms where sums cancel.
+package func scale(of sums: [Double], atLeast term: Double) -> Double {
+    sums.lazy.map { abs($0) }.reduce(term, max)
+}
+
 /// What fp32 arithmetic over some terms and then roundings to a storage type may cost.
 package func errorBound(_ dtype: DType, terms: Int = 1, roundings: Double = 1) -> Double {
     let storage = dtype == .f32 ? 0 : roundings * (dtype.epsilon ?? 0) / 2 * 1.01

@@ -14,7 +14,7 @@ extension NDArray {
     }
 
     /// Sets every byte of a contiguous array to zero.
-    func clear() throws {
+    package func clear() throws {
         precondition(isContiguous, "only a contiguous array can be cleared")
         if let cuda = device.cuda {
             try cuda.context().clear(address, bytes: byteCount)

@@ -51,14 +51,14 @@ package struct GPUSchedule: Sendable, Hashable {
     /// The choice for a function, by rule from its lengths and storage types.
     ///
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
-    /// other's loads. Where something does, a thread holds 32 lanes of a row, so that all its loads are on their
-    /// way before the first is waited for; half of that where sums over rows take registers too. Rows too long
+    /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
+    /// their way before the first is waited for; two where sums over rows take registers too. Rows too long
     /// for that are swept twice or more in chunks.
     package init(_ function: TileFunction, layouts: [GPULayout]) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
-        let perThread = shape.reduces ? (shape.carries ? 16 : 32) : 2 * vector
+        let perThread = (shape.reduces && !shape.carries ? 4 : 2) * vector
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
         let wanted = (longest + perThread - 1) / perThread
         let threads: Int

@@ -198,13 +198,16 @@ extension Lowering {
         guard let row = rows[value], let address = rowAddress(row, chunk) else { return [] }
         let type = function.type(value).element.register
         return (0..<chunk.vectors).flatMap { vector in
-            let results = (0..<schedule.vector).map { _ in out.register(type) }
-            out.append(
-                .instruction(
-                    Instruction(
-                        kind: .load(row.space, type == .f32 ? .f32 : .i32, offset: rowOffset(row, vector)),
-                        results: results, sources: [.register(address)])))
-            return results
+            pieces.flatMap { piece in
+                let results = piece.map { _ in out.register(type) }
+                let offset = rowOffset(row, vector) + 4 * piece.lowerBound
+                out.append(
+                    .instruction(
+                        Instruction(
+                            kind: .load(row.space, type == .f32 ? .f32 : .i32, offset: offset),
+                            results: results, sources: [.register(address)])))
+                return results
+            }
         }
     }
 
@@ -212,11 +215,19 @@ extension Lowering {
         guard let row = rows[value], let address = rowAddress(row, chunk) else { return }
         let type = function.type(value).element.register
         for vector in 0..<chunk.vectors {
-            let values = lanes[(vector * schedule.vector)..<((vector + 1) * schedule.vector)]
-            out.emit(
-                .store(row.space, type == .f32 ? .f32 : .i32, offset: rowOffset(row, vector)),
-                [.register(address)] + values.map { .register($0) })
+            for piece in pieces {
+                let values = piece.map { Source.register(lanes[vector * schedule.vector + $0]) }
+                let offset = rowOffset(row, vector) + 4 * piece.lowerBound
+                out.emit(
+                    .store(row.space, type == .f32 ? .f32 : .i32, offset: offset),
+                    [.register(address)] + values)
+            }
         }
+    }
+
+    /// A vector of 4-byte lanes in accesses of at most 16 bytes.
+    private var pieces: [Range<Int>] {
+        stride(from: 0, to: schedule.vector, by: 4).map { $0..<Swift.min($0 + 4, schedule.vector) }
     }
 
     /// Where the chunk's first vector lies: in shared memory lane by lane, in local memory packed.

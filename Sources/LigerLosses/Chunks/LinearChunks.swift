@@ -81,6 +81,11 @@ package struct LinearChunks {
             bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32) })
     }
 
+    /// The logits of a range of rows, in fp32.
+    package func computeLogits(of rows: Range<Int>, into logits: NDArray) throws {
+        try computeLogits(of: input.sliced(0, rows), into: logits)
+    }
+
     private func computeLogits(of x: NDArray, into logits: NDArray) throws {
         if let bias {
             try RepeatRow(columns: weight.shape[0], dtype: bias.dtype, result: logits.dtype).launch(

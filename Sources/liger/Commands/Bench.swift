@@ -9,7 +9,8 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Time every kernel, beside a copy of memory.",
         discussion: """
-            Times operations forward and backward, in turns. "GB/s" counts the least bytes an operation moves: \
+            Times operations forward and backward, in turns; on a GPU by its own clock, with cold \
+            caches. "GB/s" counts the least bytes an operation moves: \
             each input read once, each output written once. "of copy" is that rate against a copy of 64 MiB in \
             the same run; "memory" is the most it held beside inputs and gradients. `make benchmark` sets the same shapes beside PyTorch.
 
