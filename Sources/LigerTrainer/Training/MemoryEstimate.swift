@@ -1,3 +1,4 @@
+internal import LigerKernels
 internal import LigerLosses
 internal import LigerModels
 internal import LigerRuntime
@@ -81,11 +82,16 @@ private struct PassMemory {
         let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
         keptOfOneBlock = whole
-        // Of the feed-forward layer: gradients of product, gate and up beside the block's own.
+        // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
+        // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
+        // those of keys and values in fp32 first. On the processor that is little.
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
         let workspace = MatMul.workspaceBytes(
             rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
-        backward = again + 3 * inner + 3 * hidden + workspace
+        let scores = BlockedAttention.defaultBudgetBytes * (2 * 4 + 2 * size) / 4
+        let attention =
+            device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
+        backward = again + max(3 * inner + 3 * hidden, attention) + workspace
 
         let table = model.vocabularySize * model.hiddenSize
         headGradients = table * options.execution.gradients.byteCount + hidden
