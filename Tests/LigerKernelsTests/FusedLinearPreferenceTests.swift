@@ -55,7 +55,9 @@ import Tile
             let other = SequenceReference(reference, labels: labels.integers)
             let counts = labels.integers.map { $0 != -100 }
             func answers(_ tokens: [Double]) -> [Double] {
-                Fused.Reference.answers(formula, tokens: tokens, counts: counts, length: length, options)
+                Fused.Reference.answers(
+                    tokens: tokens, counts: counts, length: length,
+                    averages: options.averages || formula.alwaysAverages)
             }
             let referenceAnswers = hasReference ? answers(other.logProbs) : nil
             func loss(_ tokens: [Double]) -> Double {

@@ -2,7 +2,7 @@ import LigerKernels
 public import LigerRuntime
 
 /// Losses that learn from pairs of answers, one chosen over the other, without the logits: log-probabilities of
-/// the labels are made chunk by chunk, and the logits once more for the gradients.
+/// the labels, coefficients and gradients are made chunk by chunk.
 ///
 /// For a pair, c and r are the log-probabilities of the chosen and the rejected answer, summed over the tokens
 /// that count (or averaged), c' and r' those of a reference model (0 without one), and
@@ -15,7 +15,8 @@ public import LigerRuntime
 ///
 /// Everything after the log-probabilities is fp32 and stays on the device. A batch without any token that counts
 /// has loss and gradients 0.
-/// Cost: four products of tokens x vocabulary x hidden (one without gradients), and one for a reference model.
+/// Cost: three products of tokens x vocabulary x hidden where the budget holds a pair's logits, else four (one
+/// without gradients), and one for a reference model.
 public enum FusedLinearPreference {
     /// The loss of a pair.
     public enum Formula: Sendable, Hashable {

@@ -46,7 +46,6 @@ struct PairBatch {
 
     func run(needs: LinearNeeds) throws -> FusedLinearPreference.Result {
         let (pairs, device) = (labels.shape[0] / 2, labels.device)
-        let scores = try scorer.scores(sumsLogits: true)
         let shares = try SequenceShares.make(
             labels: labels, units: pairs, likelihoodRows: pairs,
             ignoreIndex: options.sequences.ignoreIndex)
@@ -59,14 +58,16 @@ struct PairBatch {
             formula: formula, beta: options.beta, likelihoodWeight: options.likelihoodWeight,
             averages: options.averages, capacity: NDArray.capacity(labels.shape[1]), labels: labels.dtype,
             ignoreIndex: options.sequences.ignoreIndex, hasReference: reference != nil)
-        try kernel.launch(
-            programs: pairs,
-            [
-                scores.logProbs.reshaped(labels.shape), labels, shares, losses, nll, answers, rewards,
-                coefficients,
-            ]
-                + [reference, odds].compactMap { $0 })
-        let gradients = try scorer.gradients(scores, coefficients: coefficients.flattened, needs: needs)
+        let units = SequenceScorer.Units(count: pairs, sequences: 2, length: labels.shape[1])
+        let (scores, gradients) = try scorer.run(
+            units, sumsLogits: true, needs: needs, coefficients: coefficients.flattened
+        ) { range, scores in
+            let outputs = [losses, nll, answers, rewards, coefficients]
+            try kernel.launch(
+                programs: range.count,
+                [scores.logProbs.reshaped(labels.shape), labels, shares] + outputs
+                    + [reference, odds].compactMap { $0 }, scalars: [.index(range.lowerBound)])
+        }
         let means = try logitMeans(scores)
         let hasLikelihood = options.likelihoodWeight != nil
         return FusedLinearPreference.Result(

@@ -1,7 +1,7 @@
 import Tile
 
 /// Everything that a pair needs between log-probabilities and gradients: sums over its answers, its loss, and
-/// dL/dlogp of every token; one program a pair.
+/// dL/dlogp of every token; one program a pair, from the one given on.
 struct PairKernel: TileKernel {
     let formula: FusedLinearPreference.Formula
     let beta: Float
@@ -24,8 +24,9 @@ struct PairKernel: TileKernel {
         )
         let reference = hasReference ? p.input("reference", .f32, rank: 1) : nil
         let odds = formula == .orpo ? p.output("odds", .f32, rank: 2) : nil
+        let pairIndex = p.index + p.scalar("first pair", as: Int.self)
         let t = p.range(capacity: capacity, limit: tokens.size(1))
-        let zero = (p.index * 0).float, rows = [p.index, p.index + tokens.size(0) / 2]
+        let zero = (p.index * 0).float, rows = [pairIndex, pairIndex + tokens.size(0) / 2]
         let both = rows.map {
             AnswerTerms(tokens[$0, t], labels[$0, t], ignoreIndex, averages: averages, zero)
         }
@@ -41,11 +42,11 @@ struct PairKernel: TileKernel {
 
         let pairShare = shares[0]
         let nll = -(sum(chosen.values) * shares[1])
-        outputs.nll[p.index] = nll
+        outputs.nll[pairIndex] = nll
         let preference = counted(pair.loss) * pairShare
-        outputs.loss[p.index] = likelihoodWeight.map { nll * $0 + preference } ?? preference
-        odds?[p.index, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
-        odds?[p.index, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
+        outputs.loss[pairIndex] = likelihoodWeight.map { nll * $0 + preference } ?? preference
+        odds?[pairIndex, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
+        odds?[pairIndex, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
         for (i, slope) in [pair.chosen, pair.rejected].enumerated() {
             outputs.answers[rows[i]] = both[i].logProb
             outputs.rewards[rows[i]] = rewards[i]
