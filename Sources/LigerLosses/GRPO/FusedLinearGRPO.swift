@@ -52,7 +52,7 @@ public enum FusedLinearGRPO {
         let (scores, gradients) = try scorer.run(
             SequenceScorer.Units(count: shape[0], length: shape[1]),
             needs: head.bias == nil ? needs.subtracting(.bias) : needs,
-            coefficients: found.coefficients.flattened
+            coefficients: TokenCoefficients(found.coefficients)
         ) { range, scores in
             try batch.evaluate(scores.logProbs.reshaped(shape), range, into: found)
         }

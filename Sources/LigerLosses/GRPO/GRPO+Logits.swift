@@ -67,7 +67,7 @@ extension GRPO {
             coefficients = again.coefficients
         }
         try eachSequence(of: logits, result.batch) {
-            try result.scorer.differentiate($0, $1, result.scores, coefficients: coefficients.flattened)
+            try result.scorer.differentiate($0, $1, result.scores, TokenCoefficients(coefficients))
         }
         for sequence in 0..<logits.shape[0] where logits.shape[1] > coefficients.shape[1] {
             try logits.sliced(0, sequence..<(sequence + 1))

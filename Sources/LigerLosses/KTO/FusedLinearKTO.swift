@@ -81,7 +81,7 @@ public enum FusedLinearKTO {
         let scorer = try SequenceScorer(head, labels: labels, options.sequences)
         let other = try reference?.answers(labels: labels, averages: options.averages, options.sequences)
         let shares = try SequenceShares.make(
-            labels: labels, units: count, likelihoodRows: count, ignoreIndex: options.sequences.ignoreIndex)
+            labels: labels, units: count, likely: labels, ignoreIndex: options.sequences.ignoreIndex)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
         let (losses, answers, rewards) = (try array([count]), try array([count]), try array([count]))
         let (parts, coefficients) = (try array([count, 6]), try array(labels.shape))
@@ -91,7 +91,8 @@ public enum FusedLinearKTO {
             hasReference: other != nil, hasDivergence: divergence != nil)
         let (_, gradients) = try scorer.run(
             SequenceScorer.Units(count: count, length: labels.shape[1]), sumsLogits: true,
-            needs: head.bias == nil ? needs.subtracting(.bias) : needs, coefficients: coefficients.flattened
+            needs: head.bias == nil ? needs.subtracting(.bias) : needs,
+            coefficients: TokenCoefficients(coefficients)
         ) { range, scores in
             let tokens = [scores.logProbs, scores.logitSums].compactMap { $0?.reshaped(labels.shape) }
             let own = { (arrays: [NDArray]) in arrays.map { $0.sliced(0, range) } }

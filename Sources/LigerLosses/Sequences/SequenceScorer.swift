@@ -12,12 +12,16 @@ package struct SequenceScorer {
     private let tokens: TokenScorer
     private let options: SequenceOptions
 
-    /// - Parameter labels: as many as tokens, i64 or i32.
+    /// - Parameters:
+    ///   - labels: as many as tokens, i64 or i32.
+    ///   - second: other labels of the same tokens.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit together.
-    package init(_ head: LinearHead, labels: NDArray, _ options: SequenceOptions) throws {
+    package init(
+        _ head: LinearHead, labels: NDArray, second: NDArray? = nil, _ options: SequenceOptions
+    ) throws {
         linear = try LinearChunks(input: head.input, weight: head.weight, bias: head.bias)
         tokens = try TokenScorer(
-            labels: labels, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
+            labels: labels, second: second, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
             temperature: options.temperature)
         self.options = options
     }
@@ -50,10 +54,10 @@ package struct SequenceScorer {
     /// Scores of all tokens, and the gradients of a loss of them.
     ///
     /// - Parameters:
-    ///   - coefficients: [tokens], f32: dL/dlogp, which `evaluate` sets.
+    ///   - coefficients: dL/dlogp, which `evaluate` sets.
     ///   - evaluate: called for ranges of units, each once, when their scores are set.
     package func run(
-        _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: NDArray,
+        _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
         let plan = plan(needs: needs, unit: units.tokens)
@@ -75,7 +79,7 @@ package struct SequenceScorer {
             try evaluate(next..<end, scores)
             next = end
             try eachPiece(of: logits, pieces) {
-                try tokens.differentiate($0, $1, scores, coefficients: coefficients)
+                try tokens.differentiate($0, $1, scores, coefficients)
             }
         }
         return (scores, gradients)
@@ -95,7 +99,8 @@ package struct SequenceScorer {
     package func plan(needs: LinearNeeds, unit: Int = 1) -> ChunkPlan {
         ChunkPlan(
             shape, needs: needs, exact: options.accumulation == .exact, unit: unit,
-            budgetBytes: options.budgetBytes(on: tokens.labels.device), lossBytes: 4 * 5 * shape.tokens)
+            budgetBytes: options.budgetBytes(on: tokens.labels.device),
+            lossBytes: 4 * (tokens.second == nil ? 5 : 7) * shape.tokens)
     }
 
     /// - Throws: `RuntimeError` when memory runs out; an error that names a label that is neither a class nor
@@ -110,14 +115,13 @@ package struct SequenceScorer {
 
     /// The gradients of a loss whose derivatives by the log-probabilities are given.
     ///
-    /// - Parameter coefficients: [tokens], f32.
     /// - Returns: the needed gradients, like what they belong to.
     private func gradients(
-        _ scores: TokenScores, coefficients: NDArray, needs: LinearNeeds
+        _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if needs.isEmpty { return LinearChunks.Gradients() }
         return try linear.run(plan(needs: needs), needs: needs, exact: options.accumulation == .exact) {
-            logits, rows in try tokens.differentiate(logits, rows, scores, coefficients: coefficients)
+            logits, rows in try tokens.differentiate(logits, rows, scores, coefficients)
         }
     }
 }
