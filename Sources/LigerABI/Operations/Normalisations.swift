@@ -1,0 +1,38 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+extension Operation {
+    static let normalisations = [
+        Operation("rms_norm_forward", returns: "y", "rstd") { a in
+            let r = try RMSNorm.forward(a("x"), weight: a.optional("weight"), a.rmsNormOptions())
+            return [r.y, r.rstd]
+        },
+        Operation("rms_norm_backward", returns: "dx", "dweight") { a in
+            let r = try RMSNorm.backward(
+                dy: a("dy"), x: a("x"), weight: a.optional("weight"), rstd: a("rstd"), a.rmsNormOptions(),
+                needsWeight: a.flag("needs_weight", default: true))
+            return [r.dx, r.dw]
+        },
+        Operation("layer_norm_forward", returns: "y", "mean", "rstd") { a in
+            let r = try LayerNorm.forward(
+                a("x"), weight: a.optional("weight"), bias: a.optional("bias"), eps: a.float("eps"))
+            return [r.y, r.mean, r.rstd]
+        },
+        Operation("layer_norm_backward", returns: "dx", "dweight", "dbias") { a in
+            let r = try LayerNorm.backward(
+                dy: a("dy"), x: a("x"), weight: a.optional("weight"), mean: a("mean"), rstd: a("rstd"),
+                needsWeight: a.flag("needs_weight", default: true),
+                needsBias: a.flag("needs_bias", default: true))
+            return [r.dx, r.dw, r.db]
+        },
+    ]
+}
+
+extension Arguments {
+    fileprivate func rmsNormOptions() throws -> RMSNorm.Options {
+        RMSNorm.Options(
+            eps: try float("eps", default: 1e-6), offset: try float("offset", default: 0),
+            casting: try choice("casting", default: .llama))
+    }
+}
