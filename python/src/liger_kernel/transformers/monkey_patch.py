@@ -223,14 +223,15 @@ def patch_class_forwards(row: Family) -> None:
             cls.forward = forward
 
 
-def loss_forward(row: Family, class_name: str) -> Callable:
-    """The loss forward of one class, as the models' modules export it."""
+def loss_forward(row: Family, class_name: str, cls=None) -> Callable:
+    """The loss forward of one class: the one that the model's module exports, or another for a class of its own."""
     module_name, function_name = row.heads[class_name]
     module = importlib.import_module(f"liger_kernel.transformers.model.{module_name}")
     exported = getattr(module, function_name)
-    if exported.liger_class == class_name:
+    own_name = class_name if cls is None else cls.__name__
+    if exported.liger_class == own_name:
         return exported
-    return lce.make_lce_forward(module.__name__, class_name, function_name)
+    return lce.make_lce_forward(module.__name__, own_name, function_name)
 
 
 # The modules of one model.
@@ -276,14 +277,17 @@ def class_name_of(module) -> str:
 
 
 def bind_loss_forward(row: Family, model) -> Dict[str, str]:
-    """Gives a model with a head its loss forward; returns why not, by the name of the root module."""
-    name = next((cls.__name__ for cls in type(model).__mro__ if cls.__name__ in row.heads), None)
-    if name is None:
-        return {"": f"{type(model).__name__} has no output head and takes no loss"}
-    forward = loss_forward(row, name)
+    """Gives a model its loss forward; returns why it will not be used, by the name of the root module.
+
+    A model without a head gets one too, as upstream does; it then runs the model's own.
+    """
+    names = [cls.__name__ for cls in type(model).__mro__ if cls.__name__ in row.heads]
+    if not row.heads:
+        return {}
+    forward = loss_forward(row, names[0] if names else next(iter(row.heads)), type(model))
     lce.remember(type(model), forward)
     model.forward = types.MethodType(forward, model)
-    return {}
+    return {} if hasattr(model, lce.HEAD) else {"": f"{type(model).__name__} has no {lce.HEAD}: its forward is its own"}
 
 
 # Reading what is bound.
@@ -330,10 +334,9 @@ def read_module(name: str, module, rows, reasons) -> Optional[Entry]:
 
 def read_loss(row: Family, flags: dict, model, reasons):
     """What takes the loss: the fused forward on the model, or the cross entropy transformers calls."""
-    bound = lce.is_loss_forward(model.forward)
-    if bound:
-        head = getattr(model, lce.HEAD, None)
-        apart = head is not None and lce.heads.resolve(head) is not None
+    if lce.is_loss_forward(model.forward) and hasattr(model, lce.HEAD):
+        head = getattr(model, lce.HEAD)
+        apart = lce.heads.resolve(head) is not None
         reason = None if apart else f"its head, {type(head).__name__}, cannot be taken apart: logits are made"
         yield Entry(FLCE, type(model).__name__, "LigerFusedLinearCrossEntropy", reason)
     elif FLCE in row.flags:
@@ -410,6 +413,18 @@ def report(model) -> Receipt:
 
 
 # The public functions, one per row.
+
+
+def __getattr__(name: str):
+    """The kernels and loss forwards, which upstream's module of this name imports (`llama_lce_forward`)."""
+    model, separator, _ = name.partition("_lce_forward")
+    if separator and model in BY_NAME:
+        return getattr(importlib.import_module(f"liger_kernel.transformers.model.{model}"), "lce_forward")
+    found = leaves.kernel(name) if name.lower().startswith("liger") else None
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found
+
 
 
 def make_apply_function(row: Family) -> Callable:

@@ -164,7 +164,7 @@ def fused_forward(model, args, kwargs):
     has_target = kwargs.get("labels") is not None or shift_labels is not None
     if skip_logits and not has_target:
         raise ValueError("skip_logits=True leaves out the logits, so labels or shift_labels must be given")
-    if not has_target:
+    if not has_target or not hasattr(model, HEAD):
         return original(model, **kwargs)
     if kwargs.get("labels") is None:
         # Models ask for labels before they take a loss; the loss itself goes by shift_labels.
