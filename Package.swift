@@ -48,7 +48,7 @@ let package = Package(
             name: "LigerABI",
             dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile", "TileCPU"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector"]),
+        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
@@ -77,13 +77,14 @@ let package = Package(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
-            dependencies: ["LigerRuntime", "CVector", "FakeCUDA", "TestSupport"]),
+            dependencies: ["LigerRuntime", "LigerModels", "CVector", "FakeCUDA", "TestSupport"]),
         .testTarget(
             name: "LigerKernelsTests",
             dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),
         .testTarget(
             name: "LigerNNTests",
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+        .testTarget(name: "LigerABITests", dependencies: ["LigerABI", "CLigerABI"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
@@ -91,7 +92,10 @@ let package = Package(
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",
-            dependencies: ["LigerTrainer", "LigerModels", "Tile", "TestSupport", "liger"]),
+            dependencies: [
+                "LigerTrainer", "LigerModels", "LigerNN", "LigerRuntime", "Tile", "TestSupport",
+                "liger",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

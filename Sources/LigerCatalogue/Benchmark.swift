@@ -22,6 +22,8 @@ package struct BenchmarkResult: Sendable {
 
 /// Times workloads in turns, so that a slow moment of the machine falls on all of them.
 package enum Benchmark {
+    /// On a GPU the times are the device's own, each run behind a write of more than the cache holds.
+    ///
     /// - Parameters:
     ///   - rounds: how often each is timed, after one run that compiles and warms.
     ///   - progress: called before each round.
@@ -29,9 +31,7 @@ package enum Benchmark {
         _ workloads: [(name: String, workload: Workload)], rounds: Int, on device: Device = .cpu,
         progress: (Int) -> Void = { _ in }
     ) throws -> [BenchmarkResult] {
-        // A GPU works behind the caller's back: several runs in a row hide what starting one costs.
-        let repeats = device === Device.cpu ? 1 : 20
-        let clock = ContinuousClock()
+        let timer = try RunTimer(device)
         var times = workloads.map { _ in [Double]() }
         let peaks = try workloads.map { item in
             let before = device.bytesInUse
@@ -43,11 +43,7 @@ package enum Benchmark {
         for round in 0..<rounds {
             progress(round)
             for (i, item) in workloads.enumerated() {
-                let duration = try clock.measure {
-                    for _ in 0..<repeats { try item.workload.run() }
-                    try device.synchronize()
-                }
-                times[i].append(duration / .seconds(repeats))
+                times[i].append(try timer.seconds(item.workload.run))
             }
         }
         return workloads.indices.map { i in

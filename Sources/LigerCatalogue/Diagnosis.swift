@@ -1,4 +1,5 @@
 import CVector
+import LigerKernels
 import LigerRuntime
 
 /// What `liger doctor` looks at.
@@ -41,12 +42,33 @@ package enum Diagnosis {
     private static func gpu(_ device: Device) -> Finding {
         guard let cuda = device.cuda else { return absent("device \(device)", "no GPU") }
         let properties = cuda.properties
-        return Finding(
-            subject: "device \(device)", isUsable: true,
-            detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
-                + "\(properties.multiprocessors) multiprocessors, driver for CUDA \(cuda.driver.versionText)",
-            isRequired: false)
+        do {
+            return Finding(
+                subject: "device \(device)", isUsable: true,
+                detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
+                    + "\(properties.multiprocessors) multiprocessors, driver for CUDA "
+                    + "\(cuda.driver.versionText); \(try firstResult(cuda, device))",
+                isRequired: false)
+        } catch {
+            return absent("device \(device)", "\(properties.name) does not work: \(error)")
+        }
     }
+
+    /// How long the first result takes: the context, then three kernels compiled and run and a copy back.
+    private static func firstResult(_ cuda: CUDADevice, _ device: Device) throws -> String {
+        let clock = ContinuousClock()
+        let context = try clock.measure { _ = try cuda.context() }
+        let kernels = try clock.measure {
+            let x = try NDArray([1, 2, 3, 4], [1, 4], device: device)
+            let w = try NDArray([1, 1, 1, 1], [4], device: device)
+            let (_, rstd) = try RMSNorm.forward(x, weight: w)
+            let gradients = try RMSNorm.backward(dy: x, x: x, weight: w, rstd: rstd)
+            _ = gradients.dx.floats
+        }
+        return "a context in \(milliseconds(context)) ms, then first RMSNorm in \(milliseconds(kernels)) ms"
+    }
+
+    private static func milliseconds(_ duration: Duration) -> Int { Int(duration / .milliseconds(1)) }
 
     private static var gpuProducts: Finding {
         let subject = "matrix products cuda"

@@ -1,3 +1,4 @@
+import LigerKernels
 package import LigerRuntime
 package import Tile
 
@@ -16,6 +17,13 @@ package struct Samples {
         _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
     ) throws -> NDArray {
         let count = shape.reduce(1, *)
+        if device.cuda != nil && count > 1 << 22 {
+            // Made where it is wanted: the host would take seconds.
+            let array = try NDArray(empty: shape, dtype: dtype, device: device)
+            try RandomFill.uniform(
+                array, from: range.lowerBound, to: range.upperBound, seed: next(), stream: 0)
+            return array
+        }
         let width = range.upperBound - range.lowerBound
         let values = (0..<count).map { _ in range.lowerBound + width * unit() }
         return try NDArray(values, shape, dtype: dtype, device: device)
@@ -46,6 +54,11 @@ package func relativeError(_ found: [Double], _ expected: [Double], scale: Doubl
     let differences = zip(found, expected).lazy.map { abs($0 - $1) }
     let worst = differences.map { $0.isFinite ? $0 : .infinity }.max() ?? 0
     return worst / max(scale, 1e-30)
+}
+
+/// The largest magnitude among expected sums, or that of one of their terms where sums cancel.
+package func scale(of sums: [Double], atLeast term: Double) -> Double {
+    sums.lazy.map { abs($0) }.reduce(term, max)
 }
 
 /// What fp32 arithmetic over some terms and then roundings to a storage type may cost.

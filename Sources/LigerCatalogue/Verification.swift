@@ -10,10 +10,10 @@ package enum Verification {
     }
 
     /// Rows and columns around vectors (16 lanes), blocks and batches (512), and 1, 2, 3, which catch lanes
-    /// that do not exist; row counts that no program count divides.
+    /// that do not exist; a row longer than any block's registers or shared memory; row counts that no program count divides.
     package static let grid: [(rows: Int, columns: Int)] = [
         (1, 1), (3, 2), (5, 3), (37, 15), (8, 16), (33, 17), (7, 127), (4, 128), (5, 129), (65, 511),
-        (2, 512), (3, 513), (2, 1025), (3, 4096), (1, 20_001),
+        (2, 512), (3, 513), (2, 1025), (3, 4096), (1, 20_001), (2, 262_144),
     ]
 
     package static func worst(of entry: CatalogueEntry, dtype: DType, seed: UInt64, device: Device = .cpu)

@@ -39,8 +39,11 @@ public final class Device: Sendable, CustomStringConvertible {
     public var description: String { name }
 
     /// Into how many parts a sum over many rows is cut, so that all of the device works on it. Fixed for a
-    /// device, so that sums repeat bit for bit.
-    package var partialSums: Int { cuda.map { 4 * $0.properties.multiprocessors } ?? 32 }
+    /// device and a length of rows, so that sums repeat bit for bit.
+    package func partialSums(rowLength: Int) -> Int {
+        // Short rows take few threads: more of them fit at a time.
+        cuda.map { 2 * $0.properties.multiprocessors * max(1, 2048 / max(rowLength, 1)) } ?? 32
+    }
 
     private static let gpus = Result<[Device], any Error> {
         let driver = try CUDADriver.load()
@@ -113,6 +116,19 @@ public final class Device: Sendable, CustomStringConvertible {
             try context.synchronize()
         }
     }
+
+    /// What the device is, such as `NVIDIA H200`; nil for the processor.
+    public var model: String? { cuda?.properties.name }
+
+    /// What the driver says of the device's memory, whoever uses it; nil for the processor.
+    ///
+    /// - Throws: an error of the device.
+    public func driverMemory() throws -> (free: Int, total: Int)? {
+        try cuda?.context().memoryInformation()
+    }
+
+    /// Whether work is only handed to the device when a call returns, and done later.
+    public var runsBehind: Bool { cuda != nil }
 
     /// Bytes that arrays hold now.
     public var bytesInUse: Int { memory.bytesInUse }

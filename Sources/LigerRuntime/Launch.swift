@@ -201,7 +201,7 @@ private final class KernelCache: Sendable {
             return .cpu(Plan(function, layouts: padded(layouts, count, unknown)))
         case .cuda(_, let layouts):
             guard let cuda = device.cuda else { preconditionFailure("a target of another device") }
-            let unknown = GPULayout(hasUnitStride: false, isAligned: false)
+            let unknown = GPULayout(hasUnitStride: false, isAligned: false, hasWholeVectors: false)
             let kernel = try compileForGPU(
                 function, layouts: padded(layouts, count, unknown), device: cuda.properties)
             return .cuda(try CUDAKernel(kernel, context: try cuda.context()))

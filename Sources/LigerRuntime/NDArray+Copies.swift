@@ -1,7 +1,20 @@
+package import Tile
+
 // Whole arrays in and out as bytes, on every device.
 extension NDArray {
+    /// An array of numbers that lie in host memory as the device stores them.
+    ///
+    /// - Throws: an error of the device, or when memory runs out.
+    package init<Element: BitwiseCopyable>(
+        copying values: [Element], _ shape: [Int], dtype: DType, device: Device
+    ) throws {
+        precondition(MemoryLayout<Element>.stride == dtype.byteCount, "elements of the storage type's size")
+        try self.init(empty: shape, dtype: dtype, device: device)
+        try values.withUnsafeBytes { try write($0) }
+    }
+
     /// Sets every byte of a contiguous array to zero.
-    func clear() throws {
+    package func clear() throws {
         precondition(isContiguous, "only a contiguous array can be cleared")
         if let recording = device.recording {
             recording.append(.clear(RecordedArray(self)))

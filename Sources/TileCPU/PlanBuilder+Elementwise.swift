@@ -82,7 +82,7 @@ extension UnaryOperation {
         case .rsqrt: CV_RSQRT
         case .reciprocal: CV_RECIPROCAL
         case .floor: CV_FLOOR
-        case .exp: CV_EXP
+        case .exp, .decay: CV_EXP
         case .log: CV_LOG
         case .tanh: CV_TANH
         case .erf: CV_ERF

@@ -58,12 +58,15 @@ extension Emulator {
         }
     }
 
-    /// That an access lies in its memory, at its alignment, and races with no other thread's.
+    /// That an access has a size that GPUs know, lies in its memory, at its alignment, and races with no other thread's.
     private mutating func check(
         _ address: UInt64, _ count: Int, _ space: Space, _ thread: Int, writes: Bool
     ) throws {
         let what =
             "kernel \(function.name), block \(block), thread \(thread): \(writes ? "store" : "load") of "
+        if count > 16 {
+            throw EmulationError(description: what + "\(count) bytes at a time; an access has at most 16")
+        }
         if address % UInt64(count) != 0 {
             throw EmulationError(description: what + "\(count) bytes at an address that is no multiple of it")
         }

@@ -177,6 +177,7 @@ package struct Emulator {
             for thread in group { try load(instruction, space, dtype, offset, thread) }
         case .store(let space, let dtype, let offset):
             for thread in group { try store(instruction, space, dtype, offset, thread) }
+        case .prefetch: break
         case .fail:
             for thread in group where isOn(instruction, thread) {
                 let values = instruction.sources.dropFirst().map {

@@ -6,10 +6,13 @@ package struct GPULayout: Sendable, Hashable {
     package var hasUnitStride: Bool
     /// Whether the first element and every row start at a multiple of 16 bytes.
     package var isAligned: Bool
+    /// Whether the last dimension's size is a multiple of 16 bytes.
+    package var hasWholeVectors: Bool
 
-    package init(hasUnitStride: Bool, isAligned: Bool) {
+    package init(hasUnitStride: Bool, isAligned: Bool, hasWholeVectors: Bool) {
         self.hasUnitStride = hasUnitStride
         self.isAligned = isAligned
+        self.hasWholeVectors = hasWholeVectors
     }
 }
 
@@ -26,15 +29,20 @@ package struct GPUSchedule: Sendable, Hashable {
     package var residentLanes: Int
     /// Vectors of a chunk, so that several loads are on their way at a time.
     package var chunkVectors: Int
+    /// Blocks that a multiprocessor should have room for at a time, which limits a thread's registers; 0 leaves
+    /// that to the assembler.
+    package var minimumBlocks: Int
 
     package init(
-        threads: Int, programsPerBlock: Int, vector: Int, residentLanes: Int = 32, chunkVectors: Int = 2
+        threads: Int, programsPerBlock: Int, vector: Int, residentLanes: Int = 32, chunkVectors: Int = 2,
+        minimumBlocks: Int = 0
     ) {
         self.threads = threads
         self.programsPerBlock = programsPerBlock
         self.vector = vector
         self.residentLanes = residentLanes
         self.chunkVectors = chunkVectors
+        self.minimumBlocks = minimumBlocks
     }
 
     /// Threads of a block.
@@ -42,26 +50,35 @@ package struct GPUSchedule: Sendable, Hashable {
 
     /// The choice for a function, by rule from its lengths and storage types.
     ///
-    /// A thread gets 16 lanes where the row is long enough, so that its loads fill the memory pipeline, and
-    /// a block has 128 threads or more, so that a multiprocessor holds several.
-    package init(_ function: TileFunction) {
-        let lengths = function.extents.map(\.capacity)
-        let longest = lengths.max() ?? 1
-        let vector = Self.vector(function)
-        let isUnrolled = longest > 32 * 1024 || !Self.keepsTiles(function)
-        let perThread = isUnrolled ? 4 * vector : 2 * vector
+    /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
+    /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
+    /// their way before the first is waited for; two where sums over rows take registers too. Rows too long
+    /// for that are swept twice or more in chunks.
+    package init(_ function: TileFunction, layouts: [GPULayout]) {
+        let longest = function.extents.map(\.capacity).max() ?? 1
+        let vector = Self.vector(function, layouts)
+        let shape = Self.shape(function)
+        let perThread = (shape.reduces && !shape.carries ? 4 : 2) * vector
+        let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
         let wanted = (longest + perThread - 1) / perThread
         let threads: Int
         if wanted <= 32 {
-            threads = Self.powerOfTwo(atLeast: Swift.max(1, (longest + vector - 1) / vector), most: 32)
+            threads = Self.powerOfTwo(
+                atLeast: Swift.max(1, (longest + 2 * vector - 1) / (2 * vector)), most: 32)
         } else {
-            threads = Swift.min(1024, (wanted + 31) / 32 * 32)
+            threads = Swift.min(most, (wanted + 31) / 32 * 32)
         }
-        let block = threads >= 128 ? threads : 128
+        let isKept = threads * (shape.reduces ? 32 : 2 * vector) >= longest
         self.init(
             threads: function.extents.isEmpty ? 1 : threads,
-            programsPerBlock: threads > 32 ? 1 : Swift.max(1, block / threads), vector: vector)
+            programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
+            residentLanes: shape.reduces ? 32 : 2 * vector, chunkVectors: shape.reduces ? 4 : 1,
+            minimumBlocks: isKept || !shape.reduces ? 0 : 1024 / threads)
     }
+
+    /// The longest row whose lanes stay in registers; two sweeps over a longer one are faster than a block that
+    /// has a multiprocessor to itself.
+    private static let longestKept = 16 * 1024
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
         var power = 1
@@ -69,17 +86,20 @@ package struct GPUSchedule: Sendable, Hashable {
         return power
     }
 
-    /// Whether a tile lives beyond one sweep, so that holding it in registers saves reading it again.
-    private static func keepsTiles(_ function: TileFunction) -> Bool {
-        var keeps = false
+    /// Whether a function reduces tiles, and whether a loop hands tiles on.
+    private static func shape(_ function: TileFunction) -> (reduces: Bool, carries: Bool) {
+        var (reduces, carries) = (false, false)
         function.body.forEachOperation { operation in
-            if case .reduce = operation.kind { keeps = true }
+            if case .reduce = operation.kind { reduces = true }
+            if case .loop = operation.kind {
+                carries = carries || operation.results.contains { function.type($0).isTile }
+            }
         }
-        return keeps
+        return (reduces || carries, carries)
     }
 
     /// As many lanes as 16 bytes of the narrowest storage hold, if every length is a multiple.
-    private static func vector(_ function: TileFunction) -> Int {
+    private static func vector(_ function: TileFunction, _ layouts: [GPULayout]) -> Int {
         var narrowest = 4
         function.body.forEachOperation { operation in
             switch operation.kind {
@@ -88,11 +108,13 @@ package struct GPUSchedule: Sendable, Hashable {
             default: break
             }
         }
-        var vector = 16 / narrowest
-        let isFixed = function.extents.allSatisfy { $0.count == nil }
-        while vector > 1 && !(isFixed && function.extents.allSatisfy { $0.capacity % vector == 0 }) {
-            vector /= 2
+        var divisors = Divisors(function, layouts)
+        let lengths = function.extents.map { extent in
+            extent.count.map { Swift.min(divisors.divisor(of: $0), extent.capacity & -extent.capacity) }
+                ?? extent.capacity
         }
-        return isFixed ? vector : 1
+        var vector = 16 / narrowest
+        while vector > 1 && !lengths.allSatisfy({ $0 % vector == 0 }) { vector /= 2 }
+        return vector
     }
 }

@@ -25,7 +25,37 @@ extension Lowering {
                         sources: [.register(address)], guardedBy: guarding)))
             return results
         }
+        prefetch(operation, view, base, chunk)
         return loaded.map { converted($0, view, to: kind) }
+    }
+
+    /// Asks for what this load will read in the loop's next turn, so that it is near by then. Only for tiles
+    /// that a turn loads once, from memory that the kernel does not write.
+    private func prefetch(_ operation: Operation, _ view: Int, _ base: Register, _ chunk: Chunk) {
+        guard let loop = rowLoop, chunk.start == nil, case .load(_, let axis?) = operation.kind,
+            function.views[view].access == .input, layouts[view].hasUnitStride,
+            axis == function.views[view].rank - 1,
+            let dimension = operation.operands.firstIndex(of: loop.counter), dimension != axis,
+            let counter = scalars[loop.counter], let stride = strides[[view, dimension]]
+        else { return }
+        let bytes = function.views[view].dtype.byteCount
+        let next = out.b64(.add, .register(counter), .register(loop.step))
+        let hasNext = out.compare(.less, .s64, .register(next), .register(loop.to))
+        let rows = out.b64(.multiply, .register(loop.step), .register(stride))
+        let ahead = out.b64(.multiply, .register(rows), .integer(bytes))
+        let wide = out.make(.b64, .convert(from: .s32, to: .s64), [.register(firstLane)])
+        let own = out.b64(.multiply, .register(wide), .integer(bytes))
+        let here = out.b64(.add, .register(base), .register(own))
+        let address = out.b64(.add, .register(here), .register(ahead))
+        let span = schedule.threads * schedule.vector * bytes
+        for vector in 0..<chunk.vectors {
+            var guarding = hasNext
+            if let exists = chunk.guards[vector] {
+                guarding = out.make(
+                    .predicate, .arithmetic(.and, .predicate), [.register(hasNext), .register(exists)])
+            }
+            out.emit(.prefetch(offset: vector * span), [.register(address)], guardedBy: guarding)
+        }
     }
 
     func store(_ operation: Operation, _ view: Int, _ lanes: [Register], _ chunk: Chunk) {
@@ -107,26 +137,6 @@ extension Lowering {
 
     /// Whether lane 0 stands at a multiple of what one access moves, whatever the program.
     private func startIsAligned(_ operation: Operation, _ axis: Int, _ bytes: Int) -> Bool {
-        divisor(of: operation.operands[axis]) % Swift.min(schedule.vector, 16 / bytes) == 0
-    }
-
-    /// A power of two that divides a position in every program; 1 if nothing is known.
-    func divisor(of value: ValueID) -> Int {
-        if let known = divisors[value] { return known }
-        var found = 1
-        if let operation = makers[value] {
-            let operands = operation.operands
-            switch operation.kind {
-            case .constant(.index(let constant)):
-                found = constant == 0 ? 1 << 30 : 1 << Swift.min(30, constant.trailingZeroBitCount)
-            case .binary(.multiply):
-                found = Swift.min(1 << 30, divisor(of: operands[0]) * divisor(of: operands[1]))
-            case .binary(.add), .binary(.subtract):
-                found = Swift.min(divisor(of: operands[0]), divisor(of: operands[1]))
-            default: break
-            }
-        }
-        divisors[value] = found
-        return found
+        divisors.divisor(of: operation.operands[axis]) % Swift.min(schedule.vector, 16 / bytes) == 0
     }
 }

@@ -25,20 +25,29 @@ extension Lowering {
             }
         }
         try prepareRows(operations, isResident)
-        try emitChunks(phase.extent) { chunk in
+        // What a sweep read last is nearest: the next one starts there.
+        if !isResident { sweeps[phase.extent, default: 0] += 1 }
+        let isBackward = sweeps[phase.extent, default: 1] % 2 == 0
+        try emitChunks(phase.extent, isBackward: isBackward) { chunk in
             var chunk = chunk
             for operation in operations { try emitTile(operation, &chunk, accumulators) }
             if isResident { tiles.merge(chunk.tiles) { _, new in new } }
         }
-        for operation in operations {
-            guard case .reduce(let reduction) = operation.kind else { continue }
-            let folded = combineThreads(reduction, accumulators[operation.results[0]] ?? [], operation)
-            for (result, register) in zip(operation.results, folded) { scalars[result] = register }
+        let partials = operations.compactMap { operation -> Partial? in
+            guard case .reduce(let reduction) = operation.kind else { return nil }
+            return Partial(
+                reduction: reduction, element: function.type(operation.operands[0]).element,
+                results: operation.results, registers: accumulators[operation.results[0]] ?? [])
+        }
+        for partial in combineThreads(partials) {
+            for (result, register) in zip(partial.results, partial.registers) { scalars[result] = register }
         }
     }
 
     /// Writes a body once per chunk of an extent: once, or in a loop.
-    func emitChunks(_ extent: ExtentID, _ body: (Chunk) throws -> Void) rethrows {
+    func emitChunks(
+        _ extent: ExtentID, isBackward: Bool = false, _ body: (Chunk) throws -> Void
+    ) rethrows {
         let span = schedule.threads * schedule.vector
         if isResident(extent) {
             let vectors = lanes(extent) / schedule.vector
@@ -48,20 +57,29 @@ extension Lowering {
         }
         let chunkLanes = span * schedule.chunkVectors
         let counter = out.register(.b64)
+        let length = function.extents[extent.number]
+        let end =
+            length.count.flatMap { scalars[$0] }.map { Source.register($0) } ?? .integer(length.capacity)
+        let last = isBackward ? lastChunk(end, chunkLanes) : nil
         depth += 1
         let statements = try nested {
-            let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(counter)])
+            let place = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
+            let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(place)])
             let guards = (0..<schedule.chunkVectors).map { guardOf(extent, start: start, ahead: $0 * span) }
             try body(
                 Chunk(extent: extent, start: start, vectors: schedule.chunkVectors, guards: guards))
         }
         depth -= 1
-        let count = function.extents[extent.number].count.flatMap { scalars[$0] }
         out.append(
             .loop(
-                counter: counter, from: .integer(0),
-                to: count.map { .register($0) } ?? .integer(function.extents[extent.number].capacity),
-                step: .integer(chunkLanes), body: statements))
+                counter: counter, from: .integer(0), to: end, step: .integer(chunkLanes), body: statements))
+    }
+
+    /// Where the last chunk of a length starts.
+    private func lastChunk(_ length: Source, _ chunkLanes: Int) -> Register {
+        let before = out.b64(.subtract, length, .integer(1))
+        let chunks = out.b64(.divide, .register(before), .integer(chunkLanes))
+        return out.b64(.multiply, .register(chunks), .integer(chunkLanes))
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists; nil if it always does.
@@ -180,13 +198,16 @@ extension Lowering {
         guard let row = rows[value], let address = rowAddress(row, chunk) else { return [] }
         let type = function.type(value).element.register
         return (0..<chunk.vectors).flatMap { vector in
-            let results = (0..<schedule.vector).map { _ in out.register(type) }
-            out.append(
-                .instruction(
-                    Instruction(
-                        kind: .load(row.space, type == .f32 ? .f32 : .i32, offset: rowOffset(row, vector)),
-                        results: results, sources: [.register(address)])))
-            return results
+            pieces.flatMap { piece in
+                let results = piece.map { _ in out.register(type) }
+                let offset = rowOffset(row, vector) + 4 * piece.lowerBound
+                out.append(
+                    .instruction(
+                        Instruction(
+                            kind: .load(row.space, type == .f32 ? .f32 : .i32, offset: offset),
+                            results: results, sources: [.register(address)])))
+                return results
+            }
         }
     }
 
@@ -194,11 +215,19 @@ extension Lowering {
         guard let row = rows[value], let address = rowAddress(row, chunk) else { return }
         let type = function.type(value).element.register
         for vector in 0..<chunk.vectors {
-            let values = lanes[(vector * schedule.vector)..<((vector + 1) * schedule.vector)]
-            out.emit(
-                .store(row.space, type == .f32 ? .f32 : .i32, offset: rowOffset(row, vector)),
-                [.register(address)] + values.map { .register($0) })
+            for piece in pieces {
+                let values = piece.map { Source.register(lanes[vector * schedule.vector + $0]) }
+                let offset = rowOffset(row, vector) + 4 * piece.lowerBound
+                out.emit(
+                    .store(row.space, type == .f32 ? .f32 : .i32, offset: offset),
+                    [.register(address)] + values)
+            }
         }
+    }
+
+    /// A vector of 4-byte lanes in accesses of at most 16 bytes.
+    private var pieces: [Range<Int>] {
+        stride(from: 0, to: schedule.vector, by: 4).map { $0..<Swift.min($0 + 4, schedule.vector) }
     }
 
     /// Where the chunk's first vector lies: in shared memory lane by lane, in local memory packed.

@@ -107,7 +107,7 @@ extension Lowering {
     }
 
     private func expDifference(_ a: Register, _ b: Register) -> Register {
-        out.exp(.register(out.f32(.subtract, .register(a), .register(b))))
+        out.decay(.register(out.f32(.subtract, .register(a), .register(b))))
     }
 
     /// Two partial results as one.
@@ -161,63 +161,92 @@ extension Lowering {
 
     // MARK: Across threads
 
-    /// The result of all threads of the program, in each of them.
-    func combineThreads(_ reduction: Reduction, _ partial: [Register], _ operation: Operation) -> [Register] {
-        let element = function.type(operation.operands[0]).element
-        var result = partial
-        let width = Swift.min(schedule.threads, 32)
-        result = combineWarp(reduction, element, result, width)
-        if schedule.threads > 32 { result = combineWarps(reduction, element, result) }
-        return result
+    /// A reduction on its way from one thread's lanes to all threads'.
+    struct Partial {
+        let reduction: Reduction
+        let element: ElementKind
+        /// What the kernel calls its results.
+        let results: [ValueID]
+        var registers: [Register]
     }
 
-    private func combineWarp(
-        _ reduction: Reduction, _ element: ElementKind, _ partial: [Register], _ width: Int
-    ) -> [Register] {
+    /// The results of all threads of the program, in each of them. A phase's reductions travel together, so
+    /// that they wait for each other's threads once.
+    func combineThreads(_ partials: [Partial]) -> [Partial] {
+        if partials.isEmpty { return [] }
+        let width = Swift.min(schedule.threads, 32)
+        let warps = partials.map { combineWarp($0, width) }
+        return schedule.threads > 32 ? combineWarps(warps) : warps
+    }
+
+    private func combineWarp(_ partial: Partial, _ width: Int) -> Partial {
         var result = partial
         var distance = width / 2
         while distance >= 1 {
-            let other = result.map { register in
+            let other = result.registers.map { register in
                 out.make(
                     out.registers[register.number], .shuffle(xor: distance, width: width),
                     [.register(register)])
             }
-            result = combine(reduction, element, result, other)
+            result.registers = combine(partial.reduction, partial.element, result.registers, other)
             distance /= 2
         }
         return result
     }
 
-    private func combineWarps(
-        _ reduction: Reduction, _ element: ElementKind, _ partial: [Register]
-    ) -> [Register] {
+    private func combineWarps(_ partials: [Partial]) -> [Partial] {
         let warps = schedule.threads / 32
-        let slot = sharedBytes
-        sharedBytes += (partial.count * warps * 4 + 15) & ~15
+        var width = 1
+        while width < warps { width *= 2 }
+        let count = partials.reduce(0) { $0 + $1.registers.count }
+        let base = exchangeBase(bytes: (count * warps * 4 + 15) & ~15)
         let lane = out.b32(.and, .u32, .register(thread), .integer(31))
         let warp = out.b32(.shiftRight, .u32, .register(thread), .integer(5))
         let isFirst = out.compare(.equal, .s32, .register(lane), .integer(0))
-        let mine = out.b64Address(warp, 4, base: slot)
-        for (i, register) in partial.enumerated() {
+        let mine = address(of: warp, from: base)
+        for (i, register) in partials.flatMap(\.registers).enumerated() {
             out.emit(
                 .store(.shared, dtype(register), offset: i * warps * 4),
                 [.register(mine), .register(register)], guardedBy: isFirst)
         }
         // Every warp's result is written before any is read.
         out.emit(.barrier, [])
-        let theirs = out.b64Address(lane, 4, base: slot)
-        let exists = out.compare(.less, .s32, .register(lane), .integer(warps))
-        let neutral = identity(reduction, element)
-        let gathered = partial.enumerated().map { i, register in
-            let type = out.registers[register.number]
-            let loaded = out.make(
-                type, .load(.shared, dtype(register), offset: i * warps * 4), [.register(theirs)],
-                guardedBy: exists)
-            return out.select(type, exists, .register(loaded), neutral[i].value)
+        let slot = out.b32(.and, .u32, .register(lane), .integer(width - 1))
+        let theirs = address(of: slot, from: base)
+        let exists = width == warps ? nil : out.compare(.less, .s32, .register(slot), .integer(warps))
+        var offset = 0
+        return partials.map { partial in
+            var gathered = partial
+            let neutral = identity(partial.reduction, partial.element)
+            gathered.registers = partial.registers.enumerated().map { i, register in
+                let type = out.registers[register.number]
+                let loaded = out.make(
+                    type, .load(.shared, dtype(register), offset: offset), [.register(theirs)],
+                    guardedBy: exists)
+                offset += warps * 4
+                guard let exists else { return loaded }
+                return out.select(type, exists, .register(loaded), neutral[i].value)
+            }
+            return combineWarp(gathered, width)
         }
-        // In a loop the next turn writes the same place: not before all have read.
-        if depth > 0 { out.emit(.barrier, []) }
-        return combineWarp(reduction, element, gathered, 32)
+    }
+
+    /// Where an exchange starts in shared memory. In a loop two places serve in turn: a thread that writes
+    /// one has met all others at the barrier of the other, behind which all have read this one.
+    private func exchangeBase(bytes: Int) -> Source {
+        let first = sharedBytes
+        sharedBytes += depth > 0 ? 2 * bytes : bytes
+        if depth == 0 { return .integer(first) }
+        let (turn, base) = (out.register(.b64), out.register(.b64))
+        initial.append((turn, first))
+        out.move(.register(turn), to: base)
+        out.write(turn, .arithmetic(.subtract, .s64), [.integer(2 * first + bytes), .register(turn)])
+        return .register(base)
+    }
+
+    private func address(of index: Register, from base: Source) -> Register {
+        let wide = out.make(.b64, .convert(from: .u32, to: .s64), [.register(index)])
+        return out.b64(.add, .register(out.b64(.multiply, .register(wide), .integer(4))), base)
     }
 
     private func dtype(_ register: Register) -> DType { out.registers[register.number] == .f32 ? .f32 : .i32 }

@@ -164,6 +164,7 @@ extension Lowering {
         case .reciprocal: out.f32(.reciprocal, x)
         case .floor: out.f32(.floor, x)
         case .exp: out.exp(x)
+        case .decay: out.decay(x)
         case .log: out.log(x)
         case .tanh: out.tanh(x)
         case .erf: out.erf(x)

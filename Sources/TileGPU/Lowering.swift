@@ -12,7 +12,7 @@ extension ThreadFunction {
     package init(
         _ function: TileFunction, layouts: [GPULayout], schedule: GPUSchedule? = nil
     ) throws {
-        let lowering = Lowering(function, layouts, schedule ?? GPUSchedule(function))
+        let lowering = Lowering(function, layouts, schedule ?? GPUSchedule(function, layouts: layouts))
         try lowering.run()
         self.init(
             name: function.name, views: function.views, scalars: function.scalars,
@@ -45,19 +45,30 @@ final class Lowering {
     /// Addresses of accesses: of the lane the thread's first vector starts at.
     var addresses: [ValueID: Register] = [:]
 
-    /// The operation that makes each scalar, and what is known to divide positions.
-    var makers: [ValueID: Operation] = [:]
-    var divisors: [ValueID: Int] = [:]
+    var divisors: Divisors
 
     var sharedBytes = 0
     var localBytes = 0
     /// Loops around the statement being written: reductions inside one reuse their shared memory.
     var depth = 0
+    /// The loop over rows being written, whose next turn's loads can be asked for ahead.
+    var rowLoop: RowLoop?
+    /// Sweeps in chunks written so far, by length.
+    var sweeps: [ExtentID: Int] = [:]
+    /// Registers that are set before anything else, and to what.
+    var initial: [(Register, Int)] = []
 
     // The thread's place, found once.
     var thread = Register(number: 0)
     var firstLane = Register(number: 0)
     var program = Register(number: 0)
+
+    /// A loop of the kernel.
+    struct RowLoop {
+        let counter: ValueID
+        let to: Register
+        let step: Register
+    }
 
     /// A tile kept in memory.
     struct Row {
@@ -72,9 +83,7 @@ final class Lowering {
         self.schedule = schedule
         parameters = ParameterLayout(views: function.views, scalars: function.scalars)
         residence = Residence(function: function, schedule: Scheduler.schedule(function))
-        function.body.forEachOperation { operation in
-            for result in operation.results { makers[result] = operation }
-        }
+        divisors = Divisors(function, layouts)
     }
 
     func run() throws {
@@ -90,6 +99,7 @@ final class Lowering {
         let count = parameter(.b64, parameters.programs)
         let isInside = out.compare(.less, .s64, .register(program), .register(count))
         let body = try nested { try emit(Scheduler.schedule(function)) }
+        for (register, value) in initial { out.move(.integer(value), to: register) }
         out.append(.conditional(isInside, then: body, otherwise: []))
     }
 
@@ -146,16 +156,21 @@ final class Lowering {
         }
         for (argument, result) in zip(carried, operation.results) { alias(result, to: argument) }
         let counter = out.register(.b64)
-        let bounds = operation.operands.prefix(3).map { Source.register(scalars[$0] ?? counter) }
+        let bounds = operation.operands.prefix(3).map { scalars[$0] ?? counter }
         scalars[region.arguments[0]] = counter
+        let outer = rowLoop
+        rowLoop = RowLoop(counter: region.arguments[0], to: bounds[1], step: bounds[2])
         depth += 1
         let statements = try nested {
             try emit(body)
             try handOver(region.yields, to: carried)
         }
         depth -= 1
+        rowLoop = outer
         out.append(
-            .loop(counter: counter, from: bounds[0], to: bounds[1], step: bounds[2], body: statements))
+            .loop(
+                counter: counter, from: .register(bounds[0]), to: .register(bounds[1]),
+                step: .register(bounds[2]), body: statements))
     }
 
     private func emitConditional(

@@ -3,22 +3,22 @@ import Tile
 // Functions that no instruction computes well enough, from instructions that do. The polynomials are those
 // of the CPU's vector loops (CVector/Math.c), which say how they were derived.
 extension ThreadBuilder {
-    /// e^x = 2^n 2^f with n + f = x log2(e), f small: the product in two parts, so that a large x keeps its
-    /// digits, and 2^n in two factors, so that a subnormal result is reached.
+    /// e^x = 2^n 2^f with n + f = x log2(e), n whole: the product in two parts, so that a large x keeps its
+    /// digits. n is kept where 2^n is a number; beyond, f takes the rest to 0 or infinity.
     mutating func exp(_ x: Source) -> Register {
-        let limited = f32(.maximum, .register(f32(.minimum, x, .float(128))), .float(-128))
-        let shifted = f32(.multiplyAdd, .register(limited), .float(0x1.715476p0), .float(0x1.8p23))
-        let n = f32(.subtract, .register(shifted), .float(0x1.8p23))
-        let minusN = f32(.negate, .register(n))
-        let high = f32(.multiplyAdd, .register(limited), .float(0x1.715476p0), .register(minusN))
-        let fraction = f32(.multiplyAdd, .register(limited), .float(0x1.4ae0cp-26), .register(high))
-        let half = f32(.floor, .register(f32(.multiply, .register(n), .float(0.5))))
-        let rest = f32(.subtract, .register(n), .register(half))
+        let shifted = f32(.multiplyAdd, x, .float(0x1.715476p0), .float(0x1.8p23))
+        let whole = f32(.subtract, .register(shifted), .float(0x1.8p23))
+        let n = f32(.maximum, .register(f32(.minimum, .register(whole), .float(127))), .float(-150))
+        let high = f32(
+            .multiplyAdd, x, .float(0x1.715476p0), .register(f32(.negate, .register(n))))
+        let fraction = f32(.multiplyAdd, x, .float(0x1.4ae0cp-26), .register(high))
         let power = f32(.exp2, .register(fraction))
-        let scaled = f32(.multiply, .register(power), .register(f32(.exp2, .register(half))))
-        let result = f32(.multiply, .register(scaled), .register(f32(.exp2, .register(rest))))
-        let isNumber = compare(.equal, .f32, x, x)
-        return select(.f32, isNumber, .register(result), x)
+        return f32(.multiply, .register(power), .register(f32(.exp2, .register(n))))
+    }
+
+    /// e^x for x <= 0, to within 2 + |x| units in the last place: the product with log2(e) is rounded.
+    mutating func decay(_ x: Source) -> Register {
+        f32(.exp2, .register(f32(.multiply, x, .float(0x1.715476p0))))
     }
 
     /// log(x) = k ln 2 + log(1 + f), 1 + f = x / 2^k in [sqrt(1/2), sqrt(2)]; a polynomial of f. The
@@ -59,12 +59,10 @@ extension ThreadBuilder {
         return select(.f32, isFinite, .register(limited), x)
     }
 
-    /// With e = exp(-|x|): 1 / (1 + e) for x >= 0, e / (1 + e) below.
+    /// 1 / (1 + exp(-x)).
     mutating func sigmoid(_ x: Source) -> Register {
-        let e = exp(.register(f32(.negate, .register(f32(.abs, x)))))
-        let r = f32(.reciprocal, .register(f32(.add, .register(e), .float(1))))
-        let isNegative = compare(.less, .f32, x, .float(0))
-        return select(.f32, isNegative, .register(f32(.multiply, .register(e), .register(r))), .register(r))
+        let e = exp(.register(f32(.negate, x)))
+        return f32(.reciprocal, .register(f32(.add, .register(e), .float(1))))
     }
 
     /// |x| < 0.625: x + x^3 P(x^2); above: 1 - 2 e / (1 + e) with e = exp(-2 |x|).

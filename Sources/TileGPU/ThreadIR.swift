@@ -62,6 +62,8 @@ package enum InstructionKind: Hashable, Sendable {
     case load(Space, DType, offset: Int)
     /// Sources: address in bytes, then consecutive elements, narrowed. Nothing where the guard is off.
     case store(Space, DType, offset: Int)
+    /// Brings the line at an address (plus offset) of global memory nearer; has no result.
+    case prefetch(offset: Int)
     /// The value of the thread whose number differs in those bits, within aligned groups of `width`.
     case shuffle(xor: Int, width: Int)
     /// Waits for all threads of the block.

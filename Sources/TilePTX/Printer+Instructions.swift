@@ -23,6 +23,10 @@ extension Printer {
         case .round(let dtype): writeRound(dtype, instruction)
         case .load(let space, let dtype, let offset): writeLoad(space, dtype, offset, instruction)
         case .store(let space, let dtype, let offset): writeStore(space, dtype, offset, instruction)
+        case .prefetch(let offset):
+            emit(
+                "prefetch.global.L2 [\(text(instruction.sources[0], .s64))+\(offset)];",
+                guardedBy: instruction.guardedBy)
         case .shuffle(let distance, let width): writeShuffle(distance, width, instruction)
         case .barrier: emit("bar.sync 0;")
         case .fail: writeFail(instruction)
@@ -92,7 +96,7 @@ extension Printer {
         .squareRoot: [.f32: "sqrt.rn.f32"],
         .floor: [.f32: "cvt.rmi.f32.f32"],
         .reciprocalSquareRoot: [.f32: "rsqrt.approx.f32"],
-        .reciprocal: [.f32: "rcp.rn.f32"],
+        .reciprocal: [.f32: "rcp.approx.f32"],
         .exp2: [.f32: "ex2.approx.f32"],
         .multiplyAdd: [.f32: "fma.rn.f32"],
     ]

@@ -45,7 +45,8 @@ struct Printer {
             "    .param .align 8 .b8 arguments[\(parameters.byteCount)]", ")",
             ".maxntid \(threads), 1, 1",
         ]
-        if target.spillsForOccupancy { head.append(".minnctapersm 1") }
+        let blocks = function.schedule.minimumBlocks
+        if blocks > 0 || target.spillsForOccupancy { head.append(".minnctapersm \(max(1, blocks))") }
         head.append("{")
         if function.localBytes > 0 {
             head.append("    .local .align 16 .b8 local_memory[\(function.localBytes)];")

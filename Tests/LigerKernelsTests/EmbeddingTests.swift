@@ -48,11 +48,11 @@ import Tile
         #expect(found.floats.elementsEqual(expected))
     }
 
-    @Test(arguments: [2, 7, 100])
-    func chainsDoNotDependOnTheOwners(owners: Int) throws {
-        let ids = (0..<500).map { ($0 * $0 + 3) % 61 }
+    @Test(arguments: TokenChains.Search.allCases, [1, 500, 1024, 2050])
+    func chainsHoldEachTokenOnce(search: TokenChains.Search, count: Int) throws {
+        let ids = (0..<count).map { ($0 * $0 + 3) % 61 }
         let list = try NDArray(integers: ids, dtype: .i32)
-        let chains = try TokenChains(list, vocabulary: 61, owners: owners)
+        let chains = try TokenChains(list, vocabulary: 61, search: search)
         let (first, count, next) = (chains.first.integers, chains.count.integers, chains.next.integers)
         for id in 0..<61 {
             var (tokens, token) = ([Int](), first[id])

@@ -37,7 +37,7 @@ import Tile
         }
 
         func run(
-            budget: Int = Fused.defaultBudgetBytes, _ accumulation: Fused.Accumulation = .exact,
+            budget: Int? = nil, _ accumulation: Fused.Accumulation = .exact,
             needs: Fused.Needs = .all, upstream: NDArray? = nil, wants: CrossEntropy.Outputs = []
         ) throws -> Fused.Result {
             try Fused.forward(

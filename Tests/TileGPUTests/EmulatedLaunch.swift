@@ -55,6 +55,7 @@ struct EmulatedLaunch: LaunchObserver {
         let rows = array.strides.dropLast().allSatisfy { $0 * array.dtype.byteCount % 16 == 0 }
         return GPULayout(
             hasUnitStride: array.strides.last == 1,
-            isAligned: rows && UInt(bitPattern: array.address) % 16 == 0)
+            isAligned: rows && UInt(bitPattern: array.address) % 16 == 0,
+            hasWholeVectors: (array.shape.last ?? 1) * array.dtype.byteCount % 16 == 0)
     }
 }

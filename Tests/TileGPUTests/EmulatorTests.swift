@@ -25,7 +25,7 @@ private let grid: [(rows: Int, columns: Int)] = [
     func sweepsInChunks(operation: String, threads: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function in
-            let rule = GPUSchedule(function)
+            let rule = GPUSchedule(function, layouts: [])
             return GPUSchedule(
                 threads: threads, programsPerBlock: threads < 32 ? 32 / threads : 1, vector: rule.vector,
                 residentLanes: rule.vector, chunkVectors: 2)

@@ -42,17 +42,20 @@ private enum Assembler {
 }
 
 @Suite struct PTXTests {
-    /// Every kernel at lengths that fill vectors and at one that does not.
+    /// Every kernel at lengths that fill vectors, at one that does not, and at one that no block holds.
     private func modules(_ entry: CatalogueEntry, _ target: Target) throws -> [(PTXModule, ThreadFunction)] {
         var modules: [(PTXModule, ThreadFunction)] = []
-        for (columns, dtype) in [(4096, DType.bf16), (1000, .f16), (33, .f32)] {
+        for (columns, dtype) in [(4096, DType.bf16), (1000, .f16), (33, .f32), (262_144, .bf16)] {
             let kernels = try LaunchRecorder.kernels {
                 _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
             }
             for kernel in kernels {
                 let function = try TileFunction.trace(kernel)
-                let layouts = function.views.map { _ in GPULayout(hasUnitStride: true, isAligned: true) }
-                let threads = try ThreadFunction(function, layouts: layouts)
+                let layouts = function.views.map { _ in
+                    GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+                }
+                let schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
+                let threads = try ThreadFunction(function, layouts: layouts, schedule: schedule)
                 modules.append((PTXModule(threads, target: target), threads))
             }
         }

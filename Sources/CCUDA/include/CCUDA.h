@@ -198,6 +198,8 @@ typedef int32_t cublasComputeType_t;
 #define CUBLAS_OP_T 1
 #define CUBLASLT_MATMUL_DESC_TRANSA 3
 #define CUBLASLT_MATMUL_DESC_TRANSB 4
+#define CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT 5
+#define CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET 6
 #define CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES 1
 #define CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK 3
 #define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES 5
@@ -237,6 +239,8 @@ typedef cublasStatus_t (*CUBLASLtDescriptorDestroy)(cublasLtMatmulDesc_t descrip
 typedef cublasStatus_t (*CUBLASLtLayoutCreate)(
     cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns,
     int64_t leadingDimension);
+typedef cublasStatus_t (*CUBLASLtLayoutSet)(
+    cublasLtMatrixLayout_t layout, int32_t attribute, const void *value, size_t bytes);
 typedef cublasStatus_t (*CUBLASLtLayoutDestroy)(cublasLtMatrixLayout_t layout);
 typedef cublasStatus_t (*CUBLASLtPreferenceCreate)(cublasLtMatmulPreference_t *preference);
 typedef cublasStatus_t (*CUBLASLtPreferenceSet)(

@@ -27,6 +27,10 @@ extension Operation {
                 approximation: a.choice("approximation", default: .tanh))
             return [r.dgate, r.dup]
         },
+        Operation("relu_squared_forward", returns: "y") { a in [try ReLUSquared.forward(a("x"))] },
+        Operation("relu_squared_backward", returns: "dx") { a in
+            [try ReLUSquared.backward(dy: a("dy"), x: a("x"))]
+        },
         Operation("softmax_forward", returns: "y") { a in [try Softmax.forward(a("x"))] },
         Operation("softmax_backward", returns: "dx") { a in [try Softmax.backward(dy: a("dy"), y: a("y"))] },
     ]

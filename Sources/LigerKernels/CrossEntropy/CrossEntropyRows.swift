@@ -76,7 +76,7 @@ struct CrossEntropyRows: TileKernel {
         }
         guard let gradient = views.gradient else { return }
 
-        var g = exp(v - m) * (mass / s)
+        var g = decay(v - m) * (mass / s)
         if options.labelSmoothing > 0 { g = g - (w.map { $0 * (share * spread) } ?? share * spread) }
         g = select(c.index == label.int32, g - hit, g)
         gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g

@@ -26,30 +26,74 @@ struct TokenCheck: TileKernel {
     }
 }
 
-/// Links each token to the next one of its id, from the last token to the first; one program a range of
-/// ids. `first` is read only where `count` says that it is set.
+/// Links each token to the next one of its id, from the last token to the first; one program. `first` is read
+/// only where `count` says that it is set.
 struct LinkTokens: TileKernel {
     let ids: DType
-    /// Whether one program has all ids and need not ask whose they are.
-    let isOnlyOwner: Bool
 
     func body(_ p: Program) {
         let ids = p.input("ids", ids, rank: 1, as: Int.self)
         let first = p.update("first", .i32, rank: 1, as: Int.self)
         let count = p.update("count", .i32, rank: 1, as: Int.self)
         let next = p.output("next", .i32, rank: 1, as: Int.self)
-        let share = p.scalar("ids per program", as: Int.self)
         let tokens = ids.size(0)
 
         p.loop(from: tokens * 0, to: tokens) { turn in
             let token = tokens - 1 - turn, id = ids[token]
-            let link = {
+            p.when((id >= 0) & (id < first.size(0))) {
                 next[token] = first[id]
                 first[id] = token
                 count[id] = count[id] + 1
             }
-            if isOnlyOwner { link() } else { p.when(id / share == p.index, link) }
         }
+    }
+}
+
+/// The same links where many programs run at a time: each compares its token with all others. One program a
+/// token; the first token of an id writes for it.
+struct LinkTokensByComparing: TileKernel {
+    static let block = 1024
+
+    func body(_ p: Program) {
+        let ids = p.input("ids", .i32, rank: 1, as: Int32.self)
+        let first = p.update("first", .i32, rank: 1, as: Int.self)
+        let count = p.update("count", .i32, rank: 1, as: Int.self)
+        let next = p.output("next", .i32, rank: 1, as: Int.self)
+        let token = p.index, position = token.int32, id = ids[token]
+        let lanes = p.range(Self.block), none = Int32.max
+        let far = p.full(lanes, integer: none)
+
+        let (earliest, later, same) = p.loop(
+            from: token * 0, to: ids.size(0), step: token * 0 + Self.block, carrying: far, far,
+            p.full(lanes, integer: 0)
+        ) { start, earliest, later, same in
+            let place = (lanes + start).index, isSame = ids[lanes + start] == id
+            return (
+                minimum(earliest, select(isSame, place, none)),
+                minimum(later, select(isSame & (place > position), place, none)), same + isSame.int32
+            )
+        }
+        next[token] = min(later).index
+        p.when((min(earliest) == position) & (id >= 0) & (id.index < first.size(0))) {
+            first[id.index] = token
+            count[id.index] = sum(same).index
+        }
+    }
+}
+
+/// Ids as 32-bit integers, in whole blocks: -1 behind the last. One program a block.
+struct PadTokens: TileKernel {
+    let ids: DType
+
+    func body(_ p: Program) {
+        let ids = p.input("ids", ids, rank: 1, as: Int32.self)
+        let padded = p.output("padded", .i32, rank: 1, as: Int32.self)
+        let block = LinkTokensByComparing.block, start = p.index * block
+        let inside = p.range(from: start, capacity: block, limit: ids.size(0))
+        let outside = p.range(
+            from: maximum(start, ids.size(0)), capacity: block, limit: padded.size(0))
+        padded[inside] = ids[inside]
+        padded[outside] = p.full(outside, integer: -1)
     }
 }
 

@@ -10,19 +10,35 @@ package struct TokenChains {
     /// [N], i32: the next token of the same id, where there is one.
     package let next: NDArray
 
+    /// How the links are found; both give the same.
+    package enum Search: Sendable, CaseIterable {
+        /// One program walks the tokens: the least work.
+        case walking
+        /// Every token is compared with all: for devices where a single program is slow. Cost: a comparison per
+        /// pair of tokens, a tenth of a millisecond for 32,768 on a large GPU.
+        case comparing
+    }
+
     /// - Parameters:
     ///   - ids: [N], i32 or i64.
-    ///   - owners: programs that share the ids. Each reads all tokens and links those of its own ids, so
-    ///     the result is the same for any number: one does the least work, many suit a device where a
-    ///     single program is slow.
-    package init(_ ids: NDArray, vocabulary: Int, owners: Int = 1) throws {
+    ///   - search: nil takes what suits the device.
+    package init(_ ids: NDArray, vocabulary: Int, search: Search? = nil) throws {
+        let device = ids.device
         try TokenCheck(ids: ids.dtype).launch(
             programs: ids.count, [ids], scalars: [.index(vocabulary)])
-        first = try NDArray(empty: [vocabulary], dtype: .i32, device: ids.device)
-        count = try NDArray.zeros([vocabulary], dtype: .i32, device: ids.device)
-        next = try NDArray(empty: [ids.count], dtype: .i32, device: ids.device)
-        let share = (vocabulary + owners - 1) / owners
-        try LinkTokens(ids: ids.dtype, isOnlyOwner: owners == 1).launch(
-            programs: owners, [ids, first, count, next], scalars: [.index(share)])
+        first = try NDArray(empty: [vocabulary], dtype: .i32, device: device)
+        count = try NDArray.zeros([vocabulary], dtype: .i32, device: device)
+        switch search ?? (device.cuda == nil ? .walking : .comparing) {
+        case .walking:
+            next = try NDArray(empty: [ids.count], dtype: .i32, device: device)
+            try LinkTokens(ids: ids.dtype).launch(programs: 1, [ids, first, count, next])
+        case .comparing:
+            let blocks = (ids.count + LinkTokensByComparing.block - 1) / LinkTokensByComparing.block
+            let padded = try NDArray(
+                empty: [blocks * LinkTokensByComparing.block], dtype: .i32, device: device)
+            next = try NDArray(empty: [padded.count], dtype: .i32, device: device)
+            try PadTokens(ids: ids.dtype).launch(programs: blocks, [ids, padded])
+            try LinkTokensByComparing().launch(programs: ids.count, [padded, first, count, next])
+        }
     }
 }

@@ -59,7 +59,7 @@ public enum LayerNorm {
         try mean.expect("mean", shape: [rows.shape[0]], dtype: .f32)
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        let split = RowSplit(rows: rows.shape[0], on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
         let sumsWeight = needsWeight && weight != nil
         let kernel = LayerNormBackward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, sumsWeight: sumsWeight,

@@ -1,6 +1,6 @@
 import Tile
 
-/// y = x̂ w + b, x̂ = d / sqrt(mean(d^2) + eps), d = x - mean(x); one program a row.
+/// y = x̂ w + b, x̂ = (x - mean(x)) / sqrt(var(x) + eps); one program a row.
 struct LayerNormForward: TileKernel {
     let columns: Int
     let dtype: DType
@@ -15,13 +15,16 @@ struct LayerNormForward: TileKernel {
         let eps = p.scalar("eps")
         let row = p.index, c = p.range(columns)
 
+        // A rounded mean leaves deviations with a small mean of their own, which is taken off in turn: then the
+        // size of the mean costs no digits.
         let v = x[row, c]
         let rough = mean(v)
-        let (d, correction) = centred(v, rough)
-        let r = rsqrt(mean(d * d) + eps)
-        means[row] = rough + correction
+        let shifted = v - rough
+        let rest = mean(shifted)
+        let r = rsqrt(maximum(mean(shifted * shifted) - rest * rest, 0) + eps)
+        means[row] = rough + rest
         rstd[row] = r
-        var normal = d * r
+        var normal = (shifted - rest) * r
         if let w { normal = normal * w[c] }
         if let b { normal = normal + b[c] }
         y[row, c] = normal
@@ -50,22 +53,15 @@ struct LayerNormBackward: TileKernel {
 
         let (weights, biases) = p.loop(from: first, to: end, carrying: zero, zero) { row, dw, db in
             let r = rstd[row], g = dy[row, c]
-            let normal = centred(x[row, c], means[row]).deviations * r
+            let shifted = x[row, c] - means[row]
+            let rest = mean(shifted)
             let m = w.map { g * $0[c] } ?? g
-            dx[row, c] = r * (m - mean(m) - normal * mean(m * normal))
+            let average = mean(m), along = r * (mean(m * shifted) - rest * average)
+            let normal = (shifted - rest) * r
+            dx[row, c] = r * (m - average - normal * along)
             return (sumsWeight ? dw + g * normal : dw, sumsBias ? db + g : db)
         }
         dw?[p.index, c] = weights
         db?[p.index, c] = biases
     }
-}
-
-/// Deviations from the mean, given a rounded mean: what is left of the mean after subtracting it once is
-/// found without its size getting in the way.
-private func centred(
-    _ x: Tile<Float>, _ rough: Tile<Float>
-) -> (deviations: Tile<Float>, correction: Tile<Float>) {
-    let shifted = x - rough
-    let correction = mean(shifted)
-    return (shifted - correction, correction)
 }

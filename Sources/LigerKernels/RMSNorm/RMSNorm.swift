@@ -77,7 +77,7 @@ public enum RMSNorm {
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let sumsWeight = needsWeight && weight != nil
-        let split = RowSplit(rows: rows.shape[0], on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
         let kernel = RMSNormBackward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
             offset: options.offset, sumsWeight: sumsWeight)

@@ -22,8 +22,8 @@ struct RMSNormForward: TileKernel {
     }
 }
 
-/// dx = r (m - x̂ mean(m x̂)) with m = dy (w + offset), and this program's share of dw = sum(dy x̂); one
-/// program a block of rows.
+/// dx = r (m - x̂ mean(m x̂)) with m = dy (w + offset), plus another gradient of x where there is one, and this
+/// program's share of dw = sum(dy x̂); one program a block of rows.
 struct RMSNormBackward: TileKernel {
     let columns: Int
     let dtype: DType
@@ -31,12 +31,14 @@ struct RMSNormBackward: TileKernel {
     let casting: RMSNorm.Casting
     let offset: Float
     let sumsWeight: Bool
+    var addsGradient = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
         let rstd = p.input("rstd", .f32, rank: 1), dx = p.output("dx", dtype, rank: 2)
         let w = weight.map { p.input("w", $0, rank: 1) }
         let dw = sumsWeight ? p.output("dw", .f32, rank: 2) : nil
+        let other = addsGradient ? p.input("other", dtype, rank: 2) : nil
         let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns)
         let first = p.index * share, end = minimum(first + share, x.size(0))
@@ -44,7 +46,8 @@ struct RMSNormBackward: TileKernel {
         let total = p.loop(from: first, to: end, carrying: p.full(c, 0)) { row, sum in
             let r = rstd[row], g = dy[row, c], normal = x[row, c] * r
             let m = scaled(g, by: w?[c], offset)
-            dx[row, c] = r * (m - normal * mean(m * normal))
+            let gradient = r * (m - normal * mean(m * normal))
+            dx[row, c] = other.map { $0[row, c] + gradient } ?? gradient
             return sum + g * normalised(normal, casting, dtype)
         }
         dw?[p.index, c] = total
@@ -52,11 +55,11 @@ struct RMSNormBackward: TileKernel {
 }
 
 /// x̂ as the weight sees it.
-private func normalised(_ x: Tile<Float>, _ casting: RMSNorm.Casting, _ dtype: DType) -> Tile<Float> {
+func normalised(_ x: Tile<Float>, _ casting: RMSNorm.Casting, _ dtype: DType) -> Tile<Float> {
     casting == .llama ? x.rounded(to: dtype) : x
 }
 
-private func scaled(_ x: Tile<Float>, by weight: Tile<Float>?, _ offset: Float) -> Tile<Float> {
+func scaled(_ x: Tile<Float>, by weight: Tile<Float>?, _ offset: Float) -> Tile<Float> {
     guard let weight else { return x }
     return x * (offset == 0 ? weight : weight + offset)
 }

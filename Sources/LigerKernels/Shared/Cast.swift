@@ -8,9 +8,15 @@ package enum Cast {
     package static func apply(_ x: NDArray, to dtype: DType) throws -> NDArray {
         if x.dtype == dtype { return x }
         let copy = try NDArray(empty: x.shape, dtype: dtype, device: x.device)
-        let blocks = (x.count + CastKernel.block - 1) / CastKernel.block
-        try CastKernel(from: x.dtype, to: dtype).launch(programs: blocks, [x.flattened, copy.flattened])
+        try apply(x, into: copy)
         return copy
+    }
+
+    /// - Parameter copy: like x but for its type; it may not overlap x.
+    package static func apply(_ x: NDArray, into copy: NDArray) throws {
+        let blocks = (x.count + CastKernel.block - 1) / CastKernel.block
+        try CastKernel(from: x.dtype, to: copy.dtype).launch(
+            programs: blocks, [x.flattened, copy.flattened])
     }
 }
 

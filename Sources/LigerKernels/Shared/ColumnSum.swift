@@ -3,7 +3,7 @@ package import Tile
 
 /// Sums over rows, in fp32 and in the rows' order.
 package enum ColumnSum {
-    /// - Parameter x: [rows, columns], f32.
+    /// - Parameter x: [rows, columns], f32, bf16 or f16.
     /// - Returns: [columns] in a storage type.
     package static func apply(_ x: NDArray, dtype: DType) throws -> NDArray {
         let sum = try NDArray(empty: [x.shape[1]], dtype: dtype, device: x.device)
@@ -14,19 +14,28 @@ package enum ColumnSum {
     /// - Parameters:
     ///   - sum: [columns]; what it holds comes first in the sum where `accumulate` is set.
     package static func apply(_ x: NDArray, into sum: NDArray, accumulate: Bool) throws {
-        let blocks = (x.shape[1] + ColumnSumKernel.block - 1) / ColumnSumKernel.block
-        try ColumnSumKernel(dtype: sum.dtype, accumulates: accumulate).launch(programs: blocks, [x, sum])
+        let (rows, columns) = (x.shape[0], x.shape[1])
+        if TallColumnSum.suits(rows: rows, columns: columns) {
+            return try TallColumnSum(
+                terms: x.dtype, dtype: sum.dtype, accumulates: accumulate,
+                capacity: max(256, nextPowerOfTwo(rows))
+            ).launch(programs: columns / TallColumnSum.group, [x, sum])
+        }
+        let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
+        try ColumnSumKernel(terms: x.dtype, dtype: sum.dtype, accumulates: accumulate).launch(
+            programs: blocks, [x, sum])
     }
 }
 
 /// sum[c] = x[0, c] + x[1, c] + ...; one program a block of columns.
 struct ColumnSumKernel: TileKernel {
     static let block = 512
+    let terms: DType
     let dtype: DType
     let accumulates: Bool
 
     func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2)
+        let x = p.input("x", terms, rank: 2)
         let sum = accumulates ? p.update("sum", dtype, rank: 1) : p.output("sum", dtype, rank: 1)
         let c = p.range(from: p.index * Self.block, capacity: Self.block, limit: x.size(1))
         let first = accumulates ? sum[c] : p.full(c, 0)
@@ -34,4 +43,36 @@ struct ColumnSumKernel: TileKernel {
             total + x[row, c]
         }
     }
+}
+
+/// sum[c] = x[0, c] + x[1, c] + ... where rows are many beside columns; one program a few columns, its lanes
+/// along the rows, so that a row's neighbours come from one stretch of memory.
+struct TallColumnSum: TileKernel {
+    static let group = 8
+    let terms: DType
+    let dtype: DType
+    let accumulates: Bool
+    /// The most rows.
+    let capacity: Int
+
+    static func suits(rows: Int, columns: Int) -> Bool {
+        rows > 64 && rows <= 1 << 14 && columns % group == 0 && columns < 64 * rows
+    }
+
+    func body(_ p: Program) {
+        let x = p.input("x", terms, rank: 2)
+        let out = accumulates ? p.update("sum", dtype, rank: 1) : p.output("sum", dtype, rank: 1)
+        let r = p.range(capacity: capacity, limit: x.size(0))
+        for step in 0..<Self.group {
+            let c = p.index * Self.group + step
+            let total = sum(x[r, c])
+            out[c] = accumulates ? out[c] + total : total
+        }
+    }
+}
+
+private func nextPowerOfTwo(_ count: Int) -> Int {
+    var power = 1
+    while power < count { power *= 2 }
+    return power
 }

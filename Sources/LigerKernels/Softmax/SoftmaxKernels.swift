@@ -10,6 +10,9 @@ struct SoftmaxForward: TileKernel {
     let inPlace: Bool
     let causal: Bool
 
+    /// Of longer rows the exponentials are computed twice, in two sweeps, rather than kept.
+    private static let longestKept = 16 * 1024
+
     func body(_ p: Program) {
         let x = inPlace ? p.update("x", dtype, rank: 2) : p.input("x", dtype, rank: 2)
         let y = inPlace ? x : p.output("y", dtype, rank: 2)
@@ -18,12 +21,15 @@ struct SoftmaxForward: TileKernel {
         let limit = visible(p, columns, causal: causal)
         let c = p.range(capacity: capacity, limit: limit)
 
-        let v = x[row, c] * scale
-        let m = max(v)
         // Where every score is -inf, v - m would be NaN; v - 0 gives weights, and a sum, of 0.
-        let e = exp(v - select(m == -.infinity, 0, m))
-        let s = sum(e)
-        y[row, c] = e * select(s == 0, 0, 1 / s)
+        let v = x[row, c] * scale
+        if capacity > Self.longestKept {
+            let (m, s) = maxAndSumExp(v)
+            y[row, c] = decay(v - select(m == -.infinity, 0, m)) * select(s == 0, 0, 1 / s)
+        } else {
+            let m = max(v), e = decay(v - select(m == -.infinity, 0, m)), s = sum(e)
+            y[row, c] = e * select(s == 0, 0, 1 / s)
+        }
         if causal { clear(p, y, from: limit, to: columns, capacity) }
     }
 }

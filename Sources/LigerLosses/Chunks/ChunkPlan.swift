@@ -10,7 +10,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let chunkTokens: Int
     /// Chunks of the batch.
     public let chunks: Int
-    /// Bytes of the one buffer that every chunk's logits use, in fp32.
+    /// Bytes of the one buffer that every chunk's logits use.
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
@@ -21,17 +21,19 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     ///   - budgetBytes: what a chunk's logits may take; a chunk has at least one token.
     ///   - lossBytes: what the loss holds beside the logits.
     package init(_ layer: LinearShape, needs: LinearNeeds, exact: Bool, budgetBytes: Int, lossBytes: Int) {
-        let most = max(1, min(layer.tokens, budgetBytes / (4 * layer.vocabulary)))
+        let rowBytes = layer.logits.byteCount * layer.vocabulary
+        let most = max(1, min(layer.tokens, budgetBytes / rowBytes))
         tokens = layer.tokens
         chunks = (layer.tokens + most - 1) / most
         // Chunks of one length, as far as possible.
         chunkTokens = chunks == 0 ? 0 : (layer.tokens + chunks - 1) / chunks
-        logitsBytes = 4 * chunkTokens * layer.vocabulary
+        logitsBytes = chunkTokens * rowBytes
         accumulatorBytes =
             (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
-                ? 4 * layer.vocabulary * layer.hidden : 0)
+                ? WeightSums.byteCount(vocabulary: layer.vocabulary, hidden: layer.hidden) : 0)
             + (needs.contains(.bias) && layer.bias.map { $0 != .f32 } ?? false ? 4 * layer.vocabulary : 0)
-        let workspace = Self.workspaceBytes(layer, needs, chunkTokens, sums: exact)
+        let workspace =
+            layer.logits == .f32 ? Self.workspaceBytes(layer, needs, chunkTokens, sums: exact) : 0
         peakBytes = logitsBytes + accumulatorBytes + lossBytes + workspace
     }
 
@@ -73,6 +75,7 @@ package struct LinearShape: Sendable {
     package var input: DType
     package var weight: DType
     package var bias: DType?
+    package var logits: DType
 }
 
 /// Which gradients are wanted; frozen ones cost nothing.

@@ -6,6 +6,9 @@ import Tile
 ///
 /// Per chunk: logits into one buffer, which the loss overwrites with their gradient g; then dx = g W,
 /// dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
+///
+/// Logits and g are fp32 on the processor. On a GPU they have the weight's type, since the library multiplies
+/// factors of one type only, and x is rounded to it where it has another.
 package struct LinearChunks {
     package struct Gradients {
         package var input: NDArray?
@@ -14,19 +17,22 @@ package struct LinearChunks {
     }
 
     private let input: NDArray
+    private let inputType: DType
     private let weight: NDArray
     private let bias: NDArray?
 
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
     package init(input: NDArray, weight: NDArray, bias: NDArray?) throws {
-        self.input = try input.asRows("input")
-        guard weight.shape.count == 2, weight.shape[1] == self.input.shape[1] else {
+        let rows = try input.asRows("input")
+        guard weight.shape.count == 2, weight.shape[1] == rows.shape[1] else {
             throw RuntimeError(
-                "the weight must be [vocabulary, \(self.input.shape[1])] for an input of shape \(input.shape); "
+                "the weight must be [vocabulary, \(rows.shape[1])] for an input of shape \(input.shape); "
                     + "found shape \(weight.shape)")
         }
         try weight.expectFloats("weight", shape: weight.shape)
         try bias?.expectFloats("bias", shape: [weight.shape[0]])
+        self.input = input.device.cuda == nil ? rows : try Cast.apply(rows, to: weight.dtype)
+        inputType = input.dtype
         self.weight = weight
         self.bias = bias
     }
@@ -34,48 +40,55 @@ package struct LinearChunks {
     package var shape: LinearShape {
         LinearShape(
             tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
-            weight: weight.dtype, bias: bias?.dtype)
+            weight: weight.dtype, bias: bias?.dtype,
+            logits: input.device.cuda == nil ? .f32 : weight.dtype)
     }
 
     /// Runs a loss over all chunks.
     ///
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
-    ///   - loss: gets a chunk's logits, [rows of the range, V] in fp32, and the range of its rows. If any
+    ///   - loss: gets a chunk's logits, [rows of the range, V], and the range of its rows. If any
     ///     gradient is needed it leaves the logits' gradient in their place.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
         _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
         _ loss: (_ logits: NDArray, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
-        let device = input.device
         let dInput = needs.contains(.input) ? try like(input, input.dtype) : nil
         let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
-        let dWeight = needs.contains(.weight) ? try like(weight, separates ? .f32 : weight.dtype) : nil
+        let sums = needs.contains(.weight) && separates ? try WeightSums(like: weight) : nil
+        let dWeight = needs.contains(.weight) && !separates ? try like(weight, weight.dtype) : nil
         let dBias = needs.contains(.bias) ? try bias.map { try like($0, .f32) } : nil
-        do {
-            let buffer = try NDArray(empty: [plan.chunkTokens, weight.shape[0]], device: device)
-            for chunk in 0..<plan.chunks {
-                let start = chunk * plan.chunkTokens
-                let rows = start..<min(start + plan.chunkTokens, plan.tokens)
-                let (x, logits) = (input.sliced(0, rows), buffer.sliced(0, 0..<rows.count))
-                try computeLogits(of: x, into: logits)
-                try loss(logits, rows)
-                if let dInput { _ = try MatMul.apply(logits, weight, into: dInput.sliced(0, rows)) }
-                if let dWeight {
-                    _ = try MatMul.apply(logits, x, transposeA: true, into: dWeight, accumulate: chunk > 0)
-                }
-                if let dBias { try ColumnSum.apply(logits, into: dBias, accumulate: chunk > 0) }
+        let buffer = try NDArray(
+            empty: [plan.chunkTokens, weight.shape[0]], dtype: shape.logits, device: input.device)
+        for chunk in 0..<plan.chunks {
+            let start = chunk * plan.chunkTokens
+            let rows = start..<min(start + plan.chunkTokens, plan.tokens)
+            let (x, logits) = (input.sliced(0, rows), buffer.sliced(0, 0..<rows.count))
+            try computeLogits(of: x, into: logits)
+            try loss(logits, rows)
+            if let dInput { _ = try MatMul.apply(logits, weight, into: dInput.sliced(0, rows)) }
+            if let dWeight {
+                _ = try MatMul.apply(logits, x, transposeA: true, into: dWeight, accumulate: chunk > 0)
             }
+            try sums?.add(logits, x, accumulate: chunk > 0)
+            if let dBias { try ColumnSum.apply(logits, into: dBias, accumulate: chunk > 0) }
         }
         return Gradients(
-            input: dInput, weight: try dWeight.map { try Cast.apply($0, to: weight.dtype) },
+            input: try dInput.map { try Cast.apply($0, to: inputType) },
+            weight: try sums?.rounded(scratch: buffer.buffer) ?? dWeight,
             bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32) })
+    }
+
+    /// The logits of a range of rows, in fp32.
+    package func computeLogits(of rows: Range<Int>, into logits: NDArray) throws {
+        try computeLogits(of: input.sliced(0, rows), into: logits)
     }
 
     private func computeLogits(of x: NDArray, into logits: NDArray) throws {
         if let bias {
-            try RepeatRow(columns: weight.shape[0], dtype: bias.dtype).launch(
+            try RepeatRow(columns: weight.shape[0], dtype: bias.dtype, result: logits.dtype).launch(
                 programs: x.shape[0], [bias, logits])
         }
         _ = try MatMul.apply(x, weight, transposeB: true, into: logits, accumulate: bias != nil)
@@ -93,9 +106,10 @@ package struct LinearChunks {
 struct RepeatRow: TileKernel {
     let columns: Int
     let dtype: DType
+    let result: DType
 
     func body(_ p: Program) {
-        let x = p.input("x", dtype, rank: 1), y = p.output("y", .f32, rank: 2)
+        let x = p.input("x", dtype, rank: 1), y = p.output("y", result, rank: 2)
         let c = p.range(columns)
         y[p.index, c] = x[c]
     }

@@ -5,7 +5,8 @@ public import Tile
 /// Cross entropy of the logits of a linear layer, logits = x W^T + b, without the logits: they are made, turned
 /// into a loss and its gradients, and overwritten chunk by chunk of tokens.
 ///
-/// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded.
+/// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded on
+/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it.
 /// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
 public enum FusedLinearCrossEntropy {
     /// How a call is cut, and the memory it takes.
@@ -25,15 +26,16 @@ public enum FusedLinearCrossEntropy {
     public struct Options: Sendable, Hashable {
         /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
-        /// What the logits of a chunk may take, in bytes; a chunk has at least one token.
-        public var budgetBytes: Int
+        /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the
+        /// device's: 48 MiB on the processor, 512 MiB on a GPU, whose products need longer chunks.
+        public var budgetBytes: Int?
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
 
-        /// Options; exact sums and 48 MiB where none is given.
+        /// Options; exact sums and the device's budget where none is given.
         public init(
-            _ crossEntropy: CrossEntropy.Options = CrossEntropy.Options(),
-            budgetBytes: Int = FusedLinearCrossEntropy.defaultBudgetBytes, accumulation: Accumulation = .exact
+            _ crossEntropy: CrossEntropy.Options = CrossEntropy.Options(), budgetBytes: Int? = nil,
+            accumulation: Accumulation = .exact
         ) {
             self.crossEntropy = crossEntropy
             self.budgetBytes = budgetBytes
@@ -59,20 +61,23 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// 48 MiB: chunks long enough for products at full speed, at common vocabularies.
-    public static let defaultBudgetBytes = 48 << 20
+    /// Chunks long enough for products at full speed, at common vocabularies.
+    public static func defaultBudgetBytes(on device: Device) -> Int {
+        device.cuda == nil ? 48 << 20 : 512 << 20
+    }
 
     /// How a call will be cut, and the memory it will take.
     ///
     /// - Parameter dtype: of input, weight and bias.
     public static func plan(
         tokens: Int, hidden: Int, vocabulary: Int, dtype: DType = .f32, hasBias: Bool = false,
-        options: Options = Options(), wants: CrossEntropy.Outputs = [], needs: Needs = .all
+        options: Options = Options(), wants: CrossEntropy.Outputs = [], needs: Needs = .all,
+        on device: Device = .cpu
     ) -> Plan {
         let layer = LinearShape(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
-            bias: hasBias ? dtype : nil)
-        return plan(layer, options, wants, needs)
+            bias: hasBias ? dtype : nil, logits: device.cuda == nil ? .f32 : dtype)
+        return plan(layer, options, wants, needs, device)
     }
 
     /// As above, with the options' defaults but for the budget.
@@ -85,10 +90,12 @@ public enum FusedLinearCrossEntropy {
     }
 
     private static func plan(
-        _ layer: LinearShape, _ options: Options, _ wants: CrossEntropy.Outputs, _ needs: Needs
+        _ layer: LinearShape, _ options: Options, _ wants: CrossEntropy.Outputs, _ needs: Needs,
+        _ device: Device
     ) -> Plan {
         ChunkPlan(
-            layer, needs: needs, exact: options.accumulation == .exact, budgetBytes: options.budgetBytes,
+            layer, needs: needs, exact: options.accumulation == .exact,
+            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }
@@ -121,7 +128,8 @@ public enum FusedLinearCrossEntropy {
             options: options.crossEntropy, normaliser: normaliser, wants: wants, device: input.device)
         let needs = bias == nil ? needs.subtracting(.bias) : needs
         let gradients = try linear.run(
-            plan(layer, options, wants, needs), needs: needs, exact: options.accumulation == .exact
+            plan(layer, options, wants, needs, input.device), needs: needs,
+            exact: options.accumulation == .exact
         ) { logits, rows in
             try task.run(logits, rows, gradient: needs.isEmpty ? nil : logits)
             if let upstream, !needs.isEmpty {

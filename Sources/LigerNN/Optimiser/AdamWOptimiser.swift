@@ -1,10 +1,11 @@
 import LigerKernels
 public import LigerRuntime
-import Tile
+public import Tile
 
 /// AdamW (Loshchilov and Hutter, 2019) over the parameters of a model.
 ///
-/// Moments are f32. Parameters stored in 16 bits have an f32 master copy that updates are applied to.
+/// Moments are f32, and parameters stored in 16 bits have an f32 master copy that updates are applied to,
+/// unless `Storage` says otherwise.
 public final class AdamWOptimiser {
     /// The constants of the update.
     public struct Options: Sendable, Hashable {
@@ -29,6 +30,21 @@ public final class AdamWOptimiser {
         }
     }
 
+    /// How the state is stored.
+    public struct Storage: Sendable, Hashable {
+        /// Whether 16-bit parameters have an f32 master copy. Without one an update smaller than half of a
+        /// parameter's last bit is lost: with bf16 that is 0.2 to 0.4% of the parameter.
+        public var keepsMasters: Bool
+        /// Of the mean of gradients and of their squares: f32, bf16 or f16.
+        public var moments: DType
+
+        /// Everything in f32 where nothing is said.
+        public init(keepsMasters: Bool = true, moments: DType = .f32) {
+            self.keepsMasters = keepsMasters
+            self.moments = moments
+        }
+    }
+
     private struct State {
         let parameter: Parameter
         let mean: NDArray
@@ -45,14 +61,17 @@ public final class AdamWOptimiser {
     /// An optimiser for the parameters that are not frozen, from their present values.
     ///
     /// - Throws: `RuntimeError` when memory runs out.
-    public init(_ parameters: [Parameter], _ options: Options = Options()) throws {
+    public init(
+        _ parameters: [Parameter], _ options: Options = Options(), storage: Storage = Storage()
+    ) throws {
         self.options = options
         states = try parameters.filter(\.requiresGradient).map { parameter in
             let value = parameter.value
+            let zeros = { try NDArray.zeros(value.shape, dtype: storage.moments, device: value.device) }
+            let hasMaster = storage.keepsMasters && value.dtype != .f32
             return State(
-                parameter: parameter, mean: try .zeros(value.shape, device: value.device),
-                meanSquare: try .zeros(value.shape, device: value.device),
-                master: value.dtype == .f32 ? nil : try Cast.apply(value, to: .f32))
+                parameter: parameter, mean: try zeros(), meanSquare: try zeros(),
+                master: hasMaster ? try Cast.apply(value, to: .f32) : nil)
         }
     }
 
@@ -93,7 +112,7 @@ public final class AdamWOptimiser {
     }
 
     /// What a checkpoint saves beside parameters and `steps`, by name: `exp_avg.NAME`, `exp_avg_sq.NAME` and,
-    /// for 16-bit parameters, `master.NAME`; f32, shaped like the parameter. The arrays are the optimiser's
+    /// for parameters with a master copy, `master.NAME`; shaped like the parameter. The arrays are the optimiser's
     /// own: a resumed run writes what was saved into them.
     public var state: [String: NDArray] {
         var arrays: [String: NDArray] = [:]

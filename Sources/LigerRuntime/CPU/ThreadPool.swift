@@ -80,6 +80,21 @@ package struct ThreadPool: Sendable {
     }
 }
 
+extension ThreadPool {
+    /// As `forEach(_:_:)` with work that can fail; every index is tried.
+    ///
+    /// - Throws: the error of the lowest index that failed.
+    package func forEachThrowing(_ count: Int, _ body: @Sendable (_ index: Int) throws -> Void) throws {
+        let failure = Mutex<(index: Int, error: any Error)?>(nil)
+        forEach(count) { index in
+            do { try body(index) } catch {
+                failure.withLock { if $0.map({ index < $0.index }) ?? true { $0 = (index, error) } }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure.error }
+    }
+}
+
 /// `LIGER_THREADS` is set to something that is no number of threads.
 package struct InvalidThreadCount: Error, Equatable, CustomStringConvertible {
     package let text: String

@@ -4,12 +4,17 @@ import TilePTX
 
 /// Compiles a traced kernel for a GPU.
 ///
-/// - Parameter layouts: how the memory of each view lies, in the views' order.
+/// - Parameters:
+///   - layouts: how the memory of each view lies, in the views' order.
+///   - schedule: nil takes the one for the function and the device.
 /// - Throws: `LoweringError` if the kernel cannot be mapped to threads.
 func compileForGPU(
-    _ function: TileFunction, layouts: [GPULayout], device: CUDADeviceProperties
+    _ function: TileFunction, layouts: [GPULayout], device: CUDADeviceProperties,
+    schedule: GPUSchedule? = nil
 ) throws -> GPUKernel {
-    let threads = try ThreadFunction(function, layouts: layouts)
+    let chosen =
+        schedule ?? GPUSchedule(function, layouts: layouts, capability: device.target)
+    let threads = try ThreadFunction(function, layouts: layouts, schedule: chosen)
     let module = PTXModule(threads, target: Target(capability: device.target))
     return GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,

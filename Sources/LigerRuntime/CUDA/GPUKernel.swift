@@ -53,6 +53,8 @@ extension NDArray {
         for (dimension, (size, stride)) in zip(shape, strides).enumerated() where size > 1 {
             if dimension < shape.count - 1 { bits |= UInt(bitPattern: stride * dtype.byteCount) }
         }
-        return GPULayout(hasUnitStride: strides.last == 1, isAligned: bits % 16 == 0)
+        return GPULayout(
+            hasUnitStride: strides.last == 1, isAligned: bits % 16 == 0,
+            hasWholeVectors: (shape.last ?? 1) * dtype.byteCount % 16 == 0)
     }
 }

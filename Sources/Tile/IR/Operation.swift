@@ -49,6 +49,8 @@ package enum OperationKind: Hashable, Sendable {
 package enum UnaryOperation: String, Sendable, Hashable, CaseIterable {
     case negate, abs, sqrt, rsqrt, reciprocal, floor
     case exp, log, tanh, erf, sigmoid, sin, cos
+    /// e^x for x <= 0, within 2 + |x| units in the last place.
+    case decay
     case not
 }
 

@@ -36,6 +36,19 @@ extension Program {
         return (A(token: results[0]), B(token: results[1]))
     }
 
+    /// As with one value, with three.
+    public func loop<A: AnyTile, B: AnyTile, C: AnyTile>(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A, _ b: B, _ c: C,
+        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A, B, C) -> (A, B, C)
+    ) -> (A, B, C) {
+        let tokens = [a.token, b.token, c.token]
+        let results = record(from, to, step, tokens, SourceLocation(file, line)) { i, carried in
+            let next = body(i, A(token: carried[0]), B(token: carried[1]), C(token: carried[2]))
+            return [next.0.token, next.1.token, next.2.token]
+        }
+        return (A(token: results[0]), B(token: results[1]), C(token: results[2]))
+    }
+
     /// Runs a body only where a scalar condition holds.
     public func when(
         _ condition: Tile<Bool>, file: StaticString = #fileID, line: UInt = #line, _ body: () -> Void

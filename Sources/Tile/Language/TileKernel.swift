@@ -4,12 +4,14 @@
 /// equal values are one compiled kernel. Everything else (row counts, strides, eps) is bound at launch.
 /// `Documentation/AddingAKernel.md` walks through writing one.
 public protocol TileKernel: Hashable, Sendable {
+    /// What messages, lists and launch counters call it; the type's name where nothing else is said.
+    var name: String { get }
+
     /// What one program does. Called once per specialisation, to record the operations; it must depend on
     /// nothing but the kernel's own properties.
     func body(_ p: Program)
 }
 
 extension TileKernel {
-    /// The type's name, for messages and lists.
     public var name: String { "\(Self.self)" }
 }

@@ -9,13 +9,15 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Time every kernel, beside a copy of memory.",
         discussion: """
-            Times operations forward and backward, in turns. "GB/s" counts the least bytes an operation moves: \
+            Times operations forward and backward, in turns; on a GPU by its own clock, with cold \
+            caches. "GB/s" counts the least bytes an operation moves: \
             each input read once, each output written once. "of copy" is that rate against a copy of 64 MiB in \
             the same run; "memory" is the most it held beside inputs and gradients. `make benchmark` sets the same shapes beside PyTorch.
 
             EXAMPLES:
               liger bench
               liger bench --operation SwiGLU --dtype bf16 --rounds 30
+              liger bench --device cuda --dtype bf16 --rows 8192 --kernels
             """)
 
     @OptionGroup var operations: OperationArguments
@@ -33,6 +35,20 @@ struct Bench: ParsableCommand {
     @Option(parsing: .unconditional, help: "Columns of the logits of losses.")
     var vocabulary = 32_000
 
+    @Option(parsing: .unconditional, help: "Inner size of products (default: an eighth of the columns).")
+    var hidden: Int?
+
+    @Flag(help: "Time each kernel alone with cold caches, on a GPU.")
+    var kernels = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Search every kernel's schedules for these shapes on a GPU and add the winners to this file, which is \
+            Sources/TileGPU/TunedSchedules.swift where they are to ship.
+            """, valueName: "file"))
+    var tune: String?
+
     @Option(help: "Storage type of the operands.")
     var dtype = TrainingDType(.f32)
 
@@ -48,9 +64,13 @@ struct Bench: ParsableCommand {
 
     func run() throws {
         var size = BenchmarkSize()
-        (size.rows, size.columns, size.vocabulary) = (rows, columns, vocabulary)
+        (size.rows, size.columns, size.vocabulary, size.hidden) = (rows, columns, vocabulary, hidden)
         size.dtype = dtype.dtype
         size.device = try Device.named(device)
+        if kernels || tune != nil {
+            return try timeKernels(
+                try operations.entries().compactMap { try $0.workload?(size) }, size.device)
+        }
         var workloads = [("copy", try Benchmark.copyWorkload(size.device))]
         for entry in try operations.entries() {
             if let workload = entry.workload { workloads.append((entry.name, try workload(size))) }

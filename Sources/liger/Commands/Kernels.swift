@@ -63,8 +63,12 @@ struct Kernels: ParsableCommand {
 
     /// For contiguous arrays at aligned addresses, the common case.
     private func ptx(_ function: TileFunction) throws -> String {
-        let layouts = function.views.map { _ in GPULayout(hasUnitStride: true, isAligned: true) }
-        let threads = try ThreadFunction(function, layouts: layouts)
+        let layouts = function.views.map { _ in
+            GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+        }
+        let threads = try ThreadFunction(
+            function, layouts: layouts,
+            schedule: GPUSchedule(function, layouts: layouts, capability: target))
         return PTXModule(threads, target: Target(capability: target)).text
     }
 

@@ -27,15 +27,28 @@ struct Verify: ParsableCommand {
     @Option(help: "Where to run: cpu, cuda or cuda:N.")
     var device = "cpu"
 
+    @Option(help: "One storage type only.")
+    var dtype: TrainingDType?
+
+    @Flag(help: "Check instead tensors of more than 2^31 elements; takes some 30 GB of the device's memory.")
+    var large = false
+
+    @Option(
+        parsing: .unconditional,
+        help: "Check instead that so many runs of every operation that sums over rows give the same bits.")
+    var repetitions: Int?
+
     func run() throws {
         let device = try Device.named(device)
+        if large { return try checkLarge(device) }
+        if let repetitions { return try repeatRuns(repetitions, device) }
         var table = Table([
             .text("operation"), .text("type"), .text("worst quantity"), .number("error"), .number("bound"),
             .text("result"),
         ])
         var failures = 0
         for entry in try operations.entries() {
-            for dtype in [DType.f32, .bf16, .f16] {
+            for dtype in dtype.map({ [$0.dtype] }) ?? [DType.f32, .bf16, .f16] {
                 let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed, device: device)
                 if !worst.result.passes { failures += 1 }
                 let outcome = worst.result.passes ? "pass" : "FAIL"
@@ -53,6 +66,28 @@ struct Verify: ParsableCommand {
         }
         if !output.json { print(table.plain, terminator: "") }
         if failures > 0 { throw ExitCode(1) }
+    }
+}
+
+extension Verify {
+    private func checkLarge(_ device: Device) throws {
+        var fails = false
+        try Verification.large(on: device) { result in
+            let outcome =
+                result.differing.isEmpty ? "pass" : "FAIL: " + result.differing.joined(separator: ", ")
+            fails = fails || !result.differing.isEmpty
+            print("\(result.operation) over \(result.elements) elements: \(outcome)")
+        }
+        if fails { throw ExitCode(1) }
+    }
+
+    private func repeatRuns(_ count: Int, _ device: Device) throws {
+        let results = try Verification.repetitions(count, on: device)
+        for result in results {
+            let outcome = result.differing == 0 ? "pass" : "FAIL: \(result.differing) differ"
+            print("\(result.operation), \(count) runs: \(outcome)")
+        }
+        if results.contains(where: { $0.differing > 0 }) { throw ExitCode(1) }
     }
 }
 

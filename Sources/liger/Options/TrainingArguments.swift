@@ -8,6 +8,7 @@ struct TrainingArguments: ParsableArguments {
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
+    @OptionGroup(title: "Memory") var memory: Memory
     @OptionGroup(title: "Kernels") var kernels: KernelArguments
     @OptionGroup(title: "Evaluation and output") var output: Output
 
@@ -22,7 +23,10 @@ struct TrainingArguments: ParsableArguments {
             help: ArgumentHelp("A preset, or a folder in Hugging Face layout.", valueName: "preset|folder"))
         var model = defaults.model
 
-        @Option(help: "Where to train.")
+        @Option(
+            help: ArgumentHelp(
+                "Where to train: cpu, cuda for the first GPU, or cuda:1 and so on. A GPU that is asked for is "
+                    + "used, or the command fails.", valueName: "cpu|cuda[:n]"))
         var device = defaults.device
 
         @Option(help: "How weights and activations are stored; arithmetic is fp32 either way.")
@@ -91,6 +95,29 @@ struct TrainingArguments: ParsableArguments {
         var epsilon = defaults.epsilon
     }
 
+    struct Memory: ParsableArguments {
+        @Option(
+            help: """
+                With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32; none \
+                keeps the weights alone, and loses updates smaller than half of their last bit.
+                """)
+        var masters = defaults.storage.masters
+
+        @Option(help: "How AdamW's two means are stored.")
+        var moments = TrainingDType(defaults.storage.moments)
+
+        @Option(help: "How sums of gradients are stored; bf16 only with --dtype bf16.")
+        var gradients = TrainingDType(defaults.storage.gradients)
+
+        @Option(
+            help: """
+                What the backward pass computes again instead of keeping it: all of a decoder block but its \
+                input (blocks: least memory), or outputs of norms and the feed-forward gate (selective: \
+                cheap). Losses and gradients keep their bits.
+                """)
+        var recompute = defaults.storage.recompute
+    }
+
     struct Output: ParsableArguments {
         @Option(
             parsing: .unconditional,
@@ -157,6 +184,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         optimiser.apply(to: &options)
+        memory.apply(to: &options)
         options.kernels = kernels.selection
         options.steps = sizes.steps
         options.batch = sizes.batch
@@ -198,5 +226,15 @@ extension TrainingArguments.Optimiser {
         options.beta1 = betas.first
         options.beta2 = betas.second
         options.epsilon = epsilon
+    }
+}
+
+extension TrainingArguments.Memory {
+    /// Sets what these options are about.
+    func apply(to options: inout TrainingOptions) {
+        options.storage.masters = masters
+        options.storage.moments = moments.dtype
+        options.storage.gradients = gradients.dtype
+        options.storage.recompute = recompute
     }
 }

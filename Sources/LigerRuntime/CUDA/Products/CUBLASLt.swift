@@ -25,6 +25,7 @@ package struct CUBLASLt: Sendable {
     let setDescriptor: CUBLASLtDescriptorSet
     let destroyDescriptor: CUBLASLtDescriptorDestroy
     let createLayout: CUBLASLtLayoutCreate
+    let setLayout: CUBLASLtLayoutSet
     let destroyLayout: CUBLASLtLayoutDestroy
     let createPreference: CUBLASLtPreferenceCreate
     let setPreference: CUBLASLtPreferenceSet
@@ -67,6 +68,7 @@ package struct CUBLASLt: Sendable {
             setDescriptor = try symbols.find("cublasLtMatmulDescSetAttribute")
             destroyDescriptor = try symbols.find("cublasLtMatmulDescDestroy")
             createLayout = try symbols.find("cublasLtMatrixLayoutCreate")
+            setLayout = try symbols.find("cublasLtMatrixLayoutSetAttribute")
             destroyLayout = try symbols.find("cublasLtMatrixLayoutDestroy")
             createPreference = try symbols.find("cublasLtMatmulPreferenceCreate")
             setPreference = try symbols.find("cublasLtMatmulPreferenceSetAttribute")

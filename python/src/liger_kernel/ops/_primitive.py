@@ -35,3 +35,38 @@ def primitive(schema, fake):
         return call
 
     return register
+
+
+class _Refusal(torch.autograd.Function):
+    """Gives a gradient on, and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx, gradient):
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx, _):
+        raise RuntimeError(
+            "a gradient of a liger_kernel operation cannot be differentiated again: the kernels have first "
+            "derivatives only. Switch the kernel off where second ones are needed"
+        )
+
+
+def first_order(backward):
+    """Wraps a Function's backward, whose kernels autograd cannot look into: what it gives refuses a second
+    derivative, where torch would take it for a constant."""
+
+    @functools.wraps(backward)
+    def wrapper(ctx, *upstream):
+        if is_compiling() or not torch.is_grad_enabled():
+            return backward(ctx, *upstream)
+        with torch.no_grad():
+            gradients = backward(ctx, *upstream)
+        single = isinstance(gradients, torch.Tensor)
+        refusing = tuple(
+            _Refusal.apply(g.detach().requires_grad_()) if isinstance(g, torch.Tensor) else g
+            for g in ((gradients,) if single else gradients)
+        )
+        return refusing[0] if single else refusing
+
+    return wrapper

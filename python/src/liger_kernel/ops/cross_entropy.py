@@ -2,10 +2,9 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
@@ -161,7 +160,7 @@ class LigerCrossEntropyFunction(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
         _input, target, weight, gradient = ctx.saved_tensors
         if gradient is not None:

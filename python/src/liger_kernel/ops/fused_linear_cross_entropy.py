@@ -2,10 +2,9 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.cross_entropy import ACCURACY
@@ -188,7 +187,7 @@ class LigerFusedLinearCrossEntropyFunction(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
         _input, weight, target, bias, ce_weight, *kept = ctx.saved_tensors
         bits = (_INPUT, _WEIGHT, _BIAS)

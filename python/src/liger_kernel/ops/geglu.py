@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
@@ -45,6 +44,6 @@ class LigerGELUMulFunction(torch.autograd.Function):
         return _geglu_forward(a, b)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dc):
         return _geglu_backward(*ctx.saved_tensors, gathered(dc))

@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
@@ -66,7 +65,7 @@ class LigerLayerNormFunction(torch.autograd.Function):
         return Y
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dY):
         X, W, mean, rstd = ctx.saved_tensors
         needs_weight, needs_bias = ctx.needs_input_grad[1], ctx.needs_input_grad[2]

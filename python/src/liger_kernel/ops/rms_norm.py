@@ -2,11 +2,10 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import device_index
 from liger_kernel._call import prepared
 from liger_kernel._call import stream
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
@@ -145,7 +144,7 @@ class LigerRMSNormFunction(torch.autograd.Function):
         return Y
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dY):
         X, W, RSTD = ctx.saved_tensors
         needs_weight = W is not None and ctx.needs_input_grad[1]

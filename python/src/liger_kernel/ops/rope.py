@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 
 
@@ -87,7 +86,7 @@ class LigerRopeFunction(torch.autograd.Function):
         return _rope(q, k, cos, sin, ctx.rotary_dim, False)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dq, dk):
         cos, sin = ctx.saved_tensors
         return *_rope(dq, dk, cos, sin, ctx.rotary_dim, True), None, None, None, None, None

@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 
 
@@ -32,6 +31,6 @@ class LigerSoftmaxFunction(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad_output):
         return _softmax_backward(grad_output, *ctx.saved_tensors)

@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
@@ -57,7 +56,7 @@ class LigerSiLUMulFunction(torch.autograd.Function):
         return _swiglu_forward(a, b, *ctx.multipliers)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dc):
         a, b = ctx.saved_tensors
         return *_swiglu_backward(a, b, gathered(dc), *ctx.multipliers), None, None
@@ -100,7 +99,7 @@ class LigerFusedGateUpSiLUMulFunction(torch.autograd.Function):
         return swiglu_fused_gate_up_forward(y)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, dc):
         if ctx.is_spent:
             raise RuntimeError(

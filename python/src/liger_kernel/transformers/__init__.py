@@ -5,9 +5,13 @@ import importlib.util
 
 _MODULES = {
     "cross_entropy": ["LigerCrossEntropyLoss"],
+    "dyt": ["LigerDyT"],
+    "fused_add_rms_norm": ["LigerFusedAddRMSNorm"],
     "fused_linear_cross_entropy": ["LigerFusedLinearCrossEntropyLoss"],
     "geglu": ["LigerGEGLUMLP"],
     "layer_norm": ["LigerLayerNorm"],
+    "llama4_rope": ["liger_llama4_text_rotary_pos_emb", "liger_llama4_vision_rotary_pos_emb"],
+    "relu_squared": ["LigerReLUSquared"],
     "rms_norm": ["LigerRMSNorm", "LigerRMSNormForMuseGlimmer", "LigerRMSNormForMuseGlimmerTextCentered"],
     "rope": ["liger_rotary_pos_emb"],
     "softmax": ["LigerSoftmax"],

@@ -6,9 +6,14 @@ from typing import Optional
 import torch
 
 from liger_kernel.ops import LigerCrossEntropyFunction
+from liger_kernel.ops import LigerDyTFunction
+from liger_kernel.ops import LigerFusedAddRMSNormFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops import LigerGELUMulFunction
+from liger_kernel.ops import LigerGroupNormFunction
 from liger_kernel.ops import LigerLayerNormFunction
+from liger_kernel.ops import LigerQwen2VLMRopeFunction
+from liger_kernel.ops import LigerReLUSquaredFunction
 from liger_kernel.ops import LigerRopeFunction
 from liger_kernel.ops import LigerSiLUMulFunction
 from liger_kernel.ops import LigerSoftmaxFunction
@@ -107,3 +112,30 @@ def liger_rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=No
 def liger_softmax(x):
     """Softmax over the last dimension."""
     return LigerSoftmaxFunction.apply(x)
+
+
+def liger_fused_add_rms_norm(X, R, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):
+    """(RMSNorm(s), s) with s = X + R."""
+    return LigerFusedAddRMSNormFunction.apply(X, R, W, eps, offset, casting_mode, in_place)
+
+
+def liger_group_norm(X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps):
+    """Group normalisation of (batch, num_channels, ...)."""
+    return LigerGroupNormFunction.apply(
+        X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps
+    )
+
+
+def liger_qwen2vl_mrope(q, k, cos, sin, mrope_section, unsqueeze_dim=1):
+    """Turned q and k, sections of a head by a token's time, height and width."""
+    return LigerQwen2VLMRopeFunction.apply(q, k, cos, sin, mrope_section, unsqueeze_dim)
+
+
+def liger_relu_squared(x):
+    """max(x, 0)^2."""
+    return LigerReLUSquaredFunction.apply(x)
+
+
+def liger_dyt(x, alpha, gamma, beta):
+    """gamma * tanh(alpha * x) + beta."""
+    return LigerDyTFunction.apply(x, alpha, gamma, beta)

@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 
 
@@ -35,7 +34,7 @@ class LigerEmbeddingFunction(torch.autograd.Function):
         return _embedding_forward(embeddings, indices)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad_output):
         (indices,) = ctx.saved_tensors
         return _embedding_backward(grad_output, indices, ctx.vocabulary), None

@@ -1,4 +1,3 @@
-import LigerKernels
 public import LigerRuntime
 import Tile
 

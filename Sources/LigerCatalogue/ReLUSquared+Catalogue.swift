@@ -1,4 +1,3 @@
-import LigerCatalogue
 import LigerKernels
 import LigerRuntime
 import Tile
@@ -7,16 +6,16 @@ extension Catalogue {
     static let reluSquared = CatalogueEntry(
         name: "ReLUSquared", summary: "y = max(x, 0)^2",
         workload: { size in
-            var samples = Samples(seed: 1)
+            var samples = size.samples(seed: 1)
             let x = try samples.array([size.rows, size.columns], size.dtype)
             let dy = try samples.array([size.rows, size.columns], size.dtype)
-            return Workload(shape: "\(size.rows)x\(size.columns)", floorBytes: 5 * x.byteCount) {
+            return Workload(shape: size.rowsByColumns, floorBytes: 5 * x.byteCount) {
                 _ = try ReLUSquared.forward(x)
                 _ = try ReLUSquared.backward(dy: dy, x: x)
             }
         },
         check: { point in
-            var samples = Samples(seed: point.seed)
+            var samples = point.samples
             let x = try samples.array([point.rows, point.columns], point.dtype)
             let dy = try samples.array([point.rows, point.columns], point.dtype)
             let y = try ReLUSquared.forward(x)

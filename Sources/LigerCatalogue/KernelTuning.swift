@@ -1,0 +1,79 @@
+package import LigerRuntime
+import Synchronization
+package import Tile
+package import TileGPU
+
+/// What one launch of a kernel took.
+package struct KernelTime: Sendable {
+    package let kernel: String
+    package let programs: Int
+    package let schedule: GPUSchedule
+    package let key: TuningKey
+    package let milliseconds: Float
+    /// Milliseconds under the schedule of the rule.
+    package let byRule: Float
+    package let bytes: Int
+    /// Schedules tried, and how many could not run.
+    package let tried: Int
+    package let failed: Int
+}
+
+/// Times every kernel that a workload launches, alone and with cold caches; where asked, under every candidate
+/// schedule.
+package final class KernelTuner: LaunchObserver {
+    private let flush: NDArray
+    private let capability: Int
+    private let searches: Bool
+    private let times = Mutex<[KernelTime]>([])
+
+    /// - Throws: `RuntimeError` if the device is no GPU.
+    package init(on device: Device, searches: Bool) throws {
+        guard let cuda = device.cuda else {
+            throw RuntimeError("kernels are timed one by one on GPUs only. Pass --device cuda")
+        }
+        flush = try NDArray(empty: [1 << 26], device: device)
+        capability = cuda.properties.target
+        self.searches = searches
+    }
+
+    /// - Returns: one entry per launch, in their order.
+    package func run(_ workload: Workload) throws -> [KernelTime] {
+        try LaunchObservation.with(self) { try workload.run() }
+        return times.withLock { times in
+            defer { times = [] }
+            return times
+        }
+    }
+
+    package func observe(
+        _ kernel: any TileKernel, programs: Int, arrays: [NDArray], scalars: [Constant],
+        run: () throws -> Void
+    ) throws {
+        try run()
+        let trial = try KernelTrial(
+            kernel, programs: programs, arrays: arrays, scalars: scalars, flush: flush)
+        let chosen = GPUSchedule(trial.function, layouts: trial.layouts, capability: capability)
+        let rule = GPUSchedule(trial.function, layouts: trial.layouts)
+        let byRule = try trial.milliseconds(rule)
+        var best = (schedule: chosen, time: try trial.milliseconds(chosen))
+        var (tried, failed) = (1, 0)
+        if searches {
+            for candidate in GPUSchedule.candidates(trial.function, layouts: trial.layouts) {
+                tried += 1
+                // A candidate that needs more than the GPU has is not an error, only not chosen.
+                guard let time = try? trial.milliseconds(candidate, runs: 3) else {
+                    failed += 1
+                    continue
+                }
+                // Less is within what two runs differ by.
+                if time < 0.98 * best.time { best = (candidate, time) }
+            }
+        }
+        let time = KernelTime(
+            kernel: kernel.name, programs: programs, schedule: best.schedule,
+            key: TuningKey(trial.function, rule, capability: capability), milliseconds: best.time,
+            byRule: byRule, bytes: trial.bytes, tried: tried, failed: failed)
+        times.withLock { $0.append(time) }
+        // The arrays may have been updated many times; what follows takes them as they are.
+    }
+}

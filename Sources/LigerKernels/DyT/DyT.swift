@@ -1,0 +1,83 @@
+public import LigerRuntime
+import Tile
+
+/// Dynamic tanh (Zhu et al., 2025, "Transformers without Normalization"), over the last dimension:
+///
+///     t = tanh(α x)        y = γ t + β
+///
+/// with one α for all. Arithmetic is in fp32 with one rounding. Nothing is saved for the backward pass but x.
+/// Bytes moved: x read and y written once; backward x and dy read and dx written once.
+public enum DyT {
+    /// Gradients of a scalar.
+    public struct Gradients: Sendable {
+        /// Like x.
+        public let dx: NDArray
+        /// Like alpha, gamma and beta; nil where not needed, or where there is no beta.
+        public let dalpha, dgamma, dbeta: NDArray?
+    }
+
+    /// - Parameters:
+    ///   - x: [..., H], f32, bf16 or f16, contiguous.
+    ///   - alpha: [1], any of these types.
+    ///   - gamma: [H], any of these types.
+    ///   - beta: [H], any of these types; nil adds nothing.
+    /// - Returns: y, like x.
+    /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
+    public static func forward(
+        _ x: NDArray, alpha: NDArray, gamma: NDArray, beta: NDArray?
+    ) throws -> NDArray {
+        let rows = try x.asRows("x"), columns = rows.shape[1]
+        try check(columns, alpha, gamma, beta)
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        let kernel = DyTForward(
+            columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype, beta: beta?.dtype)
+        try kernel.launch(
+            programs: rows.shape[0], [rows, alpha, gamma, y.rows] + (beta.map { [$0] } ?? []))
+        return y
+    }
+
+    /// Gradients of a scalar, given its gradient with respect to y.
+    ///
+    ///     u = γ dy (1 - t^2)    dx = α u    dα = Σ u x over all    dγ = Σ dy t    dβ = Σ dy, over rows
+    ///
+    /// - Parameters:
+    ///   - dy: like x.
+    ///   - needsWeights: false where alpha, gamma and beta are frozen; then only dx is computed.
+    /// - Returns: the gradients; those of the weights summed in fp32 in an order fixed by the number of rows.
+    /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
+    public static func backward(
+        dy: NDArray, x: NDArray, alpha: NDArray, gamma: NDArray, beta: NDArray?, needsWeights: Bool = true
+    ) throws -> Gradients {
+        let rows = try x.asRows("x"), columns = rows.shape[1]
+        try check(columns, alpha, gamma, beta)
+        try dy.expect("dy", shape: x.shape, dtype: x.dtype)
+        let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
+        let kernel = DyTBackward(
+            columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype,
+            sumsWeights: needsWeights, sumsBeta: needsWeights && beta != nil)
+        let arrays = [rows, try dy.asRows("dy"), alpha, gamma, dx.rows]
+        guard needsWeights else {
+            try kernel.launch(programs: split.programs, arrays, scalars: [.index(split.rowsPerProgram)])
+            return Gradients(dx: dx, dalpha: nil, dgamma: nil, dbeta: nil)
+        }
+        let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
+        let alphas = try NDArray(empty: [rows.shape[0]], device: x.device)
+        let gammas = try partial(), betas = try beta.map { _ in try partial() }
+        try kernel.launch(
+            programs: split.programs, arrays + [alphas, gammas] + (betas.map { [$0] } ?? []),
+            scalars: [.index(split.rowsPerProgram)])
+        return Gradients(
+            dx: dx, dalpha: try Cast.apply(Total.apply(alphas).flattened, to: alpha.dtype),
+            dgamma: try ColumnSum.apply(gammas, dtype: gamma.dtype),
+            dbeta: try betas.map { try ColumnSum.apply($0, dtype: beta?.dtype ?? .f32) })
+    }
+
+    private static func check(
+        _ columns: Int, _ alpha: NDArray, _ gamma: NDArray, _ beta: NDArray?
+    ) throws {
+        try alpha.expectFloats("alpha", shape: [1])
+        try gamma.expectFloats("gamma", shape: [columns])
+        try beta?.expectFloats("beta", shape: [columns])
+    }
+}

@@ -1,0 +1,158 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+/// One evaluation of a loss beside a teacher.
+struct DistillationBatch {
+    private let formula: FusedLinearDistillation.Formula
+    private let options: FusedLinearDistillation.Options
+    private let student: LinearHead
+    private let linear: LinearChunks
+    private let teacher: Teacher
+    private let labels: NDArray?
+
+    private enum Teacher {
+        case layer(LinearChunks)
+        case probabilities(NDArray)
+
+        var classes: Int {
+            switch self {
+            case .layer(let layer): layer.shape.vocabulary
+            case .probabilities(let array): array.shape[1]
+            }
+        }
+    }
+
+    init(
+        _ formula: FusedLinearDistillation.Formula, student: LinearHead,
+        teacher: FusedLinearDistillation.Teacher, labels: NDArray?,
+        _ options: FusedLinearDistillation.Options
+    ) throws {
+        self.formula = formula
+        self.options = options
+        self.student = student
+        linear = try LinearChunks(input: student.input, weight: student.weight, bias: student.bias)
+        let tokens = linear.shape.tokens
+        switch (teacher, formula) {
+        case (.layer(let head), .jensenShannon), (.layer(let head), .cosine):
+            let layer = try LinearChunks(input: head.input, weight: head.weight, bias: head.bias)
+            guard layer.shape.tokens == tokens, layer.shape.vocabulary >= linear.shape.vocabulary else {
+                throw RuntimeError(
+                    "the teacher has \(layer.shape.tokens) tokens and \(layer.shape.vocabulary) classes. Give it "
+                        + "\(tokens) tokens and at least the student's \(linear.shape.vocabulary) classes")
+            }
+            self.teacher = .layer(layer)
+        case (.probabilities(let array), .kullbackLeibler):
+            let rows = try array.asRows("the teacher's probabilities")
+            try rows.expect("the teacher's probabilities", shape: [tokens, linear.shape.vocabulary])
+            self.teacher = .probabilities(rows)
+        default:
+            throw RuntimeError(
+                "a Kullback-Leibler divergence takes the teacher's probabilities, other losses its layer. Give "
+                    + "what the loss takes")
+        }
+        self.labels = try labels.map { labels in
+            guard labels.count == tokens, labels.isContiguous, labels.dtype == .i64 || labels.dtype == .i32
+            else {
+                throw RuntimeError(
+                    "labels must be \(tokens) of i64 or i32, contiguous; found \(labels.dtype.rawValue) of shape "
+                        + "\(labels.shape)")
+            }
+            return labels.flattened
+        }
+        try check()
+    }
+
+    private func check() throws {
+        let temperature = options.sequences.temperature
+        var problems: [String] = []
+        if !(temperature > 0 && temperature.isFinite) {
+            problems.append("the temperature is \(temperature); give it a number above 0")
+        }
+        if !(options.hardWeight.isFinite && options.softWeight.isFinite) {
+            problems.append(
+                "the weights are \(options.hardWeight) and \(options.softWeight); give finite numbers")
+        }
+        if options.hardWeight != 0 && labels == nil { problems.append("a hard loss needs labels; give them") }
+        if case .cosine(let beta) = formula, !beta.isFinite {
+            problems.append("β is \(beta); give a finite number")
+        }
+        if !problems.isEmpty { throw RuntimeError("distillation: " + problems.joined(separator: "; ")) }
+        if case .jensenShannon(let beta) = formula {
+            try Divergence.Formula.jensenShannon(beta: beta).check()
+        }
+    }
+
+    func run(needs: LinearNeeds) throws -> FusedLinearDistillation.Result {
+        let shape = linear.shape, device = student.input.device
+        let perToken = { try NDArray(empty: [shape.tokens], device: device) }
+        let (losses, softs) = (try perToken(), try perToken())
+        let hards = options.hardWeight != 0 ? try perToken() : nil
+        let share = try self.share(shape.tokens, device)
+        let plan = plan(needs)
+        let other: NDArray? =
+            if case .layer = teacher {
+                try NDArray(empty: [plan.chunkTokens, teacher.classes], device: device)
+            } else { nil }
+        let exact = options.sequences.accumulation == .exact
+        let gradients = try linear.run(plan, needs: needs, exact: exact) { logits, rows in
+            let given = try teacherRows(rows, other)
+            let kernel = DistillationRows(
+                formula: formula, classes: shape.vocabulary, teacherClasses: teacher.classes,
+                student: logits.dtype, teacher: given.dtype, labels: labels?.dtype,
+                ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
+                hardWeight: options.hardWeight, softWeight: options.softWeight,
+                hasGradient: !needs.isEmpty)
+            try kernel.launch(
+                programs: rows.count,
+                [logits, given, share]
+                    + [losses, softs, hards, labels].compactMap { $0?.sliced(0, rows) })
+        }
+        return FusedLinearDistillation.Result(
+            loss: try Total.apply(losses), soft: try Total.apply(softs),
+            hard: try hards.map { try Total.apply($0) },
+            dInput: gradients.input?.reshaped(student.input.shape), dWeight: gradients.weight,
+            dBias: gradients.bias)
+    }
+
+    /// Chunks of which the logits of both sides fit the budget.
+    private func plan(_ needs: LinearNeeds) -> ChunkPlan {
+        let shape = linear.shape, exact = options.sequences.accumulation == .exact
+        let budget = options.sequences.budgetBytes(on: student.input.device)
+        let own = shape.vocabulary * shape.logits.byteCount
+        let other = if case .layer = teacher { 4 * teacher.classes } else { 0 }
+        let rows = max(1, min(shape.tokens, budget / (own + other)))
+        return ChunkPlan(
+            shape, needs: needs, exact: exact, budgetBytes: rows * own,
+            lossBytes: 4 * 4 * shape.tokens + rows * other)
+    }
+
+    private func teacherRows(_ rows: Range<Int>, _ buffer: NDArray?) throws -> NDArray {
+        switch teacher {
+        case .probabilities(let array): return array.sliced(0, rows)
+        case .layer(let layer):
+            guard let buffer else { preconditionFailure("a teacher's layer has a buffer") }
+            let logits = buffer.sliced(0, 0..<rows.count)
+            try layer.computeLogits(of: rows, into: logits)
+            return logits
+        }
+    }
+
+    /// [1], f32: 1 / the tokens that count.
+    private func share(_ tokens: Int, _ device: Device) throws -> NDArray {
+        let count =
+            try labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
+            ?? NDArray([Float(tokens)], device: device)
+        let share = try NDArray(empty: [1], device: device)
+        try DistillationShare().launch(programs: 1, [count, share])
+        return share
+    }
+}
+
+/// 1 / max(count, 1); one program.
+struct DistillationShare: TileKernel {
+    func body(_ p: Program) {
+        let count = p.input("count", .f32, rank: 1), share = p.output("share", .f32, rank: 1)
+        share[0] = 1 / maximum(count[0], 1)
+    }
+}

@@ -1,0 +1,62 @@
+import LigerKernels
+public import LigerRuntime
+
+/// `GRPO` of the logits of a linear layer, without the logits: log-probabilities of the tokens drawn are made
+/// chunk by chunk, and the logits once more for the gradients.
+///
+/// Cost: four products of tokens x vocabulary x hidden (one without gradients), and one for a reference model.
+public enum FusedLinearGRPO {
+    /// A loss, its parts, and the needed gradients for an upstream gradient of 1.
+    public struct Result: Sendable {
+        /// [], f32.
+        public let loss: NDArray
+        /// [], f32: the mean of k over the tokens that count; 0 without a reference.
+        public let divergence: NDArray
+        /// [], f32: the share of the tokens that count whose ρ was cut.
+        public let clipRatio: NDArray
+        /// [B, T], f32: l; 0 where a token does not count.
+        public let logProbabilities: NDArray
+        /// The gradient of the input, like it; nil where not needed.
+        public let dInput: NDArray?
+        /// The gradient of the weight, like it; nil where not needed.
+        public let dWeight: NDArray?
+        /// The gradient of the bias, like it; nil where not needed.
+        public let dBias: NDArray?
+    }
+
+    /// The loss, and the needed gradients.
+    ///
+    /// - Parameters:
+    ///   - head: its input is [B, T, H].
+    ///   - samples: whose `reference` goes before a reference layer.
+    ///   - reference: the reference model's last layer; nil where there is none, or its log-probabilities are given.
+    ///   - sequences: temperature and memory; the ignored label is not used.
+    ///   - needs: with none, only the loss is computed.
+    /// - Throws: as `FusedLinearPreference.forward`.
+    public static func forward(
+        head: LinearHead, samples: GRPO.Samples, reference: LinearHead? = nil,
+        options: GRPO.Options = GRPO.Options(), sequences: SequenceOptions = SequenceOptions(),
+        needs: LinearNeeds = .all
+    ) throws -> Result {
+        var (samples, sequences) = (samples, sequences)
+        sequences.ignoreIndex = GRPOBatch.ignoreIndex
+        if samples.reference == nil, let reference, options.beta != 0 {
+            let labels = try GRPOBatch(samples, options).labels
+            samples.reference = try SequenceScorer(reference, labels: labels, sequences).scores()
+                .logProbs.reshaped(labels.shape)
+        }
+        let batch = try GRPOBatch(samples, options)
+        let scorer = try SequenceScorer(head, labels: batch.labels, sequences)
+        let scores = try scorer.scores()
+        let logProbs = scores.logProbs.reshaped(batch.labels.shape)
+        let found = try batch.evaluate(logProbs)
+        let gradients = try scorer.gradients(
+            scores, coefficients: found.coefficients.flattened,
+            needs: head.bias == nil ? needs.subtracting(.bias) : needs)
+        return Result(
+            loss: try Total.apply(found.loss), divergence: try Total.apply(found.divergence),
+            clipRatio: try Total.apply(found.clipped), logProbabilities: logProbs,
+            dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
+            dBias: gradients.bias)
+    }
+}

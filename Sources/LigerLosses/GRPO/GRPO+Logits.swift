@@ -1,0 +1,90 @@
+import LigerKernels
+public import LigerRuntime
+import Tile
+
+extension GRPO {
+    /// What `forward` found of logits: enough for `backward`.
+    public struct Result: Sendable {
+        /// [], f32.
+        public let loss: NDArray
+        /// [], f32: the mean of k over the tokens that count; 0 without a reference.
+        public let divergence: NDArray
+        /// [], f32: the share of the tokens that count whose ρ was cut.
+        public let clipRatio: NDArray
+        /// [B, 3, T], f32: of each token the loss, k and whether ρ was cut; 0 where it does not count.
+        public let tokens: NDArray
+        /// [B, T], f32: l; 0 where a token does not count.
+        public let logProbabilities: NDArray
+        fileprivate let batch: GRPOBatch
+        fileprivate let scores: TokenScores
+        fileprivate let coefficients: NDArray
+        fileprivate let scorer: TokenScorer
+    }
+
+    /// The loss of logits at hand.
+    ///
+    /// - Parameters:
+    ///   - logits: [B, T or more, V], f32, bf16 or f16; positions from T on are not used.
+    ///   - temperature: what logits are divided by.
+    /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a
+    ///   token that is no class.
+    /// - Cost: logits are read once.
+    public static func forward(
+        logits: NDArray, samples: Samples, options: Options = Options(), temperature: Float = 1
+    ) throws -> Result {
+        let batch = try GRPOBatch(samples, options)
+        let scorer = try TokenScorer(
+            labels: batch.labels, tokens: batch.labels.count, ignoreIndex: GRPOBatch.ignoreIndex,
+            temperature: temperature)
+        let scores = try scorer.emptyScores()
+        try eachSequence(of: logits, batch) { try scorer.score($0, $1, into: scores) }
+        let logProbs = scores.logProbs.reshaped(batch.labels.shape)
+        let found = try batch.evaluate(logProbs, wantsTokens: true)
+        guard let tokens = found.tokens else { preconditionFailure("tokens were asked for") }
+        return Result(
+            loss: try Total.apply(found.loss), divergence: try Total.apply(found.divergence),
+            clipRatio: try Total.apply(found.clipped), tokens: tokens, logProbabilities: logProbs,
+            batch: batch, scores: scores, coefficients: found.coefficients, scorer: scorer)
+    }
+
+    /// Writes the loss's gradient over its logits; positions that it does not use get 0.
+    ///
+    /// - Parameters:
+    ///   - result: as `forward` returned it for these logits.
+    ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss, 1.
+    /// - Throws: `RuntimeError` if shapes or types do not fit.
+    public static func backward(overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil)
+        throws
+    {
+        var coefficients = result.coefficients
+        if let upstream {
+            try upstream.expectFloats("upstream", shape: coefficients.shape)
+            try upstream.expect("upstream", shape: coefficients.shape, dtype: .f32)
+            coefficients = try result.batch.evaluate(result.logProbabilities, upstream: upstream).coefficients
+        }
+        try eachSequence(of: logits, result.batch) {
+            try result.scorer.differentiate($0, $1, result.scores, coefficients: coefficients.flattened)
+        }
+        for sequence in 0..<logits.shape[0] where logits.shape[1] > coefficients.shape[1] {
+            try logits.sliced(0, sequence..<(sequence + 1))
+                .sliced(1, coefficients.shape[1]..<logits.shape[1]).clear()
+        }
+    }
+
+    /// Calls a function with the logits of each sequence, [T, V], and where its tokens are among all.
+    private static func eachSequence(
+        of logits: NDArray, _ batch: GRPOBatch, _ body: (NDArray, Range<Int>) throws -> Void
+    ) throws {
+        _ = try logits.asRows("logits")
+        let (count, length) = (batch.labels.shape[0], batch.labels.shape[1])
+        guard logits.shape.count == 3, logits.shape[0] == count, logits.shape[1] >= length else {
+            throw RuntimeError(
+                "logits have shape \(logits.shape). Give [\(count), at least \(length), V]")
+        }
+        for sequence in 0..<count {
+            let rows = logits.sliced(0, sequence..<(sequence + 1)).sliced(1, 0..<length)
+            try body(
+                rows.reshaped([length, logits.shape[2]]), (sequence * length)..<((sequence + 1) * length))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+/// Sampled answers, checked, and the step from their tokens' log-probabilities to losses and coefficients.
+struct GRPOBatch {
+    /// [B, T], the tokens that count and, elsewhere, `ignoreIndex`.
+    let labels: NDArray
+    private let samples: GRPO.Samples
+    private let options: GRPO.Options
+    private let ratio: NDArray?
+    /// [2], f32: w's factor that all sequences share, and 1 / N.
+    private let shares: NDArray
+
+    static let ignoreIndex = -100
+
+    struct Evaluation {
+        /// [B], f32: each sequence's share of the loss, of the mean of k, and of the mean of clipping.
+        let loss, divergence, clipped: NDArray
+        /// [B, T], f32: dL/dl.
+        let coefficients: NDArray
+        /// [B, 3, T], f32: of each token the loss, k and clipping; 0 where it does not count.
+        let tokens: NDArray?
+    }
+
+    init(_ samples: GRPO.Samples, _ options: GRPO.Options) throws {
+        try options.check()
+        let shape = samples.tokens.shape
+        guard shape.count == 2, shape[0] > 0, shape[1] > 0, samples.tokens.isContiguous,
+            samples.tokens.dtype == .i64 || samples.tokens.dtype == .i32
+        else {
+            throw RuntimeError(
+                "tokens must be [B, T] of i64 or i32, contiguous; found \(samples.tokens.dtype.rawValue) of "
+                    + "shape \(shape)")
+        }
+        if let mask = samples.mask {
+            try mask.expect("the mask", shape: shape)
+            guard mask.isContiguous, [.u8, .i32, .i64].contains(mask.dtype) else {
+                throw RuntimeError(
+                    "the mask holds \(mask.dtype.rawValue) with strides \(mask.strides). Give it contiguous u8, "
+                        + "i32 or i64")
+            }
+        }
+        try samples.advantages.expect("advantages", shape: [shape[0]], dtype: .f32)
+        for (name, array) in [
+            ("the old log-probabilities", samples.old),
+            ("the reference's log-probabilities", samples.reference),
+        ] {
+            try array?.expect(name, shape: shape, dtype: .f32)
+            try array?.expectFloats(name, shape: shape)
+        }
+        self.samples = samples
+        self.options = options
+        ratio = try samples.samplerRatio.map { try Self.ratio($0, shape) }
+        let isMasked = !(options.formula == .luspo && options.countsPadding)
+        labels = try Self.labels(samples, isMasked: isMasked)
+        shares = try Self.shares(samples, options)
+    }
+
+    /// - Parameters:
+    ///   - logProbs: [B, T], f32.
+    ///   - upstream: [B, T], f32: w of each token instead of the formula's.
+    func evaluate(
+        _ logProbs: NDArray, upstream: NDArray? = nil, wantsTokens: Bool = false
+    ) throws -> Evaluation {
+        let (count, length) = (labels.shape[0], labels.shape[1])
+        let array = { (shape: [Int]) in try NDArray(empty: shape, device: labels.device) }
+        let result = Evaluation(
+            loss: try array([count]), divergence: try array([count]), clipped: try array([count]),
+            coefficients: try array([count, length]),
+            tokens: wantsTokens ? try array([count, 3, length]) : nil)
+        let kernel = GRPOKernel(
+            options: options, capacity: NDArray.capacity(length), mask: samples.mask?.dtype,
+            hasOld: samples.old != nil, hasReference: samples.reference != nil,
+            ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken }, hasTokens: wantsTokens,
+            hasUpstream: upstream != nil)
+        try kernel.launch(
+            programs: count,
+            [
+                logProbs, samples.advantages, shares, result.loss, result.divergence, result.clipped,
+                result.coefficients,
+            ]
+                + [samples.mask, samples.old, samples.reference, ratio, result.tokens, upstream]
+                .compactMap { $0 })
+        return result
+    }
+
+    private static func ratio(_ ratio: NDArray, _ shape: [Int]) throws -> NDArray {
+        let allowed = [[shape[0]], [shape[0], 1], shape]
+        guard allowed.contains(ratio.shape), ratio.dtype == .f32, ratio.isContiguous else {
+            throw RuntimeError(
+                "the sampler's ratio must be f32 of shape \(allowed[0]), \(allowed[1]) or \(shape), contiguous; "
+                    + "found \(ratio.dtype.rawValue) of shape \(ratio.shape)")
+        }
+        return ratio.reshaped([shape[0], ratio.count / shape[0]])
+    }
+
+    private static func labels(_ samples: GRPO.Samples, isMasked: Bool) throws -> NDArray {
+        guard let mask = samples.mask, isMasked else { return samples.tokens }
+        let tokens = samples.tokens
+        let labels = try NDArray(empty: tokens.shape, dtype: .i32, device: tokens.device)
+        try MaskedLabels(tokens: tokens.dtype, mask: mask.dtype, ignoreIndex: ignoreIndex).launch(
+            programs: tokens.count, [tokens.flattened, mask.flattened, labels.flattened])
+        return labels
+    }
+
+    private static func shares(_ samples: GRPO.Samples, _ options: GRPO.Options) throws -> NDArray {
+        let device = samples.tokens.device
+        let (count, length) = (samples.tokens.shape[0], samples.tokens.shape[1])
+        let usesTotal: Bool
+        let fixed: Int
+        switch options.formula {
+        case .grpo, .sapo: (usesTotal, fixed) = (false, count)
+        case .drGRPO: (usesTotal, fixed) = (false, count * (options.maximumLength ?? length))
+        case .luspo: (usesTotal, fixed) = (false, count * length)
+        case .bnpo, .dapo, .cispo, .vespo: (usesTotal, fixed) = (true, 1)
+        }
+        let given = options.formula == .bnpo ? nil : samples.normaliser
+        if let given, given.count != 1 || given.dtype != .f32 {
+            throw RuntimeError("the normaliser must be one f32; found shape \(given.shape)")
+        }
+        let total = try samples.mask.map { try RowCount.apply($0.flattened, ignoreIndex: 0) }
+        let shares = try NDArray(empty: [2], device: device)
+        try GRPOShares(hasTotal: total != nil, hasNormaliser: given != nil, usesTotal: usesTotal).launch(
+            programs: 1, [shares] + [total, given?.flattened].compactMap { $0 },
+            scalars: [.float(Float(count * length)), .float(Float(fixed))])
+        return shares
+    }
+}
+
+/// The token where it counts, else the ignored label; one program a token.
+struct MaskedLabels: TileKernel {
+    let tokens: DType
+    let mask: DType
+    let ignoreIndex: Int
+
+    func body(_ p: Program) {
+        let tokens = p.input("tokens", tokens, rank: 1, as: Int.self)
+        let mask = p.input("mask", mask, rank: 1, as: Int.self)
+        let labels = p.output("labels", .i32, rank: 1, as: Int.self)
+        labels[p.index] = select(mask[p.index] != 0, tokens[p.index], ignoreIndex)
+    }
+}
+
+/// 1 / what tokens are divided by, and 1 / how many count; one program.
+struct GRPOShares: TileKernel {
+    let hasTotal: Bool
+    let hasNormaliser: Bool
+    let usesTotal: Bool
+
+    func body(_ p: Program) {
+        let shares = p.output("shares", .f32, rank: 1)
+        let counted = hasTotal ? p.input("total", .f32, rank: 1) : nil
+        let normaliser = hasNormaliser ? p.input("normaliser", .f32, rank: 1) : nil
+        let everything = p.scalar("tokens"), fixed = p.scalar("divisor")
+        let total = maximum(counted?[0] ?? everything, 1)
+        shares[0] = 1 / (usesTotal ? maximum(normaliser?[0] ?? total, 1) : fixed)
+        shares[1] = 1 / total
+    }
+}

@@ -1,0 +1,95 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+/// One evaluation of a loss over pairs.
+struct PairBatch {
+    private let formula: FusedLinearPreference.Formula
+    private let options: FusedLinearPreference.Options
+    private let scorer: SequenceScorer
+    private let head: LinearHead
+    /// [2 P, T].
+    private let labels: NDArray
+    /// [2 P], f32.
+    private let reference: NDArray?
+
+    init(
+        _ formula: FusedLinearPreference.Formula, head: LinearHead, labels: NDArray,
+        reference: FusedLinearPreference.ReferenceModel?, _ options: FusedLinearPreference.Options
+    ) throws {
+        var options = options
+        options.averages = options.averages || formula.alwaysAverages
+        try formula.check()
+        guard options.beta.isFinite, options.likelihoodWeight?.isFinite ?? true else {
+            throw RuntimeError(
+                "β is \(options.beta) and the likelihood's weight \(options.likelihoodWeight ?? 0). "
+                    + "Give finite numbers")
+        }
+        guard labels.shape.count == 2, labels.shape[0] % 2 == 0, labels.shape[0] > 0, labels.shape[1] > 0
+        else {
+            throw RuntimeError(
+                "labels have shape \(labels.shape). Give [2 P, T]: those of P chosen answers, then of P rejected"
+            )
+        }
+        self.formula = formula
+        self.options = options
+        self.head = head
+        self.labels = labels
+        scorer = try SequenceScorer(head, labels: labels, options.sequences)
+        self.reference = try reference.map {
+            guard case .dpo = formula else {
+                throw RuntimeError("\(formula) has no reference model. Leave it out, or use DPO")
+            }
+            return try $0.answers(labels: labels, averages: options.averages, options.sequences)
+        }
+    }
+
+    func run(needs: LinearNeeds) throws -> FusedLinearPreference.Result {
+        let (pairs, device) = (labels.shape[0] / 2, labels.device)
+        let scores = try scorer.scores(sumsLogits: true)
+        let shares = try SequenceShares.make(
+            labels: labels, units: pairs, likelihoodRows: pairs,
+            ignoreIndex: options.sequences.ignoreIndex)
+        let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
+        let (losses, nll) = (try array([pairs]), try array([pairs]))
+        let (answers, rewards) = (try array([2 * pairs]), try array([2 * pairs]))
+        let coefficients = try array(labels.shape)
+        let odds = formula == .orpo ? try array([pairs, 2]) : nil
+        let kernel = PairKernel(
+            formula: formula, beta: options.beta, likelihoodWeight: options.likelihoodWeight,
+            averages: options.averages, capacity: NDArray.capacity(labels.shape[1]), labels: labels.dtype,
+            ignoreIndex: options.sequences.ignoreIndex, hasReference: reference != nil)
+        try kernel.launch(
+            programs: pairs,
+            [
+                scores.logProbs.reshaped(labels.shape), labels, shares, losses, nll, answers, rewards,
+                coefficients,
+            ]
+                + [reference, odds].compactMap { $0 })
+        let gradients = try scorer.gradients(scores, coefficients: coefficients.flattened, needs: needs)
+        let means = try logitMeans(scores)
+        let hasLikelihood = options.likelihoodWeight != nil
+        return FusedLinearPreference.Result(
+            loss: try Total.apply(losses),
+            nll: hasLikelihood ? try Total.apply(nll) : try NDArray.zeros([], device: device),
+            logProbabilities: answers, rewards: rewards, chosenLogitsMean: means[0],
+            rejectedLogitsMean: means[1],
+            logSigmoidOddsMean: try odds.map { try ColumnSum.apply($0, dtype: .f32).sliced(0, 0..<1) }?
+                .reshaped([]),
+            logOddsMean: try odds.map { try ColumnSum.apply($0, dtype: .f32).sliced(0, 1..<2) }?
+                .reshaped([]),
+            dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
+            dBias: gradients.bias)
+    }
+
+    /// The mean logit of the chosen and of the rejected answers.
+    private func logitMeans(_ scores: TokenScores) throws -> [NDArray] {
+        guard let sums = scores.logitSums else { return [] }
+        let half = sums.count / 2
+        let count = try NDArray(
+            [Float(half) * Float(scorer.shape.vocabulary)], device: labels.device)
+        return try [0..<half, half..<(2 * half)].map {
+            try Total.apply(sums.sliced(0, $0), dividedBy: count)
+        }
+    }
+}

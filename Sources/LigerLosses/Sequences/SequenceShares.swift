@@ -1,0 +1,44 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+/// What the parts of a loss over sequences are divided by, computed on the device.
+enum SequenceShares {
+    /// - Parameters:
+    ///   - labels: [N, T].
+    ///   - units: pairs or sequences, over which their losses are averaged.
+    ///   - likelihoodRows: the first rows of the labels, whose tokens the likelihood is averaged over.
+    /// - Returns: [2], f32: 1 / units, or 0 where no token at all counts; and 1 / the tokens of these rows that
+    ///   count, or 0 where there are none.
+    static func make(
+        labels: NDArray, units: Int, likelihoodRows: Int, ignoreIndex: Int
+    ) throws -> NDArray {
+        let shares = try NDArray(empty: [2], device: labels.device)
+        let all = try RowCount.apply(labels.flattened, ignoreIndex: ignoreIndex)
+        let likely = try RowCount.apply(
+            labels.sliced(0, 0..<likelihoodRows).flattened, ignoreIndex: ignoreIndex)
+        try SequenceSharesKernel().launch(
+            programs: 1, [all, likely, shares], scalars: [.float(Float(units))])
+        return shares
+    }
+}
+
+/// One program.
+struct SequenceSharesKernel: TileKernel {
+    func body(_ p: Program) {
+        let all = p.input("all", .f32, rank: 1), likely = p.input("likely", .f32, rank: 1)
+        let shares = p.output("shares", .f32, rank: 1)
+        let units = p.scalar("units")
+        shares[0] = select(all[0] == 0, 0, 1 / units)
+        shares[1] = select(likely[0] == 0, 0, 1 / likely[0])
+    }
+}
+
+extension NDArray {
+    /// The smallest power of two that is no less than a length, so that few kernels are compiled.
+    static func capacity(_ length: Int) -> Int {
+        var capacity = 1
+        while capacity < length { capacity *= 2 }
+        return capacity
+    }
+}

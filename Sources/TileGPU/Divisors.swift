@@ -1,0 +1,50 @@
+import Tile
+
+/// Powers of two that divide positions and lengths in every program of a launch: what 16-byte accesses and
+/// whole vectors rest on.
+struct Divisors {
+    private let function: TileFunction
+    private let layouts: [GPULayout]
+    private var makers: [ValueID: Operation] = [:]
+    private var known: [ValueID: Int] = [:]
+
+    /// That of 0.
+    private static let most = 1 << 30
+
+    init(_ function: TileFunction, _ layouts: [GPULayout]) {
+        self.function = function
+        self.layouts = layouts
+        var makers: [ValueID: Operation] = [:]
+        function.body.forEachOperation { operation in
+            for result in operation.results { makers[result] = operation }
+        }
+        self.makers = makers
+    }
+
+    /// 1 if nothing is known.
+    mutating func divisor(of value: ValueID) -> Int {
+        if let found = known[value] { return found }
+        // A loop's counter may stand in its own bound: until it is found, nothing is known of it.
+        known[value] = 1
+        let found = makers[value].map { divisor(of: $0) } ?? 1
+        known[value] = found
+        return found
+    }
+
+    private mutating func divisor(of operation: Operation) -> Int {
+        let operands = operation.operands
+        switch operation.kind {
+        case .constant(.index(let constant)):
+            return constant == 0 ? Self.most : 1 << Swift.min(30, constant.trailingZeroBitCount)
+        case .size(let view, let dimension):
+            let isLast = dimension == function.views[view].rank - 1
+            return isLast && view < layouts.count && layouts[view].hasWholeVectors
+                ? 16 / function.views[view].dtype.byteCount : 1
+        case .binary(.multiply):
+            return Swift.min(Self.most, divisor(of: operands[0]) * divisor(of: operands[1]))
+        case .binary(.add), .binary(.subtract), .binary(.minimum), .binary(.maximum):
+            return Swift.min(divisor(of: operands[0]), divisor(of: operands[1]))
+        default: return 1
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package import Tile
+
+/// What a tuned schedule is good for: a kernel, how wide its accesses are, about how long its rows are, and the
+/// architecture it was timed on.
+package struct TuningKey: Hashable, Sendable {
+    package let kernel: String
+    package let vector: Int
+    /// The longest length is above 2^(n - 1), at most 2^n.
+    package let lengthExponent: Int
+    package let capability: Int
+
+    package init(kernel: String, vector: Int, lengthExponent: Int, capability: Int) {
+        self.kernel = kernel
+        self.vector = vector
+        self.lengthExponent = lengthExponent
+        self.capability = capability
+    }
+
+    package init(_ function: TileFunction, _ rule: GPUSchedule, capability: Int) {
+        let longest = function.extents.map(\.capacity).max() ?? 1
+        self.init(
+            kernel: function.name, vector: rule.vector,
+            lengthExponent: Int.bitWidth - (longest - 1).leadingZeroBitCount, capability: capability)
+    }
+}
+
+extension GPUSchedule {
+    /// The schedule for a function: the tuned one where there is one, else that of the rule.
+    package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
+        self.init(function, layouts: layouts)
+        if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
+            // The vector is not a matter of taste: lengths and addresses decide it.
+            let vector = vector
+            self = tuned
+            self.vector = vector
+        }
+    }
+
+    /// The schedules that ship.
+    package static var tunedSchedules: [TuningKey: GPUSchedule] { tuned }
+
+    /// The schedules that `liger bench --tune` tries, the rule's first.
+    package static func candidates(_ function: TileFunction, layouts: [GPULayout]) -> [GPUSchedule] {
+        let rule = GPUSchedule(function, layouts: layouts)
+        guard let longest = function.extents.map(\.capacity).max() else { return [rule] }
+        var found = [rule]
+        func add(_ schedule: GPUSchedule) { if !found.contains(schedule) { found.append(schedule) } }
+        for threads in [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024] {
+            let span = threads * rule.vector
+            let vectors = (longest + span - 1) / span
+            // A row that half of the threads would hold is served by fewer.
+            if threads > 1 && (longest + span / 2 - 1) / (span / 2) == 1 { continue }
+            for programs in threads > 32 ? [1] : [1, 2, 4, 8, 16].map({ max(1, 32 * $0 / threads) }) {
+                let blocks = threads * programs < 256 ? [0] : [0, 1024 / (threads * programs)]
+                for minimum in blocks where minimum != 1 {
+                    if vectors <= 16 {
+                        add(
+                            GPUSchedule(
+                                threads: threads, programsPerBlock: programs, vector: rule.vector,
+                                residentLanes: vectors * rule.vector, minimumBlocks: minimum))
+                    }
+                    if vectors > 4 && threads >= 128 {
+                        for chunk in [1, 2, 4] {
+                            add(
+                                GPUSchedule(
+                                    threads: threads, programsPerBlock: programs, vector: rule.vector,
+                                    residentLanes: rule.vector, chunkVectors: chunk, minimumBlocks: minimum))
+                        }
+                    }
+                }
+            }
+        }
+        return found
+    }
+}

@@ -1,0 +1,221 @@
+import Foundation
+import LigerKernels
+import LigerLosses
+import LigerRuntime
+import TestSupport
+import Testing
+import Tile
+
+@Suite struct FusedLinearDistillationTests {
+    typealias Fused = FusedLinearDistillation
+
+    static let formulas: [Fused.Formula] = [
+        .jensenShannon(beta: 0), .jensenShannon(beta: 0.3), .jensenShannon(beta: 1), .cosine(beta: 0.5),
+        .kullbackLeibler(),
+    ]
+
+    struct Sample {
+        let student, layer: LinearHead
+        let probabilities: NDArray
+        let labels: NDArray
+
+        init(
+            tokens: Int = 7, vocabulary: Int = 19, teacherVocabulary: Int = 19, _ dtype: DType = .f32,
+            ignoring: (Int) -> Bool = { $0 % 4 == 1 }, seed: UInt64
+        ) throws {
+            var random = SeededGenerator(seed: seed)
+            func head(_ classes: Int, _ hidden: Int) throws -> LinearHead {
+                LinearHead(
+                    input: try random.array([tokens, hidden], dtype, in: -1...1),
+                    weight: try random.array([classes, hidden], dtype, in: -2...2),
+                    bias: try random.array([classes], dtype, in: -1...1))
+            }
+            student = try head(vocabulary, 5)
+            layer = try head(teacherVocabulary, 3)
+            var values: [Float] = []
+            for _ in 0..<tokens {
+                let scores = random.floats(vocabulary, in: -3...3).map { exp($0) }
+                values += scores.map { $0 / scores.reduce(0, +) }
+            }
+            probabilities = try NDArray(values, [tokens, vocabulary], dtype: dtype)
+            labels = try NDArray(
+                integers: (0..<tokens).map {
+                    ignoring($0) ? -100 : Int.random(in: 0..<vocabulary, using: &random)
+                })
+        }
+
+        func teacher(_ formula: Fused.Formula) -> Fused.Teacher {
+            if case .kullbackLeibler = formula { .probabilities(probabilities) } else { .layer(layer) }
+        }
+    }
+
+    /// Loss, soft and hard, and the gradient of the student's logits by differences.
+    private func expected(
+        _ formula: Fused.Formula, _ sample: Sample, _ options: Fused.Options, labelled: Bool
+    ) -> (loss: Double, soft: Double, hard: Double, gradient: [Double]) {
+        let labels = sample.labels.integers
+        let zeros = labels.map { _ in 0 }
+        let z = SequenceReference(sample.student, labels: zeros), classes = z.vocabulary
+        let u = SequenceReference(sample.layer, labels: zeros)
+        let p = sample.probabilities.doubles
+        let counts = labels.indices.filter { !labelled || labels[$0] != -100 }
+        let n = Double(max(counts.count, 1))
+        var (soft, hard, gradient) = (0.0, 0.0, z.logits.map { _ in 0.0 })
+        for row in counts {
+            let x = Array(z.logits[(row * classes)..<((row + 1) * classes)])
+            let y = Array(u.logits[(row * u.vocabulary)..<((row + 1) * u.vocabulary)])
+            let given = Array(p[(row * classes)..<((row + 1) * classes)])
+            func parts(_ x: [Double]) -> (soft: Double, hard: Double) {
+                let label = labels[row] == -100 ? 0 : labels[row]
+                return (
+                    softLoss(formula, x, y, given, temperature: Double(options.sequences.temperature)),
+                    options.hardWeight == 0 ? 0 : SequenceReference.lse(x) - x[label]
+                )
+            }
+            let value = parts(x)
+            soft += value.soft / n
+            hard += value.hard / n
+            let slopes = SequenceReference.slopes(x) {
+                let value = parts($0)
+                return Double(options.softWeight) * value.soft + Double(options.hardWeight) * value.hard
+            }
+            for i in 0..<classes { gradient[row * classes + i] = slopes[i] / n }
+        }
+        let loss = Double(options.softWeight) * soft + Double(options.hardWeight) * hard
+        return (loss, soft, hard, gradient)
+    }
+
+    private func softLoss(
+        _ formula: Fused.Formula, _ x: [Double], _ y: [Double], _ given: [Double], temperature: Double
+    ) -> Double {
+        func logSoftmax(_ x: [Double], _ count: Int) -> [Double] {
+            let padded = (x + [Double](repeating: 0, count: count - x.count)).map { $0 / temperature }
+            let lse = SequenceReference.lse(padded)
+            return padded.map { $0 - lse }
+        }
+        switch formula {
+        case .cosine(let beta):
+            let dot = zip(x, y).reduce(0.0) { $0 + $1.0 * $1.1 }
+            let (a, b) = (x.reduce(0.0) { $0 + $1 * $1 }, y.reduce(0.0) { $0 + $1 * $1 })
+            return Double(beta) * (1 - dot / (a * b).squareRoot())
+        case .jensenShannon(let beta):
+            let (q, p) = (logSoftmax(x, y.count), logSoftmax(y, y.count))
+            return zip(q, p).reduce(0.0) {
+                $0
+                    + Divergence.Reference.terms(.jensenShannon(beta: beta), student: $1.0, teacher: $1.1)
+                    .value
+            }
+        case .kullbackLeibler(let eps):
+            return zip(logSoftmax(x, x.count), given).reduce(0.0) {
+                $0
+                    + Divergence.Reference.terms(.kullbackLeibler(eps: eps), student: $1.0, teacher: $1.1)
+                    .value
+            }
+        }
+    }
+
+    private func check(
+        _ formula: Fused.Formula, _ sample: Sample, _ options: Fused.Options, _ dtype: DType,
+        labelled: Bool = true, _ location: Testing.SourceLocation = #_sourceLocation
+    ) throws {
+        let found = try Fused.forward(
+            formula, student: sample.student, teacher: sample.teacher(formula),
+            labels: labelled ? sample.labels : nil, options: options)
+        let wanted = expected(formula, sample, options, labelled: labelled)
+        let note = Comment(rawValue: "\(formula) \(options)")
+        for (array, value) in [(found.loss, wanted.loss), (found.soft, wanted.soft)] {
+            #expect(
+                relativeError(array.doubles, [value], scale: Swift.max(value.magnitude, 1))
+                    < bound(.f32, terms: 16), note, sourceLocation: location)
+        }
+        #expect((found.hard == nil) == (options.hardWeight == 0), note, sourceLocation: location)
+        if let hard = found.hard {
+            #expect(relativeError(hard.doubles, [wanted.hard], scale: 4) < bound(.f32, terms: 16), note)
+        }
+        let model = SequenceReference(sample.student, labels: sample.labels.integers.map { _ in 0 })
+        let gradients = model.gradients(ofLogits: wanted.gradient)
+        for (array, expected) in [
+            (found.dInput, gradients.input), (found.dWeight, gradients.weight), (found.dBias, gradients.bias),
+        ] {
+            let scale = Swift.max(expected.scale, 0x1p-6)
+            #expect(
+                relativeError(array?.doubles ?? [], expected.values, scale: scale) < bound(dtype, terms: 16),
+                note, sourceLocation: location)
+        }
+    }
+
+    /// One chunk, some, and one per token; hard and soft, each alone and both; temperatures.
+    @Test(arguments: Self.formulas, floatTypes)
+    func matchesDouble(formula: Fused.Formula, dtype: DType) throws {
+        for (i, (hard, temperature, rows)) in [(0, 1, 100), (0.5, 2, 3), (0.3, 0.5, 1)].enumerated() {
+            let sample = try Sample(dtype, seed: UInt64(i))
+            let options = Fused.Options(
+                hardWeight: Float(hard), softWeight: 0.7,
+                sequences: .init(temperature: Float(temperature), budgetBytes: rows * 2 * 19 * 4))
+            try check(formula, sample, options, dtype)
+        }
+        try check(formula, try Sample(dtype, seed: 5), .init(), dtype, labelled: false)
+    }
+
+    /// A teacher of more classes; sizes around vectors.
+    @Test(arguments: [1, 2, 17, 64], [0, 1, 5, 64])
+    func largerTeachers(vocabulary: Int, more: Int) throws {
+        for formula in Self.formulas.dropLast() {
+            let sample = try Sample(
+                tokens: 3, vocabulary: vocabulary, teacherVocabulary: vocabulary + more, seed: 6)
+            try check(formula, sample, .init(hardWeight: 0.5, sequences: .init(temperature: 1.5)), .f32)
+        }
+    }
+
+    @Test func allTokensIgnoredGiveZero() throws {
+        let sample = try Sample(ignoring: { _ in true }, seed: 7)
+        for formula in Self.formulas {
+            let found = try Fused.forward(
+                formula, student: sample.student, teacher: sample.teacher(formula), labels: sample.labels,
+                options: .init(hardWeight: 0.5))
+            #expect(found.loss.floats == [0] && found.soft.floats == [0] && found.hard?.floats == [0])
+            for gradient in [found.dInput, found.dWeight, found.dBias] {
+                #expect(gradient?.floats.allSatisfy { $0 == 0 } == true)
+            }
+        }
+    }
+
+    @Test func computesOnlyWhatIsNeeded() throws {
+        let sample = try Sample(seed: 8)
+        let all = try Fused.forward(
+            .cosine(beta: 1), student: sample.student, teacher: .layer(sample.layer), labels: sample.labels)
+        for flags in 0..<8 {
+            let needs = LinearNeeds(rawValue: flags)
+            let found = try Fused.forward(
+                .cosine(beta: 1), student: sample.student, teacher: .layer(sample.layer),
+                labels: sample.labels, needs: needs)
+            #expect(found.loss.floats == all.loss.floats)
+            #expect(found.dInput?.floats == (needs.contains(.input) ? all.dInput?.floats : nil))
+            #expect(found.dWeight?.floats == (needs.contains(.weight) ? all.dWeight?.floats : nil))
+            #expect(found.dBias?.floats == (needs.contains(.bias) ? all.dBias?.floats : nil))
+        }
+    }
+
+    @Test func refusesMisfits() throws {
+        let sample = try Sample(seed: 9), small = try Sample(vocabulary: 20, seed: 9)
+        func run(
+            _ formula: Fused.Formula, _ teacher: Fused.Teacher, _ labels: NDArray?, _ options: Fused.Options
+        ) throws {
+            _ = try Fused.forward(
+                formula, student: sample.student, teacher: teacher, labels: labels, options: options)
+        }
+        let jsd = Fused.Formula.jensenShannon(beta: 0.5), layer = Fused.Teacher.layer(sample.layer)
+        #expect(throws: RuntimeError.self) {
+            try run(jsd, .probabilities(sample.probabilities), nil, .init())
+        }
+        #expect(throws: RuntimeError.self) { try run(.kullbackLeibler(), layer, nil, .init()) }
+        #expect(throws: RuntimeError.self) { try run(jsd, layer, nil, .init(hardWeight: 1)) }
+        #expect(throws: RuntimeError.self) {
+            try run(jsd, layer, nil, .init(sequences: .init(temperature: 0)))
+        }
+        #expect(throws: RuntimeError.self) { try run(.jensenShannon(beta: 2), layer, nil, .init()) }
+        #expect(throws: RuntimeError.self) {
+            try Fused.forward(jsd, student: small.student, teacher: layer)
+        }
+    }
+}
