@@ -26,7 +26,9 @@ class LigerExperts(nn.Module):
         names = ("num_experts", "num_local_experts", "n_routed_experts")
         self.num_experts = next(getattr(config, name) for name in names if hasattr(config, name))
         self.hidden_dim = config.hidden_size
-        self.intermediate_dim = getattr(config, "moe_intermediate_size", None) or config.intermediate_size
+        narrow = getattr(config, "moe_intermediate_size", None)
+        # Hunyuan lists a size per layer there, and sizes its experts by intermediate_size.
+        self.intermediate_dim = narrow if isinstance(narrow, int) else config.intermediate_size
         activation = getattr(config, "hidden_act", "silu")
         if activation not in ("silu", "swish"):
             raise ValueError(f"the experts' activation must be silu, found {activation!r}; pass swiglu=False")

@@ -77,7 +77,7 @@ class Family:
     takes_more: bool = False
 
 
-NO_ROPE = {"rope": "{name} rotates pairs of neighbours or part of a head, for which there is no kernel; pass rope=False"}
+NO_ROPE = {"rope": "{name} turns pairs of neighbours or part of a head, for which there is no kernel; pass rope=False"}
 INERT_ROPE = {"rope": "{name} keeps its own rotary embedding: there is no kernel for its layout"}
 
 

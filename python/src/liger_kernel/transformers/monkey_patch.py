@@ -90,8 +90,7 @@ def check_flags(row: Family, flags: dict) -> None:
 def check_instance(row: Family, model) -> None:
     if row.refusal and not any(cls.__name__ in row.instances for cls in type(model).__mro__):
         raise row.refusal(
-            f"apply_liger_kernel_to_{row.name} takes a model of {', '.join(row.instances)}, "
-            f"not {type(model).__name__}"
+            f"apply_liger_kernel_to_{row.name} takes a model of {', '.join(row.instances)}, not {type(model).__name__}"
         )
 
 
@@ -424,7 +423,6 @@ def __getattr__(name: str):
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found
-
 
 
 def make_apply_function(row: Family) -> Callable:

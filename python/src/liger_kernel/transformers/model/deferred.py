@@ -68,9 +68,7 @@ class DeferredLogits:
     # Operations that are written down.
 
     def then(self, name, argument=None):
-        return DeferredLogits(
-            self.head, self.hidden, self.vocabulary, self.fuse, (*self.operations, (name, argument))
-        )
+        return DeferredLogits(self.head, self.hidden, self.vocabulary, self.fuse, (*self.operations, (name, argument)))
 
     def with_rows(self, hidden):
         return DeferredLogits(self.head, hidden, self.vocabulary, self.fuse, self.operations)
