@@ -71,6 +71,12 @@ final class Arguments {
         return int
     }
 
+    /// A whole number that may be left out.
+    func optionalInt(_ name: String) throws -> Int? {
+        askedOptions.insert(name)
+        return options[name] == nil ? nil : try int(name)
+    }
+
     func flag(_ name: String, default value: Bool = false) throws -> Bool {
         try int(name, default: value ? 1 : 0) != 0
     }

@@ -30,9 +30,7 @@ extension Operation {
                 classWeights: a.optional("class_weights"),
                 options: FusedLinearCrossEntropy.Options(
                     a.crossEntropyOptions(),
-                    budgetBytes: a.int(
-                        "budget_bytes",
-                        default: FusedLinearCrossEntropy.defaultBudgetBytes(on: input.device)),
+                    budgetBytes: a.optionalInt("budget_bytes"),
                     accumulation: a.choice("accumulation", default: .exact)),
                 normaliser: a.optional("normaliser"), upstream: a.optional("upstream"), wants: a.wants(),
                 needs: LinearNeeds(rawValue: a.int("needs", default: LinearNeeds.all.rawValue)))
