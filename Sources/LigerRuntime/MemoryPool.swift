@@ -74,7 +74,8 @@ final class MemoryPool: Sendable {
         releaseCache()
         if let address = try source.allocate(kind.size) { return block(address, bytes, kind) }
         throw RuntimeError(
-            "out of memory: \(bytes) bytes wanted beside \(bytesInUse) in use. \(source.shortage)")
+            "out of memory: \(bytes) bytes wanted beside \(bytesInUse) in use. \(source.shortage)",
+            kind: .memory)
     }
 
     private func block(_ address: UnsafeMutableRawPointer, _ bytes: Int, _ kind: Kind) -> Block {

@@ -2,6 +2,14 @@ import Dispatch
 import FoundationEssentials
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// Runs numbered pieces of work on a fixed number of threads.
 ///
 /// Which thread runs a piece is left to chance, so pieces must not depend on each other; then results do
@@ -21,6 +29,11 @@ package struct ThreadPool: Sendable {
 
     private static let environment = ThreadPool(
         threadCount: (try? requestedThreadCount(ProcessInfo.processInfo.environment)) ?? availableCores)
+
+    /// Whether this process was forked off one that had a pool, such as a data loader's worker: it has none of
+    /// the threads that the system's pool believes in, and waiting for them would never end.
+    private static var isForked: Bool { getpid() != firstProcess }
+    private static let firstProcess = getpid()
 
     /// The number of cores this process may run on.
     package static var availableCores: Int { ProcessInfo.processInfo.activeProcessorCount }
@@ -52,7 +65,7 @@ package struct ThreadPool: Sendable {
     /// calling thread; otherwise the cost beyond the work is a few microseconds.
     package func forEach(_ count: Int, _ body: @Sendable (_ index: Int) -> Void) {
         let workers = min(threadCount, count)
-        guard workers > 1 else {
+        guard workers > 1, !Self.isForked else {
             for index in 0..<max(count, 0) { body(index) }
             return
         }

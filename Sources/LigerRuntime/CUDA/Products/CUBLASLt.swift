@@ -55,7 +55,7 @@ package struct CUBLASLt: Sendable {
             "matrix products on a GPU need cuBLASLt, which was not found; tried:\n  "
                 + refusals.joined(separator: "\n  ")
                 + "\nInstall it with `pip install nvidia-cublas` (nvidia-cublas-cu12 for a driver before CUDA "
-                + "13) or with CUDA, and set LIGER_CUBLASLT to the file or its folder")
+                + "13) or with CUDA, and set LIGER_CUBLASLT to the file or its folder", kind: .library)
     }
 
     package init(path: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
@@ -80,7 +80,7 @@ package struct CUBLASLt: Sendable {
         } catch let error {
             throw RuntimeError(
                 "\(path) is no cuBLASLt of CUDA 12 or 13: it has no function \(error.name). "
-                    + "Set LIGER_CUBLASLT to one that is")
+                    + "Set LIGER_CUBLASLT to one that is", kind: .library)
         }
     }
 
@@ -99,7 +99,7 @@ package struct CUBLASLt: Sendable {
             case CUBLAS_STATUS_NOT_SUPPORTED: ". The library does not take these types and strides"
             default: ""
             }
-        throw RuntimeError("\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)")
+        throw RuntimeError("\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)", kind: .device)
     }
 
     /// `13.1.0`.
