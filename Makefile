@@ -2,7 +2,7 @@
 
 LIGER = .build/release/liger
 
-.PHONY: train test build setup setup-python format benchmark clean
+.PHONY: train test build library wheel setup setup-python format benchmark clean
 
 # Goes on where an earlier `make train` was stopped; when the sources, its text, have changed since, a new run
 # starts beside it.
@@ -15,6 +15,14 @@ test: setup-python build
 
 build: setup
 	swift build -c release --product liger
+
+# The library of the Python package, into its sources, where an editable install finds it.
+library:
+	python3 setup.py --quiet build_py --build-lib .build/python/package
+
+# A wheel that needs neither Swift nor a compiler; LIGER_NIGHTLY=1 dates its version.
+wheel:
+	python3 -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 setup:
 	Scripts/setup

@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "Tile", targets: ["Tile", "TileCPU"]),
         .library(name: "LigerKernels", targets: ["LigerKernels", "LigerLosses"]),
         .library(name: "LigerTrainer", targets: ["LigerTrainer"]),
+        .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -41,6 +42,11 @@ let package = Package(
             dependencies: ["Tile", "TileCPU", "TileGPU", "TilePTX", "CVector", "CCUDA"]),
         .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
+        // The C interface, for Python: one dynamic library, whose header is liger.h.
+        .target(name: "CLigerABI"),
+        .target(
+            name: "LigerABI",
+            dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile", "TileCPU"]),
         // What the command line lists, checks and times.
         .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector", "TileGPU"]),
 
@@ -71,13 +77,14 @@ let package = Package(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
-            dependencies: ["LigerRuntime", "CVector", "FakeCUDA", "TestSupport"]),
+            dependencies: ["LigerRuntime", "LigerModels", "CVector", "FakeCUDA", "TestSupport"]),
         .testTarget(
             name: "LigerKernelsTests",
             dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),
         .testTarget(
             name: "LigerNNTests",
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+        .testTarget(name: "LigerABITests", dependencies: ["LigerABI", "CLigerABI"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
@@ -85,7 +92,10 @@ let package = Package(
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",
-            dependencies: ["LigerTrainer", "LigerModels", "Tile", "TestSupport", "liger"]),
+            dependencies: [
+                "LigerTrainer", "LigerModels", "LigerNN", "LigerRuntime", "Tile", "TestSupport",
+                "liger",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -11,6 +11,8 @@ package enum Catalogue {
         multimodalRoPE,
         interleavedRoPE,
         softmax,
+        attention,
+        attentionSoftmax,
         swiGLU,
         geGLU,
         reluSquared,

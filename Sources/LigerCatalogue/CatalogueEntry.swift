@@ -97,9 +97,12 @@ package struct CheckCase: Sendable {
         _ quantity: String, _ found: NDArray?, _ expected: [Double], terms: Int = 1,
         roundings: Double = 1, scale: Double? = nil
     ) -> CheckResult {
-        CheckResult(
-            quantity: quantity, error: relativeError(found?.doubles ?? [], expected, scale: scale),
-            bound: errorBound(found?.dtype ?? dtype, terms: terms, roundings: roundings))
+        let size = scale ?? expected.lazy.map { abs($0) }.max() ?? 0
+        // Below its smallest normal number a type has steps of one size.
+        let step = found?.dtype == .f16 ? 0x1p-25 / max(size, 0x1p-25) : 0
+        return CheckResult(
+            quantity: quantity, error: relativeError(found?.doubles ?? [], expected, scale: size),
+            bound: errorBound(found?.dtype ?? dtype, terms: terms, roundings: roundings) + step)
     }
 }
 

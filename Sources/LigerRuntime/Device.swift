@@ -9,12 +9,23 @@ public final class Device: Sendable, CustomStringConvertible {
     let memory: MemoryPool
     /// The GPU; nil for the processor.
     package let cuda: CUDADevice?
+    /// Takes work down instead of doing it; nil for a device that works.
+    let recording: Recording?
 
     /// The processor with memory counters of its own: tests measure with one.
     package init(name: String) {
         self.name = name
         memory = MemoryPool(HostMemory())
         cuda = nil
+        recording = nil
+    }
+
+    /// A stand-in for a device, whose work is recorded.
+    init(recording: Recording, for device: Device) {
+        name = device.name
+        memory = device.memory
+        cuda = device.cuda
+        self.recording = recording
     }
 
     /// A GPU. Those of this machine are in `available`.
@@ -22,6 +33,7 @@ public final class Device: Sendable, CustomStringConvertible {
         name = "cuda:\(cuda.properties.ordinal)"
         memory = MemoryPool(CUDAMemory(device: cuda))
         self.cuda = cuda
+        recording = nil
     }
 
     public var description: String { name }
@@ -79,7 +91,7 @@ public final class Device: Sendable, CustomStringConvertible {
         guard let first = arrays.first?.device else { return nil }
         for array in arrays {
             let other = array.device
-            if other !== first && (first.cuda != nil || other.cuda != nil) {
+            if other !== first && (first.separates || other.separates) {
                 throw RuntimeError(
                     "\(work()) was given arrays of \(first) and of \(other). Copy them to one device")
             }
@@ -87,10 +99,36 @@ public final class Device: Sendable, CustomStringConvertible {
         return first
     }
 
+    /// Whether its arrays are out of reach for other devices. All objects of the processor are one device.
+    private var separates: Bool { cuda != nil || recording != nil }
+
     /// Waits for all work handed to the device; on the processor there is none left.
     ///
     /// - Throws: an error if that work failed.
     public func synchronize() throws { try cuda?.context().synchronize() }
+
+    /// Waits for all work handed to a stream of another library, by the driver's handle of it.
+    ///
+    /// - Throws: an error if that work failed.
+    package func synchronize(stream: UInt) throws {
+        guard let context = try cuda?.context() else { return }
+        try CUDAStream.$given.withValue(CUDAStream(borrowing: stream, on: context)) {
+            try context.synchronize()
+        }
+    }
+
+    /// What the device is, such as `NVIDIA H200`; nil for the processor.
+    public var model: String? { cuda?.properties.name }
+
+    /// What the driver says of the device's memory, whoever uses it; nil for the processor.
+    ///
+    /// - Throws: an error of the device.
+    public func driverMemory() throws -> (free: Int, total: Int)? {
+        try cuda?.context().memoryInformation()
+    }
+
+    /// Whether work is only handed to the device when a call returns, and done later.
+    public var runsBehind: Bool { cuda != nil }
 
     /// Bytes that arrays hold now.
     public var bytesInUse: Int { memory.bytesInUse }
@@ -107,7 +145,16 @@ public final class Device: Sendable, CustomStringConvertible {
 
 /// A failure of devices, memory or arguments handed to them: what was wrong and what to do.
 public struct RuntimeError: Error, CustomStringConvertible {
-    public let description: String
+    /// What a caller in another language tells apart.
+    package enum Kind: Sendable {
+        case argument, memory, device, library
+    }
 
-    package init(_ description: String) { self.description = description }
+    public let description: String
+    package let kind: Kind
+
+    package init(_ description: String, kind: Kind = .argument) {
+        self.description = description
+        self.kind = kind
+    }
 }

@@ -10,7 +10,7 @@ public enum LaunchScalar: Sendable {
     case uint32(UInt32)
     case index(Int)
 
-    fileprivate var constant: Constant {
+    var constant: Constant {
         switch self {
         case .float(let value): .float(value)
         case .int32(let value): .i32(value)
@@ -45,20 +45,28 @@ extension TileKernel {
         let device = try Device.checkCommon(arrays, "kernel \(name)") ?? .cpu
         let compiled = try KernelCache.shared.kernel(self, arrays, device)
         try compiled.check(arrays, scalars)
+        if let recording = device.recording {
+            return recording.append(
+                .launch(compiled, programs: programs, arrays.map { RecordedArray($0) }, scalars))
+        }
         switch compiled.program {
         case .cpu(let plan): try plan.run(programs: programs, arrays, scalars)
         case .cuda(let kernel): try kernel.launch(programs: programs, arrays, scalars)
         }
-        LaunchCounters.shared.count(compiled.name)
+        compiled.counter.increment()
     }
 }
 
 extension Plan {
-    fileprivate func run(programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
+    func run(programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
         let bound = arrays.map {
             CPUArray(base: $0.address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
         }
-        let elements = arrays.reduce(0) { $0 + $1.count }
+        try run(programs: programs, bound: bound, scalars)
+    }
+
+    func run(programs: Int, bound: [CPUArray], _ scalars: [LaunchScalar]) throws {
+        let elements = bound.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let isSmall = elements < 16_384
         try run(
             programs: programs, arrays: bound, scalars: scalars.map(\.constant),
@@ -74,27 +82,46 @@ public final class LaunchCounters: Sendable {
     /// Those of this process.
     public static let shared = LaunchCounters()
 
-    private let counts = Mutex<[String: Int]>([:])
+    /// One kernel's.
+    final class Counter: Sendable {
+        private let launches = Atomic<Int>(0)
+
+        func increment() { launches.wrappingAdd(1, ordering: .relaxed) }
+        var value: Int { launches.load(ordering: .relaxed) }
+    }
+
+    private let counters = Mutex<[String: Counter]>([:])
     private let specialisations = Mutex<[String: Int]>([:])
 
     /// Launches by kernel name.
-    public var all: [String: Int] { counts.withLock { $0 } }
+    public var all: [String: Int] {
+        counters.withLock { $0.mapValues { $0.value }.filter { $0.value > 0 } }
+    }
 
     /// Compilations by kernel name: one for each kernel value and memory layout met.
     package var compiled: [String: Int] { specialisations.withLock { $0 } }
 
-    func count(_ name: String) { counts.withLock { $0[name, default: 0] += 1 } }
+    func counter(_ name: String) -> Counter {
+        counters.withLock { counters in
+            if let known = counters[name] { return known }
+            let counter = Counter()
+            counters[name] = counter
+            return counter
+        }
+    }
+
     func countCompilation(_ name: String) { specialisations.withLock { $0[name, default: 0] += 1 } }
 }
 
 /// A kernel compiled for a device.
-private struct CompiledKernel: Sendable {
-    enum Program {
+struct CompiledKernel: Sendable {
+    enum Program: Sendable {
         case cpu(Plan)
         case cuda(CUDAKernel)
     }
 
     let name: String
+    let counter: LaunchCounters.Counter
     let views: [ViewParameter]
     let scalars: [ScalarParameter]
     let program: Program
@@ -155,7 +182,7 @@ private final class KernelCache: Sendable {
         if let compiled = known.withLock({ $0[key] }) { return compiled }
         let function = try TileFunction.trace(kernel)
         let compiled = CompiledKernel(
-            name: kernel.name, views: function.views, scalars: function.scalars,
+            name: kernel.name, counter: LaunchCounters.shared.counter(kernel.name), views: function.views, scalars: function.scalars,
             program: try Self.compile(function, target, device))
         known.withLock { $0[key] = compiled }
         LaunchCounters.shared.countCompilation(compiled.name)

@@ -50,6 +50,14 @@ public enum MatMul {
         guard !result.mayOverlap(a), !result.mayOverlap(b) else {
             throw RuntimeError("a matrix product would overwrite one of its factors. Give it another `into`")
         }
+        if let recording = result.device.recording {
+            recording.append(
+                .product(
+                    RecordedProduct(
+                        a: RecordedArray(a), b: RecordedArray(b), c: RecordedArray(result),
+                        transposeA: transposeA, transposeB: transposeB, alpha: alpha, accumulate: accumulate)))
+            return result
+        }
         if let cuda = result.device.cuda {
             let product = try ColumnMajorProduct(a: left, b: right, c: target, accumulates: accumulate)
             try product.run(

@@ -2,7 +2,7 @@ import Tile
 
 /// A matrix as it lies in memory: unit stride along one dimension, a row stride along the other.
 struct MatrixOperand {
-    let address: UnsafeMutableRawPointer
+    private(set) var address: UnsafeMutableRawPointer
     let dtype: DType
     /// Sizes after op.
     let rows: Int
@@ -10,6 +10,8 @@ struct MatrixOperand {
     /// Elements from one row to the next as the matrix lies in memory.
     let rowStride: Int
     let isTransposed: Bool
+    /// Elements to the same place in the next matrix of a batch; 0 where every product takes this one.
+    var batchStride = 0
 
     /// - Throws: `RuntimeError` if the array is not floating point, or not a matrix with unit stride along
     ///   one dimension and rows that do not overlap.
@@ -55,6 +57,13 @@ struct MatrixOperand {
     /// The address of an element, counted as the matrix lies in memory.
     func element(_ row: Int, _ column: Int) -> UnsafeMutableRawPointer {
         address + (row * rowStride + column) * dtype.byteCount
+    }
+
+    /// A matrix of the batch.
+    func matrix(_ index: Int) -> MatrixOperand {
+        var matrix = self
+        matrix.address += index * batchStride * dtype.byteCount
+        return matrix
     }
 
     /// As a factor of an fp32 product.

@@ -1,9 +1,24 @@
+package import Tile
+
 // Whole arrays in and out as bytes, on every device.
 extension NDArray {
+    /// An array of numbers that lie in host memory as the device stores them.
+    ///
+    /// - Throws: an error of the device, or when memory runs out.
+    package init<Element: BitwiseCopyable>(
+        copying values: [Element], _ shape: [Int], dtype: DType, device: Device
+    ) throws {
+        precondition(MemoryLayout<Element>.stride == dtype.byteCount, "elements of the storage type's size")
+        try self.init(empty: shape, dtype: dtype, device: device)
+        try values.withUnsafeBytes { try write($0) }
+    }
+
     /// Sets every byte of a contiguous array to zero.
     package func clear() throws {
         precondition(isContiguous, "only a contiguous array can be cleared")
-        if let cuda = device.cuda {
+        if let recording = device.recording {
+            recording.append(.clear(RecordedArray(self)))
+        } else if let cuda = device.cuda {
             try cuda.context().clear(address, bytes: byteCount)
         } else {
             address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
@@ -15,6 +30,7 @@ extension NDArray {
     /// - Throws: an error of the device.
     package func write(_ source: UnsafeRawBufferPointer) throws {
         precondition(isContiguous && source.count == byteCount, "as many bytes as the array has")
+        try requireMemory()
         if let cuda = device.cuda {
             try cuda.context().copyIn(source, to: address)
         } else if let base = source.baseAddress {
@@ -27,6 +43,7 @@ extension NDArray {
     /// - Throws: an error of the device, or of a kernel launched before.
     package func read(into target: UnsafeMutableRawBufferPointer) throws {
         precondition(isContiguous && target.count == byteCount, "as many bytes as the array has")
+        try requireMemory()
         if let cuda = device.cuda {
             try cuda.context().copyOut(address, to: target)
         } else if let base = target.baseAddress {
@@ -39,6 +56,11 @@ extension NDArray {
     /// - Throws: an error of a device.
     package func copyBytes(to target: NDArray) throws {
         precondition(isContiguous && target.isContiguous && byteCount == target.byteCount, "a like array")
+        if let recording = device.recording, recording === target.device.recording {
+            return recording.append(.copy(from: RecordedArray(self), to: RecordedArray(target)))
+        }
+        try requireMemory()
+        try target.requireMemory()
         switch (device.cuda, target.device.cuda) {
         case (nil, nil): Self.copyOnHost(address, to: target.address, bytes: byteCount)
         case (nil, _?): try target.write(UnsafeRawBufferPointer(start: address, count: byteCount))
@@ -62,6 +84,13 @@ extension NDArray {
         let copy = try NDArray(empty: shape, dtype: dtype, device: device)
         try copyBytes(to: copy)
         return copy
+    }
+
+    /// - Throws: `RuntimeError` if the array's work is recorded, so that it has no values.
+    func requireMemory() throws {
+        if device.recording != nil {
+            throw RuntimeError("an array of shape \(shape) has no values while an operation is prepared")
+        }
     }
 
     /// On all threads.

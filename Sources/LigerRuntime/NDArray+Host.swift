@@ -32,6 +32,7 @@ extension NDArray {
 
     /// Fills a new, contiguous array through a function that stores the i-th element at a place.
     private func storeAll(_ store: (Int, UnsafeMutableRawPointer) -> Void) throws {
+        try requireMemory()
         if device.cuda == nil {
             for i in 0..<count { store(i, address + i * dtype.byteCount) }
             return
@@ -48,6 +49,7 @@ extension NDArray {
     ///
     /// - Throws: an error of the device, or `LaunchError` of a kernel launched before.
     public func hostValues() throws -> [Double] {
+        try requireMemory()
         if device.cuda == nil { return values(at: address) }
         let span = elementSpan
         let host = UnsafeMutableRawBufferPointer.allocate(

@@ -33,6 +33,12 @@ public struct ProcessMemory: Sendable, Equatable {
         }
     #endif
 
+    /// Bytes that new work can have without swapping, as Linux estimates it (`MemAvailable`); nil elsewhere.
+    package static func available() -> Int? {
+        guard let bytes = try? FileSystem.read("/proc/meminfo") else { return nil }
+        return kibibytes("MemAvailable:", in: String(decoding: bytes, as: UTF8.self)).map { $0 * 1024 }
+    }
+
     package init(resident: Int, peak: Int) {
         self.resident = resident
         self.peak = peak
@@ -40,15 +46,16 @@ public struct ProcessMemory: Sendable, Equatable {
 
     /// Reads the text of `/proc/self/status`; nil when it lacks the two lines.
     package init?(status: String) {
-        func kibibytes(_ name: String) -> Int? {
-            guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
-                return nil
-            }
-            let digits = line.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }
-            return Int(digits)
-        }
-        guard let resident = kibibytes("VmRSS:") else { return nil }
+        guard let resident = Self.kibibytes("VmRSS:", in: status) else { return nil }
         // Some sandboxes leave VmHWM out; the peak is then at least what is occupied now.
-        self.init(resident: resident * 1024, peak: (kibibytes("VmHWM:") ?? resident) * 1024)
+        let peak = Self.kibibytes("VmHWM:", in: status) ?? resident
+        self.init(resident: resident * 1024, peak: peak * 1024)
+    }
+
+    /// The number of the line that begins with `name`.
+    private static func kibibytes(_ name: String, in text: String) -> Int? {
+        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else { return nil }
+        let digits = line.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }
+        return Int(digits)
     }
 }

@@ -4,7 +4,7 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
     public enum Kind: String, Sendable {
         case dataNotFound, dataUnreadable, dataEmpty, textTooShort
         case invalidOptions, outputUnwritable, outputInUse, cannotResume, metricsDamaged
-        case unknownModel, vocabularyMismatch, notFinite
+        case unknownModel, vocabularyMismatch, notFinite, memoryTooSmall
     }
 
     /// The part that failed.

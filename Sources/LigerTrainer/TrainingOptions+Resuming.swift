@@ -15,7 +15,7 @@ extension TrainingOptions {
     }
 
     /// The options whose change would make a resumed run another run. Where data lies, where output goes,
-    /// how often it is evaluated, saved and shown may change; so may `--steps` when the rate does not
+    /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
     /// depend on it.
     public func differences(from earlier: TrainingOptions) -> [Difference] {
         zip(earlier.decisive, decisive).compactMap { before, now in
@@ -37,14 +37,15 @@ extension TrainingOptions {
 
     private var decisive: [(option: String, value: String)] {
         [
-            ("--model", model), ("--device", device.rawValue), ("--kernels", kernels.description),
+            ("--model", model), ("--device", device.kind), ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),
             ("--lr", "\(learningRate)"), ("--seed", "\(seed)"), ("--schedule", schedule.rawValue),
             ("--min-ratio", "\(minimumRatio ?? schedule.defaultMinimumRatio)"),
             ("--warmup", "\(warmupSteps)"),
             ("--accumulate", "\(accumulate)"), ("--eval-fraction", "\(evaluationFraction)"),
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
-            ("--epsilon", "\(epsilon)"),
+            ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
+            ("--moments", execution.moments.rawValue), ("--gradients", execution.gradients.rawValue),
         ]
     }
 }

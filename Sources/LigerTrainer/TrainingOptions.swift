@@ -4,17 +4,14 @@ public import Tile
 ///
 /// Each property names its option. `validate()` must pass before the values are used.
 public struct TrainingOptions: Sendable, Equatable, Codable {
-    /// Where training runs.
-    public enum Device: String, Sendable, CaseIterable, Codable {
-        case cpu
-    }
-
     /// `--data`: a text file or a folder; nil for this package's own sources.
     public var data: String?
     /// `--model`: the name of a preset, or a folder in Hugging Face layout.
     public var model = "tiny"
     /// `--device`
     public var device = Device.cpu
+    /// `--masters`, `--moments`, `--gradients`, `--recompute` and `--graph`.
+    public var execution = Execution()
     /// `--kernels` and the switches per kernel.
     public var kernels = KernelSelection(.liger)
     /// `--steps`: optimiser steps in all.

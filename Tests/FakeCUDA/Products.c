@@ -10,6 +10,8 @@ struct cublasLtMatrixLayoutOpaque {
     cudaDataType_t type;
     uint64_t rows, columns;
     int64_t leading;
+    int32_t count;
+    int64_t batchStride;
 };
 
 static cublasStatus_t create(cublasLtHandle_t *handle) {
@@ -45,8 +47,21 @@ static cublasStatus_t createLayout(
     cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t leading) {
     if (leading < (int64_t)rows || rows == 0 || columns == 0) return 7;
     *layout = malloc(sizeof **layout);
-    **layout = (struct cublasLtMatrixLayoutOpaque){type, rows, columns, leading};
+    **layout = (struct cublasLtMatrixLayoutOpaque){type, rows, columns, leading, 1, 0};
     return 0;
+}
+
+static cublasStatus_t setLayout(
+    cublasLtMatrixLayout_t layout, int32_t attribute, const void *value, size_t bytes) {
+    if (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT && bytes == 4) {
+        memcpy(&layout->count, value, 4);
+        return layout->count > 0 ? 0 : 7;
+    }
+    if (attribute == CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET && bytes == 8) {
+        memcpy(&layout->batchStride, value, 8);
+        return 0;
+    }
+    return 7;
 }
 
 static cublasStatus_t destroyLayout(cublasLtMatrixLayout_t layout) {
@@ -113,6 +128,24 @@ static void store(void *base, cudaDataType_t type, int64_t i, float value) {
     ((uint16_t *)base)[i] = (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
+static int64_t place(cublasLtMatrixLayout_t layout, int32_t matrix, uint64_t row, uint64_t column) {
+    return matrix * layout->batchStride + (int64_t)row + (int64_t)column * layout->leading;
+}
+
+/// The sum of products for one element of one matrix of the batch.
+static double sumOfProducts(
+    cublasLtMatmulDesc_t descriptor, const void *a, cublasLtMatrixLayout_t aLayout, const void *b,
+    cublasLtMatrixLayout_t bLayout, int32_t matrix, uint64_t row, uint64_t column, uint64_t inner) {
+    double sum = 0;
+    for (uint64_t k = 0; k < inner; k++) {
+        int64_t ia = descriptor->transposeA ? place(aLayout, matrix, k, row) : place(aLayout, matrix, row, k);
+        int64_t ib =
+            descriptor->transposeB ? place(bLayout, matrix, column, k) : place(bLayout, matrix, k, column);
+        sum += (double)load(a, aLayout->type, ia) * load(b, bLayout->type, ib);
+    }
+    return sum;
+}
+
 static cublasStatus_t multiply(
     cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, const void *alpha, const void *a,
     cublasLtMatrixLayout_t aLayout, const void *b, cublasLtMatrixLayout_t bLayout, const void *beta,
@@ -127,22 +160,19 @@ static cublasStatus_t multiply(
     if (inner != innerB || rows != dLayout->rows || columns != dLayout->columns) return 7;
     if (aLayout->type != bLayout->type || cLayout->type != dLayout->type) return 15;
     if (aLayout->type == CUDA_R_16F || dLayout->type == CUDA_R_16F) return 15;
+    int32_t count = dLayout->count;
+    if (aLayout->count != count || bLayout->count != count || cLayout->count != count) return 7;
     float scale, keep;
     memcpy(&scale, alpha, 4);
     memcpy(&keep, beta, 4);
-    for (uint64_t column = 0; column < columns; column++) {
-        for (uint64_t row = 0; row < rows; row++) {
-            double sum = 0;
-            for (uint64_t k = 0; k < inner; k++) {
-                int64_t ia = (int64_t)(descriptor->transposeA ? k : row)
-                    + (int64_t)(descriptor->transposeA ? row : k) * aLayout->leading;
-                int64_t ib = (int64_t)(descriptor->transposeB ? column : k)
-                    + (int64_t)(descriptor->transposeB ? k : column) * bLayout->leading;
-                sum += (double)load(a, aLayout->type, ia) * load(b, bLayout->type, ib);
+    for (int32_t i = 0; i < count; i++) {
+        for (uint64_t column = 0; column < columns; column++) {
+            for (uint64_t row = 0; row < rows; row++) {
+                double sum = sumOfProducts(descriptor, a, aLayout, b, bLayout, i, row, column, inner);
+                double kept =
+                    keep == 0 ? 0 : keep * (double)load(c, cLayout->type, place(cLayout, i, row, column));
+                store(d, dLayout->type, place(dLayout, i, row, column), (float)(scale * sum + kept));
             }
-            int64_t id = (int64_t)row + (int64_t)column * dLayout->leading;
-            double kept = keep == 0 ? 0 : keep * (double)load(c, cLayout->type, id);
-            store(d, dLayout->type, id, (float)(scale * sum + kept));
         }
     }
     state.products += 1;
@@ -157,6 +187,7 @@ static const FakeSymbol symbols[] = {
     {"cublasLtMatmulDescSetAttribute", setDescriptor},
     {"cublasLtMatmulDescDestroy", destroyDescriptor},
     {"cublasLtMatrixLayoutCreate", createLayout},
+    {"cublasLtMatrixLayoutSetAttribute", setLayout},
     {"cublasLtMatrixLayoutDestroy", destroyLayout},
     {"cublasLtMatmulPreferenceCreate", createPreference},
     {"cublasLtMatmulPreferenceSetAttribute", setPreference},

@@ -1,4 +1,4 @@
-import Foundation
+import LigerKernels
 import LigerNN
 import LigerRuntime
 import TestSupport
@@ -23,19 +23,43 @@ import Tile
         let kvShape = [sizes.batch, sizes.length, sizes.kvHeads, sizes.headSize]
         let (q, dy) = (try random.array(shape, dtype), try random.array(shape, dtype))
         let (k, v) = (try random.array(kvShape, dtype), try random.array(kvShape, dtype))
-        let expected = Expected(sizes, q: q.doubles, k: k.doubles, v: v.doubles, dy: dy.doubles)
+        let expected = BlockedAttention.Reference(
+            try AttentionShape(q, k, v), q: q.doubles, k: k.doubles, v: v.doubles, dy: dy.doubles)
         let bound = dtype == .f32 ? 3e-6 : (dtype.epsilon ?? 0)
-        let y = try CausalAttention.forward(q: q, k: k, v: v)
-        #expect(relativeError(y.doubles, expected.y) < bound)
-        let (dq, dk, dv) = try CausalAttention.backward(dy: dy, q: q, k: k, v: v)
+        let (output, saved) = try CausalAttention.forward(q: q, k: k, v: v)
+        #expect(relativeError(output.doubles, expected.output.values) < bound)
+        let (dq, dk, dv) = try CausalAttention.backward(dy: dy, q: q, k: k, v: v, saved: saved)
         if sizes.length == 1 {
             // One key: its probability is 1 whatever q and k are.
             #expect(dq.doubles.allSatisfy { abs($0) < 1e-5 } && dk.doubles.allSatisfy { abs($0) < 1e-5 })
         } else {
-            #expect(relativeError(dq.doubles, expected.dq) < bound)
-            #expect(relativeError(dk.doubles, expected.dk) < bound)
+            #expect(relativeError(dq.doubles, expected.dq.values) < bound)
+            #expect(relativeError(dk.doubles, expected.dk.values) < bound)
         }
-        #expect(relativeError(dv.doubles, expected.dv) < bound)
+        #expect(relativeError(dv.doubles, expected.dv.values) < bound)
+    }
+
+    /// A GPU's way, through the tape: the kernels of blocks run, and gradients are those of Double.
+    @Test func goesByBlocksOnRequest() throws {
+        var random = SeededGenerator(seed: 12)
+        let q = try random.parameter("q", [2, 33, 4, 8]), k = try random.parameter("k", [2, 33, 2, 8])
+        let v = try random.parameter("v", [2, 33, 2, 8]), weights = try random.array([2, 33, 4, 8])
+        let expected = BlockedAttention.Reference(
+            try AttentionShape(q.value, k.value, v.value), q: q.value.doubles, k: k.value.doubles,
+            v: v.value.doubles, dy: weights.doubles)
+        let kernels = try CausalAttention.$isAlwaysBlocked.withValue(true) {
+            try LaunchRecorder.kernels {
+                let tape = Tape()
+                let y = try tape.tensor(of: q).attending(to: tape.tensor(of: k), tape.tensor(of: v))
+                #expect(relativeError(y.value.doubles, expected.output.values) < 3e-6)
+                try tape.backward(y.weightedSum(weights))
+            }
+        }
+        let names = kernels.map(\.name)
+        #expect(names.contains("AttentionExponentials") && names.contains("AttentionGradients"))
+        for (parameter, quantity) in [(q, expected.dq), (k, expected.dk), (v, expected.dv)] {
+            #expect(relativeError(parameter.gradient?.doubles ?? [], quantity.values) < 3e-6)
+        }
     }
 
     @Test func memoryGrowsLinearly() throws {
@@ -59,48 +83,5 @@ import Tile
         #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: q, k: short, v: short) }
         let flat = try NDArray.zeros([2, 8])
         #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: flat, k: flat, v: flat) }
-    }
-}
-
-/// Attention and its gradients in Double, one score at a time.
-private struct Expected {
-    var y, dq, dk, dv: [Double]
-
-    init(_ s: AttentionTests.Sizes, q: [Double], k: [Double], v: [Double], dy: [Double]) {
-        y = [Double](repeating: 0, count: q.count)
-        dq = y
-        dk = [Double](repeating: 0, count: k.count)
-        dv = dk
-        let size = s.headSize, scale = 1 / Double(size).squareRoot()
-        for b in 0..<s.batch {
-            for h in 0..<s.heads {
-                let shared = h / (s.heads / s.kvHeads)
-                let at = { (t: Int) in ((b * s.length + t) * s.heads + h) * size }
-                let kvAt = { (t: Int) in ((b * s.length + t) * s.kvHeads + shared) * size }
-                for t in 0..<s.length {
-                    let mine = at(t)
-                    let scores = (0...t).map { u in
-                        scale * (0..<size).map { q[mine + $0] * k[kvAt(u) + $0] }.reduce(0, +)
-                    }
-                    let peak = scores.max() ?? 0
-                    let terms = scores.map { exp($0 - peak) }
-                    let total = terms.reduce(0, +)
-                    let p = terms.map { $0 / total }
-                    let dp = (0...t).map { u in
-                        (0..<size).map { dy[mine + $0] * v[kvAt(u) + $0] }.reduce(0, +)
-                    }
-                    let mean = zip(p, dp).map { $0 * $1 }.reduce(0, +)
-                    for u in 0...t {
-                        let ds = p[u] * (dp[u] - mean) * scale
-                        for d in 0..<size {
-                            y[mine + d] += p[u] * v[kvAt(u) + d]
-                            dq[mine + d] += ds * k[kvAt(u) + d]
-                            dk[kvAt(u) + d] += ds * q[mine + d]
-                            dv[kvAt(u) + d] += p[u] * dy[mine + d]
-                        }
-                    }
-                }
-            }
-        }
     }
 }

@@ -58,6 +58,49 @@ import Tile
         #expect(try losses(later, resumed, steps: 3) == losses(decoder, optimiser, steps: 3))
     }
 
+    /// A bf16 weight of 1 and updates of a thousandth: a master adds them up, the weight alone loses each.
+    @Test(arguments: [true, false], [DType.f32, .bf16])
+    func keepsWhatItIsTold(keepsMasters: Bool, moments: DType) throws {
+        let weight = try Parameter("w", [5], dtype: .bf16, initialisation: .constant(1))
+        try weight.initialise(seed: 0, stream: 0)
+        let optimiser = try AdamWOptimiser(
+            [weight], AdamWOptimiser.Options(weightDecay: 0),
+            storage: AdamWOptimiser.Storage(keepsMasters: keepsMasters, moments: moments))
+        for _ in 0..<20 {
+            weight.gradient = try NDArray([1, 1, 1, 1, 1])
+            try optimiser.step(learningRate: 1e-3)
+        }
+        // Adam's updates for one gradient again and again are the learning rate.
+        let expected: Float = keepsMasters ? 0.98 : 1
+        #expect(weight.value.floats.allSatisfy { abs($0 - expected) < 0x1p-8 })
+        let state = optimiser.state
+        #expect(state.count == (keepsMasters ? 3 : 2))
+        #expect(state["master.w"]?.dtype == (keepsMasters ? .f32 : nil))
+        #expect(state["exp_avg.w"]?.dtype == moments && state["exp_avg_sq.w"]?.dtype == moments)
+    }
+
+    /// Without masters an update still counts where it is larger than the rounding.
+    @Test func trainsWithoutMasters() throws {
+        let decoder = try DecoderTests.decoder(DecoderTests.tiny(tied: true, dtype: .bf16))
+        for parameter in decoder.parameters { parameter.gradientDType = .bf16 }
+        let optimiser = try AdamWOptimiser(
+            decoder.parameters, storage: AdamWOptimiser.Storage(keepsMasters: false, moments: .bf16))
+        let losses = try losses(decoder, optimiser, steps: 60)
+        #expect(losses[59] < 0.2 * losses[0], "\(losses)")
+    }
+
+    /// Gradients are stored as asked, wherever they come from: products, norms, the head, the embedding.
+    @Test(arguments: [false, true]) func gradientsHaveTheirType(tied: Bool) throws {
+        let decoder = try DecoderTests.decoder(DecoderTests.tiny(tied: tied, dtype: .bf16))
+        for parameter in decoder.parameters { parameter.gradientDType = .bf16 }
+        let batch = try DecoderTests.Batch([2, 17], vocabulary: 37)
+        for _ in 0..<2 {
+            let tape = Tape()
+            try tape.backward(decoder.loss(batch.ids, batch.labels, on: tape))
+            #expect(decoder.parameters.allSatisfy { $0.gradient?.dtype == .bf16 })
+        }
+    }
+
     @Test func clipsAndReportsTheNorm() throws {
         let parameter = try Parameter("p", [2], initialisation: .constant(0))
         try parameter.initialise(seed: 0, stream: 0)

@@ -45,6 +45,34 @@ extension FakeCUDATests {
             }
         }
 
+        /// Heads of [row, head, element], one factor shared or not, results interleaved; also without terms.
+        @Test(arguments: [1, 3], [4, 0]) func batchesMatchTheProcessor(count: Int, inner: Int) throws {
+            let device = try makeFakeDevice()
+            var random = SeededGenerator(seed: 32)
+            for type in Self.types {
+                for (accumulate, isShared) in [(false, false), (true, false), (false, true)] {
+                    let a = try matrix(5, count * inner, type.factors, false, &random)
+                    let b = try matrix(inner * (isShared ? 1 : count), 3, type.factors, false, &random)
+                    let c = try matrix(5, count * 3, type.result, false, &random)
+                    let (x, y, z) = (try moved(a, device), try moved(b, device), try moved(c, device))
+                    for (a, b, c) in [(a, b, c), (x, y, z)] {
+                        try MatMul.applyBatched(
+                            batch(a, [count, 5, inner], inner),
+                            batch(b, [count, inner, 3], isShared ? 0 : inner * 6),
+                            into: batch(c, [count, 5, 3], 3), alpha: -0.75, accumulate: accumulate)
+                    }
+                    #expect(z.doubles == c.doubles, "\(type) \(accumulate) \(isShared)")
+                }
+            }
+            // One call for a batch; none where there are no terms.
+            #expect(fake.pointee.products == (inner == 0 ? 0 : 9))
+        }
+
+        private func batch(_ x: NDArray, _ shape: [Int], _ step: Int) -> NDArray {
+            NDArray(
+                buffer: x.buffer, offset: x.offset, shape: shape, strides: [step] + x.strides, dtype: x.dtype)
+        }
+
         /// A matrix of small whole numbers whose rows lie 3 elements apart, stored transposed where asked.
         private func matrix(
             _ rows: Int, _ columns: Int, _ dtype: DType, _ transposed: Bool, _ random: inout SeededGenerator

@@ -88,6 +88,57 @@ import Tile
         #expect(try MatMul.apply(y.rows.transposed(0, 1), x).floats == dw.floats)
     }
 
+    /// Batches of more products than threads and of fewer, one factor shared, results side by side or
+    /// interleaved: the bits of single products.
+    @Test(arguments: [1, 2, 9], types.indices)
+    func batchesAreSingleProducts(count: Int, type: Int) throws {
+        let (a, b, c) = Self.types[type]
+        var random = SeededGenerator(seed: UInt64(count))
+        let (rows, inner, columns) = (17, 33, 5)
+        // Heads of [row, head, element], and one matrix for all.
+        let x = try random.array([rows, count, inner], a).transposed(0, 1)
+        let one = try random.array([inner, columns], b)
+        let shared = NDArray(
+            buffer: one.buffer, offset: 0, shape: [count, inner, columns], strides: [0, columns, 1], dtype: b)
+        let start = try random.array([rows, count, columns], c)
+        for accumulate in [false, true] {
+            let batched = try NDArray(start.floats, start.shape, dtype: c).transposed(0, 1)
+            let single = try NDArray(start.floats, start.shape, dtype: c).transposed(0, 1)
+            try MatMul.applyBatched(x, shared, into: batched, alpha: 0.5, accumulate: accumulate)
+            for i in 0..<count {
+                _ = try MatMul.apply(
+                    x.matrix(i), one, into: single.matrix(i), alpha: 0.5, accumulate: accumulate)
+            }
+            #expect(firstDifference(batched.floats, single.floats) == nil)
+        }
+        // x' y, with y as long as x.
+        let y = try random.array([count, rows, columns], b)
+        let product = try NDArray.zeros([count, inner, columns], dtype: c)
+        try MatMul.applyBatched(x, y, transposeA: true, into: product)
+        for i in 0..<count {
+            let expected = try NDArray.zeros([inner, columns], dtype: c)
+            _ = try MatMul.apply(x.matrix(i), y.matrix(i), transposeA: true, into: expected)
+            #expect(firstDifference(product.matrix(i).floats, expected.floats) == nil)
+        }
+    }
+
+    @Test func refusesBatchesThatDoNotFit() throws {
+        let a = try NDArray.zeros([2, 3, 4]), b = try NDArray.zeros([2, 4, 5])
+        let c = try NDArray.zeros([2, 3, 5])
+        try MatMul.applyBatched(a, b, into: c)
+        let overlapping = NDArray(
+            buffer: c.buffer, offset: 0, shape: [2, 3, 5], strides: [4, 5, 1], dtype: .f32)
+        for bad in [
+            { try MatMul.applyBatched(a, a, into: c) }, { try MatMul.applyBatched(a, b, into: overlapping) },
+            { try MatMul.applyBatched(a, b.sliced(0, 0..<1), into: c) },
+            { try MatMul.applyBatched(a, b, into: try NDArray.zeros([2, 5, 3]).transposed(1, 2)) },
+            { try MatMul.applyBatched(a, b, into: try NDArray.zeros([2, 3, 6])) },
+            { try MatMul.applyBatched(c, try NDArray.zeros([2, 5, 5]), into: c) },
+        ] {
+            #expect(throws: RuntimeError.self) { try bad() }
+        }
+    }
+
     @Test func sumsAccumulateInFullPrecision() throws {
         // Each product adds 2^-9, which a bf16 sum of 1 would not see.
         let a = try NDArray([0.0625], [1, 1], dtype: .bf16), b = try NDArray([0.03125], [1, 1], dtype: .bf16)
@@ -107,5 +158,14 @@ import Tile
         ] {
             #expect(throws: RuntimeError.self) { _ = try bad() }
         }
+    }
+}
+
+extension NDArray {
+    /// One matrix of a batch, sharing the buffer.
+    func matrix(_ index: Int) -> NDArray {
+        NDArray(
+            buffer: buffer, offset: offset + index * strides[0], shape: Array(shape[1...]),
+            strides: Array(strides[1...]), dtype: dtype)
     }
 }

@@ -48,6 +48,25 @@ import Tile
             },
             "--min-ratio has no meaning with --schedule constant; leave one of them out"
         ),
+        (
+            { $0.execution.graph = true }, "--graph is for GPUs; leave it out, or give --device cuda"
+        ),
+        ({ $0.execution.moments = .f16 }, "--moments is f16; it must be f32 or bf16"),
+        (
+            { $0.execution.masters = .none },
+            "--masters is none, but weights are f32 as they are; leave it out, or give --dtype bf16"
+        ),
+        (
+            { $0.execution.gradients = .bf16 },
+            "--gradients is bf16, but weights are f32 as they are; leave it out, or give --dtype bf16"
+        ),
+        (
+            {
+                $0.execution.recompute = .selective; $0.kernels = KernelSelection(.reference)
+            },
+            "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "
+                + "--recompute blocks"
+        ),
         ({ $0.evaluationFraction = 1 }, "--eval-fraction is 1.0; it must be at least 0 and below 1"),
         ({ $0.evaluationEvery = 0 }, "--eval-every is 0; it must be at least 1"),
         (
@@ -92,8 +111,33 @@ import Tile
         options.seed = .max
         options.dtype = .bf16
         options.evaluationEvery = 7
+        options.device = try #require(TrainingOptions.Device("cuda:3"))
+        options.execution.masters = .none
+        options.execution.recompute = .selective
         let json = try JSONEncoder().encode(options)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: json) == options)
+    }
+
+    /// Runs recorded before these options existed had their defaults.
+    @Test func readsOlderRecords() throws {
+        let json = try JSONEncoder().encode(TrainingOptions())
+        var object = try #require(try JSONSerialization.jsonObject(with: json) as? [String: Any])
+        #expect(object["device"] as? String == "cpu")
+        #expect(object.removeValue(forKey: "execution") != nil)
+        let older = try JSONSerialization.data(withJSONObject: object)
+        #expect(try JSONDecoder().decode(TrainingOptions.self, from: older) == TrainingOptions())
+    }
+
+    @Test func devicesAreReadStrictly() {
+        for (text, name) in [
+            ("cpu", "cpu"), ("cuda", "cuda:0"), ("cuda:0", "cuda:0"), ("cuda:12", "cuda:12"),
+        ] {
+            #expect(TrainingOptions.Device(text)?.name == name)
+        }
+        for text in ["", "CPU", "cuda:", "cuda:-1", "cuda:+1", "cuda:01", "cuda:1:2", "gpu", "cpu:0", " cpu"]
+        {
+            #expect(TrainingOptions.Device(text) == nil, "\(text)")
+        }
     }
 
     @Test func switchesChangeSingleKernels() {
@@ -116,6 +160,8 @@ import Tile
         later.keep = 9
         later.resume = true
         later.json = true
+        later.execution.recompute = .blocks
+        later.execution.graph = true
         #expect(later.differences(from: TrainingOptions()).isEmpty)
         later.minimumRatio = 0.1
         #expect(later.differences(from: TrainingOptions()).isEmpty, "the schedule's own ratio, said aloud")
@@ -137,13 +183,31 @@ import Tile
             ("--accumulate", { $0.accumulate += 1 }), ("--eval-fraction", { $0.evaluationFraction = 0 }),
             ("--clip", { $0.clip = 0 }), ("--weight-decay", { $0.weightDecay = 0 }),
             ("--betas", { $0.beta1 = 0.8 }), ("--epsilon", { $0.epsilon *= 10 }),
-            ("--steps", { $0.steps += 1 }),
+            ("--steps", { $0.steps += 1 }), ("--masters", { $0.execution.masters = .none }),
+            ("--moments", { $0.execution.moments = .bf16 }),
+            ("--gradients", { $0.execution.gradients = .bf16 }),
+            ("--device", { $0.device = TrainingOptions.Device("cuda") ?? .cpu }),
         ]
         for (option, change) in changes {
             var later = TrainingOptions()
             change(&later)
             #expect(later.differences(from: TrainingOptions()).map(\.option) == [option], "\(option)")
         }
+    }
+
+    /// GPUs of one machine are alike, unless the record says otherwise.
+    @Test func anotherGPUMayGoOn() throws {
+        var (earlier, later) = (TrainingOptions(), TrainingOptions())
+        earlier.device = try #require(TrainingOptions.Device("cuda"))
+        later.device = try #require(TrainingOptions.Device("cuda:1"))
+        #expect(later.differences(from: earlier).isEmpty)
+        func record(_ options: TrainingOptions, _ model: String?) -> RunRecord {
+            RunRecord(
+                options: options, dataFingerprint: "", tokenCount: 1, vocabularySize: 256, deviceModel: model)
+        }
+        #expect(record(later, "A").differences(from: record(earlier, "A")).isEmpty)
+        #expect(record(later, "A").differences(from: record(earlier, nil)).isEmpty)
+        #expect(record(later, "A").differences(from: record(earlier, "B")) == ["the GPU was B, is A"])
     }
 
     @Test func aConstantRateCanBeProlonged() {

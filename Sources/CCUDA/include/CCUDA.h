@@ -16,6 +16,8 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct CUevent_st *CUevent;
 
 // MARK: - Driver: numbers
@@ -87,6 +89,7 @@ typedef int32_t CUjit_option;
 #define CU_MEMHOSTALLOC_PORTABLE 1
 #define CU_MEMHOSTALLOC_DEVICEMAP 2
 #define CU_STREAM_CAPTURE_STATUS_NONE 0
+#define CU_STREAM_CAPTURE_MODE_RELAXED 2
 
 /// Keys of the `extra` argument of a launch: parameters come as one block of bytes.
 #define CU_LAUNCH_PARAM_END 0
@@ -133,6 +136,13 @@ typedef CUresult (*CUDAContextPop)(CUcontext *context);                         
 typedef CUresult (*CUDAStreamCreate)(CUstream *stream, uint32_t flags);                // cuStreamCreate
 typedef CUresult (*CUDAStreamCall)(CUstream stream);                                   // cuStreamDestroy_v2, cuStreamSynchronize
 typedef CUresult (*CUDAStreamIsCapturing)(CUstream stream, int32_t *status);           // cuStreamIsCapturing
+typedef CUresult (*CUDAStreamBeginCapture)(CUstream stream, int32_t mode);             // cuStreamBeginCapture_v2
+typedef CUresult (*CUDAStreamEndCapture)(CUstream stream, CUgraph *graph);             // cuStreamEndCapture
+typedef CUresult (*CUDAGraphInstantiate)(
+    CUgraphExec *instance, CUgraph graph, uint64_t flags);                             // cuGraphInstantiateWithFlags
+typedef CUresult (*CUDAGraphLaunch)(CUgraphExec instance, CUstream stream);            // cuGraphLaunch
+typedef CUresult (*CUDAGraphDestroy)(CUgraph graph);                                   // cuGraphDestroy
+typedef CUresult (*CUDAGraphInstanceDestroy)(CUgraphExec instance);                    // cuGraphExecDestroy
 typedef CUresult (*CUDAStreamWaitEvent)(CUstream stream, CUevent event, uint32_t flags); // cuStreamWaitEvent
 typedef CUresult (*CUDAEventCreate)(CUevent *event, uint32_t flags);                   // cuEventCreate
 typedef CUresult (*CUDAEventRecord)(CUevent event, CUstream stream);                   // cuEventRecord
@@ -198,6 +208,8 @@ typedef int32_t cublasComputeType_t;
 #define CUBLAS_OP_T 1
 #define CUBLASLT_MATMUL_DESC_TRANSA 3
 #define CUBLASLT_MATMUL_DESC_TRANSB 4
+#define CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT 5
+#define CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET 6
 #define CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES 1
 #define CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK 3
 #define CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES 5
@@ -237,6 +249,8 @@ typedef cublasStatus_t (*CUBLASLtDescriptorDestroy)(cublasLtMatmulDesc_t descrip
 typedef cublasStatus_t (*CUBLASLtLayoutCreate)(
     cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns,
     int64_t leadingDimension);
+typedef cublasStatus_t (*CUBLASLtLayoutSet)(
+    cublasLtMatrixLayout_t layout, int32_t attribute, const void *value, size_t bytes);
 typedef cublasStatus_t (*CUBLASLtLayoutDestroy)(cublasLtMatrixLayout_t layout);
 typedef cublasStatus_t (*CUBLASLtPreferenceCreate)(cublasLtMatmulPreference_t *preference);
 typedef cublasStatus_t (*CUBLASLtPreferenceSet)(

@@ -38,17 +38,21 @@ public enum CrossEntropy {
         public var softcap: Float?
         /// How rows become a loss.
         public var reduction: Reduction
+        /// Multiplies a row's loss, z-loss and gradient by the probability of its label, taken as a constant
+        /// (dynamic fine-tuning, Wu et al., 2025).
+        public var tokenScaling: Bool
 
         /// Options; the plain mean of PyTorch where none is given.
         public init(
             ignoreIndex: Int = -100, labelSmoothing: Float = 0, zLoss: Float = 0, softcap: Float? = nil,
-            reduction: Reduction = .mean
+            reduction: Reduction = .mean, tokenScaling: Bool = false
         ) {
             self.ignoreIndex = ignoreIndex
             self.labelSmoothing = labelSmoothing
             self.zLoss = zLoss
             self.softcap = softcap
             self.reduction = reduction
+            self.tokenScaling = tokenScaling
         }
     }
 

@@ -36,7 +36,7 @@ struct CrossEntropyRows: TileKernel {
 
     private func count(_ p: Program, _ views: Views, _ label: Tile<Int>) {
         let row = p.index, c = p.range(classes)
-        let share = views.shares[0], zShare = views.shares[1]
+        var share = views.shares[0], zShare = views.shares[1]
         let (keep, spread) = (1 - options.labelSmoothing, options.labelSmoothing / Float(classes))
 
         let x = views.logits[row, c]
@@ -44,6 +44,11 @@ struct CrossEntropyRows: TileKernel {
         let v = capped(x)
         let (m, s) = maxAndSumExp(v)
         let logSum = log(s), lse = m + logSum
+        if options.tokenScaling {
+            let probability = exp(capped(views.logits[row, label]) - m) / s
+            share = share * probability
+            zShare = zShare * probability
+        }
 
         // Each part of the loss, and of the factor `mass` of p in the gradient.
         let hit = views.weights.map { share * keep * $0[label] } ?? share * keep
@@ -126,7 +131,8 @@ struct ScaleRows: TileKernel {
 
     func body(_ p: Program) {
         let x = p.update("x", dtype, rank: 2), factor = p.input("factor", .f32, rank: 1)
-        let c = p.range(columns)
-        x[p.index, c] = x[p.index, c] * (isPerRow ? factor[p.index] : factor[0])
+        let c = p.range(columns), f = isPerRow ? factor[p.index] : factor[0]
+        // The upstream gradient of a loss is 1 more often than not, and then nothing is moved.
+        p.when(f != 1) { x[p.index, c] = x[p.index, c] * f }
     }
 }

@@ -51,25 +51,92 @@ enum GatedActivation: Sendable, Hashable {
 // MARK: - Over arrays
 
 extension GatedActivation {
-    func forward(gate: NDArray, up: NDArray) throws -> NDArray {
+    func forward(gate: NDArray, up: NDArray, _ multipliers: GatedMultipliers = .none) throws -> NDArray {
         let rows = try gate.asRows("gate")
         try up.expect("up", shape: gate.shape, dtype: gate.dtype)
         let y = try NDArray(empty: gate.shape, dtype: gate.dtype, device: gate.device)
-        let kernel = GatedForward(columns: rows.shape[1], dtype: gate.dtype, activation: self)
-        try kernel.launch(programs: rows.shape[0], [rows, try up.asRows("up"), y.rows])
+        try forward(rows, try up.asRows("up"), into: y.rows, multipliers)
         return y
     }
 
-    func backward(dy: NDArray, gate: NDArray, up: NDArray) throws -> (dgate: NDArray, dup: NDArray) {
+    func backward(
+        dy: NDArray, gate: NDArray, up: NDArray, _ multipliers: GatedMultipliers = .none
+    ) throws -> (dgate: NDArray, dup: NDArray) {
         let rows = try gate.asRows("gate")
         try up.expect("up", shape: gate.shape, dtype: gate.dtype)
         try dy.expect("dy", shape: gate.shape, dtype: gate.dtype)
         let dgate = try NDArray(empty: gate.shape, dtype: gate.dtype, device: gate.device)
         let dup = try NDArray(empty: gate.shape, dtype: gate.dtype, device: gate.device)
-        let kernel = GatedBackward(columns: rows.shape[1], dtype: gate.dtype, activation: self)
-        try kernel.launch(
-            programs: rows.shape[0],
-            [try dy.asRows("dy"), rows, try up.asRows("up"), dgate.rows, dup.rows])
+        try backward(
+            try dy.asRows("dy"), rows, try up.asRows("up"), into: dgate.rows, dup.rows, multipliers)
         return (dgate, dup)
     }
+
+    /// As above, with gate and up in the halves of one array.
+    func forward(gateUp: NDArray) throws -> NDArray {
+        let halves = try Halves(gateUp, "gate and up")
+        let shape = gateUp.shape.dropLast() + [halves.columns]
+        let y = try NDArray(empty: Array(shape), dtype: gateUp.dtype, device: gateUp.device)
+        try forward(halves.first, halves.second, into: y.rows, .none)
+        return y
+    }
+
+    /// As above, with gate and up, and their gradients, in the halves of one array each.
+    func backward(dy: NDArray, gateUp: NDArray) throws -> NDArray {
+        let halves = try Halves(gateUp, "gate and up")
+        try dy.expect("dy", shape: gateUp.shape.dropLast() + [halves.columns], dtype: gateUp.dtype)
+        let gradient = try NDArray(empty: gateUp.shape, dtype: gateUp.dtype, device: gateUp.device)
+        let results = try Halves(gradient, "gradient")
+        try backward(
+            try dy.asRows("dy"), halves.first, halves.second, into: results.first, results.second, .none)
+        return gradient
+    }
+
+    private func forward(
+        _ gate: NDArray, _ up: NDArray, into y: NDArray, _ multipliers: GatedMultipliers
+    ) throws {
+        let kernel = GatedForward(
+            columns: gate.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers)
+        try kernel.launch(programs: gate.shape[0], [gate, up, y])
+    }
+
+    private func backward(
+        _ dy: NDArray, _ gate: NDArray, _ up: NDArray, into dgate: NDArray, _ dup: NDArray,
+        _ multipliers: GatedMultipliers
+    ) throws {
+        let kernel = GatedBackward(
+            columns: gate.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers)
+        try kernel.launch(programs: gate.shape[0], [dy, gate, up, dgate, dup])
+    }
+}
+
+/// An array's rows cut in the middle.
+private struct Halves {
+    let first: NDArray
+    let second: NDArray
+    let columns: Int
+
+    init(_ array: NDArray, _ name: String) throws {
+        let rows = try array.asRows(name)
+        guard rows.shape[1] % 2 == 0 else {
+            throw RuntimeError(
+                "\(name) has shape \(array.shape). The last dimension holds two halves, so it must be even")
+        }
+        columns = rows.shape[1] / 2
+        first = rows.sliced(1, 0..<columns)
+        second = rows.sliced(1, columns..<(2 * columns))
+    }
+}
+
+/// What a model multiplies its gate with before the activation, and the product with after.
+package struct GatedMultipliers: Sendable, Hashable {
+    package let gate: Float
+    package let down: Float
+
+    package init(gate: Float, down: Float) {
+        self.gate = gate
+        self.down = down
+    }
+
+    package static let none = GatedMultipliers(gate: 1, down: 1)
 }

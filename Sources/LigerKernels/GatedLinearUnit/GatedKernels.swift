@@ -1,10 +1,12 @@
 import Tile
 
-/// y = f(gate) up, f(gate) rounded to storage first; one program a row.
+/// y = f(gate) up, f(gate) rounded to storage first; one program a row. With multipliers g and d,
+/// y = f(g gate) up d.
 struct GatedForward: TileKernel {
     let columns: Int
     let dtype: DType
     let activation: GatedActivation
+    var multipliers = GatedMultipliers.none
 
     var name: String { activation.operation + "Forward" }
 
@@ -13,7 +15,8 @@ struct GatedForward: TileKernel {
         let y = p.output("y", dtype, rank: 2)
         let row = p.index, c = p.range(columns)
 
-        y[row, c] = activation(gate[row, c]).value.rounded(to: dtype) * up[row, c]
+        let value = activation(scaled(gate[row, c], multipliers.gate)).value.rounded(to: dtype)
+        y[row, c] = scaled(value * up[row, c], multipliers.down)
     }
 }
 
@@ -22,6 +25,7 @@ struct GatedBackward: TileKernel {
     let columns: Int
     let dtype: DType
     let activation: GatedActivation
+    var multipliers = GatedMultipliers.none
 
     var name: String { activation.operation + "Backward" }
 
@@ -31,9 +35,11 @@ struct GatedBackward: TileKernel {
         let dgate = p.output("dgate", dtype, rank: 2), dup = p.output("dup", dtype, rank: 2)
         let row = p.index, c = p.range(columns)
 
-        let (value, derivative) = activation(gate[row, c])
-        let g = dy[row, c]
-        dgate[row, c] = g * up[row, c] * derivative
+        let (value, derivative) = activation(scaled(gate[row, c], multipliers.gate))
+        let g = scaled(dy[row, c], multipliers.down)
+        dgate[row, c] = scaled(g * up[row, c] * derivative, multipliers.gate)
         dup[row, c] = g * value.rounded(to: dtype)
     }
 }
+
+private func scaled(_ x: Tile<Float>, _ factor: Float) -> Tile<Float> { factor == 1 ? x : x * factor }

@@ -30,4 +30,34 @@ public enum SwiGLU {
     ) throws -> (dgate: NDArray, dup: NDArray) {
         try GatedActivation.silu.backward(dy: dy, gate: gate, up: up)
     }
+
+    /// As `forward`, for a model that multiplies on the way: y = silu(m gate) up d.
+    package static func forward(
+        gate: NDArray, up: NDArray, multipliers: GatedMultipliers
+    ) throws -> NDArray {
+        try GatedActivation.silu.forward(gate: gate, up: up, multipliers)
+    }
+
+    /// The gradients of the form with multipliers.
+    package static func backward(
+        dy: NDArray, gate: NDArray, up: NDArray, multipliers: GatedMultipliers
+    ) throws -> (dgate: NDArray, dup: NDArray) {
+        try GatedActivation.silu.backward(dy: dy, gate: gate, up: up, multipliers)
+    }
+
+    /// As `forward`, with gate and up in the halves of the last dimension, as one projection makes them.
+    ///
+    /// - Parameter gateUp: [..., 2F], f32, bf16 or f16, contiguous.
+    /// - Returns: [..., F].
+    /// - Throws: `RuntimeError` if the last dimension is odd or memory runs out.
+    public static func forward(gateUp: NDArray) throws -> NDArray {
+        try GatedActivation.silu.forward(gateUp: gateUp)
+    }
+
+    /// The gradient with respect to both halves, like gateUp.
+    ///
+    /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
+    public static func backward(dy: NDArray, gateUp: NDArray) throws -> NDArray {
+        try GatedActivation.silu.backward(dy: dy, gateUp: gateUp)
+    }
 }

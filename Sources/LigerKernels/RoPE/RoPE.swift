@@ -15,16 +15,19 @@ public enum RoPE {
     ///
     /// - Parameters:
     ///   - x: [B, T, heads, D], f32, bf16 or f16, contiguous.
-    ///   - cos: [positions, R/2], f32, from `tables`.
-    ///   - sin: like cos.
+    ///   - cos: [positions, R/2], from `tables`, or of another model's making: f32, bf16 or f16, rows side by
+    ///     side or apart.
+    ///   - sin: of cos's shape and type.
     ///   - positions: [B T], i32 or i64; nil counts each sequence from 0. Packed rows start again at 0
     ///     where a document does.
+    ///   - rowPerToken: the tables have a row for each token of the batch, in the tokens' order.
     ///   - inverse: turns back: the gradient with respect to x, given the one with respect to y.
     /// - Returns: y, like x.
     /// - Throws: `RuntimeError` if shapes do not fit or the tables are too short; `LaunchError` naming a
     ///   position outside the tables.
     public static func apply(
-        _ x: NDArray, cos: NDArray, sin: NDArray, positions: NDArray? = nil, inverse: Bool = false
+        _ x: NDArray, cos: NDArray, sin: NDArray, positions: NDArray? = nil,
+        rowPerToken: Bool = false, inverse: Bool = false
     ) throws -> NDArray {
         let rows = try x.asRows("x")
         guard x.shape.count == 4 else {
@@ -32,31 +35,32 @@ public enum RoPE {
         }
         let (length, heads, size) = (x.shape[1], x.shape[2], x.shape[3])
         try check(cos, sin, headSize: size)
+        let turn = rowPerToken ? x.shape[0] * length : length
         if let positions {
             try positions.expect("positions", shape: [x.shape[0] * length])
-        } else if length > cos.shape[0] {
+        } else if turn > cos.shape[0] {
             throw RuntimeError(
-                "a sequence of \(length) tokens is longer than the tables of \(cos.shape[0]) positions. "
+                "a sequence of \(turn) tokens is longer than the tables of \(cos.shape[0]) positions. "
                     + "Make the tables for more positions")
         }
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let half = cos.shape[1]
         let kernel = RoPEKernel(
-            half: half, rest: size - 2 * half, dtype: x.dtype, positions: positions?.dtype,
+            half: half, rest: size - 2 * half, dtype: x.dtype, tables: cos.dtype, positions: positions?.dtype,
             inverse: inverse)
         try kernel.launch(
             programs: rows.shape[0], [rows, cos, sin, y.rows] + (positions.map { [$0] } ?? []),
-            scalars: [.index(heads)] + (positions == nil ? [.index(length)] : []))
+            scalars: [.index(heads)] + (positions == nil ? [.index(turn)] : []))
         return y
     }
 
     private static func check(_ cos: NDArray, _ sin: NDArray, headSize: Int) throws {
-        guard cos.shape.count == 2, cos.dtype == .f32, cos.shape[1] > 0, 2 * cos.shape[1] <= headSize
+        guard cos.shape.count == 2, cos.dtype.isFloat, cos.shape[1] > 0, 2 * cos.shape[1] <= headSize
         else {
             throw RuntimeError(
-                "cos is \(cos.dtype.rawValue) of shape \(cos.shape). Give it f32 of shape "
-                    + "[positions, at most \(headSize / 2)]")
+                "cos is \(cos.dtype.rawValue) of shape \(cos.shape). Give it f32, bf16 or f16 of "
+                    + "shape [positions, at most \(headSize / 2)]")
         }
-        try sin.expect("sin", shape: cos.shape, dtype: .f32)
+        try sin.expect("sin", shape: cos.shape, dtype: cos.dtype)
     }
 }

@@ -7,13 +7,15 @@ struct RoPEKernel: TileKernel {
     /// Dimensions after the pairs, which are copied.
     let rest: Int
     let dtype: DType
+    /// The storage of cos and sin.
+    let tables: DType
     /// The storage of given positions; nil where each sequence counts from 0.
     let positions: DType?
     let inverse: Bool
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2)
-        let cosines = p.input("cos", .f32, rank: 2), sines = p.input("sin", .f32, rank: 2)
+        let cosines = p.input("cos", tables, rank: 2), sines = p.input("sin", tables, rank: 2)
         let y = p.output("y", dtype, rank: 2)
         let row = p.index, c = p.range(half)
 

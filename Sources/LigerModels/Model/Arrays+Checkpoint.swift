@@ -8,11 +8,29 @@ package import Tile
     package import Foundation
 #endif
 
+// Arrays go to files and come from them in pieces, through host memory of a piece's size, wherever they lie.
+
+/// Bytes of a piece: enough for full speed, little beside any model.
+private let pieceBytes = 16 << 20
+
 extension Checkpoint {
     /// A tensor as an array of the type it is stored in. Throws as `entry` does, and `RuntimeError` when
     /// memory runs out.
     package func array(_ name: String, device: Device = .cpu) throws -> NDArray {
-        try NDArray(entry(of: name), device: device) { try read(name, into: $0) }
+        let array = try NDArray(like: entry(of: name), device: device)
+        try read(name, into: array)
+        return array
+    }
+
+    /// Overwrites a contiguous array of the tensor's shape with its numbers, each rounded once, to nearest,
+    /// where the array is of another floating-point type.
+    ///
+    /// Throws as `entry` does; `CheckpointError` if a number is beyond the range of f16, the only narrow
+    /// type; what a device throws. The array is partly overwritten then.
+    package func read(_ name: String, into array: NDArray) throws {
+        try array.fill(from: entry(of: name), named: name, in: url.path) {
+            try read(name, from: $0, into: $1)
+        }
     }
 }
 
@@ -20,7 +38,14 @@ extension SafetensorsFile {
     /// A tensor as an array of the type it is stored in. Throws as `entry` does, and `RuntimeError` when
     /// memory runs out.
     package func array(_ name: String, device: Device = .cpu) throws -> NDArray {
-        try NDArray(entry(of: name), device: device) { try read(name, into: $0) }
+        let array = try NDArray(like: entry(of: name), device: device)
+        try read(name, into: array)
+        return array
+    }
+
+    /// Overwrites a contiguous array of the tensor's shape; as `Checkpoint.read(_:into:)`.
+    package func read(_ name: String, into array: NDArray) throws {
+        try array.fill(from: entry(of: name), named: name, in: path) { try read(name, from: $0, into: $1) }
     }
 }
 
@@ -29,26 +54,48 @@ extension TensorContent {
     package init(_ name: String, _ array: NDArray, storedAs dtype: DType? = nil, in url: URL) {
         let dtype = dtype ?? array.dtype
         self.init(name: name, dtype: dtype, shape: array.shape) { consume in
-            let stored = try array.converted(to: dtype, name: name, file: url.path)
-            try withExtendedLifetime(stored) {
-                try consume(UnsafeRawBufferPointer(start: stored.address, count: stored.byteCount))
+            for piece in array.pieces {
+                let stored = try piece.moved(to: .cpu).converted(to: dtype, name: name, file: url.path)
+                try withExtendedLifetime(stored) {
+                    try consume(UnsafeRawBufferPointer(start: stored.address, count: stored.byteCount))
+                }
             }
         }
     }
 }
 
 extension NDArray {
-    fileprivate init(
-        _ entry: TensorEntry, device: Device, read: (UnsafeMutableRawBufferPointer) throws -> Void
-    ) throws {
+    fileprivate init(like entry: TensorEntry, device: Device) throws {
         guard let dtype = entry.dtype else { preconditionFailure("entries are checked when asked for") }
         try self.init(empty: entry.shape, dtype: dtype, device: device)
-        try read(UnsafeMutableRawBufferPointer(start: address, count: byteCount))
+    }
+
+    /// A contiguous array's elements in order, `pieceBytes` at a time; none if it is empty.
+    fileprivate var pieces: [NDArray] {
+        let (flat, step) = (flattened, pieceBytes / dtype.byteCount)
+        return stride(from: 0, to: count, by: step).map { flat.sliced(0, $0..<Swift.min($0 + step, count)) }
+    }
+
+    /// Reads the file's bytes from an offset on, piece by piece.
+    fileprivate func fill(
+        from entry: TensorEntry, named name: String, in file: String,
+        read: (_ offset: Int, _ target: UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws {
+        guard let stored = entry.dtype else { preconditionFailure("entries are checked when asked for") }
+        precondition(entry.shape == shape, "the tensor's shape")
+        var offset = 0
+        for piece in pieces {
+            let host = try NDArray(empty: piece.shape, dtype: stored)
+            try read(offset, UnsafeMutableRawBufferPointer(start: host.address, count: host.byteCount))
+            offset += host.byteCount
+            try host.converted(to: dtype, name: name, file: file).copyBytes(to: piece)
+        }
     }
 
     /// The same numbers in another floating-point type, each rounded once, to nearest; itself if it is of
-    /// that type. Throws `CheckpointError` if a number is beyond the range of f16, the only narrow one.
-    func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
+    /// that type. The array lies in host memory. Throws `CheckpointError` if a number is beyond the range of
+    /// f16, the only narrow one.
+    fileprivate func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
         if dtype == self.dtype { return self }
         let result = try Cast.apply(self, to: dtype)
         if dtype == .f16, result.infinityCount != infinityCount {

@@ -9,16 +9,15 @@ public import Tile
 #endif
 
 extension CausalLanguageModel {
-    /// Sets all weights to those of a checkpoint, rounded once, to nearest, where it stores another type.
+    /// Sets all weights in place to those of a checkpoint, rounded once, to nearest, where it stores another
+    /// type. Beside the weights this takes a few megabytes, wherever they lie.
     ///
     /// - Throws: one `CheckpointError` with every weight that is missing, has another shape or no floating-point
     ///   type, or has no place in this model; for f16, the first weight with a number beyond its range.
     public func loadWeights(from checkpoint: Checkpoint) throws {
         try checkpoint.requireWeights(of: configuration)
         for parameter in decoder.parameters {
-            let stored = try checkpoint.array(parameter.name, device: parameter.value.device)
-            parameter.value = try stored.converted(
-                to: parameter.value.dtype, name: parameter.name, file: checkpoint.url.path)
+            try checkpoint.read(parameter.name, into: parameter.value)
         }
     }
 

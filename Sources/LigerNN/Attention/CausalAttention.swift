@@ -1,6 +1,5 @@
 import LigerKernels
 package import LigerRuntime
-import Synchronization
 import Tile
 
 /// Exact causal attention with grouped queries (Ainslie et al., 2023):
@@ -9,35 +8,61 @@ import Tile
 ///
 /// Shapes: q and o [batch, sequence, heads, D], k and v [batch, sequence, kvHeads, D], contiguous, f32, bf16
 /// or f16; arithmetic in fp32. Queries are handled in blocks, so that memory beyond operands and results
-/// grows linearly with the sequence. Saved for the backward pass: nothing but the operands; probabilities
-/// are computed again. Heads run on different threads; sums have an order that depends on the shapes alone.
+/// grows linearly with the sequence, and probabilities are computed again in the backward pass. Sums have an
+/// order that depends on the shapes alone.
+///
+/// On the processor each thread works on a head, with the operands widened to fp32 and nothing saved but them.
+/// On a GPU `BlockedAttention` works on many heads at a time; it rounds probabilities to the storage type, and
+/// saves o and one fp32 number a query and head.
 package enum CausalAttention {
+    /// What a GPU's backward pass needs beside the operands: o and, per head and query, the logarithm of the
+    /// sum of exponentials.
+    package struct Saved: Sendable {
+        let output: NDArray
+        let logSumExp: NDArray
+    }
+
+    /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
+    @TaskLocal package static var isAlwaysBlocked = false
+
+    /// - Returns: o, and what the backward pass is to be given; nil on the processor.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
-    package static func forward(q: NDArray, k: NDArray, v: NDArray) throws -> NDArray {
+    package static func forward(
+        q: NDArray, k: NDArray, v: NDArray
+    ) throws -> (output: NDArray, saved: Saved?) {
+        if q.device.cuda != nil || isAlwaysBlocked {
+            let (output, lse) = try BlockedAttention.forward(q: q, k: k, v: v)
+            return (output, Saved(output: output, logSumExp: lse))
+        }
         let geometry = try Geometry(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
         let blas = try BLAS.load()
-        try parallel(geometry.batch * geometry.heads) { task in
+        try ThreadPool.shared.forEachThrowing(geometry.batch * geometry.heads) { task in
             let (sequence, head) = (task / geometry.heads, task % geometry.heads)
             let worker = try Worker(geometry, blas, sequence, kvHead: head / geometry.group, k: k, v: v)
             try worker.forward(q: q, head: head, into: output)
         }
-        return output
+        return (output, nil)
     }
 
     /// Gradients of a scalar with respect to q, k and v, given its gradient with respect to o.
     ///
+    /// - Parameter saved: by `forward` of the same q, k and v.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     package static func backward(
-        dy: NDArray, q: NDArray, k: NDArray, v: NDArray
+        dy: NDArray, q: NDArray, k: NDArray, v: NDArray, saved: Saved?
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
+        if let saved {
+            return try BlockedAttention.backward(
+                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
+        }
         let geometry = try Geometry(q, k, v)
         try dy.expect("dy", shape: q.shape, dtype: q.dtype)
         let dq = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
         let dk = try NDArray(empty: k.shape, dtype: k.dtype, device: k.device)
         let dv = try NDArray(empty: v.shape, dtype: v.dtype, device: v.device)
         let blas = try BLAS.load()
-        try parallel(geometry.batch * geometry.kvHeads) { task in
+        try ThreadPool.shared.forEachThrowing(geometry.batch * geometry.kvHeads) { task in
             let (sequence, kvHead) = (task / geometry.kvHeads, task % geometry.kvHeads)
             let worker = try Worker(geometry, blas, sequence, kvHead: kvHead, k: k, v: v)
             let gradients = try worker.zeroGradients()
@@ -48,52 +73,15 @@ package enum CausalAttention {
         }
         return (dq, dk, dv)
     }
-
-    /// Runs tasks on the threads; throws the error of the lowest-numbered task that failed.
-    private static func parallel(_ count: Int, _ body: @Sendable (Int) throws -> Void) throws {
-        let failure = Mutex<(task: Int, error: any Error)?>(nil)
-        ThreadPool.shared.forEach(count) { task in
-            do { try body(task) } catch {
-                failure.withLock { if $0.map({ task < $0.task }) ?? true { $0 = (task, error) } }
-            }
-        }
-        if let failure = failure.withLock({ $0 }) { throw failure.error }
-    }
 }
 
 extension CausalAttention {
     /// The sizes of one call.
-    struct Geometry: Sendable {
-        let batch: Int
-        let length: Int
-        let heads: Int
-        let kvHeads: Int
-        let headSize: Int
+    typealias Geometry = AttentionShape
+}
 
-        /// Queries in a block: enough for fast products, few enough that their scores stay in cache.
-        var block: Int { min(length, max(16, min(128, 131_072 / length))) }
-        /// Query heads that share a key head.
-        var group: Int { heads / kvHeads }
-        /// What scores are multiplied by.
-        var scale: Float { 1 / Float(headSize).squareRoot() }
-
-        init(_ q: NDArray, _ k: NDArray, _ v: NDArray) throws {
-            guard q.shape.count == 4, k.shape.count == 4 else {
-                throw RuntimeError(
-                    "attention needs [batch, sequence, heads, head size]; found \(q.shape) and \(k.shape)")
-            }
-            (batch, length, heads, headSize) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3])
-            kvHeads = k.shape[2]
-            guard kvHeads > 0, heads % kvHeads == 0 else {
-                throw RuntimeError(
-                    "\(heads) query heads cannot share \(kvHeads) key heads. Use a divisor of \(heads)")
-            }
-            for (name, array) in [("k", k), ("v", v)] {
-                try array.expect(name, shape: [batch, length, kvHeads, headSize], dtype: q.dtype)
-            }
-            guard q.isContiguous, k.isContiguous, v.isContiguous else {
-                throw RuntimeError("attention needs contiguous arrays. Copy views first")
-            }
-        }
-    }
+extension AttentionShape {
+    /// Queries in a block of one head on the processor: enough for fast products, few enough that their scores
+    /// stay in cache.
+    var block: Int { min(length, max(16, min(128, 131_072 / length))) }
 }

@@ -5,9 +5,10 @@ extension Tensor {
     /// [batch, sequence, kvHeads, D]; see `CausalAttention`.
     package func attending(to keys: Tensor, _ values: Tensor) throws -> Tensor {
         let (q, k, v) = (value, keys.value, values.value)
-        let y = try CausalAttention.forward(q: q, k: k, v: v)
-        return tape.record(y, from: [self, keys, values]) { upstream in
-            let (dq, dk, dv) = try CausalAttention.backward(dy: upstream.array, q: q, k: k, v: v)
+        let (output, saved) = try CausalAttention.forward(q: q, k: k, v: v)
+        return tape.record(output, from: [self, keys, values]) { upstream in
+            let (dq, dk, dv) = try CausalAttention.backward(
+                dy: upstream.array, q: q, k: k, v: v, saved: saved)
             return [.array(dq), .array(dk), .array(dv)]
         }
     }

@@ -15,6 +15,8 @@ import Tile
 public final class Tape {
     /// False for evaluation: operations save nothing and no result requires a gradient.
     public let isRecording: Bool
+    /// What the backward pass computes again.
+    public let recomputation: Recomputation
 
     /// The derivative of one operation: given the gradient of its result, one contribution per operand.
     /// It captures arrays, never tensors, which would keep the tape alive.
@@ -34,8 +36,13 @@ public final class Tape {
 
     /// An empty record.
     ///
-    /// - Parameter recording: false to evaluate only.
-    public init(recording: Bool = true) { isRecording = recording }
+    /// - Parameters:
+    ///   - recording: false to evaluate only.
+    ///   - recomputation: what the backward pass computes again instead of keeping it.
+    public init(recording: Bool = true, recomputing recomputation: Recomputation = .none) {
+        isRecording = recording
+        self.recomputation = recomputation
+    }
 
     /// An array that is not differentiated.
     public func constant(_ array: NDArray) -> Tensor { Tensor(array, self, .constant) }
@@ -46,25 +53,42 @@ public final class Tape {
         return Tensor(parameter.value, self, differentiates ? .parameter(parameter) : .constant)
     }
 
+    /// A value whose gradient goes to a leaf.
+    func tensor(of leaf: Leaf, _ value: NDArray) -> Tensor { Tensor(value, self, .leaf(leaf)) }
+
     /// The result of an operation.
     ///
     /// - Parameters:
     ///   - value: the result.
     ///   - operands: what it was computed from. If none requires a gradient, the result requires none
     ///     and nothing is saved.
+    ///   - again: a cheap way to compute the value again, bit for bit, from what is kept anyway; used where
+    ///     `recomputation` asks for it.
     ///   - derivative: called at most once, in the backward pass.
     package func record(
-        _ value: NDArray, from operands: [Tensor], derivative: @escaping Derivative
+        _ value: NDArray, from operands: [Tensor], again: (() throws -> NDArray)? = nil,
+        derivative: @escaping Derivative
+    ) -> Tensor {
+        guard isRecording, operands.contains(where: \.requiresGradient) else {
+            precondition(operands.allSatisfy { $0.tape === self }, "operands of one operation share a tape")
+            return constant(value)
+        }
+        let recipe = recomputation == .selective ? again.map { Recipe($0) } : nil
+        return recordNeeded(value, from: operands, recipe: recipe, derivative: derivative)
+    }
+
+    /// The result of an operation that requires a gradient, even if no operand does.
+    func recordNeeded(
+        _ value: NDArray, from operands: [Tensor], recipe: Recipe? = nil, derivative: @escaping Derivative
     ) -> Tensor {
         precondition(operands.allSatisfy { $0.tape === self }, "operands of one operation share a tape")
         precondition(!isSpent, "a tape that has run backward records nothing more; make a new one")
-        guard isRecording, operands.contains(where: \.requiresGradient) else { return constant(value) }
         nodes.append(
             Node(
                 operands: operands.map(\.origin), shape: value.shape, dtype: value.dtype,
                 derivative: derivative))
         gradients.append(nil)
-        return Tensor(value, self, .node(nodes.count - 1))
+        return Tensor(value, self, .node(nodes.count - 1), recipe)
     }
 
     /// Adds the derivative of a scalar to the gradient of every parameter it depends on.
@@ -75,13 +99,27 @@ public final class Tape {
     /// - Cost: about twice that of the recorded operations.
     public func backward(_ loss: Tensor) throws {
         let start = try checkedStart(loss)
+        let one = try NDArray(empty: loss.shape, dtype: loss.dtype, device: loss.value.device)
+        try Elementwise.fill(one, 1)
+        try backward(from: start, one, isOne: true)
+    }
+
+    /// Adds the derivative of any value to the gradients of parameters and leaves, given its own gradient.
+    /// Nothing happens if the value depends on none of them.
+    func backward(_ y: Tensor, upstream: NDArray) throws {
+        precondition(y.tape === self && !isSpent, "a tape differentiates what it recorded, once")
+        guard case .node(let number) = y.origin else { return try add(.array(upstream), to: y.origin) }
+        try backward(from: number, upstream, isOne: false)
+    }
+
+    private func backward(from start: Int, _ upstream: consuming NDArray, isOne: Bool) throws {
         isSpent = true
         defer { (nodes, gradients) = ([], []) }
-        gradients[start] = try NDArray([1], loss.shape, dtype: loss.dtype, device: loss.value.device)
+        gradients[start] = upstream
         while let node = nodes.popLast() {
             guard let gradient = gradients.removeLast() else { continue }
             let contributions = try Self.contributions(
-                of: node, Upstream(array: gradient, isOne: nodes.count == start))
+                of: node, Upstream(array: gradient, isOne: isOne && nodes.count == start))
             for (origin, contribution) in zip(node.operands, contributions) {
                 try add(contribution, to: origin)
             }
@@ -117,10 +155,29 @@ public final class Tape {
         switch origin {
         case .constant: return
         case .parameter(let parameter): try parameter.accumulate(contribution)
+        case .leaf(let leaf): try leaf.accumulate(contribution)
         case .node(let number):
             let earlier = gradients[number].take()
             gradients[number] = try contribution.added(
                 to: earlier, shape: nodes[number].shape, dtype: nodes[number].dtype)
         }
+    }
+}
+
+/// A value that is no parameter and whose gradient is wanted.
+final class Leaf {
+    private let shape: [Int]
+    private let dtype: DType
+    /// The sum of what has reached the value.
+    private(set) var gradient: NDArray?
+
+    init(shape: [Int], dtype: DType) {
+        self.shape = shape
+        self.dtype = dtype
+    }
+
+    func accumulate(_ contribution: Contribution) throws {
+        let earlier = gradient.take()
+        gradient = try contribution.added(to: earlier, shape: shape, dtype: dtype)
     }
 }

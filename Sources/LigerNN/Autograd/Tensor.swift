@@ -10,6 +10,8 @@ public struct Tensor {
     /// The record this value belongs to. Operands of one operation share it.
     public let tape: Tape
     let origin: Origin
+    /// How derivatives get the value if they should not keep it.
+    let recipe: Recipe?
 
     /// Where a gradient of this value goes.
     enum Origin {
@@ -19,12 +21,15 @@ public struct Tensor {
         case node(Int)
         /// To a parameter, which adds gradients up.
         case parameter(Parameter)
+        /// To a leaf, for whoever made it.
+        case leaf(Leaf)
     }
 
-    init(_ value: NDArray, _ tape: Tape, _ origin: Origin) {
+    init(_ value: NDArray, _ tape: Tape, _ origin: Origin, _ recipe: Recipe? = nil) {
         self.value = value
         self.tape = tape
         self.origin = origin
+        self.recipe = recipe
     }
 
     /// Sizes of the dimensions.

@@ -98,7 +98,12 @@ public final class Decoder: Module {
             batch: ids.shape[0], length: ids.shape[1], kernels: kernels,
             tables: try tables.slice(ids.shape[1]))
         var x = try embedding(ids.flattened, on: tape)
-        for block in blocks { x = try block(x, context) }
+        for block in blocks {
+            x =
+                tape.recomputation == .blocks
+                ? try tape.recomputing(x, block.parameters) { try block($0, context) }
+                : try block(x, context)
+        }
         return try norm(x, kernels)
     }
 }

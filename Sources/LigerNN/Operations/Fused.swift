@@ -10,7 +10,8 @@ package enum Fused {
         let (input, scale) = (x.value, weight.value)
         let (y, rstd) = try RMSNorm.forward(input, weight: scale, options)
         let needsWeight = weight.requiresGradient
-        return x.tape.record(y, from: [x, weight]) { upstream in
+        let again = { try RMSNorm.forward(input, weight: scale, options).y }
+        return x.tape.record(y, from: [x, weight], again: again) { upstream in
             let (dx, dw) = try RMSNorm.backward(
                 dy: upstream.array, x: input, weight: scale, rstd: rstd, options, needsWeight: needsWeight)
             return [.array(dx), dw.map { .array($0) } ?? .none]
@@ -28,7 +29,8 @@ package enum Fused {
     /// silu(gate) up.
     package static func swiGLU(gate: Tensor, up: Tensor) throws -> Tensor {
         let (a, b) = (gate.value, up.value)
-        return gate.tape.record(try SwiGLU.forward(gate: a, up: b), from: [gate, up]) { upstream in
+        let forward = { try SwiGLU.forward(gate: a, up: b) }
+        return gate.tape.record(try forward(), from: [gate, up], again: forward) { upstream in
             let (dgate, dup) = try SwiGLU.backward(dy: upstream.array, gate: a, up: b)
             return [.array(dgate), .array(dup)]
         }

@@ -10,14 +10,13 @@ extension Tensor {
     ///   - bias: [outputs], or none.
     /// - Returns: [rows, outputs], for self [rows, inputs].
     package func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
-        let (x, w) = (value, weight.value)
-        let y = try MatMul.apply(x, w, transposeB: true)
-        let needs = (requiresGradient, weight.requiresGradient)
-        let product = tape.record(y, from: [self, weight]) { [w = needs.0 ? w : nil, x = needs.1 ? x : nil] in
-            let dy = $0.array
+        let y = try MatMul.apply(value, weight.value, transposeB: true)
+        let (w, x) = (requiresGradient ? weight.value : nil, weight.requiresGradient ? saved : nil)
+        let product = tape.record(y, from: [self, weight]) { upstream in
+            let dy = upstream.array
             return [
                 w.map { .product(MatrixTerm(dy, $0)) } ?? .none,
-                x.map { .product(MatrixTerm(dy, $0, transposeA: true)) } ?? .none,
+                try x.map { .product(MatrixTerm(dy, try $0.array(), transposeA: true)) } ?? .none,
             ]
         }
         guard let bias else { return product }

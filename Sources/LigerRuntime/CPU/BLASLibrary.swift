@@ -1,5 +1,6 @@
 import CVector
 import FoundationEssentials
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -24,6 +25,11 @@ package struct BLASLibrary: Sendable {
     let configuration: String?
     let coreName: String?
 
+    private static let preferred = Mutex<String?>(nil)
+
+    /// Has `load()` look at a path first, where `LIGER_BLAS` names none.
+    package static func prefer(_ path: String) { preferred.withLock { $0 = path } }
+
     /// The library that `LIGER_BLAS` names (a file, or a folder that holds one), and no other; without that
     /// variable OpenBLAS as the system finds it (Accelerate on a Mac).
     ///
@@ -34,7 +40,8 @@ package struct BLASLibrary: Sendable {
         prepareEnvironment()
         let requested = environment["LIGER_BLAS"].flatMap { $0.isEmpty ? nil : $0 }
         var attempts: [BLASError.Attempt] = []
-        for path in requested.map(files(at:)) ?? systemNames {
+        let first = preferred.withLock { $0 }.map(files(at:)) ?? []
+        for path in requested.map(files(at:)) ?? first + systemNames {
             if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
                 return try BLASLibrary(handle: handle, path: path)
             }

@@ -2,6 +2,14 @@ import Dispatch
 import FoundationEssentials
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// Runs numbered pieces of work on a fixed number of threads.
 ///
 /// Which thread runs a piece is left to chance, so pieces must not depend on each other; then results do
@@ -21,6 +29,11 @@ package struct ThreadPool: Sendable {
 
     private static let environment = ThreadPool(
         threadCount: (try? requestedThreadCount(ProcessInfo.processInfo.environment)) ?? availableCores)
+
+    /// Whether this process was forked off one that had a pool, such as a data loader's worker: it has none of
+    /// the threads that the system's pool believes in, and waiting for them would never end.
+    private static var isForked: Bool { getpid() != firstProcess }
+    private static let firstProcess = getpid()
 
     /// The number of cores this process may run on.
     package static var availableCores: Int { ProcessInfo.processInfo.activeProcessorCount }
@@ -52,7 +65,7 @@ package struct ThreadPool: Sendable {
     /// calling thread; otherwise the cost beyond the work is a few microseconds.
     package func forEach(_ count: Int, _ body: @Sendable (_ index: Int) -> Void) {
         let workers = min(threadCount, count)
-        guard workers > 1 else {
+        guard workers > 1, !Self.isForked else {
             for index in 0..<max(count, 0) { body(index) }
             return
         }
@@ -64,6 +77,21 @@ package struct ThreadPool: Sendable {
                 body(index)
             }
         }
+    }
+}
+
+extension ThreadPool {
+    /// As `forEach(_:_:)` with work that can fail; every index is tried.
+    ///
+    /// - Throws: the error of the lowest index that failed.
+    package func forEachThrowing(_ count: Int, _ body: @Sendable (_ index: Int) throws -> Void) throws {
+        let failure = Mutex<(index: Int, error: any Error)?>(nil)
+        forEach(count) { index in
+            do { try body(index) } catch {
+                failure.withLock { if $0.map({ index < $0.index }) ?? true { $0 = (index, error) } }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure.error }
     }
 }
 

@@ -8,7 +8,7 @@ package final class CUDAKernel: Sendable {
     package let kernel: GPUKernel
     private let context: CUDAContext
     private let function: CUDAFunction
-    private let layout: ParameterLayout
+    let layout: ParameterLayout
     private let record: CUDAErrorRecords.Record
 
     /// Compiles and prepares the kernel.
@@ -78,27 +78,58 @@ package final class CUDAKernel: Sendable {
     ///   thrown here in strict mode, else when values are next copied to the host.
     package func launch(programs: Int, _ arrays: [NDArray], _ scalars: [LaunchScalar]) throws {
         try context.throwKept()
+        let blocks = try blockCount(programs: programs)
+        let stream = try context.stream()
+        try context.use {
+            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 16) { memory in
+                guard let base = memory.baseAddress else { return }
+                layout.pack(
+                    arrays.map { (UInt(bitPattern: $0.address), $0.shape, $0.strides) }, scalars,
+                    programs: programs, record: record.deviceAddress, into: base)
+                try context.check(
+                    launch(blocks, stream.handle, base), "launching kernel \(kernel.name)")
+            }
+            if try context.isStrict && !stream.isCapturing() { try context.synchronize() }
+        }
+    }
+
+    /// Blocks of a launch.
+    ///
+    /// - Throws: `RuntimeError` if they are too many.
+    func blockCount(programs: Int) throws -> UInt32 {
         let blocks = kernel.blocks(programs: programs)
         guard blocks <= Int(Int32.max) else {
             throw RuntimeError(
                 "kernel \(kernel.name): \(programs) programs need \(blocks) blocks, a launch has at most "
                     + "\(Int32.max). Split the work")
         }
-        let stream = try context.stream()
-        try context.use {
-            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 16) { memory in
-                guard let base = memory.baseAddress else { return }
-                layout.pack(
-                    arrays, scalars, programs: programs, record: record.deviceAddress, into: base)
-                try context.check(
-                    launch(UInt32(blocks), stream, base), "launching kernel \(kernel.name)")
-            }
-            if try context.isStrict && !stream.isCapturing() { try context.synchronize() }
+        return UInt32(blocks)
+    }
+
+    /// The bytes of a launch's parameters, with addresses of 0.
+    func parameters(
+        _ arrays: [(shape: [Int], strides: [Int])], _ scalars: [LaunchScalar], programs: Int
+    ) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: layout.byteCount) { memory, count in
+            memory.initialize(repeating: 0)
+            count = layout.byteCount
+            guard let base = UnsafeMutableRawPointer(memory.baseAddress) else { return }
+            layout.pack(
+                arrays.map { (0, $0.shape, $0.strides) }, scalars, programs: programs,
+                record: record.deviceAddress, into: base)
         }
     }
 
-    private func launch(
-        _ blocks: UInt32, _ stream: CUDAStream, _ parameters: UnsafeMutableRawPointer
+    /// Throws what a program of an earlier launch noted, once that launch is done.
+    func throwFailure(of context: CUDAContext, _ stream: CUstream?) throws {
+        if record.words[0] == 0 { return }
+        try context.check(context.functions.synchronizeStream(stream), "waiting for the GPU's work")
+        if let error = context.records.take() { throw error }
+    }
+
+    /// Hands blocks to a stream. The context must be current.
+    func launch(
+        _ blocks: UInt32, _ stream: CUstream?, _ parameters: UnsafeMutableRawPointer
     ) -> CUresult {
         var bytes = layout.byteCount
         return withUnsafeMutablePointer(to: &bytes) { bytes in
@@ -113,13 +144,13 @@ package final class CUDAKernel: Sendable {
                     ? launchInClusters(blocks, stream, extra.baseAddress)
                     : context.functions.launch(
                         function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
-                        UInt32(kernel.sharedBytes), stream.handle, nil, extra.baseAddress)
+                        UInt32(kernel.sharedBytes), stream, nil, extra.baseAddress)
             }
         }
     }
 
     private func launchInClusters(
-        _ blocks: UInt32, _ stream: CUDAStream, _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+        _ blocks: UInt32, _ stream: CUstream?, _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
     ) -> CUresult {
         var attribute = CUlaunchAttribute()
         attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
@@ -128,7 +159,7 @@ package final class CUDAKernel: Sendable {
             var configuration = CUlaunchConfig(
                 gridDimX: blocks, gridDimY: 1, gridDimZ: 1, blockDimX: UInt32(kernel.threadsPerBlock),
                 blockDimY: 1, blockDimZ: 1, sharedMemBytes: UInt32(kernel.sharedBytes),
-                hStream: stream.handle, attrs: attribute, numAttrs: 1)
+                hStream: stream, attrs: attribute, numAttrs: 1)
             return context.functions.launchWithAttributes(&configuration, function.handle, nil, extra)
         }
     }

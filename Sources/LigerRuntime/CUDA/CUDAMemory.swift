@@ -60,6 +60,13 @@ extension UnsafeMutableRawPointer {
 }
 
 extension CUDAContext {
+    /// What the driver says of the GPU's memory, in bytes: what is free, and all there is.
+    func memoryInformation() throws -> (free: Int, total: Int) {
+        var (free, total) = (0, 0)
+        try use { try check(functions.memoryInfo(&free, &total), "asking for free memory") }
+        return (free, total)
+    }
+
     /// Host memory that the GPU reads and writes itself, at the same address. It is never given back.
     func allocatePinned(_ bytes: Int) throws -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?

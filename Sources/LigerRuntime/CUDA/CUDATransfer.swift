@@ -5,9 +5,15 @@ import Synchronization
 /// emptied while the other is under way. From memory that is not pinned the driver would copy at a third of
 /// the speed, and wait for the stream first.
 ///
+/// Small uploads, such as a batch's tokens, have a ring of pieces of their own: a piece is waited for only when
+/// the ring has come round, so that several steps of a training run may be handed in ahead of the GPU.
+///
 /// Owner: its ``CUDAContext``. Any thread may use it; copies of several threads take turns.
 final class CUDAStaging: Sendable {
     static let pieceBytes = 4 << 20
+    /// Of the small pieces, and how many there are.
+    static let smallBytes = 512 << 10
+    static let smallCount = 16
 
     struct Piece: @unchecked Sendable {
         // Used by one copy at a time: under the lock.
@@ -15,7 +21,30 @@ final class CUDAStaging: Sendable {
         let event: CUDAEvent
     }
 
+    private struct Ring: Sendable {
+        var pieces: [Piece] = []
+        var next = 0
+    }
+
     private let pieces = Mutex<[Piece]>([])
+    private let ring = Mutex(Ring())
+
+    /// The small piece that was used longest ago.
+    func withSmallPiece(_ context: CUDAContext, _ body: (Piece) throws -> Void) throws {
+        try ring.withLock { ring in
+            if ring.pieces.isEmpty {
+                let memory = try context.allocatePinned(Self.smallBytes * Self.smallCount)
+                ring.pieces = try (0..<Self.smallCount).map {
+                    Piece(
+                        memory: memory + $0 * Self.smallBytes,
+                        event: try CUDAEvent(on: context, timing: false))
+                }
+            }
+            let piece = ring.pieces[ring.next]
+            ring.next = (ring.next + 1) % Self.smallCount
+            try body(piece)
+        }
+    }
 
     func withPieces(_ context: CUDAContext, _ body: ([Piece]) throws -> Void) throws {
         try pieces.withLock { pieces in
@@ -38,21 +67,27 @@ extension CUDAContext {
         try throwKept()
         let stream = try stream()
         try refuseCapture(stream)
+        func send(_ start: Int, _ count: Int, through piece: CUDAStaging.Piece) throws {
+            // Until an earlier copy has left the piece, it may not be overwritten.
+            try check(functions.synchronizeEvent(piece.event.handle), "copying to the GPU")
+            piece.memory.copyMemory(from: base + start, byteCount: count)
+            try check(
+                functions.copyToDevice((target + start).deviceAddress, piece.memory, count, stream.handle),
+                "copying to the GPU")
+            try check(functions.recordEvent(piece.event.handle, stream.handle), "copying to the GPU")
+        }
+        if source.count <= CUDAStaging.smallBytes {
+            return try staging.withSmallPiece(self) { piece in
+                try use { try send(0, source.count, through: piece) }
+            }
+        }
         try staging.withPieces(self) { pieces in
             try use {
                 for (number, start) in stride(from: 0, to: source.count, by: CUDAStaging.pieceBytes)
                     .enumerated()
                 {
-                    let piece = pieces[number % 2]
-                    let count = min(CUDAStaging.pieceBytes, source.count - start)
-                    // Until an earlier copy has left the piece, it may not be overwritten.
-                    try check(functions.synchronizeEvent(piece.event.handle), "copying to the GPU")
-                    piece.memory.copyMemory(from: base + start, byteCount: count)
-                    try check(
-                        functions.copyToDevice(
-                            (target + start).deviceAddress, piece.memory, count, stream.handle),
-                        "copying to the GPU")
-                    try check(functions.recordEvent(piece.event.handle, stream.handle), "copying to the GPU")
+                    try send(
+                        start, min(CUDAStaging.pieceBytes, source.count - start), through: pieces[number % 2])
                 }
             }
         }

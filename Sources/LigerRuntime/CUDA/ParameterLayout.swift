@@ -3,12 +3,12 @@ import TileGPU
 extension ParameterLayout {
     /// Writes a launch's arguments. Bytes between parameters are not set.
     func pack(
-        _ arrays: [NDArray], _ scalars: [LaunchScalar], programs: Int, record: UInt64,
+        _ arrays: [(address: UInt, shape: [Int], strides: [Int])], _ scalars: [LaunchScalar], programs: Int, record: UInt64,
         into memory: UnsafeMutableRawPointer
     ) {
         for (array, start) in zip(arrays, views) {
             var place = memory + start
-            place.storeBytes(of: UInt64(UInt(bitPattern: array.address)), as: UInt64.self)
+            place.storeBytes(of: UInt64(array.address), as: UInt64.self)
             place += 8
             for size in array.shape {
                 place.storeBytes(of: Int64(size), as: Int64.self)

@@ -18,6 +18,8 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
     public var seconds: Double?
     /// Bytes the process occupies.
     public var memoryBytes: Int?
+    /// The most bytes that arrays held on the GPU so far.
+    public var deviceBytes: Int?
 
     /// A line about `step`, to be filled in.
     public init(step: Int, loss: Double? = nil, evaluationLoss: Double? = nil) {
@@ -49,6 +51,7 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
         add(.tokensPerSecond, tokensPerSecond)
         add(.seconds, seconds)
         add(.memoryBytes, memoryBytes)
+        add(.deviceBytes, deviceBytes)
         return "{\(fields.joined(separator: ","))}"
     }
 
@@ -61,5 +64,6 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
         case tokensPerSecond = "tokens_per_second"
         case seconds
         case memoryBytes = "memory_bytes"
+        case deviceBytes = "device_bytes"
     }
 }

@@ -77,6 +77,12 @@ package final class ProgressDisplay {
         }
     }
 
+    /// Shows what the run came to.
+    package func summarise(_ summary: RunSummary) {
+        if case .json = style { return output.write(summary.json + "\n") }
+        for line in summary.lines { note(line) }
+    }
+
     /// Leaves the redrawn line as it stands and goes on below it.
     package func finish() {
         if !bar.isEmpty { output.write("\n") }
@@ -120,7 +126,7 @@ package final class ProgressDisplay {
         if let left = secondsLeft(after: line.step) {
             fields.append("\(Format.duration(seconds: left)) left")
         }
-        if let memory = line.memoryBytes { fields.append(Format.bytes(memory)) }
+        if let memory = line.deviceBytes ?? line.memoryBytes { fields.append(Format.bytes(memory)) }
         return fields
     }
 

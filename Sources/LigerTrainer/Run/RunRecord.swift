@@ -7,12 +7,18 @@ package struct RunRecord: Sendable, Equatable, Codable {
     package var dataFingerprint: String
     package var tokenCount: Int
     package var vocabularySize: Int
+    /// Such as `NVIDIA H200`; nil for the processor, whose kind changes no result.
+    package var deviceModel: String?
 
-    package init(options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int) {
+    package init(
+        options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
+        deviceModel: String? = nil
+    ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
         self.tokenCount = tokenCount
         self.vocabularySize = vocabularySize
+        self.deviceModel = deviceModel
     }
 
     /// Everything that would make resuming another run, in words.
@@ -20,6 +26,9 @@ package struct RunRecord: Sendable, Equatable, Codable {
         var result = options.differences(from: earlier.options).map(\.description)
         if vocabularySize != earlier.vocabularySize {
             result.append("the vocabulary had \(earlier.vocabularySize) tokens, has \(vocabularySize)")
+        }
+        if let deviceModel, let before = earlier.deviceModel, deviceModel != before {
+            result.append("the GPU was \(before), is \(deviceModel)")
         }
         if dataFingerprint != earlier.dataFingerprint || tokenCount != earlier.tokenCount {
             let counts = "\(Format.integer(earlier.tokenCount)) tokens, is \(Format.integer(tokenCount))"

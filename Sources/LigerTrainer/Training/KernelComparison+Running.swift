@@ -13,9 +13,15 @@ extension KernelComparison {
     ) throws -> KernelComparison {
         try options.validate()
         try ThreadPool.checkEnvironment()
+        let device = try options.device.open()
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
+        let description = try ModelDescription(options, vocabularySize: vocabularySize)
+        try description.checkLength(options.sequenceLength)
+        _ = try MemoryCheck.run(
+            description.memory(options, on: device), options, on: device,
+            available: MemoryCheck.available(on: device), copies: 2)
         var runners = try [KernelSelection.Preset.reference, .liger].map {
-            try Runner(KernelSelection($0), corpus, options, vocabularySize: vocabularySize)
+            try Runner(KernelSelection($0), corpus, description, options, device)
         }
         for step in 0..<options.steps {
             // The one that goes first changes from step to step.
@@ -24,7 +30,8 @@ extension KernelComparison {
             progress(step + 1)
         }
         return KernelComparison(
-            reference: runners[0].side, fused: runners[1].side, bound: bound(of: options.dtype))
+            device: device.model ?? device.name, reference: runners[0].side, fused: runners[1].side,
+            bound: bound(of: options.dtype))
     }
 
     private struct Runner {
@@ -36,28 +43,34 @@ extension KernelComparison {
         var stepBytes = 0
 
         init(
-            _ kernels: KernelSelection, _ corpus: Corpus, _ options: TrainingOptions, vocabularySize: Int?
+            _ kernels: KernelSelection, _ corpus: Corpus, _ description: ModelDescription,
+            _ options: TrainingOptions, _ device: Device
         ) throws {
-            let before = Device.cpu.bytesInUse
+            let before = device.bytesInUse
             var options = options
             options.kernels = kernels
-            let model = try TrainingModel(options, vocabularySize: vocabularySize)
-            try model.checkLength(options.sequenceLength)
+            // Only fused kernels have outputs that are cheap to compute again.
+            if kernels == KernelSelection(.reference), options.execution.recompute == .selective {
+                options.execution.recompute = .none
+            }
+            let model = try TrainingModel(description, options, device: device)
             let stream = try TokenStream(
                 tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
                 batchSize: options.batch, accumulation: options.accumulate, seed: options.seed)
             learner = try Learner(model, stream: stream, options: options)
             self.kernels = kernels
-            stateBytes = Device.cpu.bytesInUse - before
+            stateBytes = device.bytesInUse - before
         }
 
         mutating func step() throws {
-            Device.cpu.resetPeak()
-            let before = Device.cpu.bytesInUse
+            let device = learner.model.device
+            device.resetPeak()
+            let before = device.bytesInUse
             let start = ProgressDisplay.seconds()
-            losses.append(try learner.step().loss)
+            try learner.step()
+            try learner.takeResults { losses.append($0.loss) }
             seconds.append(ProgressDisplay.seconds() - start)
-            stepBytes = max(stepBytes, Device.cpu.peakBytes - before)
+            stepBytes = max(stepBytes, device.peakBytes - before)
         }
 
         var side: Side {

@@ -22,6 +22,8 @@ public struct KernelComparison: Sendable, Equatable {
         public var peakBytes: Int { stateBytes + stepBytes }
     }
 
+    /// Where both ran: the model of a GPU, or `cpu`.
+    public let device: String
     /// Plain code that keeps what the kernels avoid.
     public let reference: Side
     /// Fused kernels.

@@ -14,8 +14,8 @@ internal import Tile
 ///     let run = try TrainingRun(options)
 ///     try run.train()
 ///
-/// After each step its metrics are on file; after each `--save-every` steps a checkpoint. A run that ends
-/// in any way, also by SIGKILL or a loss of power, goes on by `--resume` with the same losses, bit for bit,
+/// After each step its metrics are on file, on a GPU some steps later; after each `--save-every` steps a
+/// checkpoint. A run that ends in any way, also by SIGKILL or a loss of power, goes on by `--resume` with the same losses, bit for bit,
 /// as if it had never stopped.
 public final class TrainingRun {
     /// How a run ended.
@@ -35,6 +35,8 @@ public final class TrainingRun {
     private let display: ProgressDisplay
     private let isDone: Bool
     private let resumedAt: Int
+    private var timer = StepTimer()
+    private var began = 0.0
 
     /// Prepares everything; nothing is written before the model, the text and the options are known to be
     /// usable, and nothing of an earlier run is changed unless this one continues it.
@@ -47,9 +49,14 @@ public final class TrainingRun {
     package init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
         try options.validate()
         try ThreadPool.checkEnvironment()
+        let device = try options.device.open()
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
-        let model = try TrainingModel(options)
-        try model.checkLength(options.sequenceLength)
+        let description = try ModelDescription(options)
+        try description.checkLength(options.sequenceLength)
+        let memory = description.memory(options, on: device)
+        let warning = try MemoryCheck.run(
+            memory, options, on: device, available: MemoryCheck.available(on: device))
+        let model = try TrainingModel(description, options, device: device)
         let stream = try TokenStream(
             tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
             batchSize: options.batch, accumulation: options.accumulate,
@@ -57,7 +64,7 @@ public final class TrainingRun {
         learner = try Learner(model, stream: stream, options: options)
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokens.count,
-            vocabularySize: model.vocabularySize)
+            vocabularySize: model.vocabularySize, deviceModel: device.model)
         directory = try RunDirectory.open(record)
         self.options = options
 
@@ -73,6 +80,7 @@ public final class TrainingRun {
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
         introduce(corpus, resumingFrom: start)
+        introduce(memory, warning: warning)
     }
 
     /// Trains until all steps are done or a signal asks to stop.
@@ -99,17 +107,23 @@ public final class TrainingRun {
         if resumedAt == 0, options.evaluationInterval != nil, metrics.lines.isEmpty {
             try report(evaluation())
         }
-        let began = ProgressDisplay.seconds()
+        began = ProgressDisplay.seconds()
         while learner.stepsDone < options.steps {
-            try report(timedStep(since: began))
+            timer.begin(at: ProgressDisplay.seconds())
+            try learner.step()
+            if isTimeToReport { try reportSteps() }
             let step = learner.stepsDone
             let isLast = step == options.steps
             if let interval = options.evaluationInterval, step % interval == 0 || isLast {
+                try reportSteps()
                 try report(evaluation())
                 try drawCurve()
             }
             let signal = StopSignal.pending
-            if isLast || signal != nil || isDue(step) { try save() }
+            if isLast || signal != nil || isDue(step) {
+                try reportSteps()
+                try save()
+            }
             if let signal, !isLast {
                 stopped(at: step)
                 return .stopped(signal: signal)
@@ -121,18 +135,30 @@ public final class TrainingRun {
 
     private func isDue(_ step: Int) -> Bool { options.saveEvery > 0 && step % options.saveEvery == 0 }
 
-    private func timedStep(since began: Double) throws -> MetricsLine {
-        let start = ProgressDisplay.seconds()
-        let result = try learner.step()
-        let end = ProgressDisplay.seconds()
-        var line = MetricsLine(step: learner.stepsDone, loss: result.loss)
-        line.learningRate = result.learningRate
-        line.gradientNorm = result.gradientNorm
-        line.tokens = learner.stepsDone * learner.tokensPerStep
-        line.tokensPerSecond = Double(learner.tokensPerStep) / max(end - start, 1e-9)
-        line.seconds = end - began
-        line.memoryBytes = ProcessMemory.current()?.resident
-        return line
+    /// A GPU is asked for results now and then only, for to be asked it must have come so far.
+    private var isTimeToReport: Bool {
+        !learner.model.device.runsBehind || learner.mustTakeResults
+            || timer.isDue(at: ProgressDisplay.seconds())
+    }
+
+    /// Waits for the steps since the last report, and reports them.
+    private func reportSteps() throws {
+        let device = learner.model.device
+        var steps: [Learner.Step] = []
+        let result = Result { try learner.takeResults { steps.append($0) } }
+        let interval = timer.end(steps.count, at: ProgressDisplay.seconds())
+        for (index, step) in steps.enumerated() {
+            var line = MetricsLine(step: step.number, loss: step.loss)
+            line.learningRate = step.learningRate
+            line.gradientNorm = step.gradientNorm
+            line.tokens = step.number * learner.tokensPerStep
+            line.tokensPerSecond = Double(learner.tokensPerStep) / max(interval.secondsPerStep, 1e-9)
+            line.seconds = interval.start + interval.secondsPerStep * Double(index + 1) - began
+            line.memoryBytes = ProcessMemory.current()?.resident
+            line.deviceBytes = device.runsBehind ? device.peakBytes : nil
+            try report(line)
+        }
+        try result.get()
     }
 
     private func evaluation() throws -> MetricsLine {
@@ -156,8 +182,22 @@ public final class TrainingRun {
         try drawCurve()
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
         display.finish()
+        try reportSpeed()
         display.note(
             "Done. The model is in \(directory.finalPath), the loss curve in \(directory.lossCurvePath).")
+    }
+
+    private func reportSpeed() throws {
+        let device = learner.model.device
+        let summary = RunSummary(
+            device: device.model ?? device.name,
+            tokensPerSecond: timer.steps == 0
+                ? nil : Double(timer.steps * learner.tokensPerStep) / max(timer.seconds, 1e-9),
+            work: learner.model.work(length: options.sequenceLength),
+            peakTeraflops: ModelWork.peakTeraflops(of: device.model, dtype: options.dtype),
+            peakBytes: device.peakBytes,
+            driverBytes: try device.driverMemory().map { $0.total - $0.free })
+        display.summarise(summary)
     }
 
     private func stopped(at step: Int) {
@@ -187,10 +227,19 @@ public final class TrainingRun {
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        let device = model.device
+        display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
         display.note("output  \(directory.path)")
         for (checkpoint, fault) in directory.passedOver(by: start) {
             display.note("\(checkpoint.path) is damaged and passed over: \(fault)")
         }
         if let start { display.note("resumed after step \(Format.integer(start.step))") }
+    }
+
+    private func introduce(_ memory: MemoryEstimate, warning: String?) {
+        if isDone { return }
+        let isCounted = options.kernels == KernelSelection(.liger)
+        display.note("memory  \(memory.summary)\(isCounted ? "" : "; plain code keeps more")")
+        if let warning { display.note(warning) }
     }
 }

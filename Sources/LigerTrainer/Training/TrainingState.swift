@@ -62,8 +62,7 @@ package enum TrainingState {
                     advice: "Resume with the options of the run that wrote it, or remove this checkpoint's "
                         + "folder to go on from the one before.")
             }
-            try file.read(
-                name, into: UnsafeMutableRawBufferPointer(start: array.address, count: array.byteCount))
+            try file.read(name, into: array)
         }
         learner.optimiser.steps = checkpoint.step
     }

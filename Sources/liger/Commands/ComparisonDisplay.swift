@@ -19,7 +19,7 @@ struct ComparisonDisplay {
         let size = vocabulary.map { " with a vocabulary of \(Format.integer($0))" } ?? ""
         print(
             """
-            \(options.model)\(size), \(options.dtype.rawValue), \(options.tokensPerStep) tokens a step, \
+            \(options.model)\(size) on \(result.device), \(options.dtype.rawValue), \(options.tokensPerStep) tokens a step, \
             \(Format.count(options.steps, "step")), seed \(options.seed)
 
             """)
@@ -58,6 +58,7 @@ struct ComparisonDisplay {
     }
 
     private struct Report: Encodable {
+        let device: String
         let reference: Row
         let liger: Row
         let largestLossDifference: Double
@@ -66,6 +67,7 @@ struct ComparisonDisplay {
         let holds: Bool
 
         init(_ result: KernelComparison) {
+            device = result.device
             reference = Row(result.reference)
             liger = Row(result.fused)
             // JSON has no infinity.

@@ -1,11 +1,16 @@
 public import ArgumentParser
-internal import LigerTrainer
+public import LigerTrainer
 internal import Tile
 
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
-extension TrainingOptions.Device: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Recomputation: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
+
+extension TrainingOptions.Device: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
 
 /// A storage type that a model can be trained in.
 struct TrainingDType: ExpressibleByArgument, CustomStringConvertible {

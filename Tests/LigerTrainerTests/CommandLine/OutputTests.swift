@@ -13,6 +13,12 @@ import Testing
                 $0["loss"] == nil ? nil : $0["step"] as? Int
             }
             #expect(steps == Array(1...12))
+            let summaries = try Self.objects(result.output).compactMap { $0["summary"] as? [String: Any] }
+            let summary = try #require(summaries.first)
+            #expect(summaries.count == 1 && summary["device"] as? String == "cpu")
+            #expect(try #require(summary["tokens_per_second"] as? Double) > 0)
+            #expect(try #require(summary["model_teraflops"] as? Double) > 0)
+            #expect(try #require(summary["peak_array_bytes"] as? Int) > 3 * 4 * 100_000)
             // Finished runs have nothing to report.
             let again = try small.train(["--json", "--resume"])
             #expect(again.status == 0)

@@ -105,11 +105,14 @@ import Testing
         }
     }
 
-    /// 16-bit weights have fp32 masters, which must come back too.
-    @Test func resumesBF16() throws {
+    /// 16-bit weights have fp32 masters, which must come back too; without them the weights are all there is.
+    @Test(arguments: [
+        [], ["--masters", "none", "--moments", "bf16", "--gradients", "bf16", "--accumulate", "2"],
+    ])
+    func resumesBF16(storage: [String]) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
-            let options = ["--dtype", "bf16", "--schedule", "constant", "--warmup", "2"]
+            let options = ["--dtype", "bf16", "--schedule", "constant", "--warmup", "2"] + storage
             let whole = "\(folder)/whole"
             #expect(try small.train(options, out: whole).status == 0)
             #expect(try small.train(options + ["--steps", "8"]).status == 0)
@@ -119,6 +122,34 @@ import Testing
             }
             #expect(try losses(whole) == losses(small.out))
             try SmallRun.expectSameModels(whole, small.out)
+        }
+    }
+
+    /// What is computed again changes no bit, so a run may go on with another choice.
+    @Test(arguments: [["--dtype", "f32"], ["--dtype", "bf16"]])
+    func recomputesWithoutATrace(options: [String]) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let whole = "\(folder)/whole"
+            #expect(try small.train(options, out: whole).status == 0)
+            let runs = [("blocks", "selective"), ("selective", "blocks")]
+            for (first, second) in runs {
+                let out = "\(folder)/\(first)"
+                let begun = try LigerProcess(
+                    small.arguments(options + ["--recompute", first, "--save-every", "1"], out: out),
+                    in: folder)
+                while begun.isRunning,
+                    !FileManager.default.fileExists(
+                        atPath: "\(out)/checkpoints/step-00000001")
+                {
+                    usleep(100)
+                }
+                begun.send(SIGKILL)
+                _ = try begun.wait()
+                let resumed = options + ["--recompute", second, "--save-every", "1", "--resume"]
+                #expect(try small.train(resumed, out: out).status == 0)
+                try expectSame(whole, out, "\(first), then \(second)")
+            }
         }
     }
 

@@ -44,6 +44,7 @@ struct SmallRun {
         try MetricsLog.read("\(out)/metrics.jsonl").map { line in
             var line = line
             (line.tokensPerSecond, line.seconds, line.memoryBytes) = (nil, nil, nil)
+            line.deviceBytes = nil
             return line.json
         }
     }

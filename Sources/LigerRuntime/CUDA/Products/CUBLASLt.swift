@@ -25,6 +25,7 @@ package struct CUBLASLt: Sendable {
     let setDescriptor: CUBLASLtDescriptorSet
     let destroyDescriptor: CUBLASLtDescriptorDestroy
     let createLayout: CUBLASLtLayoutCreate
+    let setLayout: CUBLASLtLayoutSet
     let destroyLayout: CUBLASLtLayoutDestroy
     let createPreference: CUBLASLtPreferenceCreate
     let setPreference: CUBLASLtPreferenceSet
@@ -54,7 +55,7 @@ package struct CUBLASLt: Sendable {
             "matrix products on a GPU need cuBLASLt, which was not found; tried:\n  "
                 + refusals.joined(separator: "\n  ")
                 + "\nInstall it with `pip install nvidia-cublas` (nvidia-cublas-cu12 for a driver before CUDA "
-                + "13) or with CUDA, and set LIGER_CUBLASLT to the file or its folder")
+                + "13) or with CUDA, and set LIGER_CUBLASLT to the file or its folder", kind: .library)
     }
 
     package init(path: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
@@ -67,6 +68,7 @@ package struct CUBLASLt: Sendable {
             setDescriptor = try symbols.find("cublasLtMatmulDescSetAttribute")
             destroyDescriptor = try symbols.find("cublasLtMatmulDescDestroy")
             createLayout = try symbols.find("cublasLtMatrixLayoutCreate")
+            setLayout = try symbols.find("cublasLtMatrixLayoutSetAttribute")
             destroyLayout = try symbols.find("cublasLtMatrixLayoutDestroy")
             createPreference = try symbols.find("cublasLtMatmulPreferenceCreate")
             setPreference = try symbols.find("cublasLtMatmulPreferenceSetAttribute")
@@ -78,7 +80,7 @@ package struct CUBLASLt: Sendable {
         } catch let error {
             throw RuntimeError(
                 "\(path) is no cuBLASLt of CUDA 12 or 13: it has no function \(error.name). "
-                    + "Set LIGER_CUBLASLT to one that is")
+                    + "Set LIGER_CUBLASLT to one that is", kind: .library)
         }
     }
 
@@ -97,7 +99,7 @@ package struct CUBLASLt: Sendable {
             case CUBLAS_STATUS_NOT_SUPPORTED: ". The library does not take these types and strides"
             default: ""
             }
-        throw RuntimeError("\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)")
+        throw RuntimeError("\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)", kind: .device)
     }
 
     /// `13.1.0`.

@@ -22,6 +22,14 @@ final class CUDAProductPlan: Sendable {
                 library.createLayout(
                     &layout, matrix.dtype.cudaType, UInt64(matrix.rows), UInt64(matrix.columns),
                     Int64(matrix.leadingDimension)), "describing a matrix")
+            if product.count == 1 { return layout }
+            var (count, stride) = (Int32(product.count), Int64(matrix.batchStride))
+            try library.check(
+                library.setLayout(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, 4),
+                "describing a batch of matrices")
+            try library.check(
+                library.setLayout(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, 8),
+                "describing a batch of matrices")
             return layout
         }
         var made: cublasLtMatmulDesc_t?

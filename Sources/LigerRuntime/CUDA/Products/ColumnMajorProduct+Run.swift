@@ -4,7 +4,8 @@ import Tile
 extension ColumnMajorProduct: CustomStringConvertible {
     /// `a product of 3 x 4 by 4 x 5, bf16 into f32`, as the caller wrote it.
     var description: String {
-        "a product of \(result.columns) x \(inner) by \(inner) x \(result.rows), "
+        (count == 1 ? "a product of " : "\(count) products of ")
+            + "\(result.columns) x \(inner) by \(inner) x \(result.rows), "
             + "\(first.dtype.rawValue) into \(result.dtype.rawValue)"
     }
 
@@ -20,8 +21,12 @@ extension ColumnMajorProduct: CustomStringConvertible {
             // The library takes no empty sums.
             if accumulates { return }
             let bytes = c.dtype.byteCount
-            return try context.clearRows(
-                c.address, pitch: c.rowStride * bytes, width: c.columns * bytes, height: c.rows)
+            for index in 0..<count {
+                try context.clearRows(
+                    c.matrix(index).address, pitch: c.rowStride * bytes, width: c.columns * bytes,
+                    height: c.rows)
+            }
+            return
         }
         try context.throwKept()
         let library = try context.products.library()
@@ -51,7 +56,8 @@ extension ColumnMajorProduct: CustomStringConvertible {
         _ c: MatrixOperand, _ handle: cublasLtHandle_t?, _ stream: CUDAStream, _ device: Device,
         _ context: CUDAContext
     ) throws -> Float? {
-        let span = ((c.rows - 1) * c.rowStride + c.columns) * c.dtype.byteCount
+        let elements = (count - 1) * c.batchStride + (c.rows - 1) * c.rowStride + c.columns
+        let span = elements * c.dtype.byteCount
         let scratch = try Buffer(byteCount: span, device: device)
         let apart = CUDAProductPlan.Addresses(
             first: addresses.first, second: addresses.second, addend: addresses.addend,

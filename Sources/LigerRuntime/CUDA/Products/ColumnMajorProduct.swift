@@ -15,7 +15,9 @@ struct ColumnMajorProduct: Hashable, Sendable {
         /// Elements from one column to the next.
         let leadingDimension: Int
         let isTransposed: Bool
-        /// The largest power of two, at most 256, that divides the address.
+        /// Elements to the next matrix of a batch.
+        let batchStride: Int
+        /// The largest power of two, at most 256, that divides every matrix's address.
         let alignment: UInt32
 
         init(_ operand: MatrixOperand) {
@@ -24,7 +26,9 @@ struct ColumnMajorProduct: Hashable, Sendable {
             columns = operand.isTransposed ? operand.columns : operand.rows
             leadingDimension = max(operand.rowStride, 1)
             isTransposed = operand.isTransposed
-            alignment = 1 << UInt32((UInt(bitPattern: operand.address) | 256).trailingZeroBitCount)
+            batchStride = operand.batchStride
+            let addresses = UInt(bitPattern: operand.address) | UInt(batchStride * dtype.byteCount)
+            alignment = 1 << UInt32((addresses | 256).trailingZeroBitCount)
         }
     }
 
@@ -35,10 +39,12 @@ struct ColumnMajorProduct: Hashable, Sendable {
     let inner: Int
     /// Whether the product is added to what the result holds.
     let accumulates: Bool
+    /// How many products of these sizes are done at once, a batch stride apart.
+    let count: Int
 
     /// - Throws: `RuntimeError` if the library takes no such types: both factors must be of one, and a 16-bit
     ///   product of the same or of f32.
-    init(a: MatrixOperand, b: MatrixOperand, c: MatrixOperand, accumulates: Bool) throws {
+    init(a: MatrixOperand, b: MatrixOperand, c: MatrixOperand, accumulates: Bool, count: Int = 1) throws {
         guard a.dtype == b.dtype, c.dtype == a.dtype || c.dtype == .f32 else {
             throw RuntimeError(
                 "a matrix product on a GPU of \(a.dtype.rawValue) by \(b.dtype.rawValue) into "
@@ -50,6 +56,7 @@ struct ColumnMajorProduct: Hashable, Sendable {
         result = Matrix(c)
         inner = a.columns
         self.accumulates = accumulates
+        self.count = count
     }
 }
 

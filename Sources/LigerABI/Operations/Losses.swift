@@ -1,0 +1,71 @@
+import LigerKernels
+import LigerLosses
+import LigerRuntime
+import Tile
+
+extension Operation {
+    static let losses = [
+        Operation(
+            "cross_entropy", returns: "loss", "z_loss", "accuracy", "argmax", "gradient"
+        ) { a in
+            let logits = try a("logits")
+            let r = try CrossEntropy.forward(
+                logits: logits, labels: a("labels"), classWeights: a.optional("class_weights"),
+                options: a.crossEntropyOptions(), normaliser: a.optional("normaliser"), wants: a.wants())
+            if let upstream = a.optional("upstream"), let gradient = r.gradient {
+                try CrossEntropy.scale(gradient, by: upstream)
+            }
+            return [
+                try r.loss.cast(to: logits.dtype), try a.zLoss(r.zLoss, logits.dtype), r.accuracy, r.argmax,
+                r.gradient,
+            ]
+        },
+        Operation(
+            "fused_linear_cross_entropy", returns: "loss", "z_loss", "accuracy", "argmax", "dinput",
+            "dweight", "dbias"
+        ) { a in
+            let input = try a("input")
+            let r = try FusedLinearCrossEntropy.forward(
+                input: input, weight: a("weight"), bias: a.optional("bias"), labels: a("labels"),
+                classWeights: a.optional("class_weights"),
+                options: FusedLinearCrossEntropy.Options(
+                    a.crossEntropyOptions(),
+                    budgetBytes: a.optionalInt("budget_bytes"),
+                    accumulation: a.choice("accumulation", default: .exact)),
+                normaliser: a.optional("normaliser"), upstream: a.optional("upstream"), wants: a.wants(),
+                needs: LinearNeeds(rawValue: a.int("needs", default: LinearNeeds.all.rawValue)))
+            return [
+                r.loss, try a.zLoss(r.zLoss, input.dtype), r.accuracy, r.argmax, r.dInput, r.dWeight, r.dBias,
+            ]
+        },
+        // x times one number, or one per row, into x itself.
+        Operation("scale_rows", returns: "none") { a in
+            try CrossEntropy.scale(a("x"), by: a("factor"))
+            return [nil]
+        },
+    ]
+}
+
+extension Arguments {
+    fileprivate func crossEntropyOptions() throws -> CrossEntropy.Options {
+        CrossEntropy.Options(
+            ignoreIndex: try int("ignore_index", default: -100),
+            labelSmoothing: try float("label_smoothing", default: 0), zLoss: try float("z_loss", default: 0),
+            softcap: try optionalFloat("softcap"), reduction: try choice("reduction", default: .mean),
+            tokenScaling: try flag("token_scaling"))
+    }
+
+    fileprivate func wants() throws -> CrossEntropy.Outputs {
+        CrossEntropy.Outputs(rawValue: try int("wants", default: 0))
+    }
+
+    /// The z-loss where it was asked for.
+    fileprivate func zLoss(_ loss: NDArray?, _ dtype: DType) throws -> NDArray? {
+        try flag("wants_z_loss") ? try loss?.cast(to: dtype) : nil
+    }
+}
+
+extension NDArray {
+    /// Rounded once.
+    fileprivate func cast(to dtype: DType) throws -> NDArray { try Cast.apply(self, to: dtype) }
+}

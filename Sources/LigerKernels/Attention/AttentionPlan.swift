@@ -1,0 +1,98 @@
+import LigerRuntime
+import Tile
+
+/// How attention is cut into blocks: queries of some units at a time, all keys up to the last of them.
+///
+/// Queries are cut by the shape alone where the budget allows, so that sums over queries do not depend on it.
+struct AttentionPlan {
+    let shape: AttentionShape
+    let budgetBytes: Int
+    /// Query positions of a block, and columns of a piece of a row.
+    let queries: Int
+    let lanes: Int
+    /// Whether units are copied apart before the products.
+    let packs: Bool
+
+    /// One step: `[units, queries * group, keys]` scores.
+    struct Block {
+        let units: Range<Int>
+        let queries: Range<Int>
+        /// Keys from 0.
+        var keys: Range<Int> { 0..<queries.upperBound }
+        /// Columns in memory: whole pieces.
+        let pitch: Int
+        let group: Int
+
+        var rows: Int { units.count * queries.count * group }
+        var elements: Int { rows * pitch }
+    }
+
+    init(_ shape: AttentionShape, budgetBytes: Int) {
+        self.shape = shape
+        self.budgetBytes = budgetBytes
+        lanes = Self.lanes(shape.length)
+        // Rows enough for fast products, queries few enough that little is spent beyond the diagonal.
+        let wanted = min(shape.length, max(64, min(256, 1024 / shape.group)))
+        let rowBytes = 4 * Self.pitch(shape.length, lanes)
+        let affordable = budgetBytes / (rowBytes * shape.group)
+        queries = affordable >= wanted ? wanted : max(min(16, wanted), affordable / 16 * 16)
+        let sequenceBytes = shape.heads * queries * rowBytes
+        packs =
+            shape.kvHeads > 1 && (shape.group > 1 || (shape.batch > 1 && 2 * sequenceBytes <= budgetBytes))
+    }
+
+    /// Columns of a piece for rows of up to `length` keys: a warp has 16 lanes a thread of the longest.
+    static func lanes(_ length: Int) -> Int {
+        var lanes = 16
+        while lanes < length && lanes < 512 { lanes *= 2 }
+        return lanes
+    }
+
+    static func pitch(_ keys: Int, _ lanes: Int) -> Int { (keys + lanes - 1) / lanes * lanes }
+
+    var unitCount: Int { shape.batch * shape.kvHeads }
+
+    /// All blocks, the last queries first: those see every key, so that they set the gradients of keys and
+    /// values to which the others add.
+    func blocks(unitsInStep: Int) -> [Block] {
+        stride(from: 0, to: shape.length, by: queries).reversed().flatMap { first in
+            let range = first..<min(first + queries, shape.length)
+            let pitch = Self.pitch(range.upperBound, lanes)
+            let bytes = 4 * range.count * shape.group * pitch
+            let most = max(1, min(unitsInStep, budgetBytes / bytes))
+            return steps(most, unitsInStep).map {
+                Block(units: $0, queries: range, pitch: pitch, group: shape.group)
+            }
+        }
+    }
+
+    /// Units in runs of at most `most`, none across a border of `unitsInStep`, all of about one size.
+    private func steps(_ most: Int, _ unitsInStep: Int) -> [Range<Int>] {
+        let parts = (unitsInStep + most - 1) / most
+        return stride(from: 0, to: unitCount, by: unitsInStep).flatMap { start in
+            (0..<parts).map { part in
+                (start + part * unitsInStep / parts)..<(start + (part + 1) * unitsInStep / parts)
+            }
+        }
+    }
+}
+
+/// Storage for the scores of a block at a time.
+struct AttentionWorkspace {
+    private let memory: NDArray
+
+    init(_ blocks: [AttentionPlan.Block], dtype: DType, device: Device) throws {
+        memory = try NDArray(empty: [blocks.lazy.map(\.elements).max() ?? 0], dtype: dtype, device: device)
+    }
+
+    /// [rows, pitch], as kernels take it.
+    func rows(_ block: AttentionPlan.Block) -> NDArray {
+        memory.sliced(0, 0..<block.elements).reshaped([block.rows, block.pitch])
+    }
+
+    /// [units, rows, keys], as products take it.
+    func matrices(_ block: AttentionPlan.Block) -> NDArray {
+        rows(block).reshaped([block.units.count, block.rows / block.units.count, block.pitch])
+            .sliced(2, block.keys)
+    }
+}

@@ -1,0 +1,44 @@
+package import LigerRuntime
+internal import Tile
+
+/// Compares what a run will take with what its device has free.
+package enum MemoryCheck {
+    /// Bytes that can be had on a device now; nil if the system does not say.
+    package static func available(on device: Device) throws -> Int? {
+        try device.driverMemory()?.free ?? ProcessMemory.available()
+    }
+
+    /// - Parameter copies: models that are trained at a time.
+    /// - Returns: a warning if the run may not fit; nil if it should.
+    /// - Throws: `TrainerError` (`memoryTooSmall`) if it cannot fit: better now than after minutes.
+    package static func run(
+        _ estimate: MemoryEstimate, _ options: TrainingOptions, on device: Device, available: Int?,
+        copies: Int = 1
+    ) throws -> String? {
+        guard let available else { return nil }
+        let free = "\(Format.bytes(available)) of memory free on \(options.device)"
+        if copies * estimate.least > available {
+            throw TrainerError(
+                .memoryTooSmall,
+                "There are \(free), but weights, gradients and optimiser alone take "
+                    + "\(Format.bytes(copies * estimate.least)).",
+                remedy: advice(options, device))
+        }
+        guard copies * estimate.total > available else { return nil }
+        return "warning: the run may take \(Format.bytes(copies * estimate.total)), and there are \(free). "
+            + "Lower --batch or --seq and raise --accumulate, or give --recompute blocks"
+    }
+
+    /// What would make weights and their company smaller.
+    private static func advice(_ options: TrainingOptions, _ device: Device) -> String {
+        if options.dtype == .f32 { return "Give --dtype bf16, or a smaller --model." }
+        var smaller: [String] = []
+        if options.execution.masters != .none { smaller.append("--masters none") }
+        if options.execution.moments != .bf16 { smaller.append("--moments bf16") }
+        if options.execution.gradients != .bf16 { smaller.append("--gradients bf16") }
+        let others = device.model == nil ? "" : ", or end other processes on the GPU (nvidia-smi lists them)"
+        return smaller.isEmpty
+            ? "Give a smaller --model\(others)."
+            : "Give \(smaller.joined(separator: " ")), or a smaller --model\(others)."
+    }
+}

@@ -1,0 +1,115 @@
+internal import LigerKernels
+internal import LigerLosses
+internal import LigerModels
+internal import LigerRuntime
+internal import Tile
+
+/// The memory that a run will take on its device, known before anything is allocated.
+///
+/// Parameters, gradients and the optimiser's state are exact. What the forward pass keeps is counted array by
+/// array for the fused kernels; the reference keeps more.
+package struct MemoryEstimate: Sendable, Equatable {
+    /// Bytes of the weights.
+    package let parameters: Int
+    /// Bytes of all gradients, as the optimiser finds them.
+    package let gradients: Int
+    /// Bytes of moments and masters.
+    package let optimiser: Int
+    /// Bytes that the forward pass keeps for the backward pass.
+    package let activations: Int
+    /// Bytes of the loss: logits, and the gradients that come out of it.
+    package let loss: Int
+    /// The most at a time; gradients come as activations go.
+    package let total: Int
+
+    /// What every run of this model takes with these options, whatever its batch.
+    package var least: Int { parameters + gradients + optimiser }
+
+    init(_ configuration: ModelConfiguration, _ options: TrainingOptions, on device: Device) {
+        let size = options.dtype.byteCount, execution = options.execution
+        let count = configuration.parameterCount
+        parameters = count * size
+        gradients = count * execution.gradients.byteCount
+        let hasMasters = execution.masters == .f32 && options.dtype != .f32
+        optimiser = count * (2 * execution.moments.byteCount + (hasMasters ? 4 : 0))
+
+        let pass = PassMemory(configuration, options, device)
+        activations = pass.kept
+        loss = pass.loss
+        // At the end of the forward pass; at the start of the backward pass, with the head's gradient; at its
+        // end, with all gradients. Sums over several passes, and captured steps, keep all gradients all the time.
+        let forward = pass.kept + pass.loss
+        let start = pass.kept + pass.headGradients + pass.backward
+        let end = gradients + pass.keptOfOneBlock + max(pass.backward, pass.embeddingGradient)
+        let early = options.accumulate > 1 || execution.graph ? gradients : 0
+        total = parameters + optimiser + max(forward + early, start + early, end)
+    }
+
+    /// One line for people.
+    package var summary: String {
+        "about \(Format.bytes(total)) at most: parameters \(Format.bytes(parameters)), gradients "
+            + "\(Format.bytes(gradients)), optimiser \(Format.bytes(optimiser)), activations "
+            + "\(Format.bytes(activations)), loss \(Format.bytes(loss))"
+    }
+}
+
+/// What one forward and backward pass takes beside parameters, gradients and optimiser.
+private struct PassMemory {
+    let kept: Int
+    let keptOfOneBlock: Int
+    let loss: Int
+    let headGradients: Int
+    let backward: Int
+    let embeddingGradient: Int
+
+    init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) {
+        let size = options.dtype.byteCount
+        let tokens = options.batch * options.sequenceLength
+        let hidden = tokens * model.hiddenSize * size, inner = tokens * model.intermediateSize * size
+        let queries = tokens * model.headCount * model.headSize * size
+        let keys = tokens * model.keyValueHeadCount * model.headSize * size
+        // Of both norms, one number a row; of attention, one a row and head.
+        let rowNumbers = tokens * 4 * (2 + model.headCount)
+        // The inputs and outputs of both norms; q, k, v and what attention makes of them; gate, up and product.
+        let whole = 4 * hidden + 2 * queries + 2 * keys + 3 * inner + rowNumbers
+        let perBlock =
+            switch options.execution.recompute {
+            case .none: whole
+            case .blocks: hidden
+            case .selective: whole - 2 * hidden - inner
+            }
+        // The last norm, the batch itself, the tables of positions.
+        let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
+        kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
+        keptOfOneBlock = whole
+        // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
+        // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
+        // those of keys and values in fp32 first. On the processor that is little.
+        let again = options.execution.recompute == .none ? 0 : whole - perBlock
+        let workspace = MatMul.workspaceBytes(
+            rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
+        let scores = BlockedAttention.defaultBudgetBytes * (2 * 4 + 2 * size) / 4
+        let attention =
+            device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
+        backward = again + max(3 * inner + 3 * hidden, attention) + workspace
+
+        let table = model.vocabularySize * model.hiddenSize
+        headGradients = table * options.execution.gradients.byteCount + hidden
+        embeddingGradient = options.execution.gradients == .f32 ? 0 : table * 4
+        loss = Self.loss(model, options, device, tokens: tokens) + hidden + table * size
+    }
+
+    private static func loss(
+        _ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device, tokens: Int
+    ) -> Int {
+        if options.kernels[.fusedLinearCrossEntropy] {
+            return FusedLinearCrossEntropy.plan(
+                tokens: tokens, hidden: model.hiddenSize, vocabulary: model.vocabularySize,
+                dtype: options.dtype, on: device
+            ).peakBytes
+        }
+        // Whole logits and their gradient; the reference keeps some more arrays of their size, in fp32.
+        let logits = tokens * model.vocabularySize
+        return options.kernels[.crossEntropy] ? 2 * logits * options.dtype.byteCount : 6 * logits * 4
+    }
+}

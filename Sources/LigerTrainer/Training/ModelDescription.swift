@@ -1,0 +1,71 @@
+package import LigerModels
+package import LigerRuntime
+internal import LigerText
+internal import Tile
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
+/// What is known of a model before its weights take memory: sizes, constants and the tokenizer.
+package struct ModelDescription {
+    let source: ModelSource
+    package let configuration: ModelConfiguration
+    let tokenizer: any Tokenizer
+    /// How text becomes tokens, in words.
+    let tokenizerName: String
+    private let name: String
+
+    /// The preset or folder that `--model` names.
+    /// - Parameters:
+    ///   - vocabularySize: replaces a preset's; text still uses the tokenizer's tokens only.
+    /// - Throws: `CheckpointError` or `TokenizerError` when the model or its tokenizer is unknown, damaged
+    ///   or not supported; `TrainerError` (`vocabularyMismatch`) when the two do not fit together.
+    package init(_ options: TrainingOptions, vocabularySize: Int? = nil) throws {
+        name = options.model
+        source = try ModelSource(options.model)
+        switch source {
+        case .preset(let preset):
+            tokenizer = ByteTokenizer()
+            tokenizerName = "bytes"
+            var configuration = preset.configuration
+            if let vocabularySize { configuration.vocabularySize = vocabularySize }
+            self.configuration = configuration
+        case .folder(let url):
+            if let vocabularySize {
+                throw TrainerError(
+                    .vocabularyMismatch,
+                    "A vocabulary of \(vocabularySize) was asked for, but \(options.model) has its own.",
+                    remedy: "Use a preset with --vocabulary, or leave it out.")
+            }
+            let file = url.appendingPathComponent("tokenizer.json").path
+            let hasTokenizer = FileManager.default.fileExists(atPath: file)
+            tokenizer = hasTokenizer ? try Tokenizers.load(directory: url) : ByteTokenizer()
+            tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
+            configuration = try ModelConfiguration(folder: url)
+        }
+        guard tokenizer.vocabularySize > configuration.vocabularySize else { return }
+        throw TrainerError(
+            .vocabularyMismatch,
+            "The tokenizer (\(tokenizerName)) has \(Format.integer(tokenizer.vocabularySize)) tokens, the "
+                + "model only \(Format.integer(configuration.vocabularySize)).",
+            remedy: "Give a model whose vocab_size holds the tokenizer's, or its own tokenizer.json.")
+    }
+
+    /// Checks that sequences are not longer than the model's positions.
+    /// - Throws: `TrainerError` (`invalidOptions`).
+    package func checkLength(_ sequenceLength: Int) throws {
+        let most = configuration.maximumPositions
+        guard sequenceLength > most else { return }
+        throw TrainerError(
+            .invalidOptions, "--seq is \(sequenceLength), but the model \(name) has \(most) positions.",
+            remedy: "Use --seq \(most) or less.")
+    }
+
+    /// The memory that training it takes.
+    package func memory(_ options: TrainingOptions, on device: Device) -> MemoryEstimate {
+        MemoryEstimate(configuration, options, on: device)
+    }
+}

@@ -1,0 +1,37 @@
+package import LigerModels
+internal import LigerRuntime
+package import Tile
+
+/// The arithmetic that a model's formulas take, whatever is computed again: what speeds are compared by.
+///
+///     operations per token = 6 (weights in matrix products) + 6 layers length heads headSize
+///
+/// Forward a product takes 2 operations per weight, backward 4. Attention takes two products over half of the
+/// sequence on average, as it is causal. (Chowdhery and others, 2022, appendix B, who count the whole square.)
+package struct ModelWork: Sendable, Equatable {
+    /// Of one token, forward and backward.
+    package let operationsPerToken: Double
+
+    /// - Parameter length: tokens of a sequence.
+    package init(_ configuration: ModelConfiguration, length: Int) {
+        let embedding = configuration.vocabularySize * configuration.hiddenSize
+        // The embedding is looked up, the head multiplied; a tied weight is counted once, as the head.
+        let untied = configuration.tiesWordEmbeddings ? 0 : embedding
+        let attention = configuration.layerCount * length * configuration.headCount * configuration.headSize
+        operationsPerToken = 6 * Double(configuration.parameterCount - untied) + 6 * Double(attention)
+    }
+
+    /// 10^12 operations a second.
+    package func teraflops(tokensPerSecond: Double) -> Double { tokensPerSecond * operationsPerToken * 1e-12 }
+
+    /// What the tensor cores of a GPU do at best in dense products of 16-bit numbers, in 10^12 operations a
+    /// second, by NVIDIA's data sheets; nil for other GPUs and types.
+    package static func peakTeraflops(of model: String?, dtype: DType) -> Double? {
+        guard let model, dtype == .bf16 else { return nil }
+        let peaks = [
+            ("H200", 989.0), ("H100 NVL", 835), ("H100 PCIe", 756), ("H100", 989), ("B200", 2250),
+            ("A100", 312), ("L40S", 362), ("L4", 121), ("A10G", 70), ("RTX 4090", 165),
+        ]
+        return peaks.first { model.contains($0.0) }?.1
+    }
+}

@@ -1,0 +1,49 @@
+public import Tile
+
+extension TrainingOptions {
+    /// How a run uses its device: what it holds beside the weights, and how it hands over work. Less memory
+    /// costs exactness or time, as said at each.
+    public struct Execution: Sendable, Hashable, Codable {
+        /// What updates of 16-bit weights are added to.
+        public enum Masters: String, Sendable, CaseIterable, Codable {
+            /// A copy of each weight in fp32, from which the weight is rounded.
+            case f32
+            /// The weight itself: updates below half of its last bit are lost.
+            case none
+        }
+
+        /// What the backward pass computes again instead of keeping it; results have the same bits.
+        public enum Recomputation: String, Sendable, CaseIterable, Codable {
+            /// Nothing.
+            case none
+            /// Everything within a decoder block but the block's input: a third more work.
+            case blocks
+            /// Outputs of norms and of the feed-forward gate: a few hundredths more work.
+            case selective
+        }
+
+        /// `--masters`
+        public var masters = Masters.f32
+        /// `--moments`: storage of AdamW's two means.
+        public var moments = DType.f32
+        /// `--gradients`: storage of the sums of gradients.
+        public var gradients = DType.f32
+        /// `--recompute`
+        public var recompute = Recomputation.none
+        /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
+        public var graph = false
+
+        /// Everything exact, everything kept.
+        public init() {}
+
+        /// The storage types of moments and gradients.
+        public static let dtypes: [DType] = [.f32, .bf16]
+    }
+}
+
+extension KeyedDecodingContainer {
+    /// Runs recorded before there was a choice used the defaults.
+    func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
+        try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+}

@@ -1,0 +1,1 @@
+"""Fused kernels for training language models: the Swift library swift-liger behind upstream's names."""

@@ -1,0 +1,245 @@
+"""The Swift library, loaded on first use, and its calls: what `Sources/CLigerABI/include/liger.h` describes.
+
+An operation is prepared once for shapes, dtypes and options (`prepare`), and run over addresses as often as one
+likes (`Call.run`). Running is what costs host time, so it is one ctypes call with plain integers.
+"""
+
+import ctypes
+import importlib.util
+import os
+import sys
+import threading
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+OK, INVALID_ARGUMENT, UNKNOWN_NAME, NO_DEVICE, OUT_OF_MEMORY, CHECK_FAILED, NO_LIBRARY = range(7)
+DEVICE_FAILED, MISALIGNED, INTERNAL = 7, 8, 9
+
+_DTYPES = {
+    torch.float32: 0,
+    torch.bfloat16: 1,
+    torch.float16: 2,
+    torch.int32: 3,
+    torch.int64: 4,
+    torch.uint8: 6,
+}
+_DTYPE_OF_CODE = {code: dtype for dtype, code in _DTYPES.items()}
+_MAX_RANK = 8
+_pointer = ctypes.c_void_p
+
+
+class _Array(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("dtype", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * _MAX_RANK),
+        ("strides", ctypes.c_int64 * _MAX_RANK),
+        ("alignment", ctypes.c_int64),
+    ]
+
+
+class _Option(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("number", ctypes.c_double), ("text", ctypes.c_char_p)]
+
+
+class LibraryNotFoundError(ImportError):
+    """The Swift library is missing or does not load on this platform."""
+
+
+class CheckFailedError(AssertionError, IndexError):
+    """An operation refused the values it met, such as a label that is no class."""
+
+
+_library = None
+_lock = threading.Lock()
+
+
+def library():
+    """The loaded library.
+
+    Raises LibraryNotFoundError, an ImportError, that says what to do if there is none.
+    """
+    return _library or _load()
+
+
+def _load():
+    global _library
+    with _lock:
+        if _library is None:
+            path = os.environ.get("LIGER_LIBRARY") or str(Path(__file__).with_name("lib") / "libliger.so")
+            if not os.path.exists(path):
+                raise LibraryNotFoundError(
+                    f"liger_kernel's compiled library is not at {path}. Install a wheel, or from a checkout with "
+                    "Swift 6.2 or later run `pip install .`; LIGER_LIBRARY can name the file"
+                )
+            try:
+                found = ctypes.CDLL(path)
+            except OSError as error:
+                raise LibraryNotFoundError(
+                    f"liger_kernel's compiled library {path} does not load here ({sys.platform}): {error}. It "
+                    "needs Linux on x86-64 with glibc 2.34 or later; elsewhere build it with `pip install .`"
+                ) from error
+            _declare(found)
+            _library = found
+    return _library
+
+
+def _declare(lib):
+    lib.liger_version.restype = ctypes.c_char_p
+    lib.liger_last_message.restype = ctypes.c_char_p
+    lib.liger_operations.restype = ctypes.c_char_p
+    lib.liger_prepare.argtypes = [
+        ctypes.c_char_p, ctypes.c_int32, ctypes.POINTER(_Array), ctypes.c_int32, ctypes.POINTER(_Option),
+        ctypes.c_int32, ctypes.POINTER(_pointer),
+    ]  # fmt: skip
+    lib.liger_call_output_count.argtypes = [_pointer]
+    lib.liger_call_output.argtypes = [_pointer, ctypes.c_int32, ctypes.POINTER(_Array)]
+    lib.liger_call_workspace.argtypes = [_pointer]
+    lib.liger_call_workspace.restype = ctypes.c_int64
+    lib.liger_run.argtypes = [_pointer, _pointer, ctypes.POINTER(ctypes.c_uint64), ctypes.c_int32]
+    lib.liger_run8.argtypes = [_pointer] * 10
+    lib.liger_release.argtypes = [_pointer]
+    lib.liger_release.restype = None
+    lib.liger_synchronize.argtypes = [ctypes.c_int32, _pointer]
+    lib.liger_use_blas.argtypes = [ctypes.c_char_p]
+    lib.liger_launch_counts.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]
+    _offer_blas(lib)
+
+
+def _offer_blas(lib):
+    """Names the BLAS of the package scipy-openblas32, without importing it."""
+    spec = importlib.util.find_spec("scipy_openblas32")
+    if spec is not None and spec.origin is not None:
+        lib.liger_use_blas(os.path.join(os.path.dirname(spec.origin), "lib").encode())
+
+
+def raise_error(status, operation=""):
+    """Raises the exception of a status, with the library's message."""
+    message = library().liger_last_message().decode()
+    if status == CHECK_FAILED:
+        raise CheckFailedError(message)
+    if status == OUT_OF_MEMORY:
+        raise getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)(message)
+    if status == INVALID_ARGUMENT:
+        raise ValueError(message)
+    if status == UNKNOWN_NAME:
+        raise NotImplementedError(message)
+    if status == NO_LIBRARY:
+        raise ImportError(message)
+    raise RuntimeError(f"{operation}: {message}" if operation else message)
+
+
+class Call:
+    """An operation prepared for arrays of known shapes, on one device.
+
+    `run(stream, a0, ..., a7)` takes the addresses of inputs, outputs and workspace, zeros after them, and returns
+    a status. Where a call takes more than 8 addresses `run` is None and `run_many` does it.
+    """
+
+    __slots__ = ("__weakref__", "_spec", "_unaligned", "handle", "outputs", "run", "workspace")
+
+    def __init__(self, handle, spec, is_aligned):
+        lib = library()
+        self.handle = handle
+        self._spec = spec
+        self._unaligned = None if is_aligned else self
+        self.outputs = []
+        for number in range(lib.liger_call_output_count(handle)):
+            array = _Array()
+            status = lib.liger_call_output(handle, number, ctypes.byref(array))
+            if status:
+                raise_error(status, spec[0])
+            self.outputs.append(
+                (array.name.decode(), tuple(array.shape[: array.rank]), _DTYPE_OF_CODE[array.dtype])
+            )
+        self.workspace = lib.liger_call_workspace(handle)
+        count = len(spec[2]) + len(self.outputs) + (self.workspace > 0)
+        self.run = partial(lib.liger_run8, handle) if count <= 8 else None
+
+    def __del__(self):
+        if _library is not None:
+            _library.liger_release(self.handle)
+
+    def run_many(self, stream, addresses):
+        """As `run`, for any number of addresses; deals with every status."""
+        count = len(addresses)
+        if self.run is not None:
+            status = self.run(stream, *addresses, *(0,) * (8 - count))
+        else:
+            status = library().liger_run(self.handle, stream, (ctypes.c_uint64 * count)(*addresses), count)
+        if status:
+            self.recover(status, stream, addresses)
+
+    def recover(self, status, stream, addresses):
+        """After a run that failed: again without relying on alignment, or the error raised."""
+        if status != MISALIGNED or self._unaligned is self:
+            raise_error(status, self._spec[0])
+        if self._unaligned is None:
+            self._unaligned = prepare(*self._spec, is_aligned=False)
+        self._unaligned.run_many(stream, addresses[: self.address_count])
+
+    @property
+    def address_count(self):
+        return len(self._spec[2]) + len(self.outputs) + (self.workspace > 0)
+
+
+def prepare(operation, device, inputs, options, is_aligned=True):
+    """Prepares an operation.
+
+    device: -1 for the CPU, else the GPU's index. inputs: (name, shape, strides, dtype) each. options: name to
+    number, bool or word. Raises ValueError, NotImplementedError or RuntimeError with the library's message.
+    """
+    lib = library()
+    arrays = (_Array * len(inputs))()
+    for array, (name, shape, strides, dtype) in zip(arrays, inputs):
+        code = _DTYPES.get(dtype)
+        if code is None:
+            known = ", ".join(str(known).removeprefix("torch.") for known in _DTYPES)
+            raise TypeError(f"{operation}: '{name}' is {dtype}, which is not one of {known}. Convert it first")
+        if len(shape) > _MAX_RANK:
+            raise ValueError(f"{operation}: '{name}' has {len(shape)} dimensions, at most {_MAX_RANK} are taken")
+        array.name, array.dtype, array.rank = name.encode(), code, len(shape)
+        array.shape[: len(shape)] = shape
+        array.strides[: len(shape)] = strides
+        array.alignment = 16 if is_aligned else 1
+    settings = (_Option * len(options))()
+    for setting, (name, value) in zip(settings, options.items()):
+        setting.name = name.encode()
+        if isinstance(value, str):
+            setting.text = value.encode()
+        else:
+            setting.number = value
+    handle = _pointer()
+    status = lib.liger_prepare(
+        operation.encode(), device, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
+    )
+    if status:
+        raise_error(status, operation)
+    return Call(handle.value, (operation, device, inputs, options), is_aligned)
+
+
+def launch_counts():
+    """How often each kernel was launched by this process: what proves that kernels ran."""
+    lib, needed = library(), ctypes.c_int64()
+    size = 4096
+    while True:
+        text = ctypes.create_string_buffer(size)
+        status = lib.liger_launch_counts(text, size, ctypes.byref(needed))
+        if status:
+            raise_error(status)
+        if needed.value <= size:
+            lines = (line.split("\t") for line in text.value.decode().splitlines())
+            return {name: int(count) for name, count in lines}
+        size = needed.value + 256
+
+
+def synchronize(device):
+    """Waits for the work of a device's current stream and raises what failed in it."""
+    index = -1 if device.type == "cpu" else device.index or 0
+    status = library().liger_synchronize(index, 0 if index < 0 else torch._C._cuda_getCurrentRawStream(index))
+    if status:
+        raise_error(status)

@@ -1,0 +1,175 @@
+"""Cross entropy of logits, with label smoothing, z-loss, softcap and class weights."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import is_compiling
+from liger_kernel.ops._primitive import primitive
+from liger_kernel.ops.utils import gathered
+
+ACCURACY, ARGMAX, GRADIENT = 1, 2, 4
+
+
+def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):
+    """The bits of what to compute beside the loss."""
+    return ACCURACY * return_token_accuracy + ARGMAX * return_predicted_tokens + GRADIENT * gradient
+
+
+def check_options(reduction, flags):
+    """Raises AssertionError or ValueError for options that have no meaning."""
+    for name, value in flags.items():
+        assert isinstance(value, bool), f"{name} must be True or False; found {value!r}"
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none'; found {reduction!r}")
+
+
+def check_class_weights(weight, classes):
+    """Raises AssertionError unless there is a floating-point weight per class."""
+    if weight is not None:
+        assert weight.shape[0] == classes, f"weight must have size {classes}, a number a class; found {weight.shape}"
+        assert torch.is_floating_point(weight), f"weight must be floating point; found {weight.dtype}"
+
+
+def _fake(logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream):
+    shape = (logits.shape[0],) if reduction == "none" else ()
+    rows = (logits.shape[0],)
+    return [
+        logits.new_empty(shape),
+        logits.new_empty(shape if wants_z_loss else 0),
+        logits.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
+        logits.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
+        logits.new_empty(logits.shape if wants & GRADIENT else 0),
+    ]
+
+
+@primitive(
+    "(Tensor logits, Tensor labels, Tensor? weight, int ignore_index, float z_loss, float smoothing, "
+    "str reduction, float? softcap, int wants, bool wants_z_loss, Tensor? upstream) -> Tensor[]",
+    _fake,
+)
+def _cross_entropy(
+    logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
+):
+    """loss, z-loss, accuracy, predicted classes and gradient; empty where not wanted."""
+    tensors = {
+        "logits": logits.contiguous(),
+        "labels": labels.contiguous(),
+        "class_weights": None if weight is None else weight.contiguous(),
+        "upstream": upstream,
+    }
+    has_z_loss = wants_z_loss and z_loss != 0
+    try:
+        out = call(
+            "cross_entropy",
+            tensors,
+            ignore_index=ignore_index,
+            z_loss=z_loss,
+            label_smoothing=smoothing,
+            reduction=reduction,
+            softcap=softcap,
+            wants=wants,
+            wants_z_loss=has_z_loss,
+        )
+    except CheckFailedError as error:
+        raise CheckFailedError(f"a target is out of bounds: {error}") from None
+    loss, empty = out["loss"], logits.new_empty
+    z = torch.zeros_like(loss) if wants_z_loss else empty(0)
+    return [
+        loss,
+        out.get("z_loss", z),
+        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
+        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
+        out["gradient"] if wants & GRADIENT else empty(0),
+    ]
+
+
+@primitive("(Tensor x, Tensor factor) -> Tensor", lambda x, factor: torch.empty_like(x))
+def _scaled(x, factor):
+    """A copy of x, times one number, or one per row."""
+    return scale_(x.clone(), factor)
+
+
+def scale_(x, factor):
+    """x itself, times one number, or one per row, on the device; nothing is moved where that is 1."""
+    call("scale_rows", {"x": x, "factor": factor.float().contiguous()})
+    return x
+
+
+def cross_entropy_forward(
+    _input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
+    return_token_accuracy=False, return_predicted_tokens=False,
+):  # fmt: skip
+    """loss, z-loss, accuracy, predicted classes (None where not asked for) and the logits' gradient."""
+    out = _cross_entropy(
+        _input, target, weight, ignore_index, float(lse_square_scale), float(label_smoothing), reduction, softcap,
+        wanted(return_token_accuracy, return_predicted_tokens, _input.requires_grad), return_z_loss, None,
+    )  # fmt: skip
+    return _named(out, return_z_loss, return_token_accuracy, return_predicted_tokens) + (out[4],)
+
+
+def cross_entropy_backward(_input, grad_output):
+    """A gradient times the loss's upstream gradient, into the gradient itself."""
+    return scale_(_input, grad_output)
+
+
+def _named(out, z_loss, accuracy, predicted):
+    """The four results, None where not asked for."""
+    return out[0], out[1] if z_loss else None, out[2] if accuracy else None, out[3] if predicted else None
+
+
+class LigerCrossEntropyFunction(torch.autograd.Function):
+    """Cross entropy of (N, V) logits with N class numbers; always gives (loss, z-loss, accuracy, predicted).
+
+    The gradient for an upstream gradient of 1 is computed with the loss, and scaled in the backward pass. The
+    logits stay as they are.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, _input, target, weight, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0, reduction="mean",
+        softcap=None, return_z_loss=False, return_token_accuracy=False, return_predicted_tokens=False,
+    ):  # fmt: skip
+        _input = gathered(_input)
+        check_options(
+            reduction,
+            {
+                "return_z_loss": return_z_loss,
+                "return_token_accuracy": return_token_accuracy,
+                "return_predicted_tokens": return_predicted_tokens,
+            },
+        )
+        check_class_weights(weight, _input.shape[-1])
+        wants = wanted(return_token_accuracy, return_predicted_tokens)
+        ctx.options = (
+            ignore_index, float(lse_square_scale), float(label_smoothing), reduction,
+            None if softcap is None else float(softcap),
+        )  # fmt: skip
+        # Without reduction every row has its own upstream gradient, which is not known yet.
+        is_early = ctx.needs_input_grad[0] and reduction != "none"
+        out = _cross_entropy(
+            _input, target, weight, *ctx.options, wants | GRADIENT * is_early, return_z_loss, None
+        )
+        gradient = out[4] if is_early else None
+        ctx.compiled = is_compiling()
+        ctx.gradient = None if ctx.compiled else gradient
+        ctx.save_for_backward(_input, target, weight, gradient if ctx.compiled else None)
+        results = _named(out, return_z_loss, return_token_accuracy, return_predicted_tokens)
+        ctx.mark_non_differentiable(*[r for r in results[1:] if r is not None])
+        return results
+
+    @staticmethod
+    @first_order
+    def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
+        _input, target, weight, gradient = ctx.saved_tensors
+        if gradient is not None:
+            return _scaled(gradient, grad_output), *(None,) * 10
+        # The gradient is handed over once; a second pass through a retained graph computes it again.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            upstream = grad_output.float() if ctx.options[3] == "none" else None
+            gradient = _cross_entropy(_input, target, weight, *ctx.options, GRADIENT, False, upstream)[4]
+            if upstream is not None:
+                return gradient, *(None,) * 10
+        return scale_(gradient, grad_output), *(None,) * 10

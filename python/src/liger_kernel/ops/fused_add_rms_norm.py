@@ -1,0 +1,73 @@
+"""A residual connection and the RMSNorm after it in one pass."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import primitive
+from liger_kernel.ops.rms_norm import _casting
+
+
+def _like(x):
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _fake_forward(x, residual, weight, eps, offset, casting):
+    return _like(x), _like(x), x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
+
+
+@primitive(
+    "(Tensor x, Tensor residual, Tensor? weight, float eps, float offset, str casting) -> (Tensor, Tensor, Tensor)",
+    _fake_forward,
+)
+def _fused_add_rms_norm_forward(x, residual, weight, eps, offset, casting):
+    tensors = {"x": x.contiguous(), "residual": residual.contiguous(), "weight": weight}
+    out = call("fused_add_rms_norm_forward", tensors, eps=eps, offset=offset, casting=casting)
+    return out["y"], out["s"], out["rstd"]
+
+
+@primitive(
+    "(Tensor dy, Tensor? ds, Tensor s, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight)"
+    " -> (Tensor, Tensor)",
+    lambda dy, ds, s, weight, rstd, offset, casting, needs: (_like(s), _like(weight) if needs else s.new_empty(0)),
+)
+def _fused_add_rms_norm_backward(dy, ds, s, weight, rstd, offset, casting, needs_weight):
+    ds = None if ds is None else ds.contiguous()
+    tensors = {"dy": dy.contiguous(), "ds": ds, "s": s, "weight": weight, "rstd": rstd}
+    out = call("fused_add_rms_norm_backward", tensors, offset=offset, casting=casting, needs_weight=needs_weight)
+    return out["dx"], out.get("dweight", s.new_empty(0))
+
+
+def fused_add_rms_norm_forward(X, R, W, eps, offset, casting_mode):
+    """y, s, rstd, and zeros and the casting's name for upstream's callers."""
+    casting = _casting(casting_mode)
+    return *_fused_add_rms_norm_forward(X, R, W, float(eps), float(offset), casting), 0, 0, 0, casting
+
+
+def fused_add_rms_norm_backward(
+    dY, dS_out, S, W, RSTD, offset, casting_mode, BLOCK_SIZE=None, num_warps=None, num_stages=None, in_place=False,
+    needs_dw=None,
+):  # fmt: skip
+    """dX, dR (the same tensor's values) and dW."""
+    needs = W is not None and needs_dw is not False
+    dX, dW = _fused_add_rms_norm_backward(dY, dS_out, S, W, RSTD, float(offset), _casting(casting_mode), needs)
+    return dX, dX, dW if needs else None
+
+
+class LigerFusedAddRMSNormFunction(torch.autograd.Function):
+    """(y, s) of x and residual: s = x + residual, y = RMSNorm(s). The incoming gradients are never written to."""
+
+    @staticmethod
+    def forward(ctx, X, R, W, eps, offset=0.0, casting_mode="llama", in_place=False):
+        ctx.offset, ctx.casting = float(offset), _casting(casting_mode)
+        Y, S, RSTD = _fused_add_rms_norm_forward(X, R, W, float(eps), ctx.offset, ctx.casting)
+        ctx.save_for_backward(S, W, RSTD)
+        return Y, S
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dY, dS):
+        S, W, RSTD = ctx.saved_tensors
+        needs = W is not None and ctx.needs_input_grad[2]
+        dX, dW = _fused_add_rms_norm_backward(dY, dS, S, W, RSTD, ctx.offset, ctx.casting, needs)
+        return dX, dX, dW if needs else None, None, None, None, None

@@ -1,0 +1,207 @@
+"""Cross entropy of a linear layer's logits, chunk by chunk of tokens: whole logits never exist."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import is_compiling
+from liger_kernel.ops._primitive import primitive
+from liger_kernel.ops.cross_entropy import ACCURACY
+from liger_kernel.ops.cross_entropy import ARGMAX
+from liger_kernel.ops.cross_entropy import _named
+from liger_kernel.ops.cross_entropy import _scaled
+from liger_kernel.ops.cross_entropy import check_class_weights
+from liger_kernel.ops.cross_entropy import check_options
+from liger_kernel.ops.cross_entropy import scale_
+from liger_kernel.ops.cross_entropy import wanted
+from liger_kernel.ops.utils import gathered
+
+_CHUNK_MEM_CONST = 1
+_INPUT, _WEIGHT, _BIAS = 1, 2, 4
+
+
+def _fake(
+    input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
+    exact, budget, wants, wants_z_loss, needs, upstream,
+):  # fmt: skip
+    shape = (input.shape[0],) if reduction == "none" else ()
+    rows = (input.shape[0],)
+    return [
+        input.new_empty(shape, dtype=torch.float32),
+        input.new_empty(shape if wants_z_loss else 0),
+        input.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
+        input.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
+        input.new_empty(input.shape if needs & _INPUT else 0),
+        weight.new_empty(weight.shape if needs & _WEIGHT else 0),
+        weight.new_empty(0) if bias is None else bias.new_empty(bias.shape if needs & _BIAS else 0),
+    ]
+
+
+@primitive(
+    "(Tensor input, Tensor weight, Tensor labels, Tensor? bias, Tensor? class_weights, int ignore_index, "
+    "float z_loss, float smoothing, str reduction, float? softcap, bool scaling, bool exact, int budget, int wants, "
+    "bool wants_z_loss, int needs, Tensor? upstream) -> Tensor[]",
+    _fake,
+)
+def _fused_linear_cross_entropy(
+    input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
+    exact, budget, wants, wants_z_loss, needs, upstream,
+):  # fmt: skip
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; empty where not wanted."""
+    tensors = {"input": input, "weight": weight, "bias": bias, "labels": labels, "class_weights": class_weights}
+    tensors = {name: None if t is None else t.contiguous() for name, t in tensors.items()} | {"upstream": upstream}
+    try:
+        out = call(
+            "fused_linear_cross_entropy",
+            tensors,
+            ignore_index=ignore_index,
+            z_loss=z_loss,
+            label_smoothing=smoothing,
+            reduction=reduction,
+            softcap=softcap,
+            token_scaling=scaling,
+            accumulation="exact" if exact else "storage",
+            budget_bytes=budget or None,
+            wants=wants,
+            wants_z_loss=wants_z_loss and z_loss != 0,
+            needs=needs,
+        )
+    except CheckFailedError as error:
+        raise CheckFailedError(f"a target is out of bounds: {error}") from None
+    empty = input.new_empty
+    return [
+        out["loss"],
+        out.get("z_loss", torch.zeros_like(out["loss"], dtype=input.dtype) if wants_z_loss else empty(0)),
+        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
+        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
+        out.get("dinput", empty(0)),
+        out.get("dweight", weight.new_empty(0)),
+        out.get("dbias", (weight if bias is None else bias).new_empty(0)),
+    ]
+
+
+def _budget(tokens, hidden, vocabulary, chunk_mem_const):
+    """Bytes for a chunk's logits: 0, the library's choice, but where the caller set upstream's constant."""
+    if not isinstance(chunk_mem_const, int) or chunk_mem_const < 1:
+        raise ValueError(f"chunk_mem_const must be a whole number of at least 1; found {chunk_mem_const!r}")
+    if chunk_mem_const == _CHUNK_MEM_CONST:
+        return 0
+    pieces = -(-vocabulary // (chunk_mem_const * hidden))
+    chunk = 1 << max(0, (-(-tokens // pieces) - 1).bit_length())
+    return 4 * vocabulary * max(1, min(chunk, tokens))
+
+
+def _to_autocast(*tensors):
+    """Tensors in autocast's type where that is on, as torch does with a linear layer's."""
+    kind = tensors[0].device.type
+    try:
+        is_on = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_on else None
+    except TypeError:  # Before torch 2.4.
+        is_on = torch.is_autocast_enabled() if kind == "cuda" else torch.is_autocast_cpu_enabled()
+        dtype = torch.get_autocast_gpu_dtype() if kind == "cuda" else torch.get_autocast_cpu_dtype()
+    if not is_on:
+        return tensors
+    return tuple(None if t is None else t.to(dtype) for t in tensors)
+
+
+def fused_linear_cross_entropy_forward(
+    _input, weight, target, ce_weight=None, bias=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0,
+    reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None, use_token_scaling=False,
+    return_token_accuracy=False, return_predicted_tokens=False, ce_impl=None, ce_mode=None, token_grad_output=None,
+    compute_gradients=None, weight_requires_grad=None, chunk_mem_const=_CHUNK_MEM_CONST,
+):  # fmt: skip
+    """loss, z-loss, accuracy, predicted classes, and gradients of input, weight and bias (None where not needed)."""
+    needs_gradients = _input.requires_grad if compute_gradients is None else compute_gradients
+    needs_weight = weight.requires_grad if weight_requires_grad is None else weight_requires_grad
+    needs = (_INPUT + _WEIGHT * needs_weight + _BIAS * (bias is not None)) if needs_gradients else 0
+    upstream = None if token_grad_output is None else token_grad_output.float()
+    options = _options(
+        _input, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, use_token_scaling,
+        accum_dtype, chunk_mem_const,
+    )  # fmt: skip
+    wants = wanted(return_token_accuracy, return_predicted_tokens)
+    out = _fused_linear_cross_entropy(
+        _input, weight, target, bias, ce_weight, *options, wants, return_z_loss, needs, upstream
+    )
+    gradients = [g if needs & bit else None for g, bit in zip(out[4:], (_INPUT, _WEIGHT, _BIAS))]
+    return *_named(out, return_z_loss, return_token_accuracy, return_predicted_tokens), *gradients
+
+
+def fused_linear_cross_entropy_backward(grad_output, grad_input, grad_weight, grad_bias):
+    """The gradients times the loss's upstream gradient, into themselves."""
+    for gradient in (grad_input, grad_weight, grad_bias):
+        if gradient is not None:
+            scale_(gradient, grad_output)
+    return grad_input, grad_weight, grad_bias
+
+
+def _options(input, weight, ignore_index, z_loss, smoothing, reduction, softcap, scaling, accum_dtype, chunk_mem_const):
+    if accum_dtype not in (None, torch.float32, weight.dtype):
+        raise ValueError(f"accum_dtype is {accum_dtype}; give torch.float32, the weight's {weight.dtype}, or None")
+    return (
+        ignore_index, float(z_loss), float(smoothing), reduction, None if softcap is None else float(softcap),
+        scaling, accum_dtype != weight.dtype or weight.dtype == torch.float32,
+        _budget(input.shape[0], weight.shape[1], weight.shape[0], chunk_mem_const),
+    )  # fmt: skip
+
+
+class LigerFusedLinearCrossEntropyFunction(torch.autograd.Function):
+    """Cross entropy of `_input @ weight.T + bias`; always gives (loss, z-loss, accuracy, predicted).
+
+    _input: (N, H), weight: (V, H), target: (N). Gradients for an upstream gradient of 1 are computed with the
+    loss and scaled in the backward pass; without reduction they are computed there. Weight gradients are summed
+    over chunks in fp32 unless `accum_dtype` is the weight's type.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, _input, weight, target, bias=None, ce_weight=None, ignore_index=-100, lse_square_scale=0.0,
+        label_smoothing=0.0, reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None,
+        use_token_scaling=False, return_token_accuracy=False, return_predicted_tokens=False, ce_impl=None,
+        ce_mode=None, chunk_mem_const=_CHUNK_MEM_CONST,
+    ):  # fmt: skip
+        check_options(reduction, {})
+        check_class_weights(ce_weight, weight.shape[0])
+        _input, weight, bias = _to_autocast(gathered(_input), gathered(weight), bias)
+        options = _options(
+            _input, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, use_token_scaling,
+            accum_dtype, chunk_mem_const,
+        )  # fmt: skip
+        needed = ctx.needs_input_grad
+        ctx.needs = _INPUT * needed[0] + _WEIGHT * needed[1] + _BIAS * (bias is not None and needed[3])
+        ctx.options, ctx.reduction = options, reduction
+        early = ctx.needs if reduction != "none" else 0
+        out = _fused_linear_cross_entropy(
+            _input, weight, target, bias, ce_weight, *options,
+            wanted(return_token_accuracy, return_predicted_tokens), return_z_loss, early, None,
+        )  # fmt: skip
+        gradients = out[4:] if early else None
+        ctx.compiled = is_compiling()
+        ctx.gradients = None if ctx.compiled else gradients
+        kept = gradients if ctx.compiled and gradients is not None else ()
+        ctx.save_for_backward(_input, weight, target, bias, ce_weight, *kept)
+        results = _named(out, return_z_loss, return_token_accuracy, return_predicted_tokens)
+        ctx.mark_non_differentiable(*[r for r in results[1:] if r is not None])
+        return results
+
+    @staticmethod
+    @first_order
+    def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
+        _input, weight, target, bias, ce_weight, *kept = ctx.saved_tensors
+        bits = (_INPUT, _WEIGHT, _BIAS)
+        if kept:
+            gradients = [_scaled(g, grad_output) if ctx.needs & bit else None for g, bit in zip(kept, bits)]
+        else:
+            # Gradients are handed over once; a second pass through a retained graph computes them again.
+            gradients, ctx.gradients = ctx.gradients, None
+            upstream = grad_output.float().contiguous() if ctx.reduction == "none" else None
+            if gradients is None:
+                gradients = _fused_linear_cross_entropy(
+                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, ctx.needs, upstream
+                )[4:]
+            gradients = [g if ctx.needs & bit else None for g, bit in zip(gradients, bits)]
+            if upstream is None:
+                gradients = fused_linear_cross_entropy_backward(grad_output, *gradients)
+        return gradients[0], gradients[1], None, gradients[2], *(None,) * 14

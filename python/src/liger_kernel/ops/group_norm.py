@@ -1,0 +1,70 @@
+"""Group normalisation over channels."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import primitive
+
+
+def _like(x):
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _fake_forward(x, weight, bias, groups, eps):
+    row = x.new_empty((x.shape[0], groups), dtype=torch.float32)
+    return _like(x), row, torch.empty_like(row)
+
+
+@primitive(
+    "(Tensor x, Tensor weight, Tensor bias, int groups, float eps) -> (Tensor, Tensor, Tensor)", _fake_forward
+)
+def _group_norm_forward(x, weight, bias, groups, eps):
+    tensors = {"x": x.contiguous(), "weight": weight.contiguous(), "bias": bias.contiguous()}
+    out = call("group_norm_forward", tensors, groups=groups, eps=eps)
+    return out["y"], out["mean"], out["rstd"]
+
+
+@primitive(
+    "(Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor rstd, int groups) -> (Tensor, Tensor, Tensor)",
+    lambda dy, x, weight, mean, rstd, groups: (_like(x), _like(weight), _like(weight)),
+)
+def _group_norm_backward(dy, x, weight, mean, rstd, groups):
+    tensors = {"dy": dy.contiguous(), "x": x.contiguous(), "weight": weight.contiguous(), "mean": mean, "rstd": rstd}
+    out = call("group_norm_backward", tensors, groups=groups)
+    return out["dx"], out["dweight"], out["dbias"]
+
+
+def group_norm_forward(X, num_channels, num_groups, W, B, eps):
+    """y, x, mean, rstd, and a zero for upstream's callers."""
+    _check(X, num_channels, num_groups)
+    Y, mean, rstd = _group_norm_forward(X, W, B, num_groups, float(eps))
+    return Y, X, mean, rstd, 0
+
+
+def group_norm_backward(dY, X, W, B, Mean, RSTD, num_channels, num_groups):
+    """Gradients of x, weight and bias."""
+    return _group_norm_backward(dY, X, W, Mean, RSTD, num_groups)
+
+
+def _check(x, channels, groups):
+    assert x.dim() >= 3, f"Input must have at least three dimensions, (batch, channels, ...); found {tuple(x.shape)}"
+    assert x.shape[1] == channels, f"Input has {x.shape[1]} channels; num_channels is {channels}"
+    assert channels % groups == 0, f"num_channels {channels} must be divisible by num_groups {groups}"
+
+
+class LigerGroupNormFunction(torch.autograd.Function):
+    """X: (B, C, ...); weight and bias: (C)."""
+
+    @staticmethod
+    def forward(ctx, X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps):
+        _check(X, num_channels, num_groups)
+        Y, mean, rstd = _group_norm_forward(X, affine_scaling_weight, affine_shifting_bias, num_groups, float(eps))
+        ctx.save_for_backward(X, affine_scaling_weight, mean, rstd)
+        ctx.groups = num_groups
+        return Y
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dY):
+        return *_group_norm_backward(dY, *ctx.saved_tensors, ctx.groups), None, None, None

@@ -1,0 +1,49 @@
+"""Rotary position embedding as Llama 4's text model has it: neighbouring dimensions are complex numbers."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import primitive
+
+
+@primitive(
+    "(Tensor q, Tensor k, Tensor turns, bool inverse) -> (Tensor, Tensor)",
+    lambda q, k, turns, inverse: (q.new_empty(q.shape), k.new_empty(k.shape)),
+)
+def _interleaved_rope(q, k, turns, inverse):
+    """q, k: [B, S, H, D]; turns: [B or 1, S, D / 2, 2], cosines and sines."""
+    tensors = {"q": q.contiguous(), "k": k.contiguous(), "turns": turns.contiguous()}
+    out = call("interleaved_rope", tensors, inverse=inverse)
+    return out["yq"], out["yk"]
+
+
+def _turns(freqs_cis, q):
+    """Complex numbers of (.., S, D / 2) as pairs, with a dimension for the batch."""
+    if not freqs_cis.is_complex():
+        raise TypeError(f"freqs_cis must be complex; found {freqs_cis.dtype}")
+    turns = torch.view_as_real(freqs_cis).float()
+    turns = turns.reshape(-1, q.shape[1], *turns.shape[-2:])
+    if turns.shape[0] not in (1, q.shape[0]):
+        raise ValueError(f"freqs_cis has shape {tuple(freqs_cis.shape)} for q of shape {tuple(q.shape)}")
+    return turns
+
+
+def llama4_rope_forward(q, k, freqs_cis, BLOCK_SIZE=None, imag_sign=1.0):
+    """Turned q and k; the other way round with `imag_sign` -1."""
+    return _interleaved_rope(q, k, _turns(freqs_cis, q), imag_sign < 0)
+
+
+class LigerLlama4RopeFunction(torch.autograd.Function):
+    """q, k: (B, S, H, D); freqs_cis: complex, (S, D / 2) with or without a batch. `BLOCK_SIZE` has no effect."""
+
+    @staticmethod
+    def forward(ctx, q, k, freqs_cis, BLOCK_SIZE=None):
+        turns = _turns(freqs_cis, q)
+        ctx.save_for_backward(turns)
+        return _interleaved_rope(q, k, turns, False)
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dq, dk):
+        return *_interleaved_rope(dq, dk, *ctx.saved_tensors, True), None, None

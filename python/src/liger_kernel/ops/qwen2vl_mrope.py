@@ -1,0 +1,60 @@
+"""Multimodal rotary position embedding: sections of a head turn by a token's time, height and width."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import primitive
+from liger_kernel.ops.rope import _fake
+
+
+@primitive(
+    "(Tensor q, Tensor k, Tensor cos, Tensor sin, int[] sections, bool inverse) -> (Tensor, Tensor)",
+    lambda q, k, cos, sin, sections, inverse: _fake(q, k, cos, sin, 0, inverse),
+)
+def _multimodal_rope(q, k, cos, sin, sections, inverse):
+    """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: [3, B or 1, S, D]. Results lie in memory as [B, S, H, D]."""
+    out = call(
+        "multimodal_rope",
+        {
+            "q": q.transpose(1, 2).contiguous(),
+            "k": k.transpose(1, 2).contiguous(),
+            "cos": cos.contiguous(),
+            "sin": sin.contiguous(),
+        },
+        inverse=inverse,
+        **{f"section_{i}": size for i, size in enumerate(sections)},
+    )
+    return out["yq"].transpose(1, 2), out["yk"].transpose(1, 2)
+
+
+def _check(cos, sections):
+    if len(sections) != cos.shape[0]:
+        raise ValueError(f"mrope_section {list(sections)} needs as many planes of cos, which has {cos.shape[0]}")
+
+
+def qwen2vl_mrope_forward(q, k, cos, sin, mrope_section):
+    """Turned q and k, then cos and sin as they were given."""
+    _check(cos, mrope_section)
+    return *_multimodal_rope(q, k, cos, sin, list(mrope_section), False), cos, sin
+
+
+def qwen2vl_mrope_backward(dq, dk, cos, sin, mrope_section):
+    """Gradients of q and k."""
+    return _multimodal_rope(dq, dk, cos, sin, list(mrope_section), True)
+
+
+class LigerQwen2VLMRopeFunction(torch.autograd.Function):
+    """Turns q (B, Hq, S, D) and k (B, Hk, S, D) by cos and sin (3, B, S, D). `unsqueeze_dim` has no effect."""
+
+    @staticmethod
+    def forward(ctx, q, k, cos, sin, mrope_section, unsqueeze_dim=1):
+        _check(cos, mrope_section)
+        ctx.sections = list(mrope_section)
+        ctx.save_for_backward(cos, sin)
+        return _multimodal_rope(q, k, cos, sin, ctx.sections, False)
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dq, dk):
+        return *_multimodal_rope(dq, dk, *ctx.saved_tensors, ctx.sections, True), None, None, None, None

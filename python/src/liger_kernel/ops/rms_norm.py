@@ -1,0 +1,164 @@
+"""RMSNorm: y = x / sqrt(mean(x^2) + eps) * (weight + offset), over the last dimension."""
+
+import torch
+
+from liger_kernel._call import device_index
+from liger_kernel._call import prepared
+from liger_kernel._call import stream
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops._primitive import is_compiling
+from liger_kernel.ops._primitive import primitive
+from liger_kernel.ops.utils import gathered
+
+_CASTINGS = {"llama": "llama", "gemma": "gemma", "none": "none", 0: "llama", 1: "gemma", -1: "none"}
+_forward_calls = {}
+_backward_calls = {}
+
+
+def _casting(mode):
+    assert mode in _CASTINGS, f"Invalid casting mode: {mode}. Give 'llama', 'gemma' or 'none'"
+    return _CASTINGS[mode]
+
+
+def _fake_forward(x, weight, eps, offset, casting):
+    return torch.empty_like(x, memory_format=torch.contiguous_format), x.new_empty(
+        x.numel() // x.shape[-1], dtype=torch.float32
+    )
+
+
+@primitive(
+    "(Tensor x, Tensor? weight, float eps, float offset, str casting) -> (Tensor, Tensor)", _fake_forward
+)
+def _rms_norm_forward(x, weight, eps, offset, casting):
+    """y like x, and rstd: one fp32 a row."""
+    if not x.is_contiguous():
+        x = x.contiguous()
+    index = x.get_device()
+    key = (x.shape, x.dtype, index, weight is None or weight.dtype, eps, offset, casting)
+    call = _forward_calls.get(key)
+    if call is None or (weight is not None and weight.get_device() != index):
+        call = _prepare_forward(key, x, weight, eps, offset, casting)
+    y = torch.empty_like(x)
+    rstd = torch.empty(call.outputs[1][1], dtype=torch.float32, device=x.device)
+    if weight is None:
+        addresses = (x.data_ptr(), y.data_ptr(), rstd.data_ptr(), 0, 0, 0, 0, 0)
+    else:
+        if not weight.is_contiguous():
+            weight = weight.contiguous()
+        addresses = (x.data_ptr(), weight.data_ptr(), y.data_ptr(), rstd.data_ptr(), 0, 0, 0, 0)
+    status = call.run(stream(index), *addresses)
+    if status:
+        call.recover(status, stream(index), addresses)
+    return y, rstd
+
+
+def _prepare_forward(key, x, weight, eps, offset, casting):
+    options = {"eps": eps, "offset": offset, "casting": casting}
+    weight = None if weight is None else weight.contiguous()
+    call = prepared("rms_norm_forward", device_index(x), {"x": x, "weight": weight}, options)
+    if len(_forward_calls) > 4096:
+        _forward_calls.clear()
+    _forward_calls[key] = call
+    return call
+
+
+def _fake_backward(dy, x, weight, rstd, offset, casting, needs_weight):
+    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return dx, torch.empty_like(weight) if needs_weight and weight is not None else x.new_empty(0)
+
+
+@primitive(
+    "(Tensor dy, Tensor x, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight) -> (Tensor, Tensor)",
+    _fake_backward,
+)
+def _rms_norm_backward(dy, x, weight, rstd, offset, casting, needs_weight):
+    """dx like x, and the weight's gradient: an empty tensor where it is not needed."""
+    if not dy.is_contiguous():
+        dy = dy.contiguous()
+    if not x.is_contiguous():
+        x = x.contiguous()
+    index = x.get_device()
+    key = (x.shape, x.dtype, index, weight is None or weight.dtype, offset, casting, needs_weight, dy.dtype)
+    call = _backward_calls.get(key)
+    if call is None:
+        call = _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight)
+    dx = torch.empty_like(x)
+    addresses = [dy.data_ptr(), x.data_ptr(), rstd.data_ptr()]
+    if weight is not None:
+        weight = weight if weight.is_contiguous() else weight.contiguous()
+        addresses.append(weight.data_ptr())
+    addresses.append(dx.data_ptr())
+    if len(call.outputs) > 1:
+        dweight = torch.empty_like(weight)
+        addresses.append(dweight.data_ptr())
+    else:
+        dweight = x.new_empty(0)
+    if call.workspace:
+        workspace = torch.empty(call.workspace, dtype=torch.uint8, device=x.device)
+        addresses.append(workspace.data_ptr())
+    call.run_many(stream(index), addresses)
+    return dx, dweight
+
+
+def _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight):
+    options = {"offset": offset, "casting": casting, "needs_weight": needs_weight}
+    weight = None if weight is None else weight.contiguous()
+    tensors = {"dy": dy, "x": x, "rstd": rstd, "weight": weight}
+    call = prepared("rms_norm_backward", device_index(x), tensors, options)
+    if len(_backward_calls) > 4096:
+        _backward_calls.clear()
+    _backward_calls[key] = call
+    return call
+
+
+def rms_norm_forward(X, W, eps, offset, casting_mode, row_mode=None):
+    """y, x as it was normalised (contiguous), rstd, and two zeros and the casting's name for upstream's callers."""
+    X = X.contiguous()
+    Y, RSTD = _rms_norm_forward(X, W, float(eps), float(offset), _casting(casting_mode))
+    return Y, X, RSTD, 0, 0, _casting(casting_mode)
+
+
+def rms_norm_backward(
+    dY, X, W, RSTD, offset, casting_mode, BLOCK_SIZE=None, num_warps=None, in_place=False, row_mode=None, needs_dw=None
+):
+    """dX and dW; dW is None where there is no weight or `needs_dw` is False."""
+    needs_weight = W is not None and needs_dw is not False
+    dX, dW = _rms_norm_backward(dY, X, W, RSTD, float(offset), _casting(casting_mode), needs_weight)
+    return dX, dW if needs_weight else None
+
+
+class LigerRMSNormFunction(torch.autograd.Function):
+    """RMSNorm with upstream's argument order.
+
+    X: [..., H], any strides; W: [H] or None. `in_place` and `row_mode` change nothing: the incoming gradient is
+    never written to, and the schedule is chosen by size.
+    """
+
+    @staticmethod
+    def forward(ctx, X, W, eps, offset=0.0, casting_mode="llama", in_place=True, row_mode=None):
+        casting = _casting(casting_mode)
+        X = gathered(X)
+        Y, RSTD = _rms_norm_forward(X, W, float(eps), float(offset), casting)
+        ctx.offset, ctx.casting = float(offset), casting
+        ctx.save_for_backward(X, W, RSTD)
+        return Y
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dY):
+        X, W, RSTD = ctx.saved_tensors
+        needs_weight = W is not None and ctx.needs_input_grad[1]
+        dX, dW = _rms_norm_backward(gathered(dY), X, W, RSTD, ctx.offset, ctx.casting, needs_weight)
+        return dX, dW if needs_weight else None, None, None, None, None, None
+
+
+def rms_norm(X, W, eps, offset=0.0, casting_mode="llama"):
+    """RMSNorm, without the cost of autograd where no gradient is wanted."""
+    if torch.is_grad_enabled() and (X.requires_grad or (W is not None and W.requires_grad)):
+        return LigerRMSNormFunction.apply(X, W, eps, offset, casting_mode)
+    if is_compiling() or type(X) not in _PLAIN:
+        return LigerRMSNormFunction.apply(X, W, eps, offset, casting_mode)
+    return _rms_norm_forward.eager(X, W, eps, offset, _casting(casting_mode))[0]
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)

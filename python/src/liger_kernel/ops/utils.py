@@ -1,0 +1,72 @@
+"""Helpers that modules of upstream's layout import from here."""
+
+import contextlib
+import functools
+import importlib.metadata
+
+import torch
+
+
+def ensure_contiguous(fn):
+    """A decorator that makes every tensor argument contiguous."""
+
+    @functools.wraps(fn)
+    def wrapper(ctx, *args, **kwargs):
+        def contiguous(x):
+            return x.contiguous() if isinstance(x, torch.Tensor) else x
+
+        return fn(ctx, *map(contiguous, args), **{name: contiguous(x) for name, x in kwargs.items()})
+
+    return wrapper
+
+
+def calculate_settings(n):
+    """The power of two from n on, and the warps for it, in upstream's terms; our kernels do not need them.
+
+    Raises RuntimeError above 65536, upstream's limit.
+    """
+    block = 1 << max(0, (n - 1).bit_length())
+    if block > 65536:
+        raise RuntimeError(f"Cannot launch a kernel for {n} features: the block of {block} is above 65536")
+    warps = 4 if block < 2048 else 8 if block < 8192 else 16 if block < 32768 else 32
+    return block, warps
+
+
+def compare_version(package, operator, target):
+    """Whether a package is installed and its version compares to `target` as the operator says."""
+    from packaging.version import Version
+
+    try:
+        found = Version(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return operator(found, Version(target))
+
+
+def is_hip():
+    """Whether this is a torch for AMD's GPUs."""
+    return torch.version.hip is not None
+
+
+def device_context(device):
+    """Makes a GPU current; nothing for the CPU."""
+    device = torch.device(device)
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+def _amp(name):
+    module = getattr(torch, "amp", None)
+    decorator = getattr(module, name, None)
+    if decorator is not None:
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+        return functools.partial(decorator, device_type=kind)
+    return getattr(torch.cuda.amp, name)
+
+
+amp_custom_fwd = _amp("custom_fwd")
+amp_custom_bwd = _amp("custom_bwd")
+
+
+def gathered(tensor):
+    """A distributed tensor as a whole; any other as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

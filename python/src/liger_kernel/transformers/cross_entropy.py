@@ -1,0 +1,52 @@
+"""Cross entropy as a module."""
+
+from typing import Optional
+
+import torch
+
+from torch import nn
+
+from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
+from liger_kernel.transformers.functional import CrossEntropyOutput
+
+
+def check_loss_options(label_smoothing, reduction, softcap):
+    """Raises AssertionError for options outside their range."""
+    assert 0 <= label_smoothing <= 1, f"label_smoothing must be from 0 to 1. Got: {label_smoothing}"
+    assert reduction in ("mean", "sum", "none"), f"reduction must be 'mean', 'sum' or 'none'. Got: {reduction}"
+    assert softcap is None or softcap > 0, f"softcap must be above 0 or None. Got: {softcap}"
+
+
+class LigerCrossEntropyLoss(nn.Module):
+    """Cross entropy of (N, V) logits with N class numbers.
+
+    Returns the loss, or a CrossEntropyOutput where a `return_*` switch is on.
+    """
+
+    def __init__(
+        self,
+        weight: Optional[torch.FloatTensor] = None,
+        ignore_index: int = -100,
+        lse_square_scale: float = 0.0,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        softcap: Optional[float] = None,
+        return_z_loss: bool = False,
+        return_token_accuracy: bool = False,
+        return_predicted_tokens: bool = False,
+    ):
+        super().__init__()
+        check_loss_options(label_smoothing, reduction, softcap)
+        self.weight, self.ignore_index, self.lse_square_scale = weight, ignore_index, lse_square_scale
+        self.label_smoothing, self.reduction, self.softcap = label_smoothing, reduction, softcap
+        self.return_z_loss, self.return_token_accuracy = return_z_loss, return_token_accuracy
+        self.return_predicted_tokens = return_predicted_tokens
+
+    def forward(self, _input, target):
+        results = LigerCrossEntropyFunction.apply(
+            _input, target, self.weight, self.ignore_index, self.lse_square_scale, self.label_smoothing,
+            self.reduction, self.softcap, self.return_z_loss, self.return_token_accuracy, self.return_predicted_tokens,
+        )  # fmt: skip
+        if self.return_z_loss or self.return_token_accuracy or self.return_predicted_tokens:
+            return CrossEntropyOutput(*results)
+        return results[0]

@@ -1,0 +1,141 @@
+"""Operations as functions, with upstream's names."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+
+from liger_kernel.ops import LigerCrossEntropyFunction
+from liger_kernel.ops import LigerDyTFunction
+from liger_kernel.ops import LigerFusedAddRMSNormFunction
+from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops import LigerGELUMulFunction
+from liger_kernel.ops import LigerGroupNormFunction
+from liger_kernel.ops import LigerLayerNormFunction
+from liger_kernel.ops import LigerQwen2VLMRopeFunction
+from liger_kernel.ops import LigerReLUSquaredFunction
+from liger_kernel.ops import LigerRopeFunction
+from liger_kernel.ops import LigerSiLUMulFunction
+from liger_kernel.ops import LigerSoftmaxFunction
+from liger_kernel.ops.rms_norm import rms_norm
+
+
+@dataclass
+class CrossEntropyOutput:
+    """A loss with what was asked for beside it."""
+
+    loss: torch.Tensor
+    z_loss: Optional[torch.Tensor] = None
+    token_accuracy: Optional[torch.Tensor] = None
+    predicted_tokens: Optional[torch.Tensor] = None
+
+
+def _result(results, *asked):
+    return CrossEntropyOutput(*results) if any(asked) else results[0]
+
+
+def liger_cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index: int = -100,
+    reduce=None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    lse_square_scale: float = 0.0,
+    softcap: Optional[float] = None,
+    return_z_loss: bool = False,
+    return_token_accuracy: bool = False,
+    return_predicted_tokens: bool = False,
+):
+    """The loss, or a CrossEntropyOutput. `size_average` and `reduce` are torch's old ones, without effect."""
+    results = LigerCrossEntropyFunction.apply(
+        input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
+        return_token_accuracy, return_predicted_tokens,
+    )  # fmt: skip
+    return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
+
+
+def liger_fused_linear_cross_entropy(
+    input,
+    weight,
+    target,
+    bias=None,
+    ce_weight=None,
+    ignore_index: int = -100,
+    lse_square_scale: float = 0.0,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    softcap: Optional[float] = None,
+    return_z_loss: bool = False,
+    accum_dtype=None,
+    use_token_scaling: bool = False,
+    return_token_accuracy: bool = False,
+    return_predicted_tokens: bool = False,
+    chunk_mem_const: int = 1,
+):
+    """Cross entropy of `input @ weight.T + bias`: the loss, or a CrossEntropyOutput."""
+    results = LigerFusedLinearCrossEntropyFunction.apply(
+        input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
+        return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens, None, None,
+        chunk_mem_const,
+    )  # fmt: skip
+    return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
+
+
+def liger_rms_norm(X, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):
+    """x / sqrt(mean(x^2) + eps) * (W + offset) over the last dimension."""
+    return rms_norm(X, W, eps, offset, casting_mode)
+
+
+def liger_layer_norm(X, W, B, eps):
+    """(X - mean) / sqrt(var + eps) * W + B over the last dimension."""
+    return LigerLayerNormFunction.apply(X, W, B, eps)
+
+
+def liger_swiglu(a, b):
+    """silu(a) b."""
+    return LigerSiLUMulFunction.apply(a, b)
+
+
+def liger_geglu(a, b):
+    """gelu(a) b, tanh form."""
+    return LigerGELUMulFunction.apply(a, b)
+
+
+def liger_rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
+    """Turned q and k."""
+    return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
+
+
+def liger_softmax(x):
+    """Softmax over the last dimension."""
+    return LigerSoftmaxFunction.apply(x)
+
+
+def liger_fused_add_rms_norm(X, R, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):
+    """(RMSNorm(s), s) with s = X + R."""
+    return LigerFusedAddRMSNormFunction.apply(X, R, W, eps, offset, casting_mode, in_place)
+
+
+def liger_group_norm(X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps):
+    """Group normalisation of (batch, num_channels, ...)."""
+    return LigerGroupNormFunction.apply(
+        X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps
+    )
+
+
+def liger_qwen2vl_mrope(q, k, cos, sin, mrope_section, unsqueeze_dim=1):
+    """Turned q and k, sections of a head by a token's time, height and width."""
+    return LigerQwen2VLMRopeFunction.apply(q, k, cos, sin, mrope_section, unsqueeze_dim)
+
+
+def liger_relu_squared(x):
+    """max(x, 0)^2."""
+    return LigerReLUSquaredFunction.apply(x)
+
+
+def liger_dyt(x, alpha, gamma, beta):
+    """gamma * tanh(alpha * x) + beta."""
+    return LigerDyTFunction.apply(x, alpha, gamma, beta)

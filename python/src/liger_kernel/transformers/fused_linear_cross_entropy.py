@@ -1,0 +1,49 @@
+"""Cross entropy of a linear layer's logits as a module."""
+
+from typing import Optional
+
+import torch
+
+from torch import nn
+
+from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.transformers.cross_entropy import check_loss_options
+from liger_kernel.transformers.functional import CrossEntropyOutput
+
+
+class LigerFusedLinearCrossEntropyLoss(nn.Module):
+    """Cross entropy of `_input @ lin_weight.T + bias` without the logits. The weight comes first.
+
+    Returns the loss, or a CrossEntropyOutput where a `return_*` switch is on.
+    """
+
+    def __init__(
+        self,
+        ce_weight: Optional[torch.FloatTensor] = None,
+        ignore_index: int = -100,
+        lse_square_scale: float = 0.0,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        softcap: Optional[float] = None,
+        return_z_loss: bool = False,
+        accum_dtype: Optional[torch.dtype] = None,
+        use_token_scaling: bool = False,
+        return_token_accuracy: bool = False,
+        return_predicted_tokens: bool = False,
+    ):
+        super().__init__()
+        check_loss_options(label_smoothing, reduction, softcap)
+        self.ce_weight, self.ignore_index, self.lse_square_scale = ce_weight, ignore_index, lse_square_scale
+        self.label_smoothing, self.reduction, self.softcap = label_smoothing, reduction, softcap
+        self.return_z_loss, self.accum_dtype, self.use_token_scaling = return_z_loss, accum_dtype, use_token_scaling
+        self.return_token_accuracy, self.return_predicted_tokens = return_token_accuracy, return_predicted_tokens
+
+    def forward(self, lin_weight, _input, target, bias=None):
+        results = LigerFusedLinearCrossEntropyFunction.apply(
+            _input, lin_weight, target, bias, self.ce_weight, self.ignore_index, self.lse_square_scale,
+            self.label_smoothing, self.reduction, self.softcap, self.return_z_loss, self.accum_dtype,
+            self.use_token_scaling, self.return_token_accuracy, self.return_predicted_tokens,
+        )  # fmt: skip
+        if self.return_z_loss or self.return_token_accuracy or self.return_predicted_tokens:
+            return CrossEntropyOutput(*results)
+        return results[0]

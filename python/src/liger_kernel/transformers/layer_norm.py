@@ -1,0 +1,38 @@
+"""LayerNorm as a module."""
+
+import torch
+
+from torch import nn
+
+from liger_kernel.backends import check_impl
+from liger_kernel.ops.layer_norm import LigerLayerNormFunction
+
+
+class LigerLayerNorm(nn.Module):
+    """LayerNorm over the last dimension, of `hidden_size` elements; it always owns a bias.
+
+    bias: whether the bias starts as random numbers instead of zeros. Raises ValueError for another last dimension.
+    """
+
+    def __init__(self, hidden_size, eps=1e-6, bias=False, init_fn="ones", impl=None, mode=None, backend=None):
+        super().__init__()
+        assert init_fn in ("ones", "zeros"), f"init_fn must be either 'ones' or 'zeros', got {init_fn}"
+        self.hidden_size, self.variance_epsilon = hidden_size, eps
+        self.weight = nn.Parameter((torch.ones if init_fn == "ones" else torch.zeros)(hidden_size))
+        self.bias = nn.Parameter((torch.randn if bias else torch.zeros)(hidden_size))
+        self.impl, self.mode = check_impl("layer_norm", impl or backend, mode), mode
+
+    @property
+    def backend(self):
+        return self.impl
+
+    def forward(self, hidden_states):
+        sizes = self.hidden_size if isinstance(self.hidden_size, (tuple, list)) else (self.hidden_size,)
+        if hidden_states.shape[-1] != sizes[-1]:
+            raise ValueError(
+                f"LigerLayerNorm over {sizes[-1]} elements was given a last dimension of {hidden_states.shape[-1]}"
+            )
+        return LigerLayerNormFunction.apply(hidden_states, self.weight, self.bias, self.variance_epsilon)
+
+    def extra_repr(self):
+        return f"{self.hidden_size}, eps={self.variance_epsilon}"

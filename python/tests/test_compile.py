@@ -1,0 +1,77 @@
+"""torch.compile without graph breaks, for every operation, forward and backward."""
+
+import pytest
+import torch
+
+from conftest import random
+
+from liger_kernel.transformers.experimental.embedding import LigerEmbeddingFunction
+from liger_kernel.transformers.functional import liger_cross_entropy
+from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+from liger_kernel.transformers.functional import liger_geglu
+from liger_kernel.transformers.functional import liger_layer_norm
+from liger_kernel.transformers.functional import liger_rms_norm
+from liger_kernel.transformers.functional import liger_rope
+from liger_kernel.transformers.functional import liger_softmax
+from liger_kernel.transformers.functional import liger_swiglu
+from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
+
+TARGET = torch.tensor([1, -100, 3, 0])
+
+CASES = {
+    "rms_norm": (lambda x, w: liger_rms_norm(x, w, 1e-6), [(4, 8), (8,)]),
+    "rms_norm_without_weight": (lambda x: liger_rms_norm(x, None, 1e-6), [(4, 8)]),
+    "layer_norm": (lambda x, w, b: liger_layer_norm(x, w, b, 1e-6), [(4, 8), (8,), (8,)]),
+    "swiglu": (liger_swiglu, [(4, 8), (4, 8)]),
+    "swiglu_of_halves": (LigerFusedGateUpSiLUMulFunction.apply, [(4, 8)]),
+    "geglu": (liger_geglu, [(4, 8), (4, 8)]),
+    "softmax": (liger_softmax, [(4, 8)]),
+    "rope": (
+        lambda q, k, c, s: torch.cat([t.flatten() for t in liger_rope(q, k, c.detach(), s.detach())]),
+        [(1, 2, 4, 8), (1, 1, 4, 8), (1, 4, 8), (1, 4, 8)],
+    ),
+    "embedding": (lambda t: LigerEmbeddingFunction.apply(t, torch.tensor([1, 3, 1])), [(5, 8)]),
+    "cross_entropy": (lambda x: liger_cross_entropy(x, TARGET.to(x.device), lse_square_scale=0.1), [(4, 8)]),
+    "cross_entropy_none": (lambda x: liger_cross_entropy(x, TARGET.to(x.device), reduction="none"), [(4, 8)]),
+    "fused_linear_cross_entropy": (
+        lambda x, w, b: liger_fused_linear_cross_entropy(x, w, TARGET.to(x.device), b), [(4, 6), (8, 6), (8,)],
+    ),
+    "fused_linear_cross_entropy_none": (
+        lambda x, w: liger_fused_linear_cross_entropy(x, w, TARGET.to(x.device), reduction="none"), [(4, 6), (8, 6)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fullgraph(device, name):
+    function, shapes = CASES[name]
+    inputs = [random(*shape, device=device) for shape in shapes]
+    if name == "embedding" and device != "cpu":
+        pytest.skip("its ids are on the CPU")
+
+    def run(f):
+        for tensor in inputs:
+            tensor.grad = None
+        y = f(*inputs) * 1.5
+        y.backward(torch.linspace(0.5, 1, y.numel(), device=device).view(y.shape))
+        return [y.detach()] + [None if t.grad is None else t.grad.clone() for t in inputs]
+
+    torch._dynamo.reset()
+    eager, compiled = run(function), run(torch.compile(function, fullgraph=True, backend="aot_eager"))
+    for a, b in zip(eager, compiled):
+        assert (a is None) == (b is None)
+        assert a is None or torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_without_gradients(device):
+    x, w = random(4, 8, device=device), random(8, device=device)
+    with torch.no_grad():
+        compiled = torch.compile(lambda x, w: liger_rms_norm(x, w, 1e-6), fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(x, w), liger_rms_norm(x, w, 1e-6))
+
+
+def test_dynamic_shapes(device):
+    compiled = torch.compile(liger_swiglu, fullgraph=True, backend="aot_eager", dynamic=True)
+    for rows in (2, 5, 9):
+        a, b = random(rows, 8, device=device), random(rows, 8, device=device)
+        assert torch.equal(compiled(a, b), liger_swiglu(a, b))

@@ -1,0 +1,251 @@
+"""The package in a process: imports, errors, threads, forks, streams, checkpointing, and proof that kernels run."""
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from conftest import check_close
+from conftest import random
+from torch.utils.checkpoint import checkpoint
+
+from liger_kernel import _library
+from liger_kernel._library import launch_counts
+from liger_kernel.transformers.functional import liger_cross_entropy
+from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+from liger_kernel.transformers.functional import liger_layer_norm
+from liger_kernel.transformers.functional import liger_rms_norm
+from liger_kernel.transformers.functional import liger_swiglu
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def python(code, **environment):
+    """What a fresh interpreter prints."""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=os.environ | environment
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_import_is_light():
+    code = """
+import time, torch
+start = time.perf_counter()
+import liger_kernel.transformers, liger_kernel.transformers.functional
+from liger_kernel.transformers import LigerRMSNorm, LigerSwiGLUMLP, LigerCrossEntropyLoss
+import sys
+print(time.perf_counter() - start, 'transformers' in sys.modules, 'triton' in sys.modules)
+"""
+    runs = [python(code).split() for _ in range(3)]
+    assert all(run[1:] == ["False", "False"] for run in runs)
+    assert min(float(run[0]) for run in runs) < 0.05
+
+
+def test_root_import_needs_no_torch():
+    assert python("import sys, liger_kernel; print('torch' in sys.modules)") == "False"
+
+
+def test_library_that_is_not_there():
+    code = """
+import torch
+from liger_kernel.transformers import LigerRMSNorm
+try:
+    LigerRMSNorm(8)(torch.randn(2, 8))
+except ImportError as error:
+    print(error)
+"""
+    message = python(code, LIGER_LIBRARY="/nowhere/libliger.so")
+    assert "/nowhere/libliger.so" in message and "pip install" in message
+    message = python(code, LIGER_LIBRARY=__file__)
+    assert "does not load" in message and "glibc" in message
+
+
+def test_wrong_arguments():
+    x, w = torch.randn(2, 8), torch.ones(8)
+    with pytest.raises(NotImplementedError, match="CPU and CUDA tensors; found one on 'meta'"):
+        liger_rms_norm(x.to("meta"), w.to("meta"), 1e-6)
+    with pytest.raises(TypeError, match="'x' is torch.float64"):
+        liger_rms_norm(x.double(), w, 1e-6)
+    with pytest.raises(ValueError, match="weight must be shape \\[8\\]; found f32 of shape \\[7\\]"):
+        liger_rms_norm(x, torch.ones(7), 1e-6)
+    with pytest.raises(ValueError, match="x holds i64"):
+        liger_rms_norm(torch.ones(2, 8, dtype=torch.int64), w, 1e-6)
+    with pytest.raises(ValueError, match="up must be"):
+        liger_swiglu(x, torch.randn(2, 7))
+    with pytest.raises(NotImplementedError, match="there is no operation 'nothing'"):
+        _library.prepare("nothing", -1, [], {})
+    with pytest.raises(NotImplementedError, match="has no option epsilon"):
+        _library.prepare("softmax_forward", -1, [("x", (2, 8), (8, 1), torch.float32)], {"epsilon": 1})
+
+
+def test_kernels_run(device):
+    x, w = random(3, 8, device=device), random(8, device=device)
+    before = launch_counts()
+    liger_rms_norm(x, w, 1e-6).sum().backward()
+    after = launch_counts()
+    for name in ("RMSNormForward", "RMSNormBackward"):
+        assert after[name] == before.get(name, 0) + 1
+
+
+def test_results_are_the_same_on_every_run(device):
+    x = random(300, 512, device=device, dtype=torch.bfloat16)
+    w = random(512, device=device, dtype=torch.bfloat16)
+    upstream = torch.randn_like(x)
+    first = torch.autograd.grad(liger_rms_norm(x, w, 1e-6), (x, w), upstream)
+    for _ in range(20):
+        again = torch.autograd.grad(liger_rms_norm(x, w, 1e-6), (x, w), upstream)
+        assert all(torch.equal(a, b) for a, b in zip(first, again))
+
+
+def test_misaligned_views(device):
+    # One element in, so that nothing is aligned to more than an element.
+    for dtype in (torch.float32, torch.bfloat16):
+        flat = random(1 + 6 * 64, device=device, dtype=dtype, grad=False)
+        x, w = flat[1:].view(6, 64).requires_grad_(), random(65, device=device, dtype=dtype, grad=False)[1:]
+        y = liger_rms_norm(x, w, 1e-6)
+        y.backward(torch.ones_like(y))
+        copy = x.detach().clone().requires_grad_()
+        expected = liger_rms_norm(copy, w.clone(), 1e-6)
+        expected.backward(torch.ones_like(y))
+        check_close(y, expected, dtype)
+        check_close(x.grad, copy.grad, dtype)
+
+
+def test_threads(device):
+    def work(seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(5 + seed % 3, 64, generator=generator).to(device)
+        w = torch.ones(64, device=device)
+        y = liger_rms_norm(x, w, 1e-6)
+        return (y * torch.sqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) - x).abs().max().item()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert max(pool.map(work, range(200))) < 1e-5
+
+
+def test_backward_on_autograds_own_threads(device):
+    x, w = random(64, 256, device=device), random(256, device=device)
+    losses = [liger_rms_norm(x * i, w, 1e-6).sum() for i in range(1, 5)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda loss: loss.backward(), losses))
+    assert bool(torch.isfinite(x.grad).all())
+
+
+def test_forked_workers():
+    code = """
+import os, torch
+from liger_kernel.transformers.functional import liger_swiglu
+big = torch.randn(512, 4096)
+expected = liger_swiglu(big, big)
+child = os.fork()
+if child == 0:
+    os._exit(0 if torch.equal(liger_swiglu(big, big), expected) else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert python(code) == "0"
+
+
+def test_gradient_checkpointing(device):
+    x, w = random(4, 32, device=device), random(32, device=device)
+    head = random(40, 32, device=device)
+    target = torch.randint(0, 40, (4,), device=device)
+
+    def block(x, w, head):
+        return liger_fused_linear_cross_entropy(liger_swiglu(liger_rms_norm(x, w, 1e-6), x), head, target)
+
+    plain = torch.autograd.grad(block(x, w, head), (x, w, head))
+    for reentrant in (False, True):
+        again = torch.autograd.grad(block(x, w, head), (x, w, head))
+        loss = checkpoint(block, x, w, head, use_reentrant=reentrant)
+        for tensor in (x, w, head):
+            tensor.grad = None
+        loss.backward()
+        assert all(torch.equal(a, b) for a, b in zip(plain, (x.grad, w.grad, head.grad)))
+        assert all(torch.equal(a, b) for a, b in zip(plain, again))
+
+
+def test_second_derivatives_are_refused(device):
+    x, w = random(4, 32, device=device), random(32, device=device)
+    target = torch.randint(0, 32, (4,), device=device)
+    for loss in (
+        liger_rms_norm(x, w, 1e-6).pow(2).sum(),
+        liger_layer_norm(x, w, w, 1e-6).pow(2).sum(),
+        liger_swiglu(x, x).sum(),
+        liger_cross_entropy(x, target),
+    ):
+        (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+            gradient.sum().backward()
+
+
+def test_grad_mode(device):
+    x, w = random(4, 32, device=device), random(32, device=device)
+    with torch.no_grad():
+        assert not liger_rms_norm(x, w, 1e-6).requires_grad
+    with torch.inference_mode():
+        y = liger_rms_norm(x, w, 1e-6)
+    check_close(y, liger_rms_norm(x, w, 1e-6), torch.float32)
+
+
+@cuda
+def test_streams_other_than_the_default():
+    x, w = torch.randn(4096, 4096, device="cuda"), torch.ones(4096, device="cuda")
+    expected = liger_rms_norm(x, w, 1e-6)
+    stream = torch.cuda.Stream()
+    for _ in range(5):
+        with torch.cuda.stream(stream):
+            torch.cuda._sleep(20_000_000)
+            late = x * 1.0
+            y = liger_rms_norm(late, w, 1e-6)
+        stream.synchronize()
+        assert torch.equal(y, expected)
+
+
+@cuda
+def test_graphs():
+    x, w = random(64, 512, device="cuda", grad=False), torch.rand(512, device="cuda")
+    logits, target = torch.randn(64, 512, device="cuda"), torch.randint(0, 512, (64,), device="cuda")
+
+    def step():
+        h = liger_rms_norm(x, w, 1e-6).requires_grad_()
+        loss = liger_cross_entropy(liger_swiglu(h, h) + logits, target)
+        return loss, torch.autograd.grad(loss, h)[0]
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss, gradient = step()
+    for seed in range(3):
+        torch.manual_seed(seed)
+        x.copy_(torch.randn(64, 512))
+        graph.replay()
+        expected = step()
+        assert torch.equal(loss, expected[0]) and torch.equal(gradient, expected[1])
+
+
+@cuda
+def test_refused_labels_are_reported_by_the_next_call():
+    logits, target = torch.randn(4, 9, device="cuda"), torch.tensor([1, 2, 9, 3], device="cuda")
+    liger_cross_entropy(logits, target)
+    with pytest.raises(AssertionError, match="out of bounds.* 9"):
+        liger_cross_entropy(logits, target.clamp_max(8))
+    liger_cross_entropy(logits, target.clamp_max(8))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_device_that_is_not_current():
+    x, w = random(4, 32, device="cuda:1"), random(32, device="cuda:1")
+    with torch.cuda.device(0):
+        y = liger_rms_norm(x, w, 1e-6)
+        y.sum().backward()
+        assert torch.cuda.current_device() == 0
+    assert y.device.index == x.grad.device.index == 1

@@ -1,0 +1,121 @@
+"""Builds the Swift library into the Python package.
+
+The version is that of `liger_version()`; LIGER_NIGHTLY=1 dates it. LIGER_LIBRARY names a library that has been
+built already, which is then only copied.
+"""
+
+import datetime
+import functools
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+
+from pathlib import Path
+
+from setuptools import Distribution
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
+
+ROOT = Path(__file__).resolve().parent
+SCRATCH = ROOT / ".build" / "python"
+TARGET = ROOT / "python" / "src" / "liger_kernel" / "lib" / "libliger.so"
+
+
+def version():
+    source = (ROOT / "Sources" / "LigerABI" / "Exports.swift").read_text()
+    found = re.search(r'version = LastingText\("([^"]+)"\)', source)
+    if not found:
+        raise RuntimeError("Sources/LigerABI/Exports.swift states no version")
+    nightly = os.environ.get("LIGER_NIGHTLY") == "1"
+    return found[1] + (f".dev{datetime.date.today():%Y%m%d}" if nightly else "")
+
+
+def say(line):
+    """To the terminal where there is one, as pip keeps a build's output to itself."""
+    try:
+        with open("/dev/tty", "w") as terminal:
+            terminal.write(line)
+    except OSError:
+        sys.stderr.write(line if line.endswith("\n") else line.strip("\r") + "\n")
+
+
+def command():
+    return [
+        "swift", "build", "-c", "release", "--scratch-path", str(SCRATCH), "--product", "liger-abi",
+        # The standard library goes in, and nothing but the C interface comes out.
+        "-Xswiftc", "-static-stdlib", "-Xlinker", f"--version-script={ROOT / 'python' / 'exports.map'}",
+        "-Xlinker", "-s",
+    ]  # fmt: skip
+
+
+@functools.cache
+def build_library():
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get("LIGER_LIBRARY")
+    if given:
+        if Path(given).resolve() != TARGET.resolve():
+            shutil.copy2(given, TARGET)
+        return
+    if shutil.which("swift") is None:
+        raise RuntimeError(
+            "liger_kernel is built from source with Swift 6.2 or later, which was not found. Install it from "
+            "https://www.swift.org/install, or install a wheel, which needs neither Swift nor a compiler"
+        )
+    say("liger_kernel: building the Swift library, some minutes the first time\n")
+    log = []
+    process = subprocess.Popen(
+        command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    for line in process.stdout:
+        log.append(line)
+        step = re.match(r"\[(\d+)/(\d+)\]", line)
+        if step and sys.stderr.isatty():
+            say(f"\rliger_kernel: step {step[1]} of {step[2]} ")
+    if process.wait() != 0:
+        raise RuntimeError("the Swift library does not build:\n" + "".join(log[-60:]))
+    built = SCRATCH / "release" / "libliger-abi.so"
+    # A running process may have the old file mapped: it keeps it, under no name.
+    fresh = TARGET.with_suffix(".new")
+    shutil.copy2(built, fresh)
+    os.replace(fresh, TARGET)
+    say("liger_kernel: the Swift library is built\n")
+
+
+class BuildWithSwift(build_py):
+    """Builds the library before the package is copied; also for editable installs."""
+
+    def run(self):
+        build_library()
+        super().run()
+
+
+class EditableWithSwift(editable_wheel):
+    """An editable install has the library in the source tree."""
+
+    def run(self):
+        build_library()
+        super().run()
+
+
+class PlatformWheel(bdist_wheel):
+    """One wheel for every Python of the platform: the library knows nothing of Python."""
+
+    def get_tag(self):
+        return "py3", "none", f"manylinux_2_34_{platform.machine()}"
+
+
+class BinaryDistribution(Distribution):
+    def has_ext_modules(self):
+        return True
+
+
+setup(
+    version=version(),
+    distclass=BinaryDistribution,
+    cmdclass={"build_py": BuildWithSwift, "editable_wheel": EditableWithSwift, "bdist_wheel": PlatformWheel},
+)
