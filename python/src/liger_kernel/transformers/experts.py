@@ -1,0 +1,79 @@
+"""The experts of a mixture-of-experts layer, with the gate between their two products fused."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from liger_kernel.ops import LigerSiLUMulFunction
+
+
+class LigerExperts(nn.Module):
+    """All experts of one layer in two weight tensors, `gate_up_proj` (E, 2I, H) and `down_proj` (E, H, I).
+
+    For a token x routed to experts e_1..e_K with weights w_k:
+
+        y = sum_k w_k * down_{e_k} (silu(gate_{e_k} x) * up_{e_k} x)
+
+    Tokens are put in the order of their experts, so that the gate is one kernel over the rows of all experts, and the
+    K results of a token are summed in fp32 in the order of its choices: the result does not change from run to run.
+    An index of E or more stands for an expert that lives elsewhere and adds nothing.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        names = ("num_experts", "num_local_experts", "n_routed_experts")
+        self.num_experts = next(getattr(config, name) for name in names if hasattr(config, name))
+        self.hidden_dim = config.hidden_size
+        narrow = getattr(config, "moe_intermediate_size", None)
+        # Hunyuan lists a size per layer there, and sizes its experts by intermediate_size.
+        self.intermediate_dim = narrow if isinstance(narrow, int) else config.intermediate_size
+        activation = getattr(config, "hidden_act", "silu")
+        if activation not in ("silu", "swish"):
+            raise ValueError(f"the experts' activation must be silu, found {activation!r}; pass swiglu=False")
+        self.config = config
+        self.gate_up_proj = nn.Parameter(torch.empty(self.num_experts, 2 * self.intermediate_dim, self.hidden_dim))
+        self.down_proj = nn.Parameter(torch.empty(self.num_experts, self.hidden_dim, self.intermediate_dim))
+
+    def forward(self, hidden_states, top_k_index, top_k_weights):
+        width, choices = hidden_states.shape[-1], top_k_index.shape[-1]
+        rows = hidden_states.reshape(-1, 1, width)
+        weights = top_k_weights.reshape(-1, choices)
+        expert = top_k_index.reshape(-1)
+        order = torch.argsort(expert, stable=True)
+        counts = torch.bincount(expert, minlength=self.gate_up_proj.shape[0])[: self.gate_up_proj.shape[0]]
+        sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
+        gate, up = grouped_linear(sorted_rows, self.gate_up_proj, counts).chunk(2, dim=-1)
+        results = grouped_linear(LigerSiLUMulFunction.apply(gate, up), self.down_proj, counts)
+        results = results[torch.argsort(order)].reshape(-1, choices, width)
+        # The results of experts that live elsewhere are zero; their weights may be anything.
+        here = (expert < self.gate_up_proj.shape[0]).reshape(-1, choices)
+        mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
+        return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
+
+    def extra_repr(self):
+        return f"num_experts={self.gate_up_proj.shape[0]}, shape={tuple(self.gate_up_proj.shape[1:])}"
+
+
+def grouped_linear(rows: torch.Tensor, weight: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """rows weight_e^T, where the first `counts[0]` rows belong to expert 0 and so on; rows beyond are zero."""
+    if uses_grouped_product(rows, weight):
+        ends = counts.cumsum(0).to(torch.int32)
+        # Rows beyond the last group are not written by the product.
+        known = torch.arange(rows.shape[0], device=rows.device) < ends[-1]
+        product = F.grouped_mm(rows, weight.transpose(-2, -1), offs=ends)
+        return torch.where(known.unsqueeze(-1), product, torch.zeros((), dtype=product.dtype, device=rows.device))
+    sizes = counts.tolist()
+    parts = torch.split(rows, [*sizes, rows.shape[0] - sum(sizes)])
+    products = [F.linear(part, weight[e]) for e, part in enumerate(parts[:-1]) if part.shape[0]]
+    if parts[-1].shape[0] or not products:
+        products.append(rows.new_zeros(parts[-1].shape[0], weight.shape[1]))
+    return torch.cat(products)
+
+
+def uses_grouped_product(rows: torch.Tensor, weight: torch.Tensor) -> bool:
+    """The grouped product wants rows of 16 bytes' multiples and one type; it never reads sizes back to the host."""
+    if not hasattr(F, "grouped_mm") or rows.device.type != "cuda" or rows.dtype != weight.dtype:
+        return False
+    return rows.dtype == torch.bfloat16 and rows.shape[-1] % 8 == 0 and weight.shape[1] % 8 == 0

@@ -1,0 +1,319 @@
+"""One loss forward for every model.
+
+What it is: `lce_forward` runs the model's own forward, whichever transformers release wrote it, and steps in at two
+places only. The forward is called with a stand-in for `self`: an object that answers every attribute with the
+model's, except
+
+* the head (`lm_head`), which answers with `DeferredLogits`: the hidden states it was called with and nothing more;
+* `loss_function`, which takes the loss from those hidden states and the head's weight with fused linear cross entropy.
+
+So arguments that this file has never heard of reach the model, auxiliary losses of routers are added where the model
+adds them, logits_to_keep slices hidden states, a logit scale or softcap is written down and becomes part of the fused
+loss, and nothing of the model is changed while it runs: two threads may be inside one model, and torch.compile traces
+it as one graph.
+
+When: with labels (or `shift_labels`) in training the logits are not made and the output has none, unless
+`skip_logits=False`; with `skip_logits=True` the same holds in evaluation. Without labels, and in evaluation, the
+model's own forward runs untouched. Options of the fused loss (`use_token_scaling`, `label_smoothing`,
+`return_token_accuracy`, ...) are taken from the keyword arguments; where logits are wanted as well, they are made too.
+
+A loss function that is not transformers' causal one is called with the deferred logits: one that ends in
+`F.cross_entropy` is fused, any other gets real logits.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from typing import Any
+from typing import Callable
+
+import torch
+
+from liger_kernel.transformers.model import heads
+from liger_kernel.transformers.model import loss_utils
+from liger_kernel.transformers.model.deferred import DeferredLogits
+from liger_kernel.transformers.model.output_classes import liger_output_class
+from liger_kernel.transformers.model.output_classes import with_predictions
+
+# Options that only the fused loss knows. Asking for one asks for that loss, with or without logits.
+OWN_OPTIONS = frozenset(
+    {
+        "return_token_accuracy",
+        "return_predicted_tokens",
+        "return_z_loss",
+        "use_token_scaling",
+        "label_smoothing",
+        "lse_square_scale",
+        "accum_dtype",
+        "ce_weight",
+        "chunk_mem_const",
+    }
+)
+# Options that transformers' own loss has too.
+SHARED_OPTIONS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
+
+HEAD = "lm_head"
+
+_originals: dict = {}
+_positional: dict = {}
+
+
+def make_lce_forward(module: str, class_name: str, name: str = "lce_forward") -> Callable:
+    """The loss forward of one model class, importable as `name` from `module`.
+
+    Every class has a function of its own, because trainers read a forward's signature: it is the class's, with
+    `skip_logits` added.
+    """
+
+    def lce_forward(self, *args, **kwargs):
+        """The model's own forward with its head and loss fused; see `liger_kernel.transformers.model.lce`."""
+        return fused_forward(self, args, kwargs)
+
+    lce_forward.__module__ = module
+    lce_forward.__name__ = lce_forward.__qualname__ = name
+    lce_forward.liger_class = class_name
+    return lce_forward
+
+
+def is_loss_forward(function: Any) -> bool:
+    return hasattr(getattr(function, "__func__", function), "liger_class")
+
+
+def remember(cls: type, loss_forward: Callable) -> None:
+    """Prepares a model class for `loss_forward`: its own forward is kept, so that the class can be given ours."""
+    original = cls.__dict__.get("forward")
+    if original is not None and not is_loss_forward(original):
+        _originals[cls] = original
+    original = original_forward(cls)
+    signature = inspect.signature(original)
+    _positional[original] = tuple(signature.parameters)[1:]
+    loss_forward.__signature__ = with_skip_logits(signature)
+    for output in output_types(original):
+        liger_output_class(output)
+
+
+def original_forward(cls: type) -> Callable:
+    """The forward that the class had before any loss forward."""
+    for base in cls.__mro__:
+        forward = base.__dict__.get("forward")
+        if forward is None:
+            continue
+        if not is_loss_forward(forward):
+            return forward
+        if base in _originals:
+            return _originals[base]
+    raise RuntimeError(
+        f"{cls.__name__} was given a Liger loss forward without its own being kept; use "
+        "apply_liger_kernel_to_*(), or import the loss forward before assigning it"
+    )
+
+
+def with_skip_logits(signature: inspect.Signature) -> inspect.Signature:
+    parameters = list(signature.parameters.values())
+    if "skip_logits" in signature.parameters:
+        return signature
+    extra = inspect.Parameter("skip_logits", inspect.Parameter.KEYWORD_ONLY, default=None)
+    position = len(parameters) - (parameters[-1].kind is inspect.Parameter.VAR_KEYWORD)
+    parameters.insert(position, extra)
+    return signature.replace(parameters=parameters)
+
+
+def output_types(forward: Callable) -> list:
+    """The output classes in a forward's return annotation, prepared beforehand because a compiler cannot."""
+    annotation = getattr(forward, "__annotations__", {}).get("return")
+    candidates = getattr(annotation, "__args__", (annotation,))
+    return [c for c in candidates if isinstance(c, type) and hasattr(c, "to_tuple") and hasattr(c, "logits")]
+
+
+class ModelView:
+    """A stand-in for a model: the model's attributes, with some of them answered by this object."""
+
+    def __init__(self, model, intercepted):
+        self.__dict__["_model"] = model
+        self.__dict__["_intercepted"] = intercepted
+
+    def __getattr__(self, name):
+        intercepted = self.__dict__["_intercepted"]
+        return intercepted[name] if name in intercepted else getattr(self.__dict__["_model"], name)
+
+    def __setattr__(self, name, value):
+        setattr(self.__dict__["_model"], name, value)
+
+    def __delattr__(self, name):
+        delattr(self.__dict__["_model"], name)
+
+
+class InheritingView(ModelView):
+    """The same, and `super()` and `isinstance` work in a forward of a subclass. torch.compile cannot trace it."""
+
+    @property
+    def __class__(self):
+        return type(self.__dict__["_model"])
+
+
+def fused_forward(model, args, kwargs):
+    original = original_forward(view_type(model))
+    if issubclass(type(model), ModelView):
+        return original(model, *args, **kwargs)
+    kwargs = named(original, args, kwargs)
+    options = {name: kwargs.pop(name) for name in (*OWN_OPTIONS, *SHARED_OPTIONS) if name in kwargs}
+    skip_logits = kwargs.pop("skip_logits", None)
+    shift_labels = options.get("shift_labels")
+    has_target = kwargs.get("labels") is not None or shift_labels is not None
+    if skip_logits and not has_target:
+        raise ValueError("skip_logits=True leaves out the logits, so labels or shift_labels must be given")
+    if not has_target or not hasattr(model, HEAD):
+        return original(model, **kwargs)
+    if kwargs.get("labels") is None:
+        # Models ask for labels before they take a loss; the loss itself goes by shift_labels.
+        kwargs["labels"] = shift_labels
+    skip = model.training if skip_logits is None else bool(skip_logits)
+    if skip or any(options.get(name) for name in OWN_OPTIONS):
+        return run_fused(model, original, kwargs, options, skip)
+    shared = {name: value for name, value in options.items() if name in SHARED_OPTIONS}
+    if shift_labels is None:
+        return original(model, **kwargs, **shared)
+    own_loss = model.loss_function
+
+    def loss_function(*loss_args, **loss_kwargs):
+        return own_loss(*loss_args, **{**loss_kwargs, **shared})
+
+    return original(stand_in(model, {"loss_function": loss_function}), **kwargs)
+
+
+def run_fused(model, original, kwargs, options, skip):
+    """The model's forward with its head deferred. `options` are for the loss; `skip` leaves the logits out."""
+    metrics = [None, None]
+
+    def fuse(deferred, target, reduction, **loss_options):
+        items = options.get("num_items_in_batch") if reduction == "mean" else None
+        loss = loss_of(
+            deferred,
+            {
+                **loss_options,
+                **without(options, "shift_labels", "num_items_in_batch"),
+                "labels": None,
+                "shift_labels": target,
+                "num_items_in_batch": 1 if reduction == "sum" else items,
+            },
+        )
+        return keep_metrics(loss, metrics)
+
+    def head(hidden, *args, **head_kwargs):
+        real = getattr(model, HEAD)
+        return DeferredLogits(real, hidden, vocabulary_of(model, real), fuse)
+
+    own_loss = model.loss_function
+
+    def loss_function(logits=None, labels=None, vocab_size=None, *loss_args, **loss_kwargs):
+        merged = {**loss_kwargs, **options}
+        if not isinstance(logits, DeferredLogits) or not is_causal_loss(own_loss):
+            return own_loss(logits, labels, vocab_size, *loss_args, **merged)
+        return keep_metrics(loss_of(logits, {**merged, "labels": labels}), metrics)
+
+    wanted = kwargs.pop("return_dict", None)
+    if wanted is None:
+        wanted = getattr(model.config, "return_dict", True)
+    if not wanted:
+        kwargs["return_dict"] = True
+    output = original(stand_in(model, {HEAD: head, "loss_function": loss_function}), **kwargs)
+    return finished(output, skip, metrics, wanted)
+
+
+def finished(output, skip, metrics, return_dict):
+    """The output without deferred logits: none where they are left out, made where they are wanted."""
+    if isinstance(output, tuple):
+        return tuple((None if skip else v.make()) if isinstance(v, DeferredLogits) else v for v in output)
+    logits = output.logits
+    if skip:
+        output.logits = None
+    elif isinstance(logits, DeferredLogits):
+        output.logits = logits.make()
+    output = with_predictions(output, *metrics)
+    if return_dict:
+        return output
+    # The place of the logits stays, so that what follows keeps its position.
+    return tuple(v for k, v in output.__dict__.items() if v is not None or k == "logits")
+
+
+def loss_of(deferred, options):
+    """The causal loss of deferred logits: fused where the head can be taken apart, from real logits otherwise."""
+    form = deferred.form()
+    if form is not None:
+        multiplier, softcap = form
+        options = {**options, "final_logit_softcapping": softcap}
+
+        def loss(rows, weight, bias):
+            if multiplier != 1.0:
+                rows, bias = rows * multiplier, None if bias is None else bias * multiplier
+            extra = {} if bias is None else {"bias": bias}
+            return loss_utils.LigerForCausalLMLoss(
+                hidden_states=rows, lm_head_weight=weight, hidden_size=rows.shape[-1], **extra, **options
+            )
+
+        done, result = heads.run_with_head(deferred.head, deferred.hidden, loss)
+        if done:
+            return result
+    return loss_utils.causal_loss_of_logits(deferred.make(), **without(options, "final_logit_softcapping"))
+
+
+def lce_maybe_trainable_lm_head(self, hidden_states, hidden_size, labels, shift_labels, **loss_kwargs):
+    """The loss of a model's hidden states through its head, whether that is trained by PEFT or sharded by FSDP."""
+    head = getattr(self, HEAD)
+    deferred = DeferredLogits(head, hidden_states, vocabulary_of(self, head), fuse=None)
+    softcap = loss_kwargs.pop("final_logit_softcapping", None)
+    if softcap is not None:
+        deferred = (deferred / softcap).tanh() * softcap
+    return loss_of(deferred, {**loss_kwargs, "labels": labels, "shift_labels": shift_labels})
+
+
+def keep_metrics(result, metrics):
+    loss, _, metrics[0], metrics[1] = loss_utils.unpack_cross_entropy_result(result)
+    return loss
+
+
+def is_causal_loss(function) -> bool:
+    """Whether this is the causal loss of transformers, which the fused one stands in for."""
+    return getattr(function, "__name__", "") == "ForCausalLMLoss" and function.__module__.startswith("transformers.")
+
+
+def vocabulary_of(model, head) -> int:
+    size = getattr(head, "out_features", None)
+    if isinstance(size, int):
+        return size
+    config = model.config
+    return (config.get_text_config() if hasattr(config, "get_text_config") else config).vocab_size
+
+
+def stand_in(model, intercepted):
+    return (ModelView if torch.compiler.is_compiling() else InheritingView)(model, intercepted)
+
+
+def view_type(model):
+    return type(model.__dict__["_model"]) if issubclass(type(model), ModelView) else type(model)
+
+
+def named(original, args, kwargs):
+    """All arguments by name."""
+    if not args:
+        return dict(kwargs)
+    if original not in _positional:
+        _positional[original] = tuple(inspect.signature(original).parameters)[1:]
+    names = _positional[original]
+    if len(args) > len(names):
+        raise TypeError(f"forward takes {len(names)} positional arguments after self, {len(args)} were given")
+    return {**dict(zip(names, args)), **kwargs}
+
+
+def without(options, *names):
+    return {name: value for name, value in options.items() if name not in names}
+
+
+def find_class(path: str, class_name: str):
+    """The model class a loss forward belongs to, or None in a transformers that has no such model."""
+    try:
+        return getattr(importlib.import_module(path), class_name, None)
+    except ImportError:
+        return None

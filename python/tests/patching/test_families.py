@@ -1,0 +1,110 @@
+"""Every family, patched, computes what it computed before: loss, logits, gradients, and 20 steps of training."""
+
+import copy
+import gc
+
+import pytest
+import torch
+
+from liger_kernel.transformers.families import BY_MODEL_TYPE
+from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+from liger_kernel.transformers.monkey_patch import patch
+from patching import multimodal
+from patching import tiny
+from patching.conftest import check_against
+from patching.conftest import in_double
+from patching.conftest import results
+
+FUSED = dict(cross_entropy=False, fused_linear_cross_entropy=True)
+# Routers choose by comparing scores, and in bf16 a rounding can change the choice: these are compared in fp32.
+ROUTED = {"mixtral", "qwen3_moe", "qwen3_next", "gpt_oss", "hunyuan_v1_moe", "deepseek_v2", "deepseek_v3"}
+# Scans whose bf16 form in transformers keeps fp32 states, so that float64 is no yardstick for the rest.
+FP32_ONLY = ROUTED | {"falcon_h1"}
+
+
+def make(family, dtype=torch.float32):
+    if family in multimodal.MODELS:
+        return multimodal.multimodal_model(family, dtype), multimodal.multimodal_batch(family, dtype=dtype)
+    return tiny.text_model(family, dtype), tiny.text_batch()
+
+
+def apply(model, **switches):
+    return MODEL_TYPE_TO_APPLY_LIGER_FN[model.config.model_type](model=model, **switches)
+
+
+def expected_modules(model, skip=()):
+    """Every module that a row of the table names, found without the code that patches."""
+    row = BY_MODEL_TYPE[model.config.model_type]
+    rows = [row, *(BY_MODEL_TYPE[name] for name in row.towers)]
+    for name in row.tower_configs:
+        rows += [BY_MODEL_TYPE[t] for t in [getattr(model.config, name).model_type] if t in BY_MODEL_TYPE]
+    names = {n for r in rows for n in (*r.norms, *r.mlps, *r.experts)} - set(skip)
+    if any(r.layer_norms for r in rows):
+        names.add("LayerNorm")
+    return {name for name, module in model.named_modules() if type(module).__name__ in names}
+
+
+@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+def test_patched_instance_equals_unpatched(family):
+    model, batch = make(family)
+    plain = results(model, batch)
+    exact = in_double(model, batch)
+    before = expected_modules(model)
+    receipt = apply(model, **FUSED)
+    check_against(exact, plain, results(model, batch), torch.float32)
+    off = {"Qwen3VLTextMLP"} if family == "qwen3_vl" else set()
+    bound = set(receipt.kernels) & {name for name, _ in model.named_modules()}
+    wanted = {n for n in before if type(model.get_submodule(n)).__name__ not in off}
+    assert bound >= wanted, f"not in the receipt: {sorted(wanted - bound)}"
+    assert receipt.kernels[type(model).__name__] == "LigerFusedLinearCrossEntropy"
+
+
+@pytest.mark.parametrize("family", [f for f in (*tiny.TEXT_MODELS, *multimodal.MODELS) if f not in FP32_ONLY])
+def test_patched_instance_equals_unpatched_in_bf16(family):
+    model, batch = make(family, torch.bfloat16)
+    plain = results(model, batch)
+    wide = {k: v.float() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
+    exact = in_double(model, wide)
+    apply(model, **FUSED)
+    check_against(exact, plain, results(model, batch), torch.bfloat16)
+
+
+@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+def test_patched_classes_equal_unpatched(family):
+    model, batch = make(family)
+    plain = results(model, batch)
+    exact = in_double(model, batch)
+    row = BY_MODEL_TYPE[model.config.model_type]
+    receipt = patch(row, {**row.flags, **FUSED})
+    made = make(family)[0]
+    made.load_state_dict(model.state_dict(), strict=False)
+    missing = set(model.state_dict()) ^ set(made.state_dict())
+    assert not missing, f"the patched classes have other parameters: {sorted(missing)}"
+    check_against(exact, plain, results(made, batch), torch.float32)
+    assert any(name.endswith(type(model).__name__) for name in receipt.kernels), "the loss forward is in the receipt"
+
+
+@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+def test_twenty_steps_have_the_same_curve(family):
+    def curve(model):
+        optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        losses = []
+        for _ in range(20):
+            optimiser.zero_grad()
+            loss = model(**batch).loss
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+        return torch.tensor(losses)
+
+    model, batch = make(family)
+    twin = copy.deepcopy(model)
+    plain = curve(model)
+    apply(twin, **FUSED)
+    patched = curve(twin)
+    assert plain[-1] < 0.7 * plain[0], "the model learns its batch"
+    # AdamW divides by the gradient's size, so the noise of gradients near zero grows from step to step.
+    worst = ((patched - plain).abs() / plain.abs()).max().item()
+    assert worst < 2e-3, f"curves part by {worst:.1e}"
+    del model, twin
+    gc.collect()

@@ -1,0 +1,172 @@
+"""Tiny random models of every family, and batches for them."""
+
+import copy
+
+import pytest
+import torch
+import transformers
+
+from transformers import AutoConfig
+
+VOCABULARY = 101
+TOKENS = 11
+BATCH = 3
+
+TEXT = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=32,
+    intermediate_size=40,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+    pad_token_id=0,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+HEADS = dict(head_dim=8)
+EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, output_router_logits=True)
+SIGLIP = dict(
+    hidden_size=32,
+    intermediate_size=40,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    image_size=28,
+    patch_size=14,
+    projection_dim=32,
+)
+QWEN_VISION = dict(depth=2, hidden_size=32, intermediate_size=40, num_heads=4, patch_size=4, spatial_merge_size=2)
+MROPE = dict(rope_type="default", mrope_section=[2, 1, 1], rope_theta=10000.0)
+LATENT = dict(
+    q_lora_rank=16,
+    kv_lora_rank=16,
+    qk_nope_head_dim=8,
+    qk_rope_head_dim=8,
+    v_head_dim=8,
+    n_routed_experts=4,
+    n_shared_experts=1,
+    num_experts_per_tok=2,
+    moe_intermediate_size=24,
+    first_k_dense_replace=1,
+    n_group=1,
+    topk_group=1,
+    num_key_value_heads=4,
+)
+
+# Family -> (model type, class, arguments of the configuration beyond TEXT). Text models take one row of the batch.
+TEXT_MODELS = {
+    "llama": ("llama", "LlamaForCausalLM", {}),
+    "smollm3": ("smollm3", "SmolLM3ForCausalLM", {}),
+    "mistral": ("mistral", "MistralForCausalLM", HEADS),
+    "ministral": ("ministral", "MinistralForCausalLM", {**HEADS, "layer_types": ["full_attention"] * 2}),
+    "mixtral": (
+        "mixtral",
+        "MixtralForCausalLM",
+        dict(num_local_experts=4, num_experts_per_tok=2, output_router_logits=True),
+    ),
+    "qwen2": ("qwen2", "Qwen2ForCausalLM", {}),
+    "qwen3": ("qwen3", "Qwen3ForCausalLM", HEADS),
+    "qwen3_moe": ("qwen3_moe", "Qwen3MoeForCausalLM", {**HEADS, **EXPERTS, "mlp_only_layers": [1]}),
+    "qwen3_next": (
+        "qwen3_next",
+        "Qwen3NextForCausalLM",
+        {
+            **HEADS,
+            **EXPERTS,
+            "shared_expert_intermediate_size": 24,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "layer_types": ["linear_attention", "full_attention"],
+        },
+    ),
+    "gemma": ("gemma", "GemmaForCausalLM", HEADS),
+    "gemma2": ("gemma2", "Gemma2ForCausalLM", {**HEADS, "final_logit_softcapping": 3.0}),
+    "gemma3_text": ("gemma3_text", "Gemma3ForCausalLM", {**HEADS, "final_logit_softcapping": 3.0}),
+    "phi3": ("phi3", "Phi3ForCausalLM", {}),
+    "granite": ("granite", "GraniteForCausalLM", dict(logits_scaling=3.0, embedding_multiplier=2.0)),
+    "olmo2": ("olmo2", "Olmo2ForCausalLM", {}),
+    "olmo3": ("olmo3", "Olmo3ForCausalLM", {}),
+    "exaone4": ("exaone4", "Exaone4ForCausalLM", {}),
+    "glm4": ("glm4", "Glm4ForCausalLM", {**HEADS, "partial_rotary_factor": 0.5}),
+    "gpt_oss": (
+        "gpt_oss",
+        "GptOssForCausalLM",
+        {**HEADS, "num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": True},
+    ),
+    "falcon_h1": (
+        "falcon_h1",
+        "FalconH1ForCausalLM",
+        dict(
+            mamba_d_ssm=32,
+            mamba_n_heads=4,
+            mamba_d_head=8,
+            mamba_d_state=8,
+            mamba_n_groups=1,
+            mamba_chunk_size=8,
+            mamba_rms_norm=True,
+            mlp_multipliers=[0.7, 1.3],
+            lm_head_multiplier=0.6,
+        ),
+    ),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", HEADS),
+    "hunyuan_v1_moe": (
+        "hunyuan_v1_moe",
+        "HunYuanMoEV1ForCausalLM",
+        {**HEADS, "num_experts": 4, "moe_topk": [2, 2], "num_shared_expert": [1, 1], "moe_intermediate_size": [40, 40]},
+    ),
+    "deepseek_v2": ("deepseek_v2", "DeepseekV2ForCausalLM", {**LATENT, "topk_method": "greedy", "head_dim": 8}),
+    "deepseek_v3": ("deepseek_v3", "DeepseekV3ForCausalLM", LATENT),
+    "nemotron": ("nemotron", "NemotronForCausalLM", HEADS),
+    "mllama_text_model": (
+        "mllama_text_model",
+        "MllamaForCausalLM",
+        dict(cross_attention_layers=[], rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
+    ),
+}
+
+
+def transformers_class(name):
+    if not hasattr(transformers, name):
+        pytest.skip(f"transformers {transformers.__version__} has no {name}")
+    return getattr(transformers, name)
+
+
+def randomised(model, seed=0):
+    """Every parameter random, so that a lost scale, offset or bias shows."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 1 and "weight" in name and parameter.mean().abs() > 0.5:
+                parameter.copy_(1 + 0.2 * noise)
+            elif parameter.dim() == 1:
+                parameter.copy_(0.2 * noise)
+            else:
+                parameter.copy_(noise * (0.7 / parameter.shape[-1] ** 0.5))
+    return model
+
+
+def text_config(family, **changes):
+    model_type, class_name, more = TEXT_MODELS[family]
+    transformers_class(class_name)
+    return AutoConfig.for_model(model_type, **{**TEXT, **copy.deepcopy(more), **changes})
+
+
+def text_model(family, dtype=torch.float32, seed=0, **changes):
+    """A model of the classes that are in place when this is called."""
+    config = text_config(family, **changes)
+    config._attn_implementation = "eager"
+    cls = transformers_class(TEXT_MODELS[family][1])
+    torch.manual_seed(seed)
+    return randomised(cls(config), seed).to(dtype).train()
+
+
+def text_batch(seed=1, rows=BATCH, tokens=TOKENS, vocabulary=VOCABULARY):
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, vocabulary, (rows, tokens), generator=generator)
+    labels = ids.clone()
+    labels[0, :4] = -100
+    labels[1, -2:] = -100
+    return dict(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels)
