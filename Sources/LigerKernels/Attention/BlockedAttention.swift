@@ -1,6 +1,6 @@
 import FoundationEssentials
 package import LigerRuntime
-import Tile
+package import Tile
 
 /// Exact causal attention with grouped queries (Ainslie et al., 2023), by blocks of queries:
 ///
@@ -45,7 +45,7 @@ package enum BlockedAttention {
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: device)
         if q.count == 0 { return (output, lse) }
         let operands = try Operands(plan, q: q, k: k, v: v)
-        let blocks = plan.blocks(unitsInStep: operands.unitsInStep)
+        let blocks = plan.blocks
         let scores = try AttentionWorkspace(blocks, dtype: .f32, device: device)
         let exponentials = try AttentionWorkspace(blocks, dtype: q.dtype, device: device)
         let mostRows = blocks.lazy.map(\.rows).max() ?? 0
@@ -100,6 +100,14 @@ package enum BlockedAttention {
         return (dq, dk, dv)
     }
 
+    /// Bytes that `forward` or `backward` takes beside operands and results; on the processor products take
+    /// some more.
+    package static func workspaceBytes(
+        _ shape: AttentionShape, dtype: DType, isBackward: Bool, budgetBytes: Int = defaultBudgetBytes
+    ) -> Int {
+        AttentionPlan(shape, budgetBytes: budgetBytes).workspaceBytes(dtype, isBackward: isBackward)
+    }
+
     /// The values of a block's queries in [batch, heads, length]: [units, queries, heads of a unit].
     static func perQuery(_ x: NDArray, _ block: AttentionPlan.Block) -> NDArray {
         let length = x.shape[2]
@@ -121,8 +129,6 @@ package enum BlockedAttention {
             self.k = try plan.heads(k, folded: 1)
             self.v = try plan.heads(v, folded: 1)
         }
-
-        var unitsInStep: Int { min(q.unitsInStep, k.unitsInStep) }
     }
 }
 

@@ -88,7 +88,10 @@ private struct PassMemory {
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
         let workspace = MatMul.workspaceBytes(
             rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
-        let scores = BlockedAttention.defaultBudgetBytes * (2 * 4 + 2 * size) / 4
+        let elements = min(
+            BlockedAttention.defaultBudgetBytes / 4,
+            tokens * options.sequenceLength * model.headCount)
+        let scores = elements * (2 * 4 + 2 * size)
         let attention =
             device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
         backward = again + max(3 * inner + 3 * hidden, attention) + workspace
