@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT_TO_CI = ("make ", "git clone", "cd ", "swift test", "swift build")
+LEFT_TO_CI = ("make ", "git clone", "cd ", "swift test", "swift build", "pip install")
 
 
 def commands(path):

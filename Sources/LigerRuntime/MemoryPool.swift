@@ -36,9 +36,19 @@ final class MemoryPool: Sendable {
         let queue: Int
     }
 
+    /// A block that captured work uses whenever it is run again.
+    private struct Reserved: Sendable {
+        let kind: Kind
+        var isInUse: Bool
+    }
+
     private struct State: Sendable {
         /// Addresses of free blocks.
         var free: [Kind: [UInt]] = [:]
+        /// Blocks handed out since a reservation began; nil while none is made.
+        var handedOut: [UInt: Kind]?
+        /// Blocks that a reservation holds, by address. They are handed to nobody.
+        var reserved: [UInt: Reserved] = [:]
         var inUse = 0
         var peak = 0
     }
@@ -72,6 +82,7 @@ final class MemoryPool: Sendable {
         state.withLock { state in
             state.inUse += bytes
             state.peak = max(state.peak, state.inUse)
+            state.handedOut?[UInt(bitPattern: address)] = kind
         }
         return Block(address: address, bytes: bytes, kind: kind)
     }
@@ -79,7 +90,58 @@ final class MemoryPool: Sendable {
     func release(_ block: Block) {
         state.withLock { state in
             state.inUse -= block.bytes
-            state.free[block.kind, default: []].append(UInt(bitPattern: block.address))
+            let address = UInt(bitPattern: block.address)
+            if state.reserved[address] != nil {
+                state.reserved[address]?.isInUse = false
+            } else {
+                state.free[block.kind, default: []].append(address)
+            }
+        }
+    }
+
+    /// Runs `body` and keeps every block that it was handed, freed again or not, for as long as the
+    /// reservation lives: work that was captured meanwhile will use them again. Not to be nested.
+    func reserving(_ body: () throws -> Void) throws -> Reservation {
+        state.withLock { state in
+            precondition(state.handedOut == nil, "one reservation at a time")
+            state.handedOut = [:]
+        }
+        let result = Result { try body() }
+        let addresses = state.withLock { state in
+            let blocks = state.handedOut ?? [:]
+            state.handedOut = nil
+            for (address, kind) in blocks {
+                let place = state.free[kind]?.firstIndex(of: address)
+                if let place { state.free[kind]?.remove(at: place) }
+                state.reserved[address] = Reserved(kind: kind, isInUse: place == nil)
+            }
+            return Array(blocks.keys)
+        }
+        // Gives the blocks back at once if the body failed.
+        let reservation = Reservation(pool: self, addresses: addresses)
+        try result.get()
+        return reservation
+    }
+
+    /// Blocks that nobody else gets.
+    final class Reservation: Sendable {
+        private let pool: MemoryPool
+        private let addresses: [UInt]
+
+        fileprivate init(pool: MemoryPool, addresses: [UInt]) {
+            self.pool = pool
+            self.addresses = addresses
+        }
+
+        deinit {
+            pool.state.withLock { state in
+                for address in addresses {
+                    guard let block = state.reserved.removeValue(forKey: address), !block.isInUse else {
+                        continue
+                    }
+                    state.free[block.kind, default: []].append(address)
+                }
+            }
         }
     }
 

@@ -44,8 +44,8 @@ extension TrainingOptions {
             ("--warmup", "\(warmupSteps)"),
             ("--accumulate", "\(accumulate)"), ("--eval-fraction", "\(evaluationFraction)"),
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
-            ("--epsilon", "\(epsilon)"), ("--masters", storage.masters.rawValue),
-            ("--moments", storage.moments.rawValue), ("--gradients", storage.gradients.rawValue),
+            ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
+            ("--moments", execution.moments.rawValue), ("--gradients", execution.gradients.rawValue),
         ]
     }
 }

@@ -4,7 +4,7 @@ extension TrainingOptions {
     /// Checks every value and how they fit together.
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
-        let problems = nameProblems + storageProblems + sizeProblems + rateProblems + evaluationProblems
+        let problems = nameProblems + executionProblems + sizeProblems + rateProblems + evaluationProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
         throw TrainerError(
@@ -28,18 +28,21 @@ extension TrainingOptions {
         return problems
     }
 
-    private var storageProblems: [String] {
+    private var executionProblems: [String] {
         var problems: [String] = []
-        let types = [("--moments", storage.moments), ("--gradients", storage.gradients)]
-        for (name, type) in types where !Storage.dtypes.contains(type) {
+        let types = [("--moments", execution.moments), ("--gradients", execution.gradients)]
+        for (name, type) in types where !Execution.dtypes.contains(type) {
             problems.append("\(name) is \(type.rawValue); it must be f32 or bf16")
         }
         if dtype == .f32 {
             let advice = "weights are f32 as they are; leave it out, or give --dtype bf16"
-            if storage.masters == .none { problems.append("--masters is none, but \(advice)") }
-            if storage.gradients == .bf16 { problems.append("--gradients is bf16, but \(advice)") }
+            if execution.masters == .none { problems.append("--masters is none, but \(advice)") }
+            if execution.gradients == .bf16 { problems.append("--gradients is bf16, but \(advice)") }
         }
-        if storage.recompute == .selective, !kernels[.rmsNorm], !kernels[.swiGLU] {
+        if execution.graph, device == .cpu {
+            problems.append("--graph is for GPUs; leave it out, or give --device cuda")
+        }
+        if execution.recompute == .selective, !kernels[.rmsNorm], !kernels[.swiGLU] {
             problems.append(
                 "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "
                     + "--recompute blocks")

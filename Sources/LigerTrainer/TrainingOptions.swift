@@ -10,8 +10,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var model = "tiny"
     /// `--device`
     public var device = Device.cpu
-    /// `--masters`, `--moments`, `--gradients` and `--recompute`.
-    public var storage = Storage()
+    /// `--masters`, `--moments`, `--gradients`, `--recompute` and `--graph`.
+    public var execution = Execution()
     /// `--kernels` and the switches per kernel.
     public var kernels = KernelSelection(.liger)
     /// `--steps`: optimiser steps in all.

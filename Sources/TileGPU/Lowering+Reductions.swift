@@ -67,6 +67,10 @@ extension Lowering {
                     } ?? number
                 replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
             }
+        case .sum where element == .f32:
+            let values = lanes.map { present(inputs[0], $0, else: neutral) }
+            let total = out.f32(.add, .register(accumulator[0]), .register(pairwise(.add, values)))
+            replace(accumulator, with: [total])
         default:
             for lane in lanes {
                 let value = present(inputs[0], lane, else: neutral)
@@ -90,14 +94,26 @@ extension Lowering {
     /// The chunk's largest value first, then one rescaling of the running sum, then the chunk's sum.
     private func foldMaxSumExp(_ accumulator: [Register], _ values: [Register]) {
         var largest = accumulator[0]
-        for value in values { largest = out.f32(.maximum, .register(largest), .register(value)) }
+        largest = out.f32(.maximum, .register(largest), .register(pairwise(.maximum, values)))
         let shift = finite(largest)
         var total = out.f32(
             .multiply, .register(accumulator[1]), .register(expDifference(accumulator[0], shift)))
-        for value in values {
-            total = out.f32(.add, .register(total), .register(expDifference(value, shift)))
-        }
+        total = out.f32(
+            .add, .register(total), .register(pairwise(.add, values.map { expDifference($0, shift) })))
         replace(accumulator, with: [largest, total])
+    }
+
+    /// Neighbours first, then neighbouring pairs, and so on: fewer roundings in a row than one by one, and less
+    /// waiting.
+    private func pairwise(_ operation: Arithmetic, _ values: [Register]) -> Register {
+        var values = values
+        while values.count > 1 {
+            values = stride(from: 0, to: values.count, by: 2).map { i in
+                i + 1 < values.count
+                    ? out.f32(operation, .register(values[i]), .register(values[i + 1])) : values[i]
+            }
+        }
+        return values[0]
     }
 
     /// The value, or 0 where it is -inf, so that -inf - shift stays -inf.

@@ -155,7 +155,8 @@ extension Printer {
         let source = instruction.sources[0]
         // The upper bits keep an exchange within groups of `width`.
         let clamp = (32 - width) << 8 | 0x1F
-        let members = width == 32 ? "0xFFFFFFFF" : groupMask(width)
+        // Programs of less than a warp may take different ways within one.
+        let members = function.schedule.threads >= 32 ? "0xFFFFFFFF" : groupMask(width)
         if case .register(let register) = source, function.type(register) == .f32 {
             let (before, after) = (temporary("b32"), temporary("b32"))
             emit("mov.b32 \(before), \(name(register));")

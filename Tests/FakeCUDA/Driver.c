@@ -109,9 +109,34 @@ static CUresult destroyStream(CUstream stream) {
     return 0;
 }
 
+// Captured work: what would have been done, in order.
+typedef struct {
+    enum { LAUNCH, COPY, FILL } kind;
+    CUfunction function;
+    size_t bytes;
+    void *target;
+    const void *source;
+    uint8_t value;
+    uint8_t parameters[1024];
+} Operation;
+
+struct CUgraph_st {
+    size_t count;
+    Operation operations[64];
+};
+struct CUgraphExec_st {
+    struct CUgraph_st graph;
+};
+
+static CUgraph recording;
+
 static CUresult synchronizeStream(CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
+    if (recording) {
+        state.capturing = 2;
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
     state.synchronizations += 1;
     return state.stream_result;
 }
@@ -120,6 +145,46 @@ static CUresult isCapturing(CUstream stream, int32_t *status) {
     NEEDS_CONTEXT;
     (void)stream;
     *status = state.capturing;
+    return 0;
+}
+
+static Operation *record(void) { return &recording->operations[recording->count++]; }
+
+static CUresult beginCapture(CUstream stream, int32_t mode) {
+    NEEDS_CONTEXT;
+    if (!stream || mode != CU_STREAM_CAPTURE_MODE_RELAXED || recording) return 1;
+    recording = calloc(1, sizeof *recording);
+    state.capturing = 1;
+    return 0;
+}
+
+static CUresult endCapture(CUstream stream, CUgraph *graph) {
+    NEEDS_CONTEXT;
+    if (!stream || !recording) return 1;
+    int32_t isValid = state.capturing == 1;
+    *graph = isValid ? recording : NULL;
+    if (!isValid) free(recording);
+    recording = NULL;
+    state.capturing = 0;
+    return isValid ? 0 : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+}
+
+static CUresult instantiateGraph(CUgraphExec *instance, CUgraph graph, uint64_t flags) {
+    NEEDS_CONTEXT;
+    *instance = malloc(sizeof **instance);
+    (*instance)->graph = *graph;
+    state.graphs += 1;
+    return flags;
+}
+
+static CUresult destroyGraph(CUgraph graph) {
+    free(graph);
+    return 0;
+}
+
+static CUresult destroyGraphInstance(CUgraphExec instance) {
+    free(instance);
+    state.graphs -= 1;
     return 0;
 }
 
@@ -230,17 +295,47 @@ static void perform(CUfunction function, int64_t programs) {
     }
 }
 
+static void performLaunch(CUfunction function) {
+    state.launches += 1;
+    int64_t programs;
+    memcpy(&programs, state.parameters + state.parameter_bytes - 16, 8);
+    perform(function, programs);
+}
+
 static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
     NEEDS_CONTEXT;
     if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
     state.parameter_bytes = *(size_t *)extra[3];
     if (state.parameter_bytes > sizeof state.parameters) return 1;
     memcpy(state.parameters, extra[1], state.parameter_bytes);
-    state.launches += 1;
-    int64_t programs;
-    memcpy(&programs, state.parameters + state.parameter_bytes - 16, 8);
-    perform(function, programs);
+    if (recording) {
+        Operation *operation = record();
+        operation->kind = LAUNCH;
+        operation->function = function;
+        operation->bytes = state.parameter_bytes;
+        memcpy(operation->parameters, state.parameters, state.parameter_bytes);
+        return 0;
+    }
+    performLaunch(function);
     return 0;
+}
+
+static CUresult launchGraph(CUgraphExec instance, CUstream stream) {
+    NEEDS_CONTEXT;
+    state.graph_launches += 1;
+    for (size_t i = 0; i < instance->graph.count; i++) {
+        Operation *operation = &instance->graph.operations[i];
+        switch (operation->kind) {
+        case LAUNCH:
+            state.parameter_bytes = operation->bytes;
+            memcpy(state.parameters, operation->parameters, operation->bytes);
+            performLaunch(operation->function);
+            break;
+        case COPY: memcpy(operation->target, operation->source, operation->bytes); break;
+        case FILL: memset(operation->target, operation->value, operation->bytes); break;
+        }
+    }
+    return stream ? 0 : 1;
 }
 
 static CUresult launch(
@@ -325,6 +420,11 @@ static CUresult copyToHost(void *target, CUdeviceptr source, size_t bytes, CUstr
 }
 
 static CUresult copyOnDevice(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
+    if (recording) {
+        *record() = (Operation){
+            .kind = COPY, .target = (void *)target, .source = (const void *)source, .bytes = bytes};
+        return 0;
+    }
     return copyToHost((void *)target, source, bytes, stream);
 }
 
@@ -338,6 +438,10 @@ static CUresult copyToPeer(
 static CUresult fill(CUdeviceptr target, uint8_t value, size_t bytes, CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
+    if (recording) {
+        *record() = (Operation){.kind = FILL, .target = (void *)target, .value = value, .bytes = bytes};
+        return 0;
+    }
     memset((void *)target, value, bytes);
     return 0;
 }
@@ -369,6 +473,12 @@ static const FakeSymbol symbols[] = {
     {"cuStreamSynchronize", synchronizeStream},
     {"cuStreamIsCapturing", isCapturing},
     {"cuStreamWaitEvent", waitForEvent},
+    {"cuStreamBeginCapture_v2", beginCapture},
+    {"cuStreamEndCapture", endCapture},
+    {"cuGraphInstantiateWithFlags", instantiateGraph},
+    {"cuGraphLaunch", launchGraph},
+    {"cuGraphDestroy", destroyGraph},
+    {"cuGraphExecDestroy", destroyGraphInstance},
     {"cuEventCreate", createEvent},
     {"cuEventDestroy_v2", destroyEvent},
     {"cuEventRecord", recordEvent},

@@ -107,7 +107,7 @@ import Testing
         #expect(refusal("softmax_forward", [x, array("z", [1])]) == LIGER_UNKNOWN_NAME)
         #expect(message == "softmax_forward has no input z (it takes x)")
         #expect(refusal("rms_norm_forward", [x], [option("epsilon", 1)]) == LIGER_UNKNOWN_NAME)
-        #expect(message.contains("has no option epsilon (it takes casting, eps, offset)"))
+        #expect(message.contains("has no option epsilon (it takes casting, eps, needs_rstd, offset)"))
         let operations = liger_operations().map { String(cString: $0) } ?? ""
         #expect(operations.contains("\nrms_norm_backward: dx, dweight\n"))
     }

@@ -49,69 +49,18 @@ import Tile
         }
     }
 
-    /// Loss, soft and hard, and the gradient of the student's logits by differences.
-    private func expected(
-        _ formula: Fused.Formula, _ sample: Sample, _ options: Fused.Options, labelled: Bool
-    ) -> (loss: Double, soft: Double, hard: Double, gradient: [Double]) {
-        let labels = sample.labels.integers
-        let zeros = labels.map { _ in 0 }
-        let z = SequenceReference(sample.student, labels: zeros), classes = z.vocabulary
-        let u = SequenceReference(sample.layer, labels: zeros)
-        let p = sample.probabilities.doubles
-        let counts = labels.indices.filter { !labelled || labels[$0] != -100 }
-        let n = Double(max(counts.count, 1))
-        var (soft, hard, gradient) = (0.0, 0.0, z.logits.map { _ in 0.0 })
-        for row in counts {
-            let x = Array(z.logits[(row * classes)..<((row + 1) * classes)])
-            let y = Array(u.logits[(row * u.vocabulary)..<((row + 1) * u.vocabulary)])
-            let given = Array(p[(row * classes)..<((row + 1) * classes)])
-            func parts(_ x: [Double]) -> (soft: Double, hard: Double) {
-                let label = labels[row] == -100 ? 0 : labels[row]
-                return (
-                    softLoss(formula, x, y, given, temperature: Double(options.sequences.temperature)),
-                    options.hardWeight == 0 ? 0 : SequenceReference.lse(x) - x[label]
-                )
-            }
-            let value = parts(x)
-            soft += value.soft / n
-            hard += value.hard / n
-            let slopes = SequenceReference.slopes(x) {
-                let value = parts($0)
-                return Double(options.softWeight) * value.soft + Double(options.hardWeight) * value.hard
-            }
-            for i in 0..<classes { gradient[row * classes + i] = slopes[i] / n }
+    /// The gradient that kernels are checked against is that of the loss, by differences.
+    @Test(arguments: Self.formulas)
+    func referenceGradientsAreThoseOfTheLoss(formula: Fused.Formula) throws {
+        var random = SeededGenerator(seed: 12)
+        let doubles = { (count: Int) in random.floats(count, in: -2...2).map { Double($0) } }
+        let (z, u) = (doubles(7), doubles(formula == .kullbackLeibler() ? 7 : 9))
+        let p = u.map { exp($0) / u.map { exp($0) }.reduce(0, +) }
+        func value(_ z: [Double]) -> Fused.Reference.Value {
+            Fused.Reference.soft(formula, z, u, p, temperature: 1.5)
         }
-        let loss = Double(options.softWeight) * soft + Double(options.hardWeight) * hard
-        return (loss, soft, hard, gradient)
-    }
-
-    private func softLoss(
-        _ formula: Fused.Formula, _ x: [Double], _ y: [Double], _ given: [Double], temperature: Double
-    ) -> Double {
-        func logSoftmax(_ x: [Double], _ count: Int) -> [Double] {
-            let padded = (x + [Double](repeating: 0, count: count - x.count)).map { $0 / temperature }
-            let lse = SequenceReference.lse(padded)
-            return padded.map { $0 - lse }
-        }
-        switch formula {
-        case .cosine(let beta):
-            let dot = zip(x, y).reduce(0.0) { $0 + $1.0 * $1.1 }
-            let (a, b) = (x.reduce(0.0) { $0 + $1 * $1 }, y.reduce(0.0) { $0 + $1 * $1 })
-            return Double(beta) * (1 - dot / (a * b).squareRoot())
-        case .jensenShannon(let beta):
-            let (q, p) = (logSoftmax(x, y.count), logSoftmax(y, y.count))
-            return zip(q, p).reduce(0.0) {
-                $0
-                    + Divergence.Reference.terms(.jensenShannon(beta: beta), student: $1.0, teacher: $1.1)
-                    .value
-            }
-        case .kullbackLeibler(let eps):
-            return zip(logSoftmax(x, x.count), given).reduce(0.0) {
-                $0
-                    + Divergence.Reference.terms(.kullbackLeibler(eps: eps), student: $1.0, teacher: $1.1)
-                    .value
-            }
-        }
+        let slopes = SequenceReference.slopes(z) { value($0).value }
+        #expect(relativeError(value(z).gradient, slopes, scale: 1) < 1e-8)
     }
 
     private func check(
@@ -121,7 +70,12 @@ import Tile
         let found = try Fused.forward(
             formula, student: sample.student, teacher: sample.teacher(formula),
             labels: labelled ? sample.labels : nil, options: options)
-        let wanted = expected(formula, sample, options, labelled: labelled)
+        let plain = sample.labels.integers.map { _ in 0 }
+        let model = SequenceReference(sample.student, labels: plain)
+        let wanted = Fused.Reference.forward(
+            formula, student: model, teacher: SequenceReference(sample.layer, labels: plain),
+            labels: labelled ? sample.labels.integers : nil, probabilities: sample.probabilities.doubles,
+            options)
         let note = Comment(rawValue: "\(formula) \(options)")
         for (array, value) in [(found.loss, wanted.loss), (found.soft, wanted.soft)] {
             #expect(
@@ -132,7 +86,6 @@ import Tile
         if let hard = found.hard {
             #expect(relativeError(hard.doubles, [wanted.hard], scale: 4) < bound(.f32, terms: 16), note)
         }
-        let model = SequenceReference(sample.student, labels: sample.labels.integers.map { _ in 0 })
         let gradients = model.gradients(ofLogits: wanted.gradient)
         for (array, expected) in [
             (found.dInput, gradients.input), (found.dWeight, gradients.weight), (found.dBias, gradients.bias),

@@ -1,4 +1,3 @@
-import Foundation
 import LigerKernels
 import LigerLosses
 import LigerRuntime
@@ -9,28 +8,11 @@ import Tile
 @Suite struct FusedLinearKTOTests {
     typealias Fused = FusedLinearKTO
 
-    /// 1 - σ(m β (l - l' - z)) over answers, in Double.
-    private func loss(
-        _ tokens: [Double], _ labels: [Int], _ length: Int, good: [Int], reference: [Double]?, z: Double,
-        _ options: Fused.Options
-    ) -> Double {
-        let answers = answers(tokens, labels, length, options)
-        if labels.allSatisfy({ $0 == -100 }) { return 0 }
-        let losses = answers.enumerated().map { i, answer in
-            let x = (answer - (reference?[i] ?? 0) - z) * Double(options.beta) * (good[i] != 0 ? 1 : -1)
-            return 1 - 1 / (1 + exp(-x))
-        }
-        return losses.reduce(0, +) / Double(losses.count)
-    }
-
     private func answers(
         _ tokens: [Double], _ labels: [Int], _ length: Int, _ options: Fused.Options
     ) -> [Double] {
-        stride(from: 0, to: tokens.count, by: length).map { start in
-            let counted = (start..<(start + length)).filter { labels[$0] != -100 }
-            let sum = counted.map { tokens[$0] }.reduce(0, +)
-            return options.averages ? sum / Double(max(counted.count, 1)) : sum
-        }
+        FusedLinearPreference.Reference.answers(
+            tokens: tokens, counts: labels.map { $0 != -100 }, length: length, averages: options.averages)
     }
 
     /// Odd numbers of answers, one, and masked ones; with and without reference and divergence.
@@ -55,8 +37,9 @@ import Tile
                 i == 0
                 ? nil : answers(SequenceReference(other, labels: list).logProbs, list, 5, options)
             func loss(_ tokens: [Double]) -> Double {
-                self.loss(
-                    tokens, list, 5, good: good, reference: reference, z: Double(z ?? 0), options)
+                Fused.Reference.loss(
+                    tokens: tokens, labels: list, length: 5, good: good, reference: reference,
+                    divergence: Double(z ?? 0), options)
             }
             #expect(
                 relativeError(found.loss.doubles, [loss(model.logProbs)], scale: 1) < bound(.f32, terms: 16))

@@ -57,6 +57,18 @@ import Tile
         }
     }
 
+    /// The way of a GPU saves other things.
+    @Test func keepsEveryBitOfBlockedAttention() throws {
+        try CausalAttention.$isAlwaysBlocked.withValue(true) {
+            let configuration = DecoderTests.tiny(dtype: .bf16)
+            let expected = try Self.pass(configuration, .none)
+            for recomputation in [Recomputation.blocks, .selective] {
+                let isSame = try Self.pass(configuration, recomputation).hasSameBits(as: expected)
+                #expect(isSame, "\(recomputation)")
+            }
+        }
+    }
+
     /// A frozen embedding leaves the first block an input without gradient; frozen weights stay alone.
     @Test(arguments: ["model.embed_tokens.weight", "mlp", "self_attn", "layernorm", "model.layers.0"])
     func leavesFrozenParametersAlone(name: String) throws {

@@ -89,20 +89,20 @@ import Tile
     }
 
     /// The estimate is never below what two steps took, nor far above it.
-    @Test(arguments: [DType.f32, .bf16], TrainingOptions.Storage.Recomputation.allCases)
-    func theEstimateHolds(dtype: DType, recompute: TrainingOptions.Storage.Recomputation) throws {
+    @Test(arguments: [DType.f32, .bf16], TrainingOptions.Execution.Recomputation.allCases)
+    func theEstimateHolds(dtype: DType, recompute: TrainingOptions.Execution.Recomputation) throws {
         for (accumulation, isSmall) in [(1, false), (2, false), (1, true), (2, true)] {
             let device = Device(name: "own")
             let (learner, options) = try Self.learner(on: device) {
-                ($0.dtype, $0.accumulate, $0.storage.recompute) = (dtype, accumulation, recompute)
+                ($0.dtype, $0.accumulate, $0.execution.recompute) = (dtype, accumulation, recompute)
                 ($0.model, $0.batch, $0.sequenceLength) = ("tiny", 4, 128)
-                if isSmall { $0.storage.moments = .bf16 }
+                if isSmall { $0.execution.moments = .bf16 }
                 if isSmall, dtype == .bf16 {
-                    ($0.storage.masters, $0.storage.gradients) = (.none, .bf16)
+                    ($0.execution.masters, $0.execution.gradients) = (.none, .bf16)
                 }
             }
             _ = try Self.steps(2, learner, readEach: true)
-            let estimate = try ModelDescription(options).memory(options)
+            let estimate = try ModelDescription(options).memory(options, on: .cpu)
             let ratio = Double(estimate.total) / Double(device.peakBytes)
             #expect(ratio >= 1 && ratio < 1.35, "\(ratio) of \(device.peakBytes): \(estimate.summary)")
         }
@@ -122,15 +122,15 @@ import Tile
     @Test func memoryOfLlama3() throws {
         let count = 8_030_261_248
         let exact = Self.options { _ in }
-        let estimate = try ModelDescription(exact).memory(exact)
+        let estimate = try ModelDescription(exact).memory(exact, on: .cpu)
         #expect(estimate.parameters == 2 * count)
         #expect(estimate.gradients == 4 * count)
         #expect(estimate.optimiser == 12 * count)
         let small = Self.options {
-            ($0.storage.masters, $0.storage.moments, $0.storage.gradients) = (.none, .bf16, .bf16)
-            $0.storage.recompute = .blocks
+            ($0.execution.masters, $0.execution.moments, $0.execution.gradients) = (.none, .bf16, .bf16)
+            $0.execution.recompute = .blocks
         }
-        let least = try ModelDescription(small).memory(small)
+        let least = try ModelDescription(small).memory(small, on: .cpu)
         #expect(least.least == 8 * count)
         // 32 inputs of blocks of 32,768 x 4,096 numbers, and the last norm's two; 4 bytes a token for that
         // norm and 12 for the batch; tables of 4,096 x 128.
@@ -139,8 +139,8 @@ import Tile
     }
 
     @Test func refusesWhatCannotFit() throws {
-        let options = Self.options { $0.storage.recompute = .blocks }
-        let estimate = try ModelDescription(options).memory(options)
+        let options = Self.options { $0.execution.recompute = .blocks }
+        let estimate = try ModelDescription(options).memory(options, on: .cpu)
         let gpu = 139 << 30
         let error = #expect(throws: TrainerError.self) {
             try MemoryCheck.run(estimate, options, on: .cpu, available: gpu - (20 << 30))

@@ -48,18 +48,21 @@ import Tile
             },
             "--min-ratio has no meaning with --schedule constant; leave one of them out"
         ),
-        ({ $0.storage.moments = .f16 }, "--moments is f16; it must be f32 or bf16"),
         (
-            { $0.storage.masters = .none },
+            { $0.execution.graph = true }, "--graph is for GPUs; leave it out, or give --device cuda"
+        ),
+        ({ $0.execution.moments = .f16 }, "--moments is f16; it must be f32 or bf16"),
+        (
+            { $0.execution.masters = .none },
             "--masters is none, but weights are f32 as they are; leave it out, or give --dtype bf16"
         ),
         (
-            { $0.storage.gradients = .bf16 },
+            { $0.execution.gradients = .bf16 },
             "--gradients is bf16, but weights are f32 as they are; leave it out, or give --dtype bf16"
         ),
         (
             {
-                $0.storage.recompute = .selective; $0.kernels = KernelSelection(.reference)
+                $0.execution.recompute = .selective; $0.kernels = KernelSelection(.reference)
             },
             "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "
                 + "--recompute blocks"
@@ -109,8 +112,8 @@ import Tile
         options.dtype = .bf16
         options.evaluationEvery = 7
         options.device = try #require(TrainingOptions.Device("cuda:3"))
-        options.storage.masters = .none
-        options.storage.recompute = .selective
+        options.execution.masters = .none
+        options.execution.recompute = .selective
         let json = try JSONEncoder().encode(options)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: json) == options)
     }
@@ -120,7 +123,7 @@ import Tile
         let json = try JSONEncoder().encode(TrainingOptions())
         var object = try #require(try JSONSerialization.jsonObject(with: json) as? [String: Any])
         #expect(object["device"] as? String == "cpu")
-        #expect(object.removeValue(forKey: "storage") != nil)
+        #expect(object.removeValue(forKey: "execution") != nil)
         let older = try JSONSerialization.data(withJSONObject: object)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: older) == TrainingOptions())
     }
@@ -157,7 +160,8 @@ import Tile
         later.keep = 9
         later.resume = true
         later.json = true
-        later.storage.recompute = .blocks
+        later.execution.recompute = .blocks
+        later.execution.graph = true
         #expect(later.differences(from: TrainingOptions()).isEmpty)
         later.minimumRatio = 0.1
         #expect(later.differences(from: TrainingOptions()).isEmpty, "the schedule's own ratio, said aloud")
@@ -179,8 +183,9 @@ import Tile
             ("--accumulate", { $0.accumulate += 1 }), ("--eval-fraction", { $0.evaluationFraction = 0 }),
             ("--clip", { $0.clip = 0 }), ("--weight-decay", { $0.weightDecay = 0 }),
             ("--betas", { $0.beta1 = 0.8 }), ("--epsilon", { $0.epsilon *= 10 }),
-            ("--steps", { $0.steps += 1 }), ("--masters", { $0.storage.masters = .none }),
-            ("--moments", { $0.storage.moments = .bf16 }), ("--gradients", { $0.storage.gradients = .bf16 }),
+            ("--steps", { $0.steps += 1 }), ("--masters", { $0.execution.masters = .none }),
+            ("--moments", { $0.execution.moments = .bf16 }),
+            ("--gradients", { $0.execution.gradients = .bf16 }),
             ("--device", { $0.device = TrainingOptions.Device("cuda") ?? .cpu }),
         ]
         for (option, change) in changes {

@@ -7,6 +7,14 @@ from conftest import random
 
 from liger_kernel.transformers.experimental.embedding import LigerEmbeddingFunction
 from liger_kernel.transformers.functional import liger_cross_entropy
+from liger_kernel.transformers.functional import liger_dyt
+from liger_kernel.transformers.functional import liger_fused_add_rms_norm
+from liger_kernel.transformers.functional import liger_group_norm
+from liger_kernel.transformers.functional import liger_jsd
+from liger_kernel.transformers.functional import liger_kl_div
+from liger_kernel.transformers.functional import liger_qwen2vl_mrope
+from liger_kernel.transformers.functional import liger_relu_squared
+from liger_kernel.transformers.functional import liger_tvd
 from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 from liger_kernel.transformers.functional import liger_geglu
 from liger_kernel.transformers.functional import liger_layer_norm
@@ -31,6 +39,22 @@ CASES = {
         [(1, 2, 4, 8), (1, 1, 4, 8), (1, 4, 8), (1, 4, 8)],
     ),
     "embedding": (lambda t: LigerEmbeddingFunction.apply(t, torch.tensor([1, 3, 1])), [(5, 8)]),
+    "fused_add_rms_norm": (
+        lambda x, r, w: sum(t.sum(-1) for t in liger_fused_add_rms_norm(x, r, w, 1e-6)), [(4, 8), (4, 8), (8,)],
+    ),
+    "group_norm": (lambda x, w, b: liger_group_norm(x, w, b, 4, 2, 1e-6), [(2, 4, 3), (4,), (4,)]),
+    "dyt": (liger_dyt, [(4, 8), (1,), (8,), (8,)]),
+    "relu_squared": (liger_relu_squared, [(4, 8)]),
+    "multimodal_rope": (
+        lambda q, k, c: torch.cat(
+            [t.flatten() for t in liger_qwen2vl_mrope(q, k, c.detach(), c.detach(), [1, 1, 2])]
+        ),
+        [(1, 2, 4, 8), (1, 1, 4, 8), (3, 1, 4, 8)],
+    ),
+    "kl_div": (lambda x: liger_kl_div(x, x.detach().exp() / 2), [(4, 8)]),
+    "kl_div_none": (lambda x: liger_kl_div(x, x.detach().exp() / 2, reduction="none"), [(4, 8)]),
+    "jsd": (lambda x: liger_jsd(x, x.detach() / 2), [(4, 8)]),
+    "tvd": (lambda x: liger_tvd(x, x.detach() / 2), [(4, 8)]),
     "cross_entropy": (lambda x: liger_cross_entropy(x, TARGET.to(x.device), lse_square_scale=0.1), [(4, 8)]),
     "cross_entropy_none": (lambda x: liger_cross_entropy(x, TARGET.to(x.device), reduction="none"), [(4, 8)]),
     "fused_linear_cross_entropy": (

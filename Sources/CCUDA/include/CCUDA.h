@@ -16,6 +16,8 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct CUevent_st *CUevent;
 
 // MARK: - Driver: numbers
@@ -87,6 +89,7 @@ typedef int32_t CUjit_option;
 #define CU_MEMHOSTALLOC_PORTABLE 1
 #define CU_MEMHOSTALLOC_DEVICEMAP 2
 #define CU_STREAM_CAPTURE_STATUS_NONE 0
+#define CU_STREAM_CAPTURE_MODE_RELAXED 2
 
 /// Keys of the `extra` argument of a launch: parameters come as one block of bytes.
 #define CU_LAUNCH_PARAM_END 0
@@ -133,6 +136,13 @@ typedef CUresult (*CUDAContextPop)(CUcontext *context);                         
 typedef CUresult (*CUDAStreamCreate)(CUstream *stream, uint32_t flags);                // cuStreamCreate
 typedef CUresult (*CUDAStreamCall)(CUstream stream);                                   // cuStreamDestroy_v2, cuStreamSynchronize
 typedef CUresult (*CUDAStreamIsCapturing)(CUstream stream, int32_t *status);           // cuStreamIsCapturing
+typedef CUresult (*CUDAStreamBeginCapture)(CUstream stream, int32_t mode);             // cuStreamBeginCapture_v2
+typedef CUresult (*CUDAStreamEndCapture)(CUstream stream, CUgraph *graph);             // cuStreamEndCapture
+typedef CUresult (*CUDAGraphInstantiate)(
+    CUgraphExec *instance, CUgraph graph, uint64_t flags);                             // cuGraphInstantiateWithFlags
+typedef CUresult (*CUDAGraphLaunch)(CUgraphExec instance, CUstream stream);            // cuGraphLaunch
+typedef CUresult (*CUDAGraphDestroy)(CUgraph graph);                                   // cuGraphDestroy
+typedef CUresult (*CUDAGraphInstanceDestroy)(CUgraphExec instance);                    // cuGraphExecDestroy
 typedef CUresult (*CUDAStreamWaitEvent)(CUstream stream, CUevent event, uint32_t flags); // cuStreamWaitEvent
 typedef CUresult (*CUDAEventCreate)(CUevent *event, uint32_t flags);                   // cuEventCreate
 typedef CUresult (*CUDAEventRecord)(CUevent event, CUstream stream);                   // cuEventRecord

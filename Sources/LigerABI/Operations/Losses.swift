@@ -38,6 +38,21 @@ extension Operation {
                 r.loss, try a.zLoss(r.zLoss, input.dtype), r.accuracy, r.argmax, r.dInput, r.dWeight, r.dBias,
             ]
         },
+        // formula: kl, kl_of_logarithms, jsd or tvd; reduction: none, sum, mean or batchMean.
+        Operation("divergence", returns: "loss", "gradient") { a in
+            let r = try Divergence.forward(
+                a.divergence(), student: a("student"), teacher: a("teacher"), labels: a.optional("labels"),
+                options: Divergence.Options(
+                    reduction: a.choice("reduction", default: .batchMean),
+                    ignoreIndex: a.int("ignore_index", default: -100)),
+                wantsGradient: a.flag("needs_gradient", default: true))
+            return [r.loss, r.gradient]
+        },
+        // x times an array of its shape, into x itself.
+        Operation("scale_entries", returns: "none") { a in
+            try Divergence.scale(a("x"), byEntry: a("factor"))
+            return [nil]
+        },
         // x times one number, or one per row, into x itself.
         Operation("scale_rows", returns: "none") { a in
             try CrossEntropy.scale(a("x"), by: a("factor"))
@@ -57,6 +72,17 @@ extension Arguments {
 
     fileprivate func wants() throws -> CrossEntropy.Outputs {
         CrossEntropy.Outputs(rawValue: try int("wants", default: 0))
+    }
+
+    fileprivate func divergence() throws -> Divergence.Formula {
+        enum Name: String, CaseIterable { case kl, kl_of_logarithms, jsd, tvd }
+        let (eps, beta) = (try float("eps", default: 1e-10), try float("beta", default: 0.5))
+        return switch try choice("formula", default: Name.kl) {
+        case .kl: .kullbackLeibler(eps: eps)
+        case .kl_of_logarithms: .kullbackLeiblerOfLogarithms
+        case .jsd: .jensenShannon(beta: beta)
+        case .tvd: .totalVariation
+        }
     }
 
     /// The z-loss where it was asked for.

@@ -5,6 +5,10 @@ import Tile
 extension Operation {
     static let normalisations = [
         Operation("rms_norm_forward", returns: "y", "rstd") { a in
+            if try !a.flag("needs_rstd", default: true) {
+                let y = try RMSNorm.inference(a("x"), weight: a.optional("weight"), a.rmsNormOptions())
+                return [y, nil]
+            }
             let r = try RMSNorm.forward(a("x"), weight: a.optional("weight"), a.rmsNormOptions())
             return [r.y, r.rstd]
         },

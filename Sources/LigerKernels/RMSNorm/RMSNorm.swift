@@ -49,13 +49,29 @@ public enum RMSNorm {
         try weight?.expect("weight", shape: [columns])
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let rstd = try NDArray(empty: [rows.shape[0]], device: x.device)
-        let kernel = RMSNormForward(
-            columns: columns, dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
-            offset: options.offset)
-        try kernel.launch(
-            programs: rows.shape[0], [rows, y.rows, rstd] + (weight.map { [$0] } ?? []),
-            scalars: [.float(options.eps)])
+        try launch(rows, into: y.rows, rstd: rstd, weight, options)
         return (y, rstd)
+    }
+
+    /// As `forward`, where nothing follows that needs r: y alone.
+    package static func inference(
+        _ x: NDArray, weight: NDArray?, _ options: Options = Options()
+    ) throws -> NDArray {
+        let rows = try x.asRows("x")
+        try weight?.expect("weight", shape: [rows.shape[1]])
+        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+        try launch(rows, into: y.rows, rstd: nil, weight, options)
+        return y
+    }
+
+    private static func launch(
+        _ x: NDArray, into y: NDArray, rstd: NDArray?, _ weight: NDArray?, _ options: Options
+    ) throws {
+        let kernel = RMSNormForward(
+            columns: x.shape[1], dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
+            offset: options.offset, savesRstd: rstd != nil)
+        try kernel.launch(
+            programs: x.shape[0], [x, y] + [rstd, weight].compactMap { $0 }, scalars: [.float(options.eps)])
     }
 
     /// Gradients of a scalar with respect to x and the weight, given its gradient with respect to y.

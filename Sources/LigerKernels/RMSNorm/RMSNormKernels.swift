@@ -7,17 +7,18 @@ struct RMSNormForward: TileKernel {
     let weight: DType?
     let casting: RMSNorm.Casting
     let offset: Float
+    var savesRstd = true
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
-        let rstd = p.output("rstd", .f32, rank: 1)
+        let rstd = savesRstd ? p.output("rstd", .f32, rank: 1) : nil
         let w = weight.map { p.input("w", $0, rank: 1) }
         let eps = p.scalar("eps")
         let row = p.index, c = p.range(columns)
 
         let v = x[row, c]
         let r = rsqrt(mean(v * v) + eps)
-        rstd[row] = r
+        rstd?[row] = r
         y[row, c] = scaled(normalised(v * r, casting, dtype), by: w?[c], offset)
     }
 }

@@ -18,15 +18,19 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let peakBytes: Int
 
     /// - Parameters:
-    ///   - budgetBytes: what a chunk's logits may take; a chunk has at least one token.
+    ///   - unit: tokens that must not be parted; a chunk has at least as many.
+    ///   - budgetBytes: what a chunk's logits may take.
     ///   - lossBytes: what the loss holds beside the logits.
-    package init(_ layer: LinearShape, needs: LinearNeeds, exact: Bool, budgetBytes: Int, lossBytes: Int) {
+    package init(
+        _ layer: LinearShape, needs: LinearNeeds, exact: Bool, unit: Int = 1, budgetBytes: Int, lossBytes: Int
+    ) {
         let rowBytes = layer.logits.byteCount * layer.vocabulary
-        let most = max(1, min(layer.tokens, budgetBytes / rowBytes))
+        let units = layer.tokens / unit
+        let most = max(1, min(units, budgetBytes / (rowBytes * unit)))
         tokens = layer.tokens
-        chunks = (layer.tokens + most - 1) / most
+        chunks = (units + most - 1) / most
         // Chunks of one length, as far as possible.
-        chunkTokens = chunks == 0 ? 0 : (layer.tokens + chunks - 1) / chunks
+        chunkTokens = chunks == 0 ? 0 : (units + chunks - 1) / chunks * unit
         logitsBytes = chunkTokens * rowBytes
         accumulatorBytes =
             (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)

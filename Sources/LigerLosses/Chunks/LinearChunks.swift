@@ -55,6 +55,24 @@ package struct LinearChunks {
         _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
         _ loss: (_ logits: NDArray, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
+        let chunks = (0..<plan.chunks).map { chunk in
+            let start = chunk * plan.chunkTokens
+            return [start..<min(start + plan.chunkTokens, plan.tokens)]
+        }
+        return try run(plan, chunks, needs: needs, exact: exact) { logits, pieces in
+            try loss(logits, pieces[0])
+        }
+    }
+
+    /// As above, over chunks of rows that need not be neighbours.
+    ///
+    /// - Parameters:
+    ///   - chunks: the pieces of each, no more rows than the plan's chunks have. All rows must occur once.
+    ///   - loss: gets the logits of the pieces one after the other.
+    package func run(
+        _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
+        _ loss: (_ logits: NDArray, _ pieces: [Range<Int>]) throws -> Void
+    ) throws -> Gradients {
         let dInput = needs.contains(.input) ? try like(input, input.dtype) : nil
         let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
         let sums = needs.contains(.weight) && separates ? try WeightSums(like: weight) : nil
@@ -62,23 +80,54 @@ package struct LinearChunks {
         let dBias = needs.contains(.bias) ? try bias.map { try like($0, .f32) } : nil
         let buffer = try NDArray(
             empty: [plan.chunkTokens, weight.shape[0]], dtype: shape.logits, device: input.device)
-        for chunk in 0..<plan.chunks {
-            let start = chunk * plan.chunkTokens
-            let rows = start..<min(start + plan.chunkTokens, plan.tokens)
-            let (x, logits) = (input.sliced(0, rows), buffer.sliced(0, 0..<rows.count))
+        let gathered =
+            chunks.contains { $0.count > 1 }
+            ? try NDArray(
+                empty: [plan.chunkTokens, input.shape[1]], dtype: input.dtype, device: input.device)
+            : nil
+        for (chunk, pieces) in chunks.enumerated() {
+            let x = try rows(pieces, gathered)
+            let logits = buffer.sliced(0, 0..<x.shape[0])
             try computeLogits(of: x, into: logits)
-            try loss(logits, rows)
-            if let dInput { _ = try MatMul.apply(logits, weight, into: dInput.sliced(0, rows)) }
+            try loss(logits, pieces)
             if let dWeight {
                 _ = try MatMul.apply(logits, x, transposeA: true, into: dWeight, accumulate: chunk > 0)
             }
             try sums?.add(logits, x, accumulate: chunk > 0)
             if let dBias { try ColumnSum.apply(logits, into: dBias, accumulate: chunk > 0) }
+            if let dInput { try differentiateInput(logits, pieces, gathered: x, into: dInput) }
         }
         return Gradients(
             input: try dInput.map { try Cast.apply($0, to: inputType) },
             weight: try sums?.rounded(scratch: buffer.buffer) ?? dWeight,
             bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32) })
+    }
+
+    /// The input's rows of some pieces: as they lie, or gathered.
+    private func rows(_ pieces: [Range<Int>], _ gathered: NDArray?) throws -> NDArray {
+        guard let gathered, pieces.count > 1 else { return input.sliced(0, pieces[0]) }
+        var end = 0
+        for piece in pieces {
+            try input.sliced(0, piece).copyBytes(to: gathered.sliced(0, end..<(end + piece.count)))
+            end += piece.count
+        }
+        return gathered.sliced(0, 0..<end)
+    }
+
+    /// dx = g W of some pieces; gathered rows of x, which nobody needs any more, are where it lies on the way.
+    private func differentiateInput(
+        _ g: NDArray, _ pieces: [Range<Int>], gathered x: NDArray, into dInput: NDArray
+    ) throws {
+        if pieces.count == 1 {
+            _ = try MatMul.apply(g, weight, into: dInput.sliced(0, pieces[0]))
+            return
+        }
+        _ = try MatMul.apply(g, weight, into: x)
+        var start = 0
+        for piece in pieces {
+            try x.sliced(0, start..<(start + piece.count)).copyBytes(to: dInput.sliced(0, piece))
+            start += piece.count
+        }
     }
 
     /// The logits of a range of rows, in fp32.

@@ -1,10 +1,11 @@
 import LigerKernels
 public import LigerRuntime
 
-/// `GRPO` of the logits of a linear layer, without the logits: log-probabilities of the tokens drawn are made
-/// chunk by chunk, and the logits once more for the gradients.
+/// `GRPO` of the logits of a linear layer, without the logits: log-probabilities of the tokens drawn,
+/// coefficients and gradients are made chunk by chunk.
 ///
-/// Cost: four products of tokens x vocabulary x hidden (one without gradients), and one for a reference model.
+/// Cost: three products of tokens x vocabulary x hidden where the budget holds an answer's logits, else four (one
+/// without gradients), and one for a reference model.
 public enum FusedLinearGRPO {
     /// A loss, its parts, and the needed gradients for an upstream gradient of 1.
     public struct Result: Sendable {
@@ -47,15 +48,17 @@ public enum FusedLinearGRPO {
         }
         let batch = try GRPOBatch(samples, options)
         let scorer = try SequenceScorer(head, labels: batch.labels, sequences)
-        let scores = try scorer.scores()
-        let logProbs = scores.logProbs.reshaped(batch.labels.shape)
-        let found = try batch.evaluate(logProbs)
-        let gradients = try scorer.gradients(
-            scores, coefficients: found.coefficients.flattened,
-            needs: head.bias == nil ? needs.subtracting(.bias) : needs)
+        let (shape, found) = (batch.labels.shape, try batch.emptyEvaluation())
+        let (scores, gradients) = try scorer.run(
+            SequenceScorer.Units(count: shape[0], length: shape[1]),
+            needs: head.bias == nil ? needs.subtracting(.bias) : needs,
+            coefficients: TokenCoefficients(found.coefficients)
+        ) { range, scores in
+            try batch.evaluate(scores.logProbs.reshaped(shape), range, into: found)
+        }
         return Result(
             loss: try Total.apply(found.loss), divergence: try Total.apply(found.divergence),
-            clipRatio: try Total.apply(found.clipped), logProbabilities: logProbs,
+            clipRatio: try Total.apply(found.clipped), logProbabilities: scores.logProbs.reshaped(shape),
             dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
             dBias: gradients.bias)
     }

@@ -39,7 +39,8 @@ extension GRPO {
         let scores = try scorer.emptyScores()
         try eachSequence(of: logits, batch) { try scorer.score($0, $1, into: scores) }
         let logProbs = scores.logProbs.reshaped(batch.labels.shape)
-        let found = try batch.evaluate(logProbs, wantsTokens: true)
+        let found = try batch.emptyEvaluation(wantsTokens: true)
+        try batch.evaluate(logProbs, 0..<batch.labels.shape[0], into: found)
         guard let tokens = found.tokens else { preconditionFailure("tokens were asked for") }
         return Result(
             loss: try Total.apply(found.loss), divergence: try Total.apply(found.divergence),
@@ -60,10 +61,13 @@ extension GRPO {
         if let upstream {
             try upstream.expectFloats("upstream", shape: coefficients.shape)
             try upstream.expect("upstream", shape: coefficients.shape, dtype: .f32)
-            coefficients = try result.batch.evaluate(result.logProbabilities, upstream: upstream).coefficients
+            let again = try result.batch.emptyEvaluation()
+            try result.batch.evaluate(
+                result.logProbabilities, 0..<coefficients.shape[0], into: again, upstream: upstream)
+            coefficients = again.coefficients
         }
         try eachSequence(of: logits, result.batch) {
-            try result.scorer.differentiate($0, $1, result.scores, coefficients: coefficients.flattened)
+            try result.scorer.differentiate($0, $1, result.scores, TokenCoefficients(coefficients))
         }
         for sequence in 0..<logits.shape[0] where logits.shape[1] > coefficients.shape[1] {
             try logits.sliced(0, sequence..<(sequence + 1))

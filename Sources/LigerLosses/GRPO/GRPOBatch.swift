@@ -57,32 +57,35 @@ struct GRPOBatch {
         shares = try Self.shares(samples, options)
     }
 
+    /// Results that are not set yet.
+    func emptyEvaluation(wantsTokens: Bool = false) throws -> Evaluation {
+        let (count, length) = (labels.shape[0], labels.shape[1])
+        let array = { (shape: [Int]) in try NDArray(empty: shape, device: labels.device) }
+        return Evaluation(
+            loss: try array([count]), divergence: try array([count]), clipped: try array([count]),
+            coefficients: try array([count, length]),
+            tokens: wantsTokens ? try array([count, 3, length]) : nil)
+    }
+
+    /// Sets the results of a range of sequences.
+    ///
     /// - Parameters:
     ///   - logProbs: [B, T], f32.
     ///   - upstream: [B, T], f32: w of each token instead of the formula's.
     func evaluate(
-        _ logProbs: NDArray, upstream: NDArray? = nil, wantsTokens: Bool = false
-    ) throws -> Evaluation {
-        let (count, length) = (labels.shape[0], labels.shape[1])
-        let array = { (shape: [Int]) in try NDArray(empty: shape, device: labels.device) }
-        let result = Evaluation(
-            loss: try array([count]), divergence: try array([count]), clipped: try array([count]),
-            coefficients: try array([count, length]),
-            tokens: wantsTokens ? try array([count, 3, length]) : nil)
+        _ logProbs: NDArray, _ sequences: Range<Int>, into result: Evaluation, upstream: NDArray? = nil
+    ) throws {
         let kernel = GRPOKernel(
-            options: options, capacity: NDArray.capacity(length), mask: samples.mask?.dtype,
+            options: options, capacity: NDArray.capacity(labels.shape[1]), mask: samples.mask?.dtype,
             hasOld: samples.old != nil, hasReference: samples.reference != nil,
-            ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken }, hasTokens: wantsTokens,
+            ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken }, hasTokens: result.tokens != nil,
             hasUpstream: upstream != nil)
+        let own = { (arrays: [NDArray?]) in arrays.compactMap { $0?.sliced(0, sequences) } }
+        let outputs = [result.loss, result.divergence, result.clipped, result.coefficients]
         try kernel.launch(
-            programs: count,
-            [
-                logProbs, samples.advantages, shares, result.loss, result.divergence, result.clipped,
-                result.coefficients,
-            ]
-                + [samples.mask, samples.old, samples.reference, ratio, result.tokens, upstream]
-                .compactMap { $0 })
-        return result
+            programs: sequences.count,
+            own([logProbs, samples.advantages]) + [shares] + own(outputs)
+                + own([samples.mask, samples.old, samples.reference, ratio, result.tokens, upstream]))
     }
 
     private static func ratio(_ ratio: NDArray, _ shape: [Int]) throws -> NDArray {

@@ -11,7 +11,8 @@ import Tile
 ///
 /// Everything after the log-probabilities is fp32 and stays on the device. A batch without any token that counts
 /// has loss and gradients 0.
-/// Cost: four products of tokens x vocabulary x hidden (one without gradients), and one for a reference model.
+/// Cost: three products of tokens x vocabulary x hidden where the budget holds an answer's logits, else four (one
+/// without gradients), and one for a reference model.
 public enum FusedLinearKTO {
     /// What a training run fixes once.
     public struct Options: Sendable, Hashable {
@@ -79,9 +80,8 @@ public enum FusedLinearKTO {
         }
         let scorer = try SequenceScorer(head, labels: labels, options.sequences)
         let other = try reference?.answers(labels: labels, averages: options.averages, options.sequences)
-        let scores = try scorer.scores(sumsLogits: true)
         let shares = try SequenceShares.make(
-            labels: labels, units: count, likelihoodRows: count, ignoreIndex: options.sequences.ignoreIndex)
+            labels: labels, units: count, likely: labels, ignoreIndex: options.sequences.ignoreIndex)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
         let (losses, answers, rewards) = (try array([count]), try array([count]), try array([count]))
         let (parts, coefficients) = (try array([count, 6]), try array(labels.shape))
@@ -89,14 +89,19 @@ public enum FusedLinearKTO {
             beta: options.beta, averages: options.averages, capacity: NDArray.capacity(labels.shape[1]),
             labels: labels.dtype, ignoreIndex: options.sequences.ignoreIndex, preferences: preferences.dtype,
             hasReference: other != nil, hasDivergence: divergence != nil)
-        let tokens = [scores.logProbs, scores.logitSums].compactMap { $0?.reshaped(labels.shape) }
-        try kernel.launch(
-            programs: count,
-            tokens + [labels, preferences.flattened, shares, losses, answers, rewards, parts, coefficients]
-                + [other, divergence?.flattened].compactMap { $0 })
-        let gradients = try scorer.gradients(
-            scores, coefficients: coefficients.flattened,
-            needs: head.bias == nil ? needs.subtracting(.bias) : needs)
+        let (_, gradients) = try scorer.run(
+            SequenceScorer.Units(count: count, length: labels.shape[1]), sumsLogits: true,
+            needs: head.bias == nil ? needs.subtracting(.bias) : needs,
+            coefficients: TokenCoefficients(coefficients)
+        ) { range, scores in
+            let tokens = [scores.logProbs, scores.logitSums].compactMap { $0?.reshaped(labels.shape) }
+            let own = { (arrays: [NDArray]) in arrays.map { $0.sliced(0, range) } }
+            try kernel.launch(
+                programs: range.count,
+                own(tokens + [labels, preferences.flattened]) + [shares]
+                    + own([losses, answers, rewards, parts, coefficients] + (other.map { [$0] } ?? []))
+                    + (divergence.map { [$0.flattened] } ?? []))
+        }
         return Result(
             loss: try Total.apply(losses), logProbabilities: answers, rewards: rewards,
             sums: try ColumnSum.apply(parts, dtype: .f32).reshaped([3, 2]),

@@ -2,7 +2,7 @@ import LigerKernels
 public import LigerRuntime
 
 /// Losses that learn from pairs of answers, one chosen over the other, without the logits: log-probabilities of
-/// the labels are made chunk by chunk, and the logits once more for the gradients.
+/// the labels, coefficients and gradients are made chunk by chunk.
 ///
 /// For a pair, c and r are the log-probabilities of the chosen and the rejected answer, summed over the tokens
 /// that count (or averaged), c' and r' those of a reference model (0 without one), and
@@ -15,7 +15,8 @@ public import LigerRuntime
 ///
 /// Everything after the log-probabilities is fp32 and stays on the device. A batch without any token that counts
 /// has loss and gradients 0.
-/// Cost: four products of tokens x vocabulary x hidden (one without gradients), and one for a reference model.
+/// Cost: three products of tokens x vocabulary x hidden where the budget holds a pair's logits, else four (one
+/// without gradients), and one for a reference model.
 public enum FusedLinearPreference {
     /// The loss of a pair.
     public enum Formula: Sendable, Hashable {
@@ -115,16 +116,20 @@ public enum FusedLinearPreference {
     /// - Parameters:
     ///   - head: its input is [2 P, T, H]: the chosen answers of all pairs, then the rejected ones.
     ///   - labels: [2 P, T], i64 or i32, the class that each position predicts.
+    ///   - likelihoodLabels: [2 P, T]: what the likelihood is of instead of the labels, such as prompt and
+    ///     answer; only the chosen answers' count.
     ///   - reference: of DPO; nil takes its log-probabilities to be 0.
     ///   - needs: with none, only the loss is computed.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a
     ///   label that is neither a class nor ignored; one that names the package to install if there is no library
     ///   for matrix products.
     public static func forward(
-        _ formula: Formula, head: LinearHead, labels: NDArray, reference: ReferenceModel? = nil,
-        options: Options = Options(), needs: LinearNeeds = .all
+        _ formula: Formula, head: LinearHead, labels: NDArray, likelihoodLabels: NDArray? = nil,
+        reference: ReferenceModel? = nil, options: Options = Options(), needs: LinearNeeds = .all
     ) throws -> Result {
-        let batch = try PairBatch(formula, head: head, labels: labels, reference: reference, options)
+        let batch = try PairBatch(
+            formula, head: head, labels: labels, likelihoodLabels: likelihoodLabels, reference: reference,
+            options)
         return try batch.run(needs: head.bias == nil ? needs.subtracting(.bias) : needs)
     }
 }

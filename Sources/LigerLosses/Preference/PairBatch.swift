@@ -10,12 +10,15 @@ struct PairBatch {
     private let head: LinearHead
     /// [2 P, T].
     private let labels: NDArray
+    /// [2 P, T].
+    private let likelihoodLabels: NDArray?
     /// [2 P], f32.
     private let reference: NDArray?
 
     init(
         _ formula: FusedLinearPreference.Formula, head: LinearHead, labels: NDArray,
-        reference: FusedLinearPreference.ReferenceModel?, _ options: FusedLinearPreference.Options
+        likelihoodLabels: NDArray?, reference: FusedLinearPreference.ReferenceModel?,
+        _ options: FusedLinearPreference.Options
     ) throws {
         var options = options
         options.averages = options.averages || formula.alwaysAverages
@@ -35,7 +38,10 @@ struct PairBatch {
         self.options = options
         self.head = head
         self.labels = labels
-        scorer = try SequenceScorer(head, labels: labels, options.sequences)
+        let ownLabels = options.likelihoodWeight == nil ? nil : likelihoodLabels
+        try ownLabels?.expect("the likelihood's labels", shape: labels.shape)
+        self.likelihoodLabels = ownLabels
+        scorer = try SequenceScorer(head, labels: labels, second: ownLabels, options.sequences)
         self.reference = try reference.map {
             guard case .dpo = formula else {
                 throw RuntimeError("\(formula) has no reference model. Leave it out, or use DPO")
@@ -46,27 +52,34 @@ struct PairBatch {
 
     func run(needs: LinearNeeds) throws -> FusedLinearPreference.Result {
         let (pairs, device) = (labels.shape[0] / 2, labels.device)
-        let scores = try scorer.scores(sumsLogits: true)
         let shares = try SequenceShares.make(
-            labels: labels, units: pairs, likelihoodRows: pairs,
+            labels: labels, units: pairs, likely: (likelihoodLabels ?? labels).sliced(0, 0..<pairs),
             ignoreIndex: options.sequences.ignoreIndex)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
         let (losses, nll) = (try array([pairs]), try array([pairs]))
         let (answers, rewards) = (try array([2 * pairs]), try array([2 * pairs]))
         let coefficients = try array(labels.shape)
+        let likelihoodCoefficients = try likelihoodLabels.map { try array($0.shape) }
         let odds = formula == .orpo ? try array([pairs, 2]) : nil
         let kernel = PairKernel(
             formula: formula, beta: options.beta, likelihoodWeight: options.likelihoodWeight,
             averages: options.averages, capacity: NDArray.capacity(labels.shape[1]), labels: labels.dtype,
-            ignoreIndex: options.sequences.ignoreIndex, hasReference: reference != nil)
-        try kernel.launch(
-            programs: pairs,
-            [
-                scores.logProbs.reshaped(labels.shape), labels, shares, losses, nll, answers, rewards,
-                coefficients,
+            ignoreIndex: options.sequences.ignoreIndex, hasReference: reference != nil,
+            likelihoodLabels: likelihoodLabels?.dtype)
+        let units = SequenceScorer.Units(count: pairs, sequences: 2, length: labels.shape[1])
+        let (scores, gradients) = try scorer.run(
+            units, sumsLogits: true, needs: needs,
+            coefficients: TokenCoefficients(coefficients, second: likelihoodCoefficients)
+        ) { range, scores in
+            let outputs = [losses, nll, answers, rewards, coefficients]
+            let likelihood = [
+                scores.secondLogProbs?.reshaped(labels.shape), likelihoodLabels, likelihoodCoefficients,
             ]
-                + [reference, odds].compactMap { $0 })
-        let gradients = try scorer.gradients(scores, coefficients: coefficients.flattened, needs: needs)
+            try kernel.launch(
+                programs: range.count,
+                [scores.logProbs.reshaped(labels.shape), labels, shares] + outputs
+                    + ([reference, odds] + likelihood).compactMap { $0 }, scalars: [.index(range.lowerBound)])
+        }
         let means = try logitMeans(scores)
         let hasLikelihood = options.likelihoodWeight != nil
         return FusedLinearPreference.Result(

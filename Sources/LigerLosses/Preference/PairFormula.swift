@@ -28,7 +28,7 @@ extension FusedLinearPreference.Formula {
     }
 
     /// Whether an answer's log-probability is a mean whatever the options say.
-    var alwaysAverages: Bool {
+    package var alwaysAverages: Bool {
         switch self {
         case .dpo, .cpo: false
         case .simPO, .orpo: true

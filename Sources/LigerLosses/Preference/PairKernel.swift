@@ -1,7 +1,7 @@
 import Tile
 
 /// Everything that a pair needs between log-probabilities and gradients: sums over its answers, its loss, and
-/// dL/dlogp of every token; one program a pair.
+/// dL/dlogp of every token; one program a pair, from the one given on.
 struct PairKernel: TileKernel {
     let formula: FusedLinearPreference.Formula
     let beta: Float
@@ -12,6 +12,8 @@ struct PairKernel: TileKernel {
     let labels: DType
     let ignoreIndex: Int
     let hasReference: Bool
+    /// The storage of the likelihood's own labels, where it has any.
+    let likelihoodLabels: DType?
 
     func body(_ p: Program) {
         let tokens = p.input("log probabilities", .f32, rank: 2)
@@ -24,8 +26,16 @@ struct PairKernel: TileKernel {
         )
         let reference = hasReference ? p.input("reference", .f32, rank: 1) : nil
         let odds = formula == .orpo ? p.output("odds", .f32, rank: 2) : nil
+        let likelihood = likelihoodLabels.map {
+            (
+                tokens: p.input("likelihood", .f32, rank: 2),
+                labels: p.input("likelihood's labels", $0, rank: 2, as: Int32.self),
+                coefficients: p.output("likelihood's coefficients", .f32, rank: 2)
+            )
+        }
+        let pairIndex = p.index + p.scalar("first pair", as: Int.self)
         let t = p.range(capacity: capacity, limit: tokens.size(1))
-        let zero = (p.index * 0).float, rows = [p.index, p.index + tokens.size(0) / 2]
+        let zero = (p.index * 0).float, rows = [pairIndex, pairIndex + tokens.size(0) / 2]
         let both = rows.map {
             AnswerTerms(tokens[$0, t], labels[$0, t], ignoreIndex, averages: averages, zero)
         }
@@ -40,17 +50,28 @@ struct PairKernel: TileKernel {
         func counted(_ x: Tile<Float>) -> Tile<Float> { counts.map { select($0, x, 0) } ?? x }
 
         let pairShare = shares[0]
-        let nll = -(sum(chosen.values) * shares[1])
-        outputs.nll[p.index] = nll
+        let likely = likelihood.map {
+            AnswerTerms($0.tokens[rows[0], t], $0.labels[rows[0], t], ignoreIndex, averages: false, zero)
+        }
+        let nll = -(sum((likely ?? chosen).values) * shares[1])
+        outputs.nll[pairIndex] = nll
         let preference = counted(pair.loss) * pairShare
-        outputs.loss[p.index] = likelihoodWeight.map { nll * $0 + preference } ?? preference
-        odds?[p.index, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
-        odds?[p.index, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
+        outputs.loss[pairIndex] = likelihoodWeight.map { nll * $0 + preference } ?? preference
+        odds?[pairIndex, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
+        odds?[pairIndex, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
         for (i, slope) in [pair.chosen, pair.rejected].enumerated() {
             outputs.answers[rows[i]] = both[i].logProb
             outputs.rewards[rows[i]] = rewards[i]
             var coefficient = counted(slope) * pairShare * both[i].weight
-            if let likelihoodWeight, i == 0 { coefficient = coefficient - shares[1] * likelihoodWeight }
+            let ofLikelihood = i == 0 ? likelihoodWeight.map { shares[1] * -$0 } : nil
+            if let likelihood {
+                let own = likely.flatMap { likely in
+                    ofLikelihood.map { select(likely.mask, p.full(t, 0) + $0, 0) }
+                }
+                likelihood.coefficients[rows[i], t] = own ?? p.full(t, 0)
+            } else if let ofLikelihood {
+                coefficient = coefficient + ofLikelihood
+            }
             outputs.coefficients[rows[i], t] = select(both[i].mask, p.full(t, 0) + coefficient, 0)
         }
     }

@@ -32,7 +32,9 @@ extension FusedLinearPreference {
             _ options: Options
         ) -> Double {
             let counts = labels.map { $0 != options.sequences.ignoreIndex }
-            let answers = Self.answers(formula, tokens: tokens, counts: counts, length: length, options)
+            let answers = Self.answers(
+                tokens: tokens, counts: counts, length: length,
+                averages: options.averages || formula.alwaysAverages)
             let pairs = answers.count / 2
             if !counts.contains(true) { return 0 }
             var total = 0.0
@@ -52,14 +54,13 @@ extension FusedLinearPreference {
             return total / Double(pairs) + Double(options.likelihoodWeight ?? 0) * nll
         }
 
-        /// The answers' log-probabilities, [2 P].
+        /// The answers' log-probabilities.
         package static func answers(
-            _ formula: Formula, tokens: [Double], counts: [Bool], length: Int, _ options: Options
+            tokens: [Double], counts: [Bool], length: Int, averages: Bool
         ) -> [Double] {
             stride(from: 0, to: tokens.count, by: length).map { start in
                 let counted = (start..<(start + length)).filter { counts[$0] }
                 let sum = counted.map { tokens[$0] }.reduce(0, +)
-                let averages = options.averages || formula.alwaysAverages
                 return averages ? sum / Double(max(counted.count, 1)) : sum
             }
         }

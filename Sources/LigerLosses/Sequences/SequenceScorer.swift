@@ -3,33 +3,104 @@ package import LigerRuntime
 /// Log-probabilities of the labels of sequences, chunk by chunk, and the gradients of any function of them.
 ///
 /// A loss L of log-probabilities has the gradient (dL/dlogp_t) (onehot(y_t) - p_t) with respect to the logits of
-/// token t: one number per token. So a loss over sequences is three steps: `scores`, small kernels that turn
-/// scores into these coefficients, and `gradients`, which makes the logits once more.
+/// token t: one number per token. So a loss over sequences is three steps: scores, small kernels that turn scores
+/// into these coefficients, and gradients. Where the budget holds the logits of a unit (a sequence, a pair), they
+/// are made once and all three steps done before the next chunk; longer ones take the first step over all chunks,
+/// and make the logits once more for the last.
 package struct SequenceScorer {
     private let linear: LinearChunks
     private let tokens: TokenScorer
     private let options: SequenceOptions
 
-    /// - Parameter labels: as many as tokens, i64 or i32.
+    /// - Parameters:
+    ///   - labels: as many as tokens, i64 or i32.
+    ///   - second: other labels of the same tokens.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit together.
-    package init(_ head: LinearHead, labels: NDArray, _ options: SequenceOptions) throws {
+    package init(
+        _ head: LinearHead, labels: NDArray, second: NDArray? = nil, _ options: SequenceOptions
+    ) throws {
         linear = try LinearChunks(input: head.input, weight: head.weight, bias: head.bias)
         tokens = try TokenScorer(
-            labels: labels, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
+            labels: labels, second: second, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
             temperature: options.temperature)
         self.options = options
     }
 
     package var shape: LinearShape { linear.shape }
 
-    /// How a call is cut, and the memory it takes.
+    /// What a loss cannot part: sequences, or pairs of them, each as many sequences apart as there are pairs.
+    package struct Units: Sendable {
+        /// How many.
+        package var count: Int
+        /// Sequences of one.
+        package var sequences: Int
+        /// Tokens of a sequence.
+        package var length: Int
+
+        package init(count: Int, sequences: Int = 1, length: Int) {
+            (self.count, self.sequences, self.length) = (count, sequences, length)
+        }
+
+        var tokens: Int { sequences * length }
+
+        /// Where the tokens of a range of units are.
+        func pieces(_ units: Range<Int>) -> [Range<Int>] {
+            (0..<sequences).map { i in
+                ((i * count + units.lowerBound) * length)..<((i * count + units.upperBound) * length)
+            }
+        }
+    }
+
+    /// Scores of all tokens, and the gradients of a loss of them.
     ///
-    /// - Parameter lossBytes: what the loss holds beside scores and coefficients.
-    package func plan(needs: LinearNeeds, lossBytes: Int = 0) -> ChunkPlan {
+    /// - Parameters:
+    ///   - coefficients: dL/dlogp, which `evaluate` sets.
+    ///   - evaluate: called for ranges of units, each once, when their scores are set.
+    package func run(
+        _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
+        _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
+    ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
+        let plan = plan(needs: needs, unit: units.tokens)
+        let isTooLong = plan.logitsBytes > options.budgetBytes(on: tokens.labels.device)
+        if needs.isEmpty || isTooLong {
+            let scores = try scores(sumsLogits: sumsLogits)
+            try evaluate(0..<units.count, scores)
+            return (scores, try gradients(scores, coefficients: coefficients, needs: needs))
+        }
+        let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
+        let size = plan.chunkTokens / units.tokens
+        let starts = Array(stride(from: 0, to: units.count, by: size))
+        let chunks = starts.map { units.pieces($0..<min($0 + size, units.count)) }
+        var next = 0
+        let exact = options.accumulation == .exact
+        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact) { logits, pieces in
+            try eachPiece(of: logits, pieces) { try tokens.score($0, $1, into: scores) }
+            let end = min(next + size, units.count)
+            try evaluate(next..<end, scores)
+            next = end
+            try eachPiece(of: logits, pieces) {
+                try tokens.differentiate($0, $1, scores, coefficients)
+            }
+        }
+        return (scores, gradients)
+    }
+
+    private func eachPiece(
+        of logits: NDArray, _ pieces: [Range<Int>], _ body: (NDArray, Range<Int>) throws -> Void
+    ) throws {
+        var start = 0
+        for piece in pieces {
+            try body(logits.sliced(0, start..<(start + piece.count)), piece)
+            start += piece.count
+        }
+    }
+
+    /// How a call is cut, and the memory it takes.
+    package func plan(needs: LinearNeeds, unit: Int = 1) -> ChunkPlan {
         ChunkPlan(
-            shape, needs: needs, exact: options.accumulation == .exact,
+            shape, needs: needs, exact: options.accumulation == .exact, unit: unit,
             budgetBytes: options.budgetBytes(on: tokens.labels.device),
-            lossBytes: 4 * 5 * shape.tokens + lossBytes)
+            lossBytes: 4 * (tokens.second == nil ? 5 : 7) * shape.tokens)
     }
 
     /// - Throws: `RuntimeError` when memory runs out; an error that names a label that is neither a class nor
@@ -44,14 +115,13 @@ package struct SequenceScorer {
 
     /// The gradients of a loss whose derivatives by the log-probabilities are given.
     ///
-    /// - Parameter coefficients: [tokens], f32.
     /// - Returns: the needed gradients, like what they belong to.
-    package func gradients(
-        _ scores: TokenScores, coefficients: NDArray, needs: LinearNeeds
+    private func gradients(
+        _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if needs.isEmpty { return LinearChunks.Gradients() }
         return try linear.run(plan(needs: needs), needs: needs, exact: options.accumulation == .exact) {
-            logits, rows in try tokens.differentiate(logits, rows, scores, coefficients: coefficients)
+            logits, rows in try tokens.differentiate(logits, rows, scores, coefficients)
         }
     }
 }

@@ -7,16 +7,15 @@ enum SequenceShares {
     /// - Parameters:
     ///   - labels: [N, T].
     ///   - units: pairs or sequences, over which their losses are averaged.
-    ///   - likelihoodRows: the first rows of the labels, whose tokens the likelihood is averaged over.
-    /// - Returns: [2], f32: 1 / units, or 0 where no token at all counts; and 1 / the tokens of these rows that
-    ///   count, or 0 where there are none.
+    ///   - likely: labels whose tokens that count the likelihood is averaged over.
+    /// - Returns: [2], f32: 1 / units, or 0 where no token at all counts; and 1 / the likely tokens, or 0 where
+    ///   there are none.
     static func make(
-        labels: NDArray, units: Int, likelihoodRows: Int, ignoreIndex: Int
+        labels: NDArray, units: Int, likely: NDArray, ignoreIndex: Int
     ) throws -> NDArray {
         let shares = try NDArray(empty: [2], device: labels.device)
         let all = try RowCount.apply(labels.flattened, ignoreIndex: ignoreIndex)
-        let likely = try RowCount.apply(
-            labels.sliced(0, 0..<likelihoodRows).flattened, ignoreIndex: ignoreIndex)
+        let likely = try RowCount.apply(likely.flattened, ignoreIndex: ignoreIndex)
         try SequenceSharesKernel().launch(
             programs: 1, [all, likely, shares], scalars: [.float(Float(units))])
         return shares

@@ -1,67 +1,97 @@
 import Tile
 
 /// log p(label) of one row of logits, with v = x / temperature: m = max(v), s = sum(exp(v - m)) and
-/// log p = (v_label - m) - log(s), a difference that does not cancel where logits are large. One program a row.
+/// log p = (v_label - m) - log(s), a difference that does not cancel where logits are large; 0 where the label is
+/// ignored. A row may have a second label. One program a row.
 struct TokenScoreRows: TileKernel {
     let classes: Int
     let dtype: DType
     let labels: DType
+    let second: DType?
     let ignoreIndex: Int
     let temperature: Float
     let sumsLogits: Bool
 
     func body(_ p: Program) {
         let logits = p.input("logits", dtype, rank: 2)
-        let labels = p.input("labels", labels, rank: 1, as: Int.self)
-        let logProbs = p.output("log probabilities", .f32, rank: 1)
         let maxima = p.output("maximum", .f32, rank: 1), sums = p.output("sum of exp", .f32, rank: 1)
+        let labelled = views(p)
         let logitSums = sumsLogits ? p.output("sum of logits", .f32, rank: 1) : nil
-        let row = p.index, c = p.range(classes), label = labels[row]
+        let row = p.index, c = p.range(classes), x = logits[row, c]
 
+        let counted = labelled.map { labels, _ in isCounted(p, labels[row]) }
+        let isAnyCounted = counted.dropFirst().reduce(counted[0]) { $0 | $1 }
+        logitSums?[row] = sum(x)
+        p.when(isAnyCounted) {
+            let (m, s) = maxAndSumExp(tempered(x, temperature))
+            maxima[row] = m
+            sums[row] = s
+            for ((labels, logProbs), isCounted) in zip(labelled, counted) {
+                let label = select(isCounted, labels[row], 0)
+                let value = (tempered(logits[row, label], temperature) - m) - log(s)
+                logProbs[row] = select(isCounted, value, 0)
+            }
+        }
+        p.when(!isAnyCounted) {
+            let zero = (row * 0).float
+            maxima[row] = zero
+            sums[row] = zero + 1
+            for (_, logProbs) in labelled { logProbs[row] = zero }
+        }
+    }
+
+    /// Labels and where their log-probabilities go.
+    private func views(_ p: Program) -> [(labels: View<Int>, logProbs: View<Float>)] {
+        [labels, second].compactMap { $0 }.enumerated().map { i, dtype in
+            (
+                p.input("labels \(i)", dtype, rank: 1, as: Int.self),
+                p.output("log probabilities \(i)", .f32, rank: 1)
+            )
+        }
+    }
+
+    private func isCounted(_ p: Program, _ label: Tile<Int>) -> Tile<Bool> {
         p.require(
             (label == ignoreIndex) | ((label >= 0) & (label < classes)),
             "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
                 + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
-        let x = logits[row, c]
-        logitSums?[row] = sum(x)
-        p.when(label != ignoreIndex) {
-            let (m, s) = maxAndSumExp(tempered(x, temperature))
-            logProbs[row] = (tempered(logits[row, label], temperature) - m) - log(s)
-            maxima[row] = m
-            sums[row] = s
-        }
-        p.when(label == ignoreIndex) {
-            let zero = (row * 0).float
-            logProbs[row] = zero
-            maxima[row] = zero
-            sums[row] = zero + 1
-        }
+        return label != ignoreIndex
     }
 }
 
-/// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i); one
-/// program a row.
+/// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed
+/// over the row's labels that count; one program a row.
 struct TokenGradientRows: TileKernel {
     let classes: Int
     let dtype: DType
     let labels: DType
+    let second: DType?
     let ignoreIndex: Int
     let temperature: Float
 
     func body(_ p: Program) {
         let logits = p.update("logits", dtype, rank: 2)
-        let labels = p.input("labels", labels, rank: 1, as: Int.self)
         let maxima = p.input("maximum", .f32, rank: 1), sums = p.input("sum of exp", .f32, rank: 1)
-        let coefficients = p.input("coefficients", .f32, rank: 1)
-        let row = p.index, c = p.range(classes), label = labels[row]
-
-        p.when(label != ignoreIndex) {
-            let k = coefficients[row] / temperature
-            let v = tempered(logits[row, c], temperature)
-            let g = decay(v - maxima[row]) * (-k / sums[row])
-            logits[row, c] = select(c.index == label.int32, g + k, g)
+        let labelled = [labels, second].compactMap { $0 }.enumerated().map { i, dtype in
+            (
+                labels: p.input("labels \(i)", dtype, rank: 1, as: Int.self),
+                coefficients: p.input("coefficients \(i)", .f32, rank: 1)
+            )
         }
-        p.when(label == ignoreIndex) { logits[row, c] = p.full(c, 0) }
+        let row = p.index, c = p.range(classes)
+        let parts = labelled.map { views in
+            let label = views.labels[row], isCounted = label != ignoreIndex
+            return (label: label.int32, k: select(isCounted, views.coefficients[row] / temperature, 0))
+        }
+        let isIgnored = labelled.map { $0.labels[row] == ignoreIndex }
+        let isAllIgnored = isIgnored.dropFirst().reduce(isIgnored[0]) { $0 & $1 }
+        p.when(!isAllIgnored) {
+            let total = parts.dropFirst().reduce(parts[0].k) { $0 + $1.k }
+            let v = tempered(logits[row, c], temperature)
+            let g = decay(v - maxima[row]) * (-total / sums[row])
+            logits[row, c] = parts.reduce(g) { g, part in select(c.index == part.label, g + part.k, g) }
+        }
+        p.when(isAllIgnored) { logits[row, c] = p.full(c, 0) }
     }
 }
 

@@ -6,20 +6,28 @@ import Tile
 struct TokenScorer {
     /// [tokens], i64 or i32.
     let labels: NDArray
+    /// Other labels of the same tokens, where there are any.
+    let second: NDArray?
     let ignoreIndex: Int
     let temperature: Float
 
     /// - Throws: `RuntimeError` if labels, their number or the temperature do not fit.
-    init(labels: NDArray, tokens: Int, ignoreIndex: Int, temperature: Float) throws {
-        guard labels.count == tokens, labels.isContiguous, labels.dtype == .i64 || labels.dtype == .i32 else {
-            throw RuntimeError(
-                "labels must be \(tokens) of i64 or i32, contiguous; found \(labels.dtype.rawValue) of shape "
-                    + "\(labels.shape)")
+    init(
+        labels: NDArray, second: NDArray? = nil, tokens: Int, ignoreIndex: Int, temperature: Float
+    ) throws {
+        for labels in [labels, second].compactMap({ $0 }) {
+            guard labels.count == tokens, labels.isContiguous, labels.dtype == .i64 || labels.dtype == .i32
+            else {
+                throw RuntimeError(
+                    "labels must be \(tokens) of i64 or i32, contiguous; found \(labels.dtype.rawValue) of shape "
+                        + "\(labels.shape)")
+            }
         }
         guard temperature > 0, temperature.isFinite else {
             throw RuntimeError("the temperature is \(temperature). Give it a number above 0")
         }
         self.labels = labels.flattened
+        self.second = second?.flattened
         self.ignoreIndex = ignoreIndex
         self.temperature = temperature
     }
@@ -28,8 +36,8 @@ struct TokenScorer {
     func emptyScores(sumsLogits: Bool = false) throws -> TokenScores {
         let perToken = { try NDArray(empty: [labels.count], device: labels.device) }
         return TokenScores(
-            logProbs: try perToken(), maximum: try perToken(), sumExp: try perToken(),
-            logitSums: sumsLogits ? try perToken() : nil)
+            logProbs: try perToken(), secondLogProbs: try second.map { _ in try perToken() },
+            maximum: try perToken(), sumExp: try perToken(), logitSums: sumsLogits ? try perToken() : nil)
     }
 
     /// Sets the scores of a range of tokens.
@@ -37,25 +45,30 @@ struct TokenScorer {
     /// - Parameter logits: [tokens of the range, V].
     func score(_ logits: NDArray, _ tokens: Range<Int>, into scores: TokenScores) throws {
         let kernel = TokenScoreRows(
-            classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, ignoreIndex: ignoreIndex,
-            temperature: temperature, sumsLogits: scores.logitSums != nil)
-        let arrays = [labels, scores.logProbs, scores.maximum, scores.sumExp]
+            classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
+            ignoreIndex: ignoreIndex, temperature: temperature, sumsLogits: scores.logitSums != nil)
+        let arrays = [
+            scores.maximum, scores.sumExp, labels, scores.logProbs, second, scores.secondLogProbs,
+            scores.logitSums,
+        ]
         try kernel.launch(
-            programs: tokens.count,
-            [logits] + (arrays + [scores.logitSums].compactMap { $0 }).map { $0.sliced(0, tokens) })
+            programs: tokens.count, [logits] + arrays.compactMap { $0?.sliced(0, tokens) })
     }
 
     /// Overwrites logits of a range of tokens with the gradient of a loss of its log-probabilities.
     ///
     /// - Parameter coefficients: dL/dlogp of all tokens, f32.
     func differentiate(
-        _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, coefficients: NDArray
+        _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, _ coefficients: TokenCoefficients
     ) throws {
         let kernel = TokenGradientRows(
-            classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, ignoreIndex: ignoreIndex,
-            temperature: temperature)
-        let arrays = [labels, scores.maximum, scores.sumExp, coefficients]
-        try kernel.launch(programs: tokens.count, [logits] + arrays.map { $0.sliced(0, tokens) })
+            classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
+            ignoreIndex: ignoreIndex, temperature: temperature)
+        let arrays = [
+            scores.maximum, scores.sumExp, labels, coefficients.first, second, coefficients.second,
+        ]
+        try kernel.launch(
+            programs: tokens.count, [logits] + arrays.compactMap { $0?.sliced(0, tokens) })
     }
 }
 
@@ -63,8 +76,23 @@ struct TokenScorer {
 package struct TokenScores: Sendable {
     /// log p(label), 0 where the label is ignored.
     package let logProbs: NDArray
+    /// Of the second labels.
+    package let secondLogProbs: NDArray?
     /// The largest logit and the sum of the exponentials of the others' distance to it.
     let maximum, sumExp: NDArray
     /// The sum of the logits, where asked for.
     package let logitSums: NDArray?
+}
+
+/// dL/dlogp of each token, [tokens] and f32.
+package struct TokenCoefficients: Sendable {
+    package let first: NDArray
+    /// Of the second labels.
+    package let second: NDArray?
+
+    /// Coefficients of any shape.
+    package init(_ first: NDArray, second: NDArray? = nil) {
+        self.first = first.flattened
+        self.second = second?.flattened
+    }
 }

@@ -99,7 +99,8 @@ public final class Tape {
     /// - Cost: about twice that of the recorded operations.
     public func backward(_ loss: Tensor) throws {
         let start = try checkedStart(loss)
-        let one = try NDArray([1], loss.shape, dtype: loss.dtype, device: loss.value.device)
+        let one = try NDArray(empty: loss.shape, dtype: loss.dtype, device: loss.value.device)
+        try Elementwise.fill(one, 1)
         try backward(from: start, one, isOne: true)
     }
 

@@ -85,25 +85,38 @@ public final class AdamWOptimiser {
     /// - Throws: `RuntimeError` if no parameter has a gradient or memory runs out.
     @discardableResult
     public func step(learningRate: Double, maximumNorm: Float? = nil) throws -> NDArray {
-        let active = states.filter { $0.parameter.gradient != nil }
-        let gradients = active.compactMap(\.parameter.gradient)
+        let norm = try clippedNorm(maximumNorm)
+        try update(learningRate: learningRate)
+        clearGradients()
+        return norm
+    }
+
+    /// The first half of a step: the norm of all gradients, which are scaled down if it is above the maximum.
+    /// The same launches at every step.
+    package func clippedNorm(_ maximumNorm: Float?) throws -> NDArray {
+        let gradients = states.compactMap(\.parameter.gradient)
         if gradients.isEmpty {
             throw RuntimeError("no parameter has a gradient. Run a backward pass before an optimiser's step")
         }
         let norm = try GradientNorm.compute(gradients)
         if let maximumNorm { try GradientNorm.clip(gradients, norm: norm, maximum: maximumNorm) }
+        return norm
+    }
+
+    /// The second half: one update of every parameter that has a gradient.
+    package func update(learningRate: Double) throws {
         steps += 1
-        let slots = zip(active, gradients).map { state, gradient in
-            AdamW.Slot(
-                parameter: state.parameter.value, gradient: gradient, m: state.mean, v: state.meanSquare,
-                master: state.master, weightDecay: state.parameter.decays)
+        let slots = states.compactMap { state in
+            state.parameter.gradient.map {
+                AdamW.Slot(
+                    parameter: state.parameter.value, gradient: $0, m: state.mean, v: state.meanSquare,
+                    master: state.master, weightDecay: state.parameter.decays)
+            }
         }
         let update = AdamW.Options(
             lr: learningRate, beta1: options.beta1, beta2: options.beta2, eps: options.eps,
             weightDecay: options.weightDecay)
         try AdamW.step(slots, update, step: steps)
-        clearGradients()
-        return norm
     }
 
     /// Drops the gradients of all parameters.

@@ -26,6 +26,13 @@ struct CUDAFunctions: Sendable {
     let isCapturing: CUDAStreamIsCapturing
     let waitForEvent: CUDAStreamWaitEvent
 
+    let beginCapture: CUDAStreamBeginCapture
+    let endCapture: CUDAStreamEndCapture
+    let instantiateGraph: CUDAGraphInstantiate
+    let launchGraph: CUDAGraphLaunch
+    let destroyGraph: CUDAGraphDestroy
+    let destroyGraphInstance: CUDAGraphInstanceDestroy
+
     let createEvent: CUDAEventCreate
     let destroyEvent: CUDAEventCall
     let recordEvent: CUDAEventRecord
@@ -74,6 +81,12 @@ struct CUDAFunctions: Sendable {
         synchronizeStream = try symbols.find("cuStreamSynchronize")
         isCapturing = try symbols.find("cuStreamIsCapturing")
         waitForEvent = try symbols.find("cuStreamWaitEvent")
+        beginCapture = try symbols.find("cuStreamBeginCapture_v2")
+        endCapture = try symbols.find("cuStreamEndCapture")
+        instantiateGraph = try symbols.find("cuGraphInstantiateWithFlags")
+        launchGraph = try symbols.find("cuGraphLaunch")
+        destroyGraph = try symbols.find("cuGraphDestroy")
+        destroyGraphInstance = try symbols.find("cuGraphExecDestroy")
         createEvent = try symbols.find("cuEventCreate")
         destroyEvent = try symbols.find("cuEventDestroy_v2")
         recordEvent = try symbols.find("cuEventRecord")

@@ -18,7 +18,7 @@ extension KernelComparison {
         let description = try ModelDescription(options, vocabularySize: vocabularySize)
         try description.checkLength(options.sequenceLength)
         _ = try MemoryCheck.run(
-            description.memory(options), options, on: device,
+            description.memory(options, on: device), options, on: device,
             available: MemoryCheck.available(on: device), copies: 2)
         var runners = try [KernelSelection.Preset.reference, .liger].map {
             try Runner(KernelSelection($0), corpus, description, options, device)
@@ -50,8 +50,8 @@ extension KernelComparison {
             var options = options
             options.kernels = kernels
             // Only fused kernels have outputs that are cheap to compute again.
-            if kernels == KernelSelection(.reference), options.storage.recompute == .selective {
-                options.storage.recompute = .none
+            if kernels == KernelSelection(.reference), options.execution.recompute == .selective {
+                options.execution.recompute = .none
             }
             let model = try TrainingModel(description, options, device: device)
             let stream = try TokenStream(

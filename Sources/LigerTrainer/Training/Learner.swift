@@ -26,6 +26,9 @@ package final class Learner {
     private let clip: Float?
     private let evaluationLimit: Int
     private let recomputation: Recomputation
+    private let usesGraph: Bool
+    private var graph: StepGraph?
+    private var hasRun = false
     private let results: StepResults
     /// What losses of a step's parts are divided by: the tokens of the step. One f32.
     private let tokensOfStep: NDArray
@@ -40,15 +43,16 @@ package final class Learner {
         schedule = options.learningRateSchedule
         clip = options.clip > 0 ? Float(options.clip) : nil
         evaluationLimit = options.evaluationBatches
-        recomputation = Recomputation(options.storage.recompute)
-        for parameter in model.decoder.parameters { parameter.gradientDType = options.storage.gradients }
+        recomputation = Recomputation(options.execution.recompute)
+        usesGraph = options.execution.graph
+        for parameter in model.decoder.parameters { parameter.gradientDType = options.execution.gradients }
         optimiser = try AdamWOptimiser(
             model.decoder.parameters,
             AdamWOptimiser.Options(
                 beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
                 weightDecay: options.weightDecay),
             storage: AdamWOptimiser.Storage(
-                keepsMasters: options.storage.masters == .f32, moments: options.storage.moments))
+                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
         results = try StepResults(parts: stream.accumulation, device: model.device)
         let tokens = Float(stream.sequencesPerStep * stream.sequenceLength)
         tokensOfStep = try NDArray([tokens], device: model.device)
@@ -72,15 +76,42 @@ package final class Learner {
     /// - Throws: what kernels throw when memory runs out.
     package func step() throws {
         let index = optimiser.steps
-        for part in 0..<stream.accumulation {
-            let tape = Tape(recomputing: recomputation)
-            let share = try summedLoss(of: stream.batch(step: index, part: part), tokensOfStep, on: tape)
-            try results.keep(loss: share.value, part: part)
-            try tape.backward(share)
-        }
+        let outputs = try gradients(of: (0..<stream.accumulation).map { stream.batch(step: index, part: $0) })
         let rate = schedule.rate(at: index)
-        let norm = try optimiser.step(learningRate: rate, maximumNorm: clip)
-        try results.endStep(number: index + 1, norm: norm, learningRate: rate)
+        try optimiser.update(learningRate: rate)
+        optimiser.clearGradients()
+        for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
+        try results.endStep(number: index + 1, norm: outputs.norm, learningRate: rate)
+    }
+
+    /// Leaves the step's gradients, clipped, with the parameters. With a graph, the first step is done launch by
+    /// launch: it compiles kernels and takes the memory that the second, which is captured, uses again.
+    private func gradients(of batches: [TokenBatch]) throws -> StepOutputs {
+        if let graph {
+            for (input, batch) in zip(graph.inputs, batches) { try input.write(batch) }
+            try graph.launch()
+            return graph.outputs
+        }
+        let inputs = try batches.map { try BatchArrays($0, on: model.device) }
+        guard usesGraph, hasRun else {
+            hasRun = true
+            return try passes(over: inputs)
+        }
+        let captured = try StepGraph(
+            model.decoder.parameters, inputs, device: model.device, passes(over:))
+        graph = captured
+        try captured.launch()
+        return captured.outputs
+    }
+
+    private func passes(over parts: [BatchArrays]) throws -> StepOutputs {
+        let losses = try parts.map { part in
+            let tape = Tape(recomputing: recomputation)
+            let loss = try model.decoder.loss(part.ids, part.labels, normaliser: tokensOfStep, on: tape)
+            try tape.backward(loss)
+            return loss.value
+        }
+        return StepOutputs(losses: losses, norm: try optimiser.clippedNorm(clip))
     }
 
     /// Hands over what the steps since the last call came to, in order, after waiting for the device.
@@ -105,18 +136,14 @@ package final class Learner {
         var tokens = 0
         for index in 0..<count {
             let batch = stream.evaluationBatch(index * stream.evaluationBatches / count)
-            losses.append(try summedLoss(of: batch, one, on: Tape(recording: false)).value)
+            let arrays = try BatchArrays(batch, on: model.device)
+            let loss = try model.decoder.loss(
+                arrays.ids, arrays.labels, normaliser: one, on: Tape(recording: false))
+            losses.append(loss.value)
             tokens += batch.inputs.count
         }
         // Read once all are under way.
         return try losses.reduce(0) { try $0 + $1.hostValues()[0] } / Double(tokens)
-    }
-
-    private func summedLoss(of batch: TokenBatch, _ normaliser: NDArray, on tape: Tape) throws -> Tensor {
-        let shape = [batch.rows, batch.sequenceLength]
-        let ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: model.device)
-        let labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: model.device)
-        return try model.decoder.loss(ids, labels, normaliser: normaliser, on: tape)
     }
 
     private static func checkFinite(_ value: Double, _ name: String, step: Int) throws {
@@ -128,7 +155,7 @@ package final class Learner {
 }
 
 extension Recomputation {
-    fileprivate init(_ choice: TrainingOptions.Storage.Recomputation) {
+    fileprivate init(_ choice: TrainingOptions.Execution.Recomputation) {
         switch choice {
         case .none: self = .none
         case .blocks: self = .blocks

@@ -33,9 +33,9 @@ package enum MemoryCheck {
     private static func advice(_ options: TrainingOptions, _ device: Device) -> String {
         if options.dtype == .f32 { return "Give --dtype bf16, or a smaller --model." }
         var smaller: [String] = []
-        if options.storage.masters != .none { smaller.append("--masters none") }
-        if options.storage.moments != .bf16 { smaller.append("--moments bf16") }
-        if options.storage.gradients != .bf16 { smaller.append("--gradients bf16") }
+        if options.execution.masters != .none { smaller.append("--masters none") }
+        if options.execution.moments != .bf16 { smaller.append("--moments bf16") }
+        if options.execution.gradients != .bf16 { smaller.append("--gradients bf16") }
         let others = device.model == nil ? "" : ", or end other processes on the GPU (nvidia-smi lists them)"
         return smaller.isEmpty
             ? "Give a smaller --model\(others)."

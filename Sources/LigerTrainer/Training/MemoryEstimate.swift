@@ -1,3 +1,4 @@
+internal import LigerKernels
 internal import LigerLosses
 internal import LigerModels
 internal import LigerRuntime
@@ -24,23 +25,23 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// What every run of this model takes with these options, whatever its batch.
     package var least: Int { parameters + gradients + optimiser }
 
-    init(_ configuration: ModelConfiguration, _ options: TrainingOptions) {
-        let size = options.dtype.byteCount, storage = options.storage
+    init(_ configuration: ModelConfiguration, _ options: TrainingOptions, on device: Device) {
+        let size = options.dtype.byteCount, execution = options.execution
         let count = configuration.parameterCount
         parameters = count * size
-        gradients = count * storage.gradients.byteCount
-        let hasMasters = storage.masters == .f32 && options.dtype != .f32
-        optimiser = count * (2 * storage.moments.byteCount + (hasMasters ? 4 : 0))
+        gradients = count * execution.gradients.byteCount
+        let hasMasters = execution.masters == .f32 && options.dtype != .f32
+        optimiser = count * (2 * execution.moments.byteCount + (hasMasters ? 4 : 0))
 
-        let pass = PassMemory(configuration, options)
+        let pass = PassMemory(configuration, options, device)
         activations = pass.kept
         loss = pass.loss
         // At the end of the forward pass; at the start of the backward pass, with the head's gradient; at its
-        // end, with all gradients. Sums over several passes keep all gradients all the time.
+        // end, with all gradients. Sums over several passes, and captured steps, keep all gradients all the time.
         let forward = pass.kept + pass.loss
         let start = pass.kept + pass.headGradients + pass.backward
         let end = gradients + pass.keptOfOneBlock + max(pass.backward, pass.embeddingGradient)
-        let early = options.accumulate > 1 ? gradients : 0
+        let early = options.accumulate > 1 || execution.graph ? gradients : 0
         total = parameters + optimiser + max(forward + early, start + early, end)
     }
 
@@ -61,7 +62,7 @@ private struct PassMemory {
     let backward: Int
     let embeddingGradient: Int
 
-    init(_ model: ModelConfiguration, _ options: TrainingOptions) {
+    init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) {
         let size = options.dtype.byteCount
         let tokens = options.batch * options.sequenceLength
         let hidden = tokens * model.hiddenSize * size, inner = tokens * model.intermediateSize * size
@@ -72,7 +73,7 @@ private struct PassMemory {
         // The inputs and outputs of both norms; q, k, v and what attention makes of them; gate, up and product.
         let whole = 4 * hidden + 2 * queries + 2 * keys + 3 * inner + rowNumbers
         let perBlock =
-            switch options.storage.recompute {
+            switch options.execution.recompute {
             case .none: whole
             case .blocks: hidden
             case .selective: whole - 2 * hidden - inner
@@ -81,23 +82,30 @@ private struct PassMemory {
         let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
         keptOfOneBlock = whole
-        // Of the feed-forward layer: gradients of product, gate and up beside the block's own.
-        let again = options.storage.recompute == .none ? 0 : whole - perBlock
+        // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
+        // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
+        // those of keys and values in fp32 first. On the processor that is little.
+        let again = options.execution.recompute == .none ? 0 : whole - perBlock
         let workspace = MatMul.workspaceBytes(
             rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
-        backward = again + 3 * inner + 3 * hidden + workspace
+        let scores = BlockedAttention.defaultBudgetBytes * (2 * 4 + 2 * size) / 4
+        let attention =
+            device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
+        backward = again + max(3 * inner + 3 * hidden, attention) + workspace
 
         let table = model.vocabularySize * model.hiddenSize
-        headGradients = table * options.storage.gradients.byteCount + hidden
-        embeddingGradient = options.storage.gradients == .f32 ? 0 : table * 4
-        loss = Self.loss(model, options, tokens: tokens) + hidden + table * size
+        headGradients = table * options.execution.gradients.byteCount + hidden
+        embeddingGradient = options.execution.gradients == .f32 ? 0 : table * 4
+        loss = Self.loss(model, options, device, tokens: tokens) + hidden + table * size
     }
 
-    private static func loss(_ model: ModelConfiguration, _ options: TrainingOptions, tokens: Int) -> Int {
+    private static func loss(
+        _ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device, tokens: Int
+    ) -> Int {
         if options.kernels[.fusedLinearCrossEntropy] {
             return FusedLinearCrossEntropy.plan(
                 tokens: tokens, hidden: model.hiddenSize, vocabulary: model.vocabularySize,
-                dtype: options.dtype
+                dtype: options.dtype, on: device
             ).peakBytes
         }
         // Whole logits and their gradient; the reference keeps some more arrays of their size, in fp32.

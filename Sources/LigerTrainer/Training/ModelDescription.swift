@@ -1,4 +1,5 @@
 package import LigerModels
+package import LigerRuntime
 internal import LigerText
 internal import Tile
 
@@ -64,7 +65,7 @@ package struct ModelDescription {
     }
 
     /// The memory that training it takes.
-    package func memory(_ options: TrainingOptions) -> MemoryEstimate {
-        MemoryEstimate(configuration, options)
+    package func memory(_ options: TrainingOptions, on device: Device) -> MemoryEstimate {
+        MemoryEstimate(configuration, options, on: device)
     }
 }

@@ -53,7 +53,7 @@ public final class TrainingRun {
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
-        let memory = description.memory(options)
+        let memory = description.memory(options, on: device)
         let warning = try MemoryCheck.run(
             memory, options, on: device, available: MemoryCheck.available(on: device))
         let model = try TrainingModel(description, options, device: device)

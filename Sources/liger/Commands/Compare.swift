@@ -19,7 +19,7 @@ struct Compare: ParsableCommand {
 
     @OptionGroup(title: "What to train") var subject: TrainingArguments.Subject
     @OptionGroup(title: "Optimiser") var optimiser: TrainingArguments.Optimiser
-    @OptionGroup(title: "Memory") var memory: TrainingArguments.Memory
+    @OptionGroup(title: "Device and memory") var execution: TrainingArguments.Execution
     @OptionGroup var output: OutputArguments
 
     @Option(parsing: .unconditional, help: "Optimiser steps of each.")
@@ -46,7 +46,7 @@ struct Compare: ParsableCommand {
         var options = TrainingOptions()
         subject.apply(to: &options)
         optimiser.apply(to: &options)
-        memory.apply(to: &options)
+        execution.apply(to: &options)
         options.steps = steps
         options.batch = batch
         options.sequenceLength = seq

@@ -3,8 +3,8 @@ public import LigerTrainer
 internal import Tile
 
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
-extension TrainingOptions.Storage.Masters: ExpressibleByArgument {}
-extension TrainingOptions.Storage.Recomputation: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Recomputation: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 

@@ -8,7 +8,7 @@ struct TrainingArguments: ParsableArguments {
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
-    @OptionGroup(title: "Memory") var memory: Memory
+    @OptionGroup(title: "Device and memory") var execution: Execution
     @OptionGroup(title: "Kernels") var kernels: KernelArguments
     @OptionGroup(title: "Evaluation and output") var output: Output
 
@@ -22,12 +22,6 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             help: ArgumentHelp("A preset, or a folder in Hugging Face layout.", valueName: "preset|folder"))
         var model = defaults.model
-
-        @Option(
-            help: ArgumentHelp(
-                "Where to train: cpu, cuda for the first GPU, or cuda:1 and so on. A GPU that is asked for is "
-                    + "used, or the command fails.", valueName: "cpu|cuda[:n]"))
-        var device = defaults.device
 
         @Option(help: "How weights and activations are stored; arithmetic is fp32 either way.")
         var dtype = TrainingDType(defaults.dtype)
@@ -95,19 +89,25 @@ struct TrainingArguments: ParsableArguments {
         var epsilon = defaults.epsilon
     }
 
-    struct Memory: ParsableArguments {
+    struct Execution: ParsableArguments {
+        @Option(
+            help: ArgumentHelp(
+                "Where to train: cpu, cuda for the first GPU, or cuda:1 and so on. A GPU that is asked for is "
+                    + "used, or the command fails.", valueName: "cpu|cuda[:n]"))
+        var device = defaults.device
+
         @Option(
             help: """
                 With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32; none \
                 keeps the weights alone, and loses updates smaller than half of their last bit.
                 """)
-        var masters = defaults.storage.masters
+        var masters = defaults.execution.masters
 
         @Option(help: "How AdamW's two means are stored.")
-        var moments = TrainingDType(defaults.storage.moments)
+        var moments = TrainingDType(defaults.execution.moments)
 
         @Option(help: "How sums of gradients are stored; bf16 only with --dtype bf16.")
-        var gradients = TrainingDType(defaults.storage.gradients)
+        var gradients = TrainingDType(defaults.execution.gradients)
 
         @Option(
             help: """
@@ -115,7 +115,14 @@ struct TrainingArguments: ParsableArguments {
                 input (blocks: least memory), or outputs of norms and the feed-forward gate (selective: \
                 cheap). Losses and gradients keep their bits.
                 """)
-        var recompute = defaults.storage.recompute
+        var recompute = defaults.execution.recompute
+
+        @Flag(
+            help: """
+                Hand a GPU the launches of a step as a whole, captured at the second step; for small models. \
+                Losses and gradients keep their bits.
+                """)
+        var graph = false
     }
 
     struct Output: ParsableArguments {
@@ -184,7 +191,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         optimiser.apply(to: &options)
-        memory.apply(to: &options)
+        execution.apply(to: &options)
         options.kernels = kernels.selection
         options.steps = sizes.steps
         options.batch = sizes.batch
@@ -208,7 +215,6 @@ extension TrainingArguments.Subject {
     func apply(to options: inout TrainingOptions) {
         options.data = data
         options.model = model
-        options.device = device
         options.dtype = dtype.dtype
         options.seed = seed
     }
@@ -229,12 +235,14 @@ extension TrainingArguments.Optimiser {
     }
 }
 
-extension TrainingArguments.Memory {
+extension TrainingArguments.Execution {
     /// Sets what these options are about.
     func apply(to options: inout TrainingOptions) {
-        options.storage.masters = masters
-        options.storage.moments = moments.dtype
-        options.storage.gradients = gradients.dtype
-        options.storage.recompute = recompute
+        options.device = device
+        options.execution.masters = masters
+        options.execution.moments = moments.dtype
+        options.execution.gradients = gradients.dtype
+        options.execution.recompute = recompute
+        options.execution.graph = graph
     }
 }

@@ -30,6 +30,9 @@ typedef struct {
     int32_t shared_bytes_allowed;
     int32_t wide_clusters_allowed;
     int32_t launches;
+    /// Graphs that can be launched, and launches of any of them.
+    int32_t graphs;
+    int32_t graph_launches;
     uint32_t grid;
     uint32_t block;
     uint32_t shared_bytes;

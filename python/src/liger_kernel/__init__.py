@@ -1,9 +1,15 @@
 """Fused kernels for training language models: the Swift library swift-liger behind upstream's names."""
 
 
-def __getattr__(name):
-    if name == "report":
-        from liger_kernel.transformers.monkey_patch import report
+def launch_counts():
+    """How often each kernel was launched by this process, by name: what proves that kernels ran."""
+    from liger_kernel._library import launch_counts
 
-        return report
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return launch_counts()
+
+
+def report(model):
+    """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
+    from liger_kernel.transformers.monkey_patch import report
+
+    return report(model)

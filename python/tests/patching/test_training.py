@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from liger_kernel import _library
+from liger_kernel import launch_counts
 from liger_kernel.transformers import AutoLigerKernelForCausalLM
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 from liger_kernel.transformers.model.lce import is_loss_forward
@@ -14,7 +14,7 @@ from patching import tiny
 
 
 def launches():
-    return dict(_library.launch_counts())
+    return dict(launch_counts())
 
 
 def launched(before):

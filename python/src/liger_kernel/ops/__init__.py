@@ -17,6 +17,8 @@ from liger_kernel.ops.geglu import geglu_forward
 from liger_kernel.ops.group_norm import LigerGroupNormFunction
 from liger_kernel.ops.group_norm import group_norm_backward
 from liger_kernel.ops.group_norm import group_norm_forward
+from liger_kernel.ops.jsd import LigerJSDFunction
+from liger_kernel.ops.kl_div import LigerKLDivLossFunction
 from liger_kernel.ops.layer_norm import LigerLayerNormFunction
 from liger_kernel.ops.layer_norm import layer_norm_backward
 from liger_kernel.ops.layer_norm import layer_norm_forward
@@ -36,3 +38,4 @@ from liger_kernel.ops.swiglu import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 from liger_kernel.ops.swiglu import swiglu_backward
 from liger_kernel.ops.swiglu import swiglu_forward
+from liger_kernel.ops.tvd import LigerTVDLossFunction

@@ -11,8 +11,17 @@ from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
 _CASTINGS = {"llama": "llama", "gemma": "gemma", "none": "none", 0: "llama", 1: "gemma", -1: "none"}
+# Prepared calls by what they depend on: found with less work than a general look-up takes.
+_inference_calls = {}
 _forward_calls = {}
 _backward_calls = {}
+
+
+def _remember(calls, key, call):
+    if len(calls) >= 4096:
+        calls.clear()
+    calls[key] = call
+    return call
 
 
 def _casting(mode):
@@ -56,10 +65,7 @@ def _prepare_forward(key, x, weight, eps, offset, casting):
     options = {"eps": eps, "offset": offset, "casting": casting}
     weight = None if weight is None else weight.contiguous()
     call = prepared("rms_norm_forward", device_index(x), {"x": x, "weight": weight}, options)
-    if len(_forward_calls) > 4096:
-        _forward_calls.clear()
-    _forward_calls[key] = call
-    return call
+    return _remember(_forward_calls, key, call)
 
 
 def _fake_backward(dy, x, weight, rstd, offset, casting, needs_weight):
@@ -88,7 +94,7 @@ def _rms_norm_backward(dy, x, weight, rstd, offset, casting, needs_weight):
         weight = weight if weight.is_contiguous() else weight.contiguous()
         addresses.append(weight.data_ptr())
     addresses.append(dx.data_ptr())
-    if len(call.outputs) > 1:
+    if needs_weight and weight is not None:
         dweight = torch.empty_like(weight)
         addresses.append(dweight.data_ptr())
     else:
@@ -96,7 +102,10 @@ def _rms_norm_backward(dy, x, weight, rstd, offset, casting, needs_weight):
     if call.workspace:
         workspace = torch.empty(call.workspace, dtype=torch.uint8, device=x.device)
         addresses.append(workspace.data_ptr())
-    call.run_many(stream(index), addresses)
+    addresses += (0,) * (8 - len(addresses))
+    status = call.run(stream(index), *addresses)
+    if status:
+        call.recover(status, stream(index), addresses)
     return dx, dweight
 
 
@@ -105,10 +114,7 @@ def _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight):
     weight = None if weight is None else weight.contiguous()
     tensors = {"dy": dy, "x": x, "rstd": rstd, "weight": weight}
     call = prepared("rms_norm_backward", device_index(x), tensors, options)
-    if len(_backward_calls) > 4096:
-        _backward_calls.clear()
-    _backward_calls[key] = call
-    return call
+    return _remember(_backward_calls, key, call)
 
 
 def rms_norm_forward(X, W, eps, offset, casting_mode, row_mode=None):
@@ -153,12 +159,25 @@ class LigerRMSNormFunction(torch.autograd.Function):
 
 
 def rms_norm(X, W, eps, offset=0.0, casting_mode="llama"):
-    """RMSNorm, without the cost of autograd where no gradient is wanted."""
-    if torch.is_grad_enabled() and (X.requires_grad or (W is not None and W.requires_grad)):
+    """RMSNorm; without autograd's cost where no gradient is wanted."""
+    needs_gradient = torch.is_grad_enabled() and (X.requires_grad or (W is not None and W.requires_grad))
+    if needs_gradient or is_compiling() or type(X) not in _PLAIN:
         return LigerRMSNormFunction.apply(X, W, eps, offset, casting_mode)
-    if is_compiling() or type(X) not in _PLAIN:
-        return LigerRMSNormFunction.apply(X, W, eps, offset, casting_mode)
-    return _rms_norm_forward.eager(X, W, eps, offset, _casting(casting_mode))[0]
+    if W is None or not X.is_contiguous() or not W.is_contiguous():
+        return _rms_norm_forward.eager(X, W, float(eps), float(offset), _casting(casting_mode))[0]
+    index = X.get_device()
+    key = (X.shape, X.dtype, index, W.dtype, eps, offset, casting_mode)
+    call = _inference_calls.get(key)
+    if call is None or W.get_device() != index:
+        options = {"eps": eps, "offset": offset, "casting": _casting(casting_mode), "needs_rstd": False}
+        call = prepared("rms_norm_forward", device_index(X), {"x": X, "weight": W}, options)
+        _remember(_inference_calls, key, call)
+    y = torch.empty_like(X)
+    addresses = (X.data_ptr(), W.data_ptr(), y.data_ptr(), 0, 0, 0, 0, 0)
+    status = call.run(stream(index), *addresses)
+    if status:
+        call.recover(status, stream(index), addresses)
+    return y
 
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)

@@ -11,12 +11,15 @@ from liger_kernel.ops import LigerFusedAddRMSNormFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerGroupNormFunction
+from liger_kernel.ops import LigerJSDFunction
+from liger_kernel.ops import LigerKLDivLossFunction
 from liger_kernel.ops import LigerLayerNormFunction
 from liger_kernel.ops import LigerQwen2VLMRopeFunction
 from liger_kernel.ops import LigerReLUSquaredFunction
 from liger_kernel.ops import LigerRopeFunction
 from liger_kernel.ops import LigerSiLUMulFunction
 from liger_kernel.ops import LigerSoftmaxFunction
+from liger_kernel.ops import LigerTVDLossFunction
 from liger_kernel.ops.rms_norm import rms_norm
 
 
@@ -139,3 +142,21 @@ def liger_relu_squared(x):
 def liger_dyt(x, alpha, gamma, beta):
     """gamma * tanh(alpha * x) + beta."""
     return LigerDyTFunction.apply(x, alpha, gamma, beta)
+
+
+def liger_kl_div(
+    input, target, size_average: bool = True, reduce: bool = True, reduction: str = "mean", log_target: bool = False,
+    eps: float = 1e-10,
+):  # fmt: skip
+    """Kullback-Leibler divergence of log-probabilities. `size_average` and `reduce` have no effect."""
+    return LigerKLDivLossFunction.apply(input, target, reduction, log_target, eps)
+
+
+def liger_jsd(input, target, shift_labels=None, beta: float = 0.5, ignore_index: int = -100):
+    """Generalised Jensen-Shannon divergence of log-probabilities."""
+    return LigerJSDFunction.apply(input, target, shift_labels, beta, ignore_index)
+
+
+def liger_tvd(input, target, shift_labels=None, reduction: str = "mean", ignore_index: int = -100):
+    """Total variation distance of probabilities."""
+    return LigerTVDLossFunction.apply(input, target, shift_labels, reduction, ignore_index)

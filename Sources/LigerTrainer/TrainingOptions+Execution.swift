@@ -1,9 +1,9 @@
 public import Tile
 
 extension TrainingOptions {
-    /// What a run holds in memory beside the weights, and how. Less memory costs exactness or time, as said at
-    /// each.
-    public struct Storage: Sendable, Hashable, Codable {
+    /// How a run uses its device: what it holds beside the weights, and how it hands over work. Less memory
+    /// costs exactness or time, as said at each.
+    public struct Execution: Sendable, Hashable, Codable {
         /// What updates of 16-bit weights are added to.
         public enum Masters: String, Sendable, CaseIterable, Codable {
             /// A copy of each weight in fp32, from which the weight is rounded.
@@ -30,6 +30,8 @@ extension TrainingOptions {
         public var gradients = DType.f32
         /// `--recompute`
         public var recompute = Recomputation.none
+        /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
+        public var graph = false
 
         /// Everything exact, everything kept.
         public init() {}
@@ -41,7 +43,7 @@ extension TrainingOptions {
 
 extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
-    func decode(_ type: TrainingOptions.Storage.Type, forKey key: Key) throws -> TrainingOptions.Storage {
-        try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Storage()
+    func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
+        try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
     }
 }

@@ -1,0 +1,66 @@
+internal import LigerNN
+internal import LigerRuntime
+internal import Tile
+
+/// The launches of a step up to its gradients, captured once and handed to the GPU as a whole ever after: for
+/// small models the processor is slower to launch kernels than the GPU to run them.
+///
+/// The same kernels with the same arguments, so results have the same bits. Batches are written to the arrays
+/// that the captured work reads; losses, norm and gradients appear where they did the first time.
+final class StepGraph {
+    /// Ids and labels of each part of a batch.
+    let inputs: [BatchArrays]
+    /// What the captured work leaves behind.
+    let outputs: StepOutputs
+    private let graph: CUDAGraph
+    private let parameters: [Parameter]
+    private let gradients: [NDArray?]
+
+    /// Captures `work`, which is not done now.
+    init(
+        _ parameters: [Parameter], _ inputs: [BatchArrays], device: Device,
+        _ work: ([BatchArrays]) throws -> StepOutputs
+    ) throws {
+        var outputs: StepOutputs?
+        graph = try CUDAGraph(capturing: device) { outputs = try work(inputs) }
+        guard let outputs else { preconditionFailure("capturing does the work or throws") }
+        self.inputs = inputs
+        self.outputs = outputs
+        self.parameters = parameters
+        gradients = parameters.map(\.gradient)
+    }
+
+    /// Does the work for what `inputs` hold; parameters get their gradients.
+    func launch() throws {
+        try graph.launch()
+        for (parameter, gradient) in zip(parameters, gradients) { parameter.gradient = gradient }
+    }
+}
+
+/// One part of a step's batch on the device.
+struct BatchArrays {
+    /// [rows, length], i32.
+    let ids: NDArray
+    /// [rows, length], i64.
+    let labels: NDArray
+
+    init(_ batch: TokenBatch, on device: Device) throws {
+        let shape = [batch.rows, batch.sequenceLength]
+        ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: device)
+        labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: device)
+    }
+
+    /// Overwrites them with another batch of the same shape.
+    func write(_ batch: TokenBatch) throws {
+        try batch.inputs.withUnsafeBytes { try ids.write($0) }
+        try batch.labels.withUnsafeBytes { try labels.write($0) }
+    }
+}
+
+/// What forward and backward passes over all parts of a batch come to, beside gradients.
+struct StepOutputs {
+    /// One f32 a part.
+    let losses: [NDArray]
+    /// Of all gradients, before clipping: one f32.
+    let norm: NDArray
+}

@@ -1,0 +1,25 @@
+"""Generalised Jensen-Shannon divergence between two distributions, from log-probabilities."""
+
+import torch
+
+from liger_kernel.ops import _divergence
+from liger_kernel.ops._primitive import first_order
+
+
+class LigerJSDFunction(torch.autograd.Function):
+    """_input (student) and target (teacher): (N, V) log-probabilities; shift_labels: (N) or None. Loss in their type."""
+
+    @staticmethod
+    def forward(
+        ctx, _input, target, shift_labels=None, beta=0.5, ignore_index=-100, jsd_impl=None, jsd_mode=None
+    ):
+        assert shift_labels is None or shift_labels.shape == (_input.shape[0],), (
+            f"the shape of shift_labels must be (BT,), got: {shift_labels.shape}"
+        )
+        options = ("jsd", "batchmean", ignore_index, float(beta), 0.0)
+        return _divergence.forward(ctx, _input, target, shift_labels, options).to(_input.dtype)
+
+    @staticmethod
+    @first_order
+    def backward(ctx, grad_output):
+        return _divergence.backward(ctx, grad_output), None, None, None, None, None, None
