@@ -182,7 +182,8 @@ private final class KernelCache: Sendable {
         if let compiled = known.withLock({ $0[key] }) { return compiled }
         let function = try TileFunction.trace(kernel)
         let compiled = CompiledKernel(
-            name: kernel.name, counter: LaunchCounters.shared.counter(kernel.name), views: function.views, scalars: function.scalars,
+            name: kernel.name, counter: LaunchCounters.shared.counter(kernel.name), views: function.views,
+            scalars: function.scalars,
             program: try Self.compile(function, target, device))
         known.withLock { $0[key] = compiled }
         LaunchCounters.shared.countCompilation(compiled.name)

@@ -55,7 +55,8 @@ public enum MatMul {
                 .product(
                     RecordedProduct(
                         a: RecordedArray(a), b: RecordedArray(b), c: RecordedArray(result),
-                        transposeA: transposeA, transposeB: transposeB, alpha: alpha, accumulate: accumulate)))
+                        transposeA: transposeA, transposeB: transposeB, alpha: alpha, accumulate: accumulate))
+            )
             return result
         }
         if let cuda = result.device.cuda {

@@ -3,7 +3,8 @@ import TileGPU
 extension ParameterLayout {
     /// Writes a launch's arguments. Bytes between parameters are not set.
     func pack(
-        _ arrays: [(address: UInt, shape: [Int], strides: [Int])], _ scalars: [LaunchScalar], programs: Int, record: UInt64,
+        _ arrays: [(address: UInt, shape: [Int], strides: [Int])], _ scalars: [LaunchScalar], programs: Int,
+        record: UInt64,
         into memory: UnsafeMutableRawPointer
     ) {
         for (array, start) in zip(arrays, views) {

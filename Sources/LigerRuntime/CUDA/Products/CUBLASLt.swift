@@ -99,7 +99,8 @@ package struct CUBLASLt: Sendable {
             case CUBLAS_STATUS_NOT_SUPPORTED: ". The library does not take these types and strides"
             default: ""
             }
-        throw RuntimeError("\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)", kind: .device)
+        throw RuntimeError(
+            "\(operation()) failed: cuBLASLt status \(status), \(text)\(advice)", kind: .device)
     }
 
     /// `13.1.0`.
