@@ -77,7 +77,9 @@ let package = Package(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
-            dependencies: ["LigerRuntime", "LigerModels", "CVector", "FakeCUDA", "TestSupport"]),
+            dependencies: [
+                "LigerRuntime", "LigerModels", "LigerTrainer", "CVector", "FakeCUDA", "TestSupport",
+            ]),
         .testTarget(
             name: "LigerKernelsTests",
             dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),

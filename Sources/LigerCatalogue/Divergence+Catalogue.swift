@@ -31,8 +31,11 @@ extension Catalogue {
             workload: { size in
                 var samples = size.samples(seed: 17)
                 let (rows, n) = (size.rows, size.vocabulary)
-                let teacher = try samples.distribution(rows, n, size.dtype, isTeacher: true, formulas[0])
-                let student = try samples.distribution(rows, n, size.dtype, isTeacher: false, formulas[0])
+                // Numbers of the right size; that rows do not sum to 1 changes no time.
+                let (logarithms, shares) = (Float(-12)...Float(-8), Float(0)...(2 / Float(n)))
+                let range = { isLogarithm(formulas[0], ofTeacher: $0) ? logarithms : shares }
+                let teacher = try samples.array([rows, n], size.dtype, in: range(true))
+                let student = try samples.array([rows, n], size.dtype, in: range(false))
                 let shape = "\(rows)x\(n) \(size.dtype.rawValue)"
                 return Workload(shape: shape, floorBytes: 3 * student.byteCount) {
                     _ = try Divergence.forward(formulas[0], student: student, teacher: teacher)
@@ -69,21 +72,25 @@ extension Samples {
     mutating func distribution(
         _ rows: Int, _ columns: Int, _ dtype: DType, isTeacher: Bool, _ formula: Divergence.Formula
     ) throws -> NDArray {
-        let isLogarithm =
-            switch formula {
-            case .kullbackLeibler: !isTeacher
-            case .totalVariation: false
-            case .kullbackLeiblerOfLogarithms, .jensenShannon: true
-            }
+        let takesLogarithm = isLogarithm(formula, ofTeacher: isTeacher)
         let scores = try array([rows, columns], in: -4...4)
         var values = scores.floats
         for start in stride(from: 0, to: values.count, by: columns) {
             let sum = values[start..<(start + columns)].reduce(0) { $0 + exp(Double($1)) }
             for i in start..<(start + columns) {
                 let logarithm = Double(values[i]) - log(sum)
-                values[i] = Float(isLogarithm ? logarithm : exp(logarithm))
+                values[i] = Float(takesLogarithm ? logarithm : exp(logarithm))
             }
         }
         return try NDArray(values, [rows, columns], dtype: dtype, device: scores.device)
+    }
+}
+
+/// Whether a formula takes logarithms of probabilities, of the teacher or the student.
+private func isLogarithm(_ formula: Divergence.Formula, ofTeacher: Bool) -> Bool {
+    switch formula {
+    case .kullbackLeibler: !ofTeacher
+    case .totalVariation: false
+    case .kullbackLeiblerOfLogarithms, .jensenShannon: true
     }
 }

@@ -30,7 +30,7 @@ extension Catalogue {
             name: name, summary: summary,
             workload: { size in
                 let sample = try AnswerSample(size)
-                let reference = try needsReference ? AnswerSample(size).head : nil
+                let reference = try needsReference ? AnswerSample(size, seed: 20).head : nil
                 let options = FusedLinearPreference.Options(likelihoodWeight: needsReference ? nil : 1)
                 return sample.workload(size) {
                     _ = try FusedLinearPreference.forward(
@@ -135,14 +135,15 @@ extension Catalogue {
         name: "FusedLinearDistillation",
         summary: "JSD, cosine or KL of x W^T and a teacher's, and the labels' loss",
         workload: { size in
-            let sample = try AnswerSample(size), teacher = try AnswerSample(size)
+            let sample = try AnswerSample(size), teacher = try AnswerSample(size, seed: 20)
             return sample.workload(size) {
                 _ = try FusedLinearDistillation.forward(
                     .jensenShannon(beta: 0.5), student: sample.head, teacher: .layer(teacher.head))
             }
         },
         check: { point in
-            let sample = try AnswerSample(point, answers: 2), other = try AnswerSample(point, answers: 2)
+            let sample = try AnswerSample(point, answers: 2),
+                other = try AnswerSample(point, answers: 2, seed: 20)
             let formulas: [FusedLinearDistillation.Formula] = [
                 .jensenShannon(beta: 0.5), .cosine(beta: 0.5),
             ]
@@ -175,11 +176,10 @@ private struct AnswerSample {
     /// [answers, T].
     let labels: NDArray
     let options: SequenceOptions
-    let model: SequenceReference
 
     /// As many tokens as rows, in answers of 1,024 or fewer.
-    init(_ size: BenchmarkSize) throws {
-        var samples = size.samples(seed: 18)
+    init(_ size: BenchmarkSize, seed: UInt64 = 18) throws {
+        var samples = size.samples(seed: seed)
         let answers = max(2, size.rows / 1024 & ~1), length = size.rows / answers
         let hidden = size.hidden ?? size.columns / 8
         head = LinearHead(
@@ -187,12 +187,11 @@ private struct AnswerSample {
             weight: try samples.array([size.vocabulary, hidden], size.dtype, in: -0.05...0.05))
         labels = try samples.positions(answers * length, below: size.vocabulary).reshaped([answers, length])
         options = SequenceOptions()
-        model = SequenceReference(head, labels: [])
     }
 
     /// Answers of as many tokens as rows, whose every fourth token does not count.
-    init(_ point: CheckCase, answers: Int, ignoring: Bool = true) throws {
-        var samples = point.samples
+    init(_ point: CheckCase, answers: Int, ignoring: Bool = true, seed: UInt64 = 0) throws {
+        var samples = Samples(seed: point.seed &+ seed, device: point.device)
         let (hidden, classes) = (4, point.columns), length = min(point.rows, 9)
         head = LinearHead(
             input: try samples.array([answers, length, hidden], point.dtype, in: -1...1),
@@ -202,8 +201,10 @@ private struct AnswerSample {
             integers: drawn.enumerated().map { ignoring && $0 % 4 == 1 ? -100 : $1 }, [answers, length],
             device: point.device)
         options = SequenceOptions(budgetBytes: 4 * classes * max(1, length))
-        model = SequenceReference(head, labels: labels.integers)
     }
+
+    /// The layer in Double.
+    var model: SequenceReference { SequenceReference(head, labels: labels.integers) }
 
     func workload(_ size: BenchmarkSize, _ run: @escaping () throws -> Void) -> Workload {
         let shape = "\(size.rows)x\(head.weight.shape[1])x\(size.vocabulary) \(size.dtype.rawValue)"
@@ -214,6 +215,7 @@ private struct AnswerSample {
     func gradients(
         of loss: ([Double]) -> Double
     ) -> (input: SequenceReference.Gradient, weight: SequenceReference.Gradient) {
+        let model = model
         let all = model.gradients(SequenceReference.slopes(model.logProbs, of: loss))
         return (all.input, all.weight)
     }

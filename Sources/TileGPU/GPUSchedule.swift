@@ -52,13 +52,14 @@ package struct GPUSchedule: Sendable, Hashable {
     ///
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
     /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
-    /// their way before the first is waited for; two where sums over rows take registers too. Rows too long
-    /// for that are swept twice or more in chunks.
+    /// their way before the first is waited for; two where sums over rows, or several functions of each lane, take
+    /// registers too. Rows too long for that are swept twice or more in chunks.
     package init(_ function: TileFunction, layouts: [GPULayout]) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
-        let perThread = (shape.reduces && !shape.carries ? 4 : 2) * vector
+        let perThread = (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector
+        let mostLanes = shape.isHeavy ? 2 * vector : 32
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
         let wanted = (longest + perThread - 1) / perThread
         let threads: Int
@@ -68,11 +69,12 @@ package struct GPUSchedule: Sendable, Hashable {
         } else {
             threads = Swift.min(most, (wanted + 31) / 32 * 32)
         }
-        let isKept = threads * (shape.reduces ? 32 : 2 * vector) >= longest
+        let isKept = threads * (shape.reduces ? mostLanes : 2 * vector) >= longest
         self.init(
             threads: function.extents.isEmpty ? 1 : threads,
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
-            residentLanes: shape.reduces ? 32 : 2 * vector, chunkVectors: shape.reduces ? 4 : 1,
+            residentLanes: shape.reduces ? mostLanes : 2 * vector,
+            chunkVectors: shape.reduces ? (shape.isHeavy ? 2 : 4) : 1,
             minimumBlocks: isKept || !shape.reduces ? 0 : 1024 / threads)
     }
 
@@ -86,16 +88,40 @@ package struct GPUSchedule: Sendable, Hashable {
         return power
     }
 
-    /// Whether a function reduces tiles, and whether a loop hands tiles on.
-    private static func shape(_ function: TileFunction) -> (reduces: Bool, carries: Bool) {
-        var (reduces, carries) = (false, false)
+    private struct Shape {
+        /// Whether tiles are reduced; not if the sums are only stored, beside tiles that do not wait for them.
+        var reduces = false
+        /// Whether a loop hands tiles on.
+        var carries = false
+        /// Whether many functions such as exp are taken of a lane.
+        var isHeavy = false
+    }
+
+    private static func shape(_ function: TileFunction) -> Shape {
+        var (shape, functions) = (Shape(), 0)
+        var (storesTiles, waits) = (false, false)
+        var reduced: Set<ValueID> = []
         function.body.forEachOperation { operation in
-            if case .reduce = operation.kind { reduces = true }
-            if case .loop = operation.kind {
-                carries = carries || operation.results.contains { function.type($0).isTile }
+            let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
+            if operation.operands.contains(where: reduced.contains) {
+                reduced.formUnion(operation.results)
+                waits = waits || isTile
+            }
+            switch operation.kind {
+            case .reduce:
+                shape.reduces = true
+                reduced.formUnion(operation.results)
+            case .loop:
+                shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
+                waits = true
+            case .store: storesTiles = storesTiles || isTile
+            case .unary(let unary) where isTile && unary.isFunction: functions += 1
+            default: break
             }
         }
-        return (reduces || carries, carries)
+        shape.isHeavy = functions > 2
+        shape.reduces = shape.carries || (shape.reduces && (waits || !storesTiles))
+        return shape
     }
 
     /// As many lanes as 16 bytes of the narrowest storage hold, if every length is a multiple.
@@ -116,5 +142,15 @@ package struct GPUSchedule: Sendable, Hashable {
         var vector = 16 / narrowest
         while vector > 1 && !lengths.allSatisfy({ $0 % vector == 0 }) { vector /= 2 }
         return vector
+    }
+}
+
+extension UnaryOperation {
+    /// Whether it is a series of steps with numbers of its own.
+    fileprivate var isFunction: Bool {
+        switch self {
+        case .exp, .decay, .log, .tanh, .erf, .sigmoid, .sin, .cos: true
+        default: false
+        }
     }
 }

@@ -15,6 +15,7 @@ void fake_cuda_reset(void) {
     memset(&state, 0, sizeof state);
     state.driver_version = 13000;
     state.memory_limit = (size_t)1 << 30;
+    state.threads_per_block = 512;
 }
 
 void fake_cuda_enter_foreign_context(void) { stack[depth++] = &foreign; }
@@ -122,7 +123,7 @@ typedef struct {
 
 struct CUgraph_st {
     size_t count;
-    Operation operations[64];
+    Operation operations[2048];
 };
 struct CUgraphExec_st {
     struct CUgraph_st graph;
@@ -261,7 +262,7 @@ static CUresult functionAttribute(int32_t *value, CUfunction_attribute attribute
     NEEDS_CONTEXT;
     switch (attribute) {
     case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = 40; break;
-    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 512; break;
+    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = state.threads_per_block; break;
     default: *value = 0;
     }
     return function ? 0 : 1;

@@ -159,6 +159,35 @@ import Tile
         #expect(long < 5 << 20 && long - short < 3072 * 600)
     }
 
+    /// What a pass takes is known before it runs: packed or not, of few keys and of several blocks.
+    @Test(
+        arguments: [
+            Sizes(batch: 2, length: 65, heads: 4, kvHeads: 2, headSize: 8),
+            Sizes(batch: 2, length: 130, heads: 2, kvHeads: 2, headSize: 8),
+            Sizes(batch: 1, length: 300, heads: 4, kvHeads: 1, headSize: 4),
+        ], [20_000, 1 << 22])
+    func memoryIsPlanned(sizes: Sizes, budget: Int) throws {
+        var random = SeededGenerator(seed: 3)
+        let device = Device(name: "measured")
+        let q = try random.array([sizes.batch, sizes.length, sizes.heads, sizes.headSize], device: device)
+        let k = try random.array([sizes.batch, sizes.length, sizes.kvHeads, sizes.headSize], device: device)
+        let shape = try AttentionShape(q, k, k)
+        func planned(isBackward: Bool) -> Int {
+            BlockedAttention.workspaceBytes(shape, dtype: .f32, isBackward: isBackward, budgetBytes: budget)
+        }
+        var before = device.bytesInUse
+        device.resetPeak()
+        let (y, lse) = try BlockedAttention.forward(q: q, k: k, v: k, budgetBytes: budget)
+        let results = y.byteCount + lse.byteCount
+        #expect(device.peakBytes - before == planned(isBackward: false) + results)
+        before = device.bytesInUse
+        device.resetPeak()
+        _ = try BlockedAttention.backward(
+            dy: q, q: q, k: k, v: k, output: y, logSumExp: lse, budgetBytes: budget)
+        let gradients = q.byteCount + 2 * k.byteCount
+        #expect(device.peakBytes - before == planned(isBackward: true) + gradients)
+    }
+
     @Test func refusesShapesThatDoNotFit() throws {
         let q = try NDArray.zeros([1, 2, 4, 8]), k = try NDArray.zeros([1, 2, 3, 8])
         #expect(throws: RuntimeError.self) { try BlockedAttention.forward(q: q, k: k, v: k) }

@@ -40,14 +40,6 @@ struct AttentionHeads {
         sequenceStride = kvHeads * headStride
     }
 
-    /// How many units lie one step apart: a multiple of these may be in one part.
-    var unitsInStep: Int {
-        if kvHeads == 1 || sequenceStride == kvHeads * headStride || array.shape[0] == 1 {
-            return array.shape[0] * kvHeads
-        }
-        return kvHeads
-    }
-
     /// Some queries of some units, [units, queries * folded, D].
     func part(_ units: Range<Int>, _ queries: Range<Int>) -> NDArray {
         let (sequence, head) = (units.lowerBound / kvHeads, units.lowerBound % kvHeads)

@@ -52,28 +52,51 @@ struct AttentionPlan {
 
     var unitCount: Int { shape.batch * shape.kvHeads }
 
+    /// How many units lie one step apart in every array: all, or those of a sequence. No block crosses a border
+    /// of these.
+    private var unitsInStep: Int {
+        packs || shape.kvHeads == 1 || shape.batch == 1 ? unitCount : shape.kvHeads
+    }
+
     /// All blocks, the last queries first: those see every key, so that they set the gradients of keys and
     /// values to which the others add.
-    func blocks(unitsInStep: Int) -> [Block] {
+    var blocks: [Block] {
         stride(from: 0, to: shape.length, by: queries).reversed().flatMap { first in
             let range = first..<min(first + queries, shape.length)
             let pitch = Self.pitch(range.upperBound, lanes)
             let bytes = 4 * range.count * shape.group * pitch
             let most = max(1, min(unitsInStep, budgetBytes / bytes))
-            return steps(most, unitsInStep).map {
+            return steps(most).map {
                 Block(units: $0, queries: range, pitch: pitch, group: shape.group)
             }
         }
     }
 
     /// Units in runs of at most `most`, none across a border of `unitsInStep`, all of about one size.
-    private func steps(_ most: Int, _ unitsInStep: Int) -> [Range<Int>] {
+    private func steps(_ most: Int) -> [Range<Int>] {
         let parts = (unitsInStep + most - 1) / most
         return stride(from: 0, to: unitCount, by: unitsInStep).flatMap { start in
             (0..<parts).map { part in
                 (start + part * unitsInStep / parts)..<(start + (part + 1) * unitsInStep / parts)
             }
         }
+    }
+}
+
+extension AttentionPlan {
+    /// Bytes that a pass takes beside operands and results.
+    func workspaceBytes(_ dtype: DType, isBackward: Bool) -> Int {
+        let blocks = blocks
+        let elements = blocks.lazy.map(\.elements).max() ?? 0, rows = blocks.lazy.map(\.rows).max() ?? 0
+        let queries = shape.batch * shape.length * shape.heads, keys = unitCount * shape.length
+        let size = dtype.byteCount, scores = elements * (4 + size)
+        if isBackward {
+            // q, k, v, dy and dq beside each other; delta; sums of dk and dv.
+            let copies = packs ? (3 * queries + 2 * keys) * shape.headSize * size : 0
+            return 2 * scores + copies + 4 * queries + 2 * 4 * keys * shape.headSize
+        }
+        let copies = packs ? (queries + 2 * keys) * shape.headSize * size : 0
+        return scores + copies + 4 * rows * (shape.headSize + 1)
     }
 }
 

@@ -13,6 +13,12 @@ package struct AttentionShape: Sendable {
     /// What scores are multiplied by.
     package var scale: Float { 1 / Float(headSize).squareRoot() }
 
+    package init(batch: Int, length: Int, heads: Int, kvHeads: Int, headSize: Int) {
+        precondition(kvHeads > 0 && heads % kvHeads == 0, "query heads share key heads evenly")
+        (self.batch, self.length) = (batch, length)
+        (self.heads, self.kvHeads, self.headSize) = (heads, kvHeads, headSize)
+    }
+
     /// - Throws: `RuntimeError` unless q is [batch, length, heads, D] and k and v [batch, length, kvHeads, D] of
     ///   the same type, contiguous, and kvHeads divides heads.
     package init(_ q: NDArray, _ k: NDArray, _ v: NDArray) throws {

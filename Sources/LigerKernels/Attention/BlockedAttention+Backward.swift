@@ -39,7 +39,7 @@ extension BlockedAttention {
                 return AttentionHeads(packed: try NDArray(empty: shape, device: device), folded: 1)
             }
             (dk, dv) = (try sums(), try sums())
-            blocks = plan.blocks(unitsInStep: operands.unitsInStep)
+            blocks = plan.blocks
             scores = try AttentionWorkspace(blocks, dtype: .f32, device: device)
             dp = try AttentionWorkspace(blocks, dtype: .f32, device: device)
             probabilities = try AttentionWorkspace(blocks, dtype: q.dtype, device: device)

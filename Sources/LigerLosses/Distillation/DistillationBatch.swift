@@ -140,19 +140,22 @@ struct DistillationBatch {
 
     /// [1], f32: 1 / the tokens that count.
     private func share(_ tokens: Int, _ device: Device) throws -> NDArray {
-        let count =
-            try labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
-            ?? NDArray([Float(tokens)], device: device)
+        let count = try labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
         let share = try NDArray(empty: [1], device: device)
-        try DistillationShare().launch(programs: 1, [count, share])
+        try DistillationShare(counts: count != nil).launch(
+            programs: 1, [share] + (count.map { [$0] } ?? []), scalars: [.float(Float(tokens))])
         return share
     }
 }
 
 /// 1 / max(count, 1); one program.
 struct DistillationShare: TileKernel {
+    let counts: Bool
+
     func body(_ p: Program) {
-        let count = p.input("count", .f32, rank: 1), share = p.output("share", .f32, rank: 1)
-        share[0] = 1 / maximum(count[0], 1)
+        let share = p.output("share", .f32, rank: 1)
+        let count = counts ? p.input("count", .f32, rank: 1) : nil
+        let tokens = p.scalar("tokens")
+        share[0] = 1 / maximum(count?[0] ?? tokens, 1)
     }
 }

@@ -100,8 +100,8 @@ struct DistillationRows: TileKernel {
         let row = p.index, c = p.range(classes), least: Float = 1e-8
         let x = z[row, c], y = u[row, c], all = u[row, p.range(teacherClasses)]
         let length = maximum(sqrt(sum(x * x)), least), other = maximum(sqrt(sum(all * all)), least)
-        let cos = sum(x * y) / length / other
-        return (beta * (1 - cos), (x * (cos / length) - y / other) * (beta / length))
+        let cos = sum(x * y) / length / other, scale = beta / length
+        return (beta * (1 - cos), x * (cos / length * scale) - y * (scale / other))
     }
 
     /// The teacher's classes that the student does not have.

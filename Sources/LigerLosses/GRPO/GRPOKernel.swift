@@ -36,20 +36,22 @@ struct GRPOKernel: TileKernel {
         let n = maximum(count, 1)
         let ofToken = isEveryToken ? rawDifference : difference
         let rho = exp(options.isPerSequence ? zero + sum(difference) / n : ofToken)
-        let v = ratio(views, row, t, one)
+        let included = isEveryToken ? one > 0 : counts
+        // What is given of tokens that do not count may be anything; VESPO takes it as it is.
+        let isVESPO = options.formula == .vespo, given = ratio(views, row, t, one)
+        let v = isVESPO ? given : select(included, given, 1)
         let token = options.formula.isClipped ? clipped(rho, a) : unclipped(rho, a, l, difference, v, zero)
 
-        let isVESPO = options.formula == .vespo
         var f = isVESPO ? token.value : token.value * v
         var byRho = isVESPO ? token.byRho : token.byRho * v
         var direct = isVESPO ? token.direct : token.direct * v
-        let (k, slope) = divergence(views, row, t, l, rho, zero)
+        let d = views.reference.map { select(included, $0[row, t] - l, 0) }
+        let (k, slope) = divergence(d, rho, zero)
         if options.beta != 0 {
             f = f + k * options.beta
             direct = direct + slope.direct * options.beta
             byRho = byRho + slope.byRho * options.beta
         }
-        let included = isEveryToken ? one > 0 : counts
         let w = select(included, views.upstream.map { $0[row, t] } ?? zero + weight(views, count), 0)
 
         let weighted = w * byRho * rho
@@ -59,10 +61,8 @@ struct GRPOKernel: TileKernel {
         views.loss[row] = sum(select(included, w * f, 0))
         views.divergence[row] = sum(select(counts, k, 0)) * views.shares[1]
         views.clipped[row] = sum(select(counts, token.isClipped, 0)) * views.shares[1]
-        if hasTokens {
-            views.tokens?[row, 0, t] = select(counts, f, 0)
-            views.tokens?[row, 1, t] = select(counts, k, 0)
-            views.tokens?[row, 2, t] = select(counts, token.isClipped, 0)
+        for (i, values) in [f, k, token.isClipped].enumerated() {
+            views.tokens?[row, i, t] = select(counts, values, 0)
         }
     }
 
@@ -82,13 +82,12 @@ struct GRPOKernel: TileKernel {
         return self.ratio == .perToken ? ratio[row, t] : one * ratio[row, 0]
     }
 
-    /// k, and its derivatives by l and by ρ.
+    /// k of a difference l" - l, and its derivatives by l and by ρ.
     private func divergence(
-        _ views: GRPOViews, _ row: Tile<Int>, _ t: Axis, _ l: Tile<Float>, _ rho: Tile<Float>,
-        _ zero: Tile<Float>
+        _ d: Tile<Float>?, _ rho: Tile<Float>, _ zero: Tile<Float>
     ) -> (k: Tile<Float>, slope: (direct: Tile<Float>, byRho: Tile<Float>)) {
-        guard let reference = views.reference else { return (zero, (zero, zero)) }
-        let d = reference[row, t] - l, e = exp(d)
+        guard let d else { return (zero, (zero, zero)) }
+        let e = exp(d)
         let k = e - d - 1, slope = 1 - e
         if options.correctsBias { return (k * rho, (slope * rho, k)) }
         return (k, (slope, zero))

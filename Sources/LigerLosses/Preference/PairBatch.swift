@@ -98,11 +98,22 @@ struct PairBatch {
     /// The mean logit of the chosen and of the rejected answers.
     private func logitMeans(_ scores: TokenScores) throws -> [NDArray] {
         guard let sums = scores.logitSums else { return [] }
-        let half = sums.count / 2
-        let count = try NDArray(
-            [Float(half) * Float(scorer.shape.vocabulary)], device: labels.device)
-        return try [0..<half, half..<(2 * half)].map {
-            try Total.apply(sums.sliced(0, $0), dividedBy: count)
+        let half = sums.count / 2, count = Float(half) * Float(scorer.shape.vocabulary)
+        let means = try NDArray(empty: [2], device: labels.device)
+        try RowMeans().launch(programs: 2, [sums.reshaped([2, half]), means], scalars: [.float(count)])
+        return (0..<2).map { means.sliced(0, $0..<($0 + 1)).reshaped([]) }
+    }
+}
+
+/// The sum of each row over a number; one program a row.
+struct RowMeans: TileKernel {
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), means = p.output("means", .f32, rank: 1)
+        let count = p.scalar("count"), row = p.index, zero = row * 0, block = 4096
+        let total = p.loop(from: zero, to: x.size(1), step: zero + block, carrying: zero.float) {
+            start, total in
+            total + sum(x[row, p.range(from: start, capacity: block, limit: x.size(1))])
         }
+        means[row] = total / count
     }
 }

@@ -16,63 +16,85 @@ struct PairKernel: TileKernel {
     let likelihoodLabels: DType?
 
     func body(_ p: Program) {
-        let tokens = p.input("log probabilities", .f32, rank: 2)
-        let labels = p.input("labels", labels, rank: 2, as: Int32.self)
-        let shares = p.input("shares", .f32, rank: 1)
-        let outputs = (
-            loss: p.output("loss", .f32, rank: 1), nll: p.output("nll", .f32, rank: 1),
-            answers: p.output("answers", .f32, rank: 1), rewards: p.output("rewards", .f32, rank: 1),
-            coefficients: p.output("coefficients", .f32, rank: 2)
-        )
-        let reference = hasReference ? p.input("reference", .f32, rank: 1) : nil
-        let odds = formula == .orpo ? p.output("odds", .f32, rank: 2) : nil
-        let likelihood = likelihoodLabels.map {
-            (
-                tokens: p.input("likelihood", .f32, rank: 2),
-                labels: p.input("likelihood's labels", $0, rank: 2, as: Int32.self),
-                coefficients: p.output("likelihood's coefficients", .f32, rank: 2)
-            )
+        let views = PairViews(self, p)
+        let t = p.range(capacity: capacity, limit: views.tokens.size(1))
+        let number = p.index + views.first, rows = [number, number + views.tokens.size(0) / 2]
+        let zero = (number * 0).float
+        let answers = rows.map {
+            AnswerTerms(views.tokens[$0, t], views.labels[$0, t], ignoreIndex, averages: averages, zero)
         }
-        let pairIndex = p.index + p.scalar("first pair", as: Int.self)
-        let t = p.range(capacity: capacity, limit: tokens.size(1))
-        let zero = (p.index * 0).float, rows = [pairIndex, pairIndex + tokens.size(0) / 2]
-        let both = rows.map {
-            AnswerTerms(tokens[$0, t], labels[$0, t], ignoreIndex, averages: averages, zero)
-        }
-        let (chosen, rejected) = (both[0], both[1])
-
-        let rewards = zip(rows, both).map { row, answer in
-            (answer.logProb - (reference?[row] ?? zero)) * beta
+        let (chosen, rejected) = (answers[0], answers[1])
+        let rewards = zip(rows, answers).map { row, answer in
+            (answer.logProb - (views.reference?[row] ?? zero)) * beta
         }
         let pair = formula.terms(
             chosen.logProb, rejected.logProb, a: rewards[0], b: rewards[1], beta: beta)
-        let counts = formula == .orpo ? (chosen.count > 0) & (rejected.count > 0) : nil
-        func counted(_ x: Tile<Float>) -> Tile<Float> { counts.map { select($0, x, 0) } ?? x }
+        let hasOdds = formula == .orpo ? (chosen.count > 0) & (rejected.count > 0) : nil
+        func share(_ x: Tile<Float>) -> Tile<Float> {
+            (hasOdds.map { select($0, x, 0) } ?? x) * views.shares[0]
+        }
 
-        let pairShare = shares[0]
-        let likely = likelihood.map {
-            AnswerTerms($0.tokens[rows[0], t], $0.labels[rows[0], t], ignoreIndex, averages: false, zero)
+        let likely = views.likelihood.map {
+            AnswerTerms($0.tokens[number, t], $0.labels[number, t], ignoreIndex, averages: false, zero)
         }
-        let nll = -(sum((likely ?? chosen).values) * shares[1])
-        outputs.nll[pairIndex] = nll
-        let preference = counted(pair.loss) * pairShare
-        outputs.loss[pairIndex] = likelihoodWeight.map { nll * $0 + preference } ?? preference
-        odds?[pairIndex, 0] = counted(pair.logSigmoidOdds ?? pair.loss) * pairShare
-        odds?[pairIndex, 1] = counted(pair.logOdds ?? pair.loss) * pairShare
+        let nll = -(sum((likely ?? chosen).values) * views.shares[1]), preference = share(pair.loss)
+        views.nll[number] = nll
+        views.loss[number] = likelihoodWeight.map { nll * $0 + preference } ?? preference
+        views.odds?[number, 0] = share(pair.logSigmoidOdds ?? pair.loss)
+        views.odds?[number, 1] = share(pair.logOdds ?? pair.loss)
+        let zeros = p.full(t, 0)
+        let ofLikelihood = likelihoodWeight.map { weight in
+            select((likely ?? chosen).mask, zeros - views.shares[1] * weight, 0)
+        }
         for (i, slope) in [pair.chosen, pair.rejected].enumerated() {
-            outputs.answers[rows[i]] = both[i].logProb
-            outputs.rewards[rows[i]] = rewards[i]
-            var coefficient = counted(slope) * pairShare * both[i].weight
-            let ofLikelihood = i == 0 ? likelihoodWeight.map { shares[1] * -$0 } : nil
-            if let likelihood {
-                let own = likely.flatMap { likely in
-                    ofLikelihood.map { select(likely.mask, p.full(t, 0) + $0, 0) }
-                }
-                likelihood.coefficients[rows[i], t] = own ?? p.full(t, 0)
-            } else if let ofLikelihood {
-                coefficient = coefficient + ofLikelihood
+            views.answers[rows[i]] = answers[i].logProb
+            views.rewards[rows[i]] = rewards[i]
+            var coefficient = select(answers[i].mask, zeros + share(slope) * answers[i].weight, 0)
+            let added = i == 0 ? ofLikelihood : nil
+            if let likelihood = views.likelihood {
+                likelihood.coefficients[rows[i], t] = added ?? zeros
+            } else if let added {
+                coefficient = coefficient + added
             }
-            outputs.coefficients[rows[i], t] = select(both[i].mask, p.full(t, 0) + coefficient, 0)
+            views.coefficients[rows[i], t] = coefficient
         }
+    }
+}
+
+/// The arrays of a launch, in the order of declaration.
+private struct PairViews {
+    let tokens: View<Float>
+    let labels: View<Int32>
+    let shares: View<Float>
+    let loss: View<Float>
+    let nll: View<Float>
+    let answers: View<Float>
+    let rewards: View<Float>
+    let coefficients: View<Float>
+    let reference: View<Float>?
+    let odds: View<Float>?
+    let likelihood: (tokens: View<Float>, labels: View<Int32>, coefficients: View<Float>)?
+    /// The first pair of the launch.
+    let first: Tile<Int>
+
+    init(_ kernel: PairKernel, _ p: Program) {
+        tokens = p.input("log probabilities", .f32, rank: 2)
+        labels = p.input("labels", kernel.labels, rank: 2, as: Int32.self)
+        shares = p.input("shares", .f32, rank: 1)
+        loss = p.output("loss", .f32, rank: 1)
+        nll = p.output("nll", .f32, rank: 1)
+        answers = p.output("answers", .f32, rank: 1)
+        rewards = p.output("rewards", .f32, rank: 1)
+        coefficients = p.output("coefficients", .f32, rank: 2)
+        reference = kernel.hasReference ? p.input("reference", .f32, rank: 1) : nil
+        odds = kernel.formula == .orpo ? p.output("odds", .f32, rank: 2) : nil
+        likelihood = kernel.likelihoodLabels.map {
+            (
+                p.input("likelihood", .f32, rank: 2),
+                p.input("likelihood's labels", $0, rank: 2, as: Int32.self),
+                p.output("likelihood's coefficients", .f32, rank: 2)
+            )
+        }
+        first = p.scalar("first pair", as: Int.self)
     }
 }

@@ -19,5 +19,6 @@ func compileForGPU(
     return GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,
         ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
-        programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes)
+        programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
+        localBytes: threads.localBytes)
 }

@@ -20,13 +20,15 @@ package struct GPUKernel: Sendable {
     package var programsPerBlock: Int
     /// Shared memory that the launch asks for, beside what the PTX declares with a size.
     package var sharedBytes: Int
+    /// Memory of each thread's own that the PTX declares, for rows that nothing else holds.
+    package var localBytes: Int
     /// Blocks that share their shared memory; 1 if they do not.
     package var clusterBlocks: Int
 
     package init(
         name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
         entry: String, threadsPerBlock: Int, programsPerBlock: Int, sharedBytes: Int = 0,
-        clusterBlocks: Int = 1
+        localBytes: Int = 0, clusterBlocks: Int = 1
     ) {
         self.name = name
         self.views = views
@@ -37,6 +39,7 @@ package struct GPUKernel: Sendable {
         self.threadsPerBlock = threadsPerBlock
         self.programsPerBlock = programsPerBlock
         self.sharedBytes = sharedBytes
+        self.localBytes = localBytes
         self.clusterBlocks = clusterBlocks
     }
 

@@ -16,6 +16,8 @@ typedef struct {
     /// What the next waits for a stream return.
     CUresult stream_result;
     int32_t capturing;
+    /// Threads that a block of any function may have.
+    int32_t threads_per_block;
     /// What cuModuleLoadDataEx writes into the error log and returns.
     const char *compile_log;
 

@@ -15,3 +15,10 @@ def launch_counts():
     from liger_kernel._library import launch_counts
 
     return launch_counts()
+
+
+def report(model):
+    """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
+    from liger_kernel.transformers.monkey_patch import report
+
+    return report(model)

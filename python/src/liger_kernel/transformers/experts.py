@@ -27,8 +27,9 @@ class LigerExperts(nn.Module):
         self.num_experts = next(getattr(config, name) for name in names if hasattr(config, name))
         self.hidden_dim = config.hidden_size
         narrow = getattr(config, "moe_intermediate_size", None)
-        # Hunyuan lists a size per layer there, and sizes its experts by intermediate_size.
-        self.intermediate_dim = narrow if isinstance(narrow, int) else config.intermediate_size
+        # Hunyuan has such a size, or one per layer, and makes its experts of intermediate_size.
+        wide = narrow is None or str(getattr(config, "model_type", "")).startswith("hunyuan")
+        self.intermediate_dim = config.intermediate_size if wide else narrow
         activation = getattr(config, "hidden_act", "silu")
         if activation not in ("silu", "swish"):
             raise ValueError(f"the experts' activation must be silu, found {activation!r}; pass swiglu=False")

@@ -67,7 +67,11 @@ class DeferredLogits:
 
     # Operations that are written down.
 
+    # Once made, the logits may be changed in place, so from then on they are what counts.
+
     def then(self, name, argument=None):
+        if self.made is not None:
+            return REPLAY[name](self.made, argument)
         return DeferredLogits(self.head, self.hidden, self.vocabulary, self.fuse, (*self.operations, (name, argument)))
 
     def with_rows(self, hidden):
@@ -92,23 +96,25 @@ class DeferredLogits:
         if isinstance(target, torch.dtype):
             return self.then("to", target)
         if target is not None and not torch.is_tensor(target) and torch.device(target) == self.device:
-            return self
+            return self if self.made is None else self.made
         return self.make().to(*args, **kwargs)
 
     def contiguous(self):
-        return self
+        return self if self.made is None else self.made
 
     def view(self, *shape):
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
             shape = tuple(shape[0])
-        if all(isinstance(size, int) for size in shape) and shape[-1] == self.vocabulary:
+        if self.made is None and all(isinstance(size, int) for size in shape) and shape[-1] == self.vocabulary:
             return self.with_rows(self.hidden.reshape(*shape[:-1], self.hidden.shape[-1]))
         return self.make().reshape(*shape)
 
     reshape = view
 
     def __getitem__(self, index):
-        return self.with_rows(self.hidden[index]) if selects_rows(index, self.ndim) else self.make()[index]
+        if self.made is None and selects_rows(index, self.ndim):
+            return self.with_rows(self.hidden[index])
+        return self.make()[index]
 
     # Everything else makes the logits.
 
@@ -136,11 +142,13 @@ class DeferredLogits:
         return function(*(made(a) for a in args), **{k: made(v) for k, v in kwargs.items()})
 
     def form(self):
-        """`(multiplier, softcap)` such that these are the logits of the fused loss, or None if they are not.
+        """`(multiplier, softcap)` such that these are the logits of the fused loss, or None where they are not.
 
         With c the factor after the tanh and m the one before it, c tanh(m z) = c tanh((m c) z / c).
         Numerators and denominators are kept apart so that Gemma's z / c * c multiplies by exactly one.
         """
+        if self.made is not None:
+            return None
         before, after = [1.0, 1.0], None
         for name, argument in self.operations:
             if name == "tanh":
@@ -158,6 +166,22 @@ class DeferredLogits:
             return None
         return (before[0] * cap) / before[1], cap
 
+
+def makes_the_logits(name):
+    def method(self, *args):
+        return getattr(self.make(), name)(*(made(a) for a in args))
+
+    method.__name__ = name
+    return method
+
+
+# Python looks these up on the class, past `__getattr__`.
+for _name in (
+    "add radd sub rsub rtruediv floordiv mod pow rpow matmul rmatmul neg abs invert and or xor eq ne lt le gt ge "
+    "setitem iter bool float int contains"
+).split():
+    setattr(DeferredLogits, f"__{_name}__", makes_the_logits(f"__{_name}__"))
+DeferredLogits.__hash__ = object.__hash__
 
 REPLAY = {
     "mul": lambda logits, factor: logits * factor,
@@ -182,7 +206,7 @@ def cross_entropy(
     label_smoothing=0.0,
 ):
     """`torch.nn.functional.cross_entropy` of deferred logits; per-token losses and probabilities are left to torch."""
-    rows = input.ndim == 2 and target.dim() == 1 and not target.is_floating_point()
+    rows = input.form() is not None and input.ndim == 2 and target.dim() == 1 and not target.is_floating_point()
     if rows and size_average is None and reduce is None and reduction in ("mean", "sum"):
         return input.fuse(
             input,
