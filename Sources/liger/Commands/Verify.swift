@@ -67,7 +67,8 @@ struct Verify: ParsableCommand {
         if !output.json { print(table.plain, terminator: "") }
         for (kernel, bytes) in CUDAKernel.spilling.sorted(by: { $0.key < $1.key }) {
             failures += 1
-            if !output.json { print("FAIL: the driver's compiler spills \(bytes) bytes a thread of \(kernel)") }
+            if output.json { continue }
+            print("FAIL: the driver's compiler spills \(bytes) bytes a thread of \(kernel)")
         }
         if failures > 0 { throw ExitCode(1) }
     }
