@@ -241,9 +241,10 @@ for name, parameter in plain.named_parameters():
         found = torch.cat(parts).reshape(wanted.shape)
     worst = ((found - wanted).abs().max() / wanted.abs().max()).item()
     assert worst < 1e-5, f"{{name}}: {{worst}}"
-if dist.get_rank() == 0:
-    print("same")
-dist.destroy_process_group()
+dist.barrier()
+print("same", flush=True)
+# What was to be shown is shown; torch's gloo threads now and then abort a process that tears them down.
+os._exit(0)
 """
 
 
@@ -262,7 +263,7 @@ def test_a_head_that_fsdp_shards(way, tmp_path):
     ]
     outputs = [p.communicate(timeout=240) for p in processes]
     assert all(p.returncode == 0 for p in processes), "\n".join(error[-2000:] for _, error in outputs)
-    assert "same" in outputs[0][0]
+    assert all("same" in out for out, _ in outputs)
 
 
 def test_a_head_that_a_plan_splits_is_run():
