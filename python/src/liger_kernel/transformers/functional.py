@@ -9,6 +9,7 @@ from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops import LigerFusedLinearJSDFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerGroupNormFunction
 from liger_kernel.ops import LigerJSDFunction
@@ -155,6 +156,17 @@ def liger_kl_div(
 def liger_jsd(input, target, shift_labels=None, beta: float = 0.5, ignore_index: int = -100):
     """Generalised Jensen-Shannon divergence of log-probabilities."""
     return LigerJSDFunction.apply(input, target, shift_labels, beta, ignore_index)
+
+
+def liger_fused_linear_jsd(
+    student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta: float = 0.5,
+    ignore_index: int = -100, temperature: float = 1.0, accum_dtype=None,
+):  # fmt: skip
+    """Generalised Jensen-Shannon divergence of two linear layers' logits."""
+    return LigerFusedLinearJSDFunction.apply(
+        student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index,
+        temperature, accum_dtype,
+    )  # fmt: skip
 
 
 def liger_tvd(input, target, shift_labels=None, reduction: str = "mean", ignore_index: int = -100):
