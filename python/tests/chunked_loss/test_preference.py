@@ -218,6 +218,43 @@ def test_needs(device, name):
     assert torch.equal(loss, both) and loss.grad_fn is None
 
 
+def test_compiled_and_second_derivatives(device):
+    """Under torch.compile the numbers are the same; a gradient refuses to be differentiated."""
+    layer = Layer(4, 3, 8, 17, torch.float32, device)
+    labels = targets(4, 3, 17, device)
+    module = ALL["dpo"]
+
+    def step(x):
+        loss, (chosen, *_) = module(layer.weight, x * 2, labels, layer.bias)
+        return loss * 1.5, chosen
+
+    torch._dynamo.reset()
+    results = []
+    for function in (step, torch.compile(step, backend="aot_eager")):
+        layer.input.grad = None
+        loss, chosen = function(layer.input)
+        loss.backward()
+        results.append((loss.detach(), chosen, layer.input.grad))
+    assert all(torch.equal(*pair) for pair in zip(*results))
+    (gradient,) = torch.autograd.grad(step(layer.input)[0], layer.input, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        gradient.sum().backward()
+
+
+def test_autocast(device):
+    """Products in autocast's type, gradients in each tensor's own."""
+    layer = Layer(4, 3, 8, 17, torch.float32, device)
+    labels = targets(4, 3, 17, device)
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        found = ALL["dpo"](layer.weight, layer.input, labels, layer.bias)[0]
+    halves = [t.detach().bfloat16().requires_grad_() for t in layer.tensors]
+    wanted = ALL["dpo"](halves[1], halves[0], labels, halves[2])[0]
+    found.backward()
+    wanted.backward()
+    assert torch.equal(found, wanted)
+    assert all(torch.equal(t.grad, h.grad.float()) for t, h in zip(layer.tensors, halves))
+
+
 def test_functional_orders(device):
     layer = Layer(4, 3, 8, 17, torch.float32, device)
     labels = targets(4, 3, 17, device)

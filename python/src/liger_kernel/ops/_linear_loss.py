@@ -2,9 +2,8 @@
 
 import torch
 
-from torch.autograd.function import once_differentiable
-
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.fused_linear_cross_entropy import _to_autocast
 from liger_kernel.ops.utils import gathered
@@ -56,7 +55,9 @@ class LinearLossFunction(torch.autograd.Function):
     # Where the bias is among the arguments of `forward`.
     BIAS = 3
 
+    # torch.compile breaks its graph here: whether autograd is on is read at run time.
     @classmethod
+    @torch.compiler.disable
     def apply(cls, *arguments):
         if not torch.is_grad_enabled():
             arguments = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
@@ -77,7 +78,7 @@ class LinearLossFunction(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, upstream, *_):
         # Gradients are handed over once; a second pass through a retained graph computes them again.
         gradients, ctx.gradients = ctx.gradients, None
