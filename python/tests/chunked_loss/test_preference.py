@@ -12,6 +12,7 @@ from sequences import check_results
 from sequences import log_probabilities
 from sequences import targets
 
+from liger_kernel import launch_counts
 from liger_kernel.chunked_loss import LigerFusedLinearCPOLoss
 from liger_kernel.chunked_loss import LigerFusedLinearDPOLoss
 from liger_kernel.chunked_loss import LigerFusedLinearORPOLoss
@@ -202,6 +203,10 @@ def test_extreme_ratios(device, kind):
         check_close(found[0], wanted[0], torch.float32, what="loss")
 
 
+def gradient_launches():
+    return sum(count for name, count in launch_counts().items() if "TokenGradientRows" in name)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_needs(device, name):
     """What needs no gradient gets none, and without autograd there are none at all."""
@@ -213,9 +218,11 @@ def test_needs(device, name):
     loss = ALL[name](layer.weight.detach(), x, labels, layer.bias.detach())[0]
     loss.backward()
     assert torch.equal(x.grad, layer.input.grad) and torch.equal(loss, both)
+    before = gradient_launches()
     with torch.no_grad():
         loss = ALL[name](layer.weight, layer.input, labels, layer.bias)[0]
     assert torch.equal(loss, both) and loss.grad_fn is None
+    assert gradient_launches() == before > 0
 
 
 def test_compiled_and_second_derivatives(device):
