@@ -22,6 +22,7 @@ from liger_kernel.ops import LigerSiLUMulFunction
 from liger_kernel.ops import LigerSoftmaxFunction
 from liger_kernel.ops import LigerTVDLossFunction
 from liger_kernel.ops.rms_norm import rms_norm
+from liger_kernel.ops.utils import tracked
 
 
 @dataclass
@@ -54,6 +55,7 @@ def liger_cross_entropy(
     return_predicted_tokens: bool = False,
 ):
     """The loss, or a CrossEntropyOutput. `size_average` and `reduce` are torch's old ones, without effect."""
+    (input,) = tracked(input)
     results = LigerCrossEntropyFunction.apply(
         input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
         return_token_accuracy, return_predicted_tokens,
@@ -80,6 +82,7 @@ def liger_fused_linear_cross_entropy(
     chunk_mem_const: int = 1,
 ):
     """Cross entropy of `input @ weight.T + bias`: the loss, or a CrossEntropyOutput."""
+    input, weight, bias = tracked(input, weight, bias)
     results = LigerFusedLinearCrossEntropyFunction.apply(
         input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
         return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens, None, None,
