@@ -192,7 +192,8 @@ private struct AnswerSample {
     /// Answers of as many tokens as rows, whose every fourth token does not count.
     init(_ point: CheckCase, answers: Int, ignoring: Bool = true, seed: UInt64 = 0) throws {
         var samples = Samples(seed: point.seed &+ seed, device: point.device)
-        let (hidden, classes) = (4, point.columns), length = min(point.rows, 9)
+        // A single class is certain, and its odds infinite.
+        let (hidden, classes) = (4, max(2, point.columns)), length = min(point.rows, 9)
         head = LinearHead(
             input: try samples.array([answers, length, hidden], point.dtype, in: -1...1),
             weight: try samples.array([classes, hidden], point.dtype, in: -1...1))

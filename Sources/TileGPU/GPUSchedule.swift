@@ -75,7 +75,8 @@ package struct GPUSchedule: Sendable, Hashable {
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: shape.reduces ? mostLanes : 2 * vector,
             chunkVectors: shape.reduces ? (shape.isHeavy ? 2 : 4) : 1,
-            minimumBlocks: isKept || !shape.reduces ? 0 : 1024 / threads)
+            // Registers are not to be had for less where many functions are taken.
+            minimumBlocks: isKept || !shape.reduces || shape.isHeavy ? 0 : 1024 / threads)
     }
 
     /// The longest row whose lanes stay in registers; two sweeps over a longer one are faster than a block that

@@ -43,23 +43,22 @@ private enum Assembler {
 
 @Suite struct PTXTests {
     /// Every kernel at lengths that fill vectors, at one that does not, and at one that no block holds.
-    private func modules(_ entry: CatalogueEntry, _ target: Target) throws -> [(PTXModule, ThreadFunction)] {
-        var modules: [(PTXModule, ThreadFunction)] = []
-        for (columns, dtype) in [(4096, DType.bf16), (1000, .f16), (33, .f32), (262_144, .bf16)] {
-            let kernels = try LaunchRecorder.kernels {
+    private func kernels(_ entry: CatalogueEntry) throws -> [any TileKernel] {
+        try [(4096, DType.bf16), (1000, .f16), (33, .f32), (262_144, .bf16)].flatMap { columns, dtype in
+            try LaunchRecorder.kernels {
                 _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
             }
-            for kernel in kernels {
-                let function = try TileFunction.trace(kernel)
-                let layouts = function.views.map { _ in
-                    GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
-                }
-                let schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
-                let threads = try ThreadFunction(function, layouts: layouts, schedule: schedule)
-                modules.append((PTXModule(threads, target: target), threads))
-            }
         }
-        return modules
+    }
+
+    private func module(_ kernel: any TileKernel, _ target: Target) throws -> (PTXModule, ThreadFunction) {
+        let function = try TileFunction.trace(kernel)
+        let layouts = function.views.map { _ in
+            GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+        }
+        let schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
+        let threads = try ThreadFunction(function, layouts: layouts, schedule: schedule)
+        return (PTXModule(threads, target: target), threads)
     }
 
     @Test(
@@ -70,8 +69,10 @@ private enum Assembler {
         let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
+        let kernels = try kernels(entry)
         for target in Target.all {
-            for (module, function) in try modules(entry, target) {
+            for kernel in kernels {
+                let (module, function) = try module(kernel, target)
                 let report = try Assembler.report(module, target, in: folder)
                 if function.localBytes == 0 {
                     #expect(

@@ -3,10 +3,11 @@ import LigerRuntime
 
 extension Operation {
     static let rotations = [
-        // q and k: [batch, sequence, heads, head size]; cos and sin: [positions, half of what turns], one row a
-        // position, or with `per_token` one row a token of the batch.
+        // q and k: [batch, sequence, heads, head size]; cos and sin: [positions, at least `half`], one row a position,
+        // or with `per_token` one row a token of the batch. `half` is half of what turns of a head.
         Operation("rope", returns: "yq", "yk") { a in
-            let (cos, sin) = (try a("cos"), try a("sin"))
+            let half = try a.int("half")
+            let (cos, sin) = (try a.columns("cos", half), try a.columns("sin", half))
             let (inverse, perToken) = (try a.flag("inverse"), try a.flag("per_token"))
             return try [a("q"), a("k")].map {
                 try RoPE.apply($0, cos: cos, sin: sin, rowPerToken: perToken, inverse: inverse)
@@ -38,4 +39,15 @@ extension Operation {
             [try Embedding.backward(dy: a("dy"), ids: a("ids"), vocabulary: a.int("vocabulary"))]
         },
     ]
+}
+
+extension Arguments {
+    /// The first columns of a matrix.
+    fileprivate func columns(_ name: String, _ count: Int) throws -> NDArray {
+        let array = try self(name)
+        guard array.shape.count == 2, (1...max(array.shape[1], 1)).contains(count) else {
+            throw RuntimeError("\(name) has shape \(array.shape). Give it rows of at least \(count) columns")
+        }
+        return array.sliced(1, 0..<count)
+    }
 }

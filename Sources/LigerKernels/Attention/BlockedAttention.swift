@@ -1,4 +1,3 @@
-import FoundationEssentials
 package import LigerRuntime
 package import Tile
 
@@ -26,12 +25,9 @@ package import Tile
 /// vain. Bytes moved per score that is seen, with t bytes of storage: 12 + 2 t forward, 16 + 5 t backward, which
 /// a GPU's second-level cache takes where the budget fits it.
 package enum BlockedAttention {
-    /// Bytes of f32 scores that exist at a time, unless LIGER_ATTENTION_MIB says otherwise: enough that a GPU's
-    /// multiprocessors all have work, and that starting it costs little.
-    package static let defaultBudgetBytes: Int = {
-        let given = ProcessInfo.processInfo.environment["LIGER_ATTENTION_MIB"].flatMap { Int($0) }
-        return max(1, given ?? 128) << 20
-    }()
+    /// Bytes of f32 scores that exist at a time. On an H200, batch 8 of 4,096 tokens, 32 heads of 128 with 8 key
+    /// heads, forward and backward take 35.4 ms with 64 MiB, 32.3 with 128 and 29.0 with 512.
+    package static let defaultBudgetBytes = 512 << 20
 
     /// - Parameter budgetBytes: of f32 scores; at least 16 queries of one key head are done at a time.
     /// - Returns: o like q, and lse.

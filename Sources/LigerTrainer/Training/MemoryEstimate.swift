@@ -84,7 +84,8 @@ private struct PassMemory {
         keptOfOneBlock = whole
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
         // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
-        // those of keys and values in fp32 first. On the processor that is little.
+        // those of keys and values in fp32 first; what the feed-forward layer kept is gone by then. On the
+        // processor that is little.
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
         let workspace = MatMul.workspaceBytes(
             rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
@@ -94,7 +95,7 @@ private struct PassMemory {
         let scores = elements * (2 * 4 + 2 * size)
         let attention =
             device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
-        backward = again + max(3 * inner + 3 * hidden, attention) + workspace
+        backward = again + max(3 * inner + 3 * hidden, attention - 3 * inner - hidden) + workspace
 
         let table = model.vocabularySize * model.hiddenSize
         headGradients = table * options.execution.gradients.byteCount + hidden

@@ -1,8 +1,24 @@
 """Fused kernels for training language models: the Swift library swift-liger behind upstream's names."""
 
+from liger_kernel.backends import available_impls
+from liger_kernel.backends import available_impls as available_backends
+from liger_kernel.backends import get_impl
+from liger_kernel.backends import get_impl as get_backend
+from liger_kernel.backends import set_impl
+from liger_kernel.backends import set_impl as set_backend
+
+__all__ = ["available_impls", "get_impl", "set_impl", "available_backends", "get_backend", "set_backend"]
+
 
 def launch_counts():
     """How often each kernel was launched by this process, by name: what proves that kernels ran."""
     from liger_kernel._library import launch_counts
 
     return launch_counts()
+
+
+def report(model):
+    """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
+    from liger_kernel.transformers.monkey_patch import report
+
+    return report(model)

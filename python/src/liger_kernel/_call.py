@@ -45,20 +45,33 @@ def prepared(operation, index, tensors, options):
 
     tensors: name to tensor or None. Raises ValueError if they are on different devices.
     """
-    for name, tensor in tensors.items():
-        if tensor is not None and device_index(tensor) != index:
-            others = ", ".join(f"{name} on {t.device}" for name, t in tensors.items() if t is not None)
-            raise ValueError(f"{operation}: tensors must be on one device; found {others}")
-    inputs = tuple(
-        (name, tuple(t.shape), tuple(t.stride()), t.dtype) for name, t in tensors.items() if t is not None
-    )
-    key = (operation, index, inputs, tuple(options.items()))
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    arrays = [(name, t.shape, t.stride(), t.dtype, t.get_device()) for name, t in tensors.items()]
+    key = (operation, *arrays, *options.items())
     call = _calls.get(key)
-    if call is None:
-        if len(_calls) >= _MOST_CALLS:
-            _calls.clear()
-        call = _calls[key] = _library.prepare(operation, index, inputs, options)
+    if call is not None:
+        return call
+    if any(device_index(tensor) != index for tensor in tensors.values()):
+        places = ", ".join(f"{name} on {t.device}" for name, t in tensors.items())
+        raise ValueError(f"{operation}: tensors must be on one device; found {places}")
+    inputs = [(name, tuple(shape), tuple(strides), dtype) for name, shape, strides, dtype, _ in arrays]
+    return remember(_calls, key, _library.prepare(operation, index, inputs, options))
+
+
+def remember(calls, key, call):
+    """Keeps a call; starts anew where there are too many, as lengths may differ from step to step."""
+    if len(calls) >= _MOST_CALLS:
+        calls.clear()
+    calls[key] = call
     return call
+
+
+def run(call, index, addresses):
+    """Runs a call of at most 8 addresses in the device's current stream."""
+    current = stream(index)
+    status = call.run(current, *addresses, *(0,) * (8 - len(addresses)))
+    if status:
+        call.recover(status, current, addresses)
 
 
 def call(operation, tensors, **options):

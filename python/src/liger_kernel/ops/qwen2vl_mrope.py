@@ -5,12 +5,15 @@ import torch
 from liger_kernel._call import call
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
-from liger_kernel.ops.rope import _fake
+
+
+def _like(x):
+    return x.new_empty((x.shape[0], x.shape[2], x.shape[1], x.shape[3])).transpose(1, 2)
 
 
 @primitive(
     "(Tensor q, Tensor k, Tensor cos, Tensor sin, int[] sections, bool inverse) -> (Tensor, Tensor)",
-    lambda q, k, cos, sin, sections, inverse: _fake(q, k, cos, sin, 0, inverse),
+    lambda q, k, cos, sin, sections, inverse: (_like(q), _like(k)),
 )
 def _multimodal_rope(q, k, cos, sin, sections, inverse):
     """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: [3, B or 1, S, D]. Results lie in memory as [B, S, H, D]."""

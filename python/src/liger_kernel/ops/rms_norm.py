@@ -4,6 +4,7 @@ import torch
 
 from liger_kernel._call import device_index
 from liger_kernel._call import prepared
+from liger_kernel._call import remember
 from liger_kernel._call import stream
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
@@ -15,13 +16,6 @@ _CASTINGS = {"llama": "llama", "gemma": "gemma", "none": "none", 0: "llama", 1: 
 _inference_calls = {}
 _forward_calls = {}
 _backward_calls = {}
-
-
-def _remember(calls, key, call):
-    if len(calls) >= 4096:
-        calls.clear()
-    calls[key] = call
-    return call
 
 
 def _casting(mode):
@@ -65,7 +59,7 @@ def _prepare_forward(key, x, weight, eps, offset, casting):
     options = {"eps": eps, "offset": offset, "casting": casting}
     weight = None if weight is None else weight.contiguous()
     call = prepared("rms_norm_forward", device_index(x), {"x": x, "weight": weight}, options)
-    return _remember(_forward_calls, key, call)
+    return remember(_forward_calls, key, call)
 
 
 def _fake_backward(dy, x, weight, rstd, offset, casting, needs_weight):
@@ -114,7 +108,7 @@ def _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight):
     weight = None if weight is None else weight.contiguous()
     tensors = {"dy": dy, "x": x, "rstd": rstd, "weight": weight}
     call = prepared("rms_norm_backward", device_index(x), tensors, options)
-    return _remember(_backward_calls, key, call)
+    return remember(_backward_calls, key, call)
 
 
 def rms_norm_forward(X, W, eps, offset, casting_mode, row_mode=None):
@@ -171,7 +165,7 @@ def rms_norm(X, W, eps, offset=0.0, casting_mode="llama"):
     if call is None or W.get_device() != index:
         options = {"eps": eps, "offset": offset, "casting": _casting(casting_mode), "needs_rstd": False}
         call = prepared("rms_norm_forward", device_index(X), {"x": X, "weight": W}, options)
-        _remember(_inference_calls, key, call)
+        remember(_inference_calls, key, call)
     y = torch.empty_like(X)
     addresses = (X.data_ptr(), W.data_ptr(), y.data_ptr(), 0, 0, 0, 0, 0)
     status = call.run(stream(index), *addresses)

@@ -2,7 +2,11 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import call as run_operation
+from liger_kernel._call import device_index
+from liger_kernel._call import prepared
+from liger_kernel._call import remember
+from liger_kernel._call import run
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
@@ -16,13 +20,27 @@ def _options(gate, down):
     return {} if gate == 1 and down == 1 else {"gate_multiplier": gate, "down_multiplier": down}
 
 
+# Prepared calls by what they depend on: found with less work than a general look-up takes.
+_forward_calls = {}
+_backward_calls = {}
+
+
 @primitive(
     "(Tensor a, Tensor b, float gate_multiplier, float down_multiplier) -> Tensor",
     lambda a, b, gate, down: _like(a)[0],
 )
 def _swiglu_forward(a, b, gate_multiplier, down_multiplier):
-    tensors = {"gate": a.contiguous(), "up": b.contiguous()}
-    return call("swiglu_forward", tensors, **_options(gate_multiplier, down_multiplier))["y"]
+    a, b = a.contiguous(), b.contiguous()
+    index = a.get_device()
+    key = (a.shape, b.shape, a.dtype, b.dtype, index, b.get_device(), gate_multiplier, down_multiplier)
+    call = _forward_calls.get(key)
+    if call is None:
+        options = _options(gate_multiplier, down_multiplier)
+        call = prepared("swiglu_forward", device_index(a), {"gate": a, "up": b}, options)
+        remember(_forward_calls, key, call)
+    y = torch.empty_like(a)
+    run(call, index, (a.data_ptr(), b.data_ptr(), y.data_ptr()))
+    return y
 
 
 @primitive(
@@ -30,9 +48,17 @@ def _swiglu_forward(a, b, gate_multiplier, down_multiplier):
     lambda a, b, dc, gate, down: _like(a, b),
 )
 def _swiglu_backward(a, b, dc, gate_multiplier, down_multiplier):
-    tensors = {"dy": dc.contiguous(), "gate": a.contiguous(), "up": b.contiguous()}
-    out = call("swiglu_backward", tensors, **_options(gate_multiplier, down_multiplier))
-    return out["dgate"], out["dup"]
+    a, b, dc = a.contiguous(), b.contiguous(), dc.contiguous()
+    index = a.get_device()
+    key = (a.shape, a.dtype, dc.shape, dc.dtype, index, gate_multiplier, down_multiplier)
+    call = _backward_calls.get(key)
+    if call is None:
+        options = _options(gate_multiplier, down_multiplier)
+        call = prepared("swiglu_backward", device_index(a), {"dy": dc, "gate": a, "up": b}, options)
+        remember(_backward_calls, key, call)
+    da, db = torch.empty_like(a), torch.empty_like(b)
+    run(call, index, (dc.data_ptr(), a.data_ptr(), b.data_ptr(), da.data_ptr(), db.data_ptr()))
+    return da, db
 
 
 def swiglu_forward(a, b, gate_multiplier=1.0):
@@ -67,12 +93,12 @@ class LigerSiLUMulFunction(torch.autograd.Function):
     lambda y: y.new_empty((*y.shape[:-1], y.shape[-1] // 2)),
 )
 def _swiglu_gate_up_forward(y):
-    return call("swiglu_gate_up_forward", {"gate_up": y.contiguous()})["y"]
+    return run_operation("swiglu_gate_up_forward", {"gate_up": y.contiguous()})["y"]
 
 
 @primitive("(Tensor y, Tensor dc) -> Tensor", lambda y, dc: _like(y)[0])
 def _swiglu_gate_up_backward(y, dc):
-    return call("swiglu_gate_up_backward", {"dy": dc.contiguous(), "gate_up": y.contiguous()})["dgate_up"]
+    return run_operation("swiglu_gate_up_backward", {"dy": dc.contiguous(), "gate_up": y.contiguous()})["dgate_up"]
 
 
 def swiglu_fused_gate_up_forward(y):

@@ -170,13 +170,10 @@ def patch_experts(module) -> Optional[str]:
     return None
 
 
-def patch_activation(module, name: str) -> Optional[str]:
+def new_activation(name: str):
+    """The module that replaces an activation, or why there is none."""
     cls = kernel(name)
-    if cls is None:
-        return f"this package has no {name}"
-    _bind_method_to_module(module, "forward", cls.forward)
-    _bind_method_to_module(module, "_get_name", lambda self: cls.__name__)
-    return None
+    return f"this package has no {name}" if cls is None else cls()
 
 
 def activation_of(module) -> str:

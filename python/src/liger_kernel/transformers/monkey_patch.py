@@ -239,15 +239,19 @@ def loss_forward(row: Family, class_name: str, cls=None) -> Callable:
 def patch_modules(model, rows) -> Dict[str, str]:
     """Re-binds every module that a row names; returns why some were not, by the module's name."""
     reasons = {}
-    for name, module in model.named_modules():
+    for name, module in list(model.named_modules()):
         for row, flags in rows:
             leaf = leaf_of(module, row)
             if leaf is None:
                 continue
             switch, apply = leaf
-            reason = apply(module) if flags.get(switch) else OFF
-            if reason:
-                reasons[name] = reason
+            result = apply(module) if flags.get(switch) else OFF
+            if isinstance(result, nn.Module):
+                # A module without weights is replaced rather than re-bound.
+                parent, _, child = name.rpartition(".")
+                setattr(model.get_submodule(parent), child, result)
+            elif result:
+                reasons[name] = result
             break
     return reasons
 
@@ -264,7 +268,7 @@ def leaf_of(module, row: Family):
     if name == "LayerNorm" and row.layer_norms and isinstance(module, nn.LayerNorm):
         return "layer_norm", leaves.patch_layer_norm
     if name == "ReLUSquaredActivation" and row.activations:
-        return next(iter(row.flags)), lambda m: leaves.patch_activation(m, row.activations["relu2"])
+        return next(iter(row.flags)), lambda m: leaves.new_activation(row.activations["relu2"])
     return None
 
 

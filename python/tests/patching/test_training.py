@@ -1,0 +1,126 @@
+"""The ways people use it: Trainer, AutoLigerKernelForCausalLM, torch.compile, and proof that the kernels ran."""
+
+import copy
+
+import pytest
+import torch
+
+from liger_kernel import launch_counts
+from liger_kernel.transformers import AutoLigerKernelForCausalLM
+from liger_kernel.transformers import apply_liger_kernel_to_llama
+from liger_kernel.transformers.model.lce import is_loss_forward
+from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
+from patching import tiny
+
+
+def launches():
+    return dict(launch_counts())
+
+
+def launched(before):
+    return {name: count - before.get(name, 0) for name, count in launches().items() if count > before.get(name, 0)}
+
+
+def test_a_training_step_runs_every_kernel():
+    model = tiny.text_model("llama")
+    apply_liger_kernel_to_llama(model=model)
+    before = launches()
+    model(**tiny.text_batch()).loss.backward()
+    names = " ".join(launched(before)).lower()
+    for kernel in ("rmsnorm", "rope", "swiglu", "crossentropy"):
+        assert kernel in names.replace("_", ""), f"no {kernel} among {names}"
+
+
+class Rows(torch.utils.data.Dataset):
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index % 4)
+        ids = torch.randint(3, tiny.VOCABULARY, (tiny.TOKENS,), generator=generator)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids, "not_an_argument": 3}
+
+
+def trained(tmp_path, use_liger, caplog=None, **options):
+    from transformers import Trainer
+    from transformers import TrainingArguments
+
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        max_steps=20,
+        logging_steps=1,
+        learning_rate=3e-3,
+        report_to=[],
+        use_cpu=True,
+        seed=1,
+        save_strategy="no",
+        use_liger_kernel=use_liger,
+        **options,
+    )
+    trainer = Trainer(
+        model=tiny.text_model("llama"), args=arguments, train_dataset=Rows(), eval_dataset=Rows(), data_collator=None
+    )
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return trainer, torch.tensor(losses)
+
+
+def test_trainer_with_use_liger_kernel(tmp_path, caplog):
+    plain, expected = trained(tmp_path, use_liger=False)
+    before = launches()
+    with caplog.at_level("INFO", logger="liger_kernel"):
+        trainer, losses = trained(tmp_path, use_liger=True)
+    assert "LigerRMSNorm" in caplog.text and "LigerFusedLinearCrossEntropy" in caplog.text
+    assert is_loss_forward(trainer.model.forward) and launched(before)
+    assert losses[-1] < 0.7 * losses[0]
+    # Logged losses are rounded to four decimals.
+    assert ((losses - expected).abs() <= 2e-3 * expected).all(), f"{losses} {expected}"
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=2e-3)
+
+
+def test_trainer_takes_the_switches_from_its_configuration(tmp_path):
+    switches = {"rope": False, "swiglu": False, "fused_linear_cross_entropy": True}
+    trainer, _ = trained(tmp_path, use_liger=True, liger_kernel_config=switches)
+    assert "LigerRMSNorm" in repr(trainer.model) and "LigerSwiGLUMLP" not in repr(trainer.model)
+
+
+def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
+    plain = tiny.text_model("llama")
+    plain.save_pretrained(tmp_path)
+    expected = plain(**tiny.text_batch()).loss
+    model = AutoLigerKernelForCausalLM.from_pretrained(tmp_path, swiglu=False, dtype=torch.float32).train()
+    assert "LigerRMSNorm" in repr(model) and "LigerSwiGLUMLP" not in repr(model)
+    output = model(**tiny.text_batch())
+    assert output.logits is None and output.loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    made = AutoLigerKernelForCausalLM.from_config(tiny.text_config("llama"))
+    assert "LigerSwiGLUMLP" in repr(made)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
+def test_torch_compile_takes_a_patched_model_as_one_graph(family):
+    torch._dynamo.reset()
+    plain = tiny.text_model(family)
+    patched = copy.deepcopy(plain)
+    _apply_liger_kernel_to_instance(patched)
+    compiled = torch.compile(patched, fullgraph=True, backend="aot_eager")
+    batch = tiny.text_batch()
+    output = compiled(**batch)
+    output.loss.backward()
+    expected = plain(**batch).loss
+    expected.backward()
+    assert output.logits is None and output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    found, wanted = patched.model.embed_tokens.weight.grad, plain.model.embed_tokens.weight.grad
+    assert ((found - wanted).abs().max() / wanted.abs().max()).item() < 1e-5
+
+
+def test_torch_compile_with_patched_classes():
+    torch._dynamo.reset()
+    plain = tiny.text_model("llama")
+    expected = plain(**tiny.text_batch()).loss
+    apply_liger_kernel_to_llama()
+    model = tiny.text_model("llama")
+    model.load_state_dict(plain.state_dict())
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    assert compiled(**tiny.text_batch()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
