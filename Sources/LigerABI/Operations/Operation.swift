@@ -18,7 +18,8 @@ struct Operation: Sendable {
     }
 
     /// All of them.
-    static let all: [Operation] = normalisations + activations + rotations + lookups + losses
+    static let all: [Operation] =
+        normalisations + activations + rotations + lookups + losses + sequenceLosses
 
     static let byName: [String: Operation] = Dictionary(
         uniqueKeysWithValues: all.map { ("\($0.name)", $0) })

@@ -73,7 +73,7 @@ struct DistillationBatch {
             problems.append(
                 "the weights are \(options.hardWeight) and \(options.softWeight); give finite numbers")
         }
-        if options.hardWeight != 0 && labels == nil { problems.append("a hard loss needs labels; give them") }
+        if options.computesHard && labels == nil { problems.append("a hard loss needs labels; give them") }
         if case .cosine(let beta) = formula, !beta.isFinite {
             problems.append("β is \(beta); give a finite number")
         }
@@ -87,7 +87,7 @@ struct DistillationBatch {
         let shape = linear.shape, device = student.input.device
         let perToken = { try NDArray(empty: [shape.tokens], device: device) }
         let (losses, softs) = (try perToken(), try perToken())
-        let hards = options.hardWeight != 0 ? try perToken() : nil
+        let hards = options.computesHard ? try perToken() : nil
         let share = try self.share(shape.tokens, device)
         let plan = plan(needs)
         let other: NDArray? =
@@ -101,8 +101,8 @@ struct DistillationBatch {
                 formula: formula, classes: shape.vocabulary, teacherClasses: teacher.classes,
                 student: logits.dtype, teacher: given.dtype, labels: labels?.dtype,
                 ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
-                hardWeight: options.hardWeight, softWeight: options.softWeight,
-                hasGradient: !needs.isEmpty)
+                hardWeight: options.hardWeight, hasHard: options.computesHard,
+                softWeight: options.softWeight, hasGradient: !needs.isEmpty)
             try kernel.launch(
                 programs: rows.count,
                 [logits, given, share]

@@ -13,6 +13,7 @@ struct DistillationRows: TileKernel {
     let ignoreIndex: Int
     let temperature: Float
     let hardWeight: Float
+    let hasHard: Bool
     let softWeight: Float
     let hasGradient: Bool
 
@@ -20,7 +21,7 @@ struct DistillationRows: TileKernel {
         let z = hasGradient ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
         let u = p.input("teacher", teacher, rank: 2), share = p.input("share", .f32, rank: 1)
         let losses = p.output("loss", .f32, rank: 1), softs = p.output("soft", .f32, rank: 1)
-        let hards = hardWeight != 0 ? p.output("hard", .f32, rank: 1) : nil
+        let hards = hasHard ? p.output("hard", .f32, rank: 1) : nil
         let labels = labels.map { p.input("labels", $0, rank: 1, as: Int.self) }
         let row = p.index, c = p.range(classes)
 
@@ -30,7 +31,7 @@ struct DistillationRows: TileKernel {
             softs[row] = value
             var loss = value * softWeight
             var gradient = soft.gradient * (share[0] * softWeight)
-            if hardWeight != 0, let label = labels?[row] {
+            if hasHard, let label = labels?[row] {
                 let x = z[row, c], (m, s) = maxAndSumExp(x)
                 let hard = ((m - z[row, label]) + log(s)) * share[0]
                 hards?[row] = hard
@@ -43,7 +44,7 @@ struct DistillationRows: TileKernel {
             if hasGradient { z[row, c] = gradient }
         }
         guard let label = labels?[row] else { return count() }
-        if hardWeight != 0 {
+        if hasHard {
             p.require(
                 (label == ignoreIndex) | ((label >= 0) & (label < classes)),
                 "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "

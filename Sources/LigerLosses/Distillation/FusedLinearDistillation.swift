@@ -37,8 +37,10 @@ public enum FusedLinearDistillation {
 
     /// What a training run fixes once.
     public struct Options: Sendable, Hashable {
-        /// The weight of the loss of the labels; with 0 it is not computed.
+        /// The weight of the loss of the labels.
         public var hardWeight: Float
+        /// Whether the loss of the labels is computed where its weight is 0.
+        public var wantsHard: Bool
         /// The weight of the loss beside the teacher.
         public var softWeight: Float
         /// Which tokens count, the temperature, and the memory: the budget is for both sides' logits.
@@ -46,12 +48,16 @@ public enum FusedLinearDistillation {
 
         /// Options; the soft loss alone where none is given.
         public init(
-            hardWeight: Float = 0, softWeight: Float = 1, sequences: SequenceOptions = SequenceOptions()
+            hardWeight: Float = 0, wantsHard: Bool = false, softWeight: Float = 1,
+            sequences: SequenceOptions = SequenceOptions()
         ) {
             self.hardWeight = hardWeight
+            self.wantsHard = wantsHard
             self.softWeight = softWeight
             self.sequences = sequences
         }
+
+        var computesHard: Bool { wantsHard || hardWeight != 0 }
     }
 
     /// A loss, its parts, and the needed gradients for an upstream gradient of 1.
@@ -60,7 +66,7 @@ public enum FusedLinearDistillation {
         public let loss: NDArray
         /// [], f32: the mean of soft over the tokens that count.
         public let soft: NDArray
-        /// [], f32: the mean of hard; nil where its weight is 0.
+        /// [], f32: the mean of hard; nil where it is not computed.
         public let hard: NDArray?
         /// The gradient of the student's input, like it; nil where not needed.
         public let dInput: NDArray?

@@ -99,10 +99,10 @@ public enum FusedLinearPreference {
         public let logProbabilities: NDArray
         /// [2 P], f32: a of every pair, then b.
         public let rewards: NDArray
-        /// [], f32: the mean of all logits of the chosen and of the rejected answers, every token counted.
-        public let chosenLogitsMean, rejectedLogitsMean: NDArray
-        /// [], f32, of ORPO: the mean of log σ(o) and of o.
-        public let logSigmoidOddsMean, logOddsMean: NDArray?
+        /// [2], f32: the mean of all logits of the chosen and of the rejected answers, every token counted.
+        public let logitMeans: NDArray
+        /// [2], f32, of ORPO: the mean of log σ(o) and of o.
+        public let oddsMeans: NDArray?
         /// The gradient of the input, like it; nil where not needed.
         public let dInput: NDArray?
         /// The gradient of the weight, like it; nil where not needed.

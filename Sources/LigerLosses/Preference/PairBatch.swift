@@ -80,28 +80,23 @@ struct PairBatch {
                 [scores.logProbs.reshaped(labels.shape), labels, shares] + outputs
                     + ([reference, odds] + likelihood).compactMap { $0 }, scalars: [.index(range.lowerBound)])
         }
-        let means = try logitMeans(scores)
         let hasLikelihood = options.likelihoodWeight != nil
         return FusedLinearPreference.Result(
             loss: try Total.apply(losses),
             nll: hasLikelihood ? try Total.apply(nll) : try NDArray.zeros([], device: device),
-            logProbabilities: answers, rewards: rewards, chosenLogitsMean: means[0],
-            rejectedLogitsMean: means[1],
-            logSigmoidOddsMean: try odds.map { try ColumnSum.apply($0, dtype: .f32).sliced(0, 0..<1) }?
-                .reshaped([]),
-            logOddsMean: try odds.map { try ColumnSum.apply($0, dtype: .f32).sliced(0, 1..<2) }?
-                .reshaped([]),
+            logProbabilities: answers, rewards: rewards, logitMeans: try logitMeans(scores),
+            oddsMeans: try odds.map { try ColumnSum.apply($0, dtype: .f32) },
             dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
             dBias: gradients.bias)
     }
 
     /// The mean logit of the chosen and of the rejected answers.
-    private func logitMeans(_ scores: TokenScores) throws -> [NDArray] {
-        guard let sums = scores.logitSums else { return [] }
+    private func logitMeans(_ scores: TokenScores) throws -> NDArray {
+        guard let sums = scores.logitSums else { preconditionFailure("sums of logits were asked for") }
         let half = sums.count / 2, count = Float(half) * Float(scorer.shape.vocabulary)
         let means = try NDArray(empty: [2], device: labels.device)
         try RowMeans().launch(programs: 2, [sums.reshaped([2, half]), means], scalars: [.float(count)])
-        return (0..<2).map { means.sliced(0, $0..<($0 + 1)).reshaped([]) }
+        return means
     }
 }
 

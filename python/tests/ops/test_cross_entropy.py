@@ -332,3 +332,30 @@ def test_autocast(device, has_bias):
     expected.backward()
     check_close(loss, expected, torch.bfloat16)
     check_close(inputs[1].grad, low[1].grad, torch.bfloat16)
+
+
+def test_no_gradients_without_autograd(device, monkeypatch):
+    """In torch.no_grad a leaf still says that it needs a gradient; none is computed."""
+    from liger_kernel.ops import cross_entropy
+    from liger_kernel.ops import fused_linear_cross_entropy
+
+    needs = []
+    for module, option, bits in (
+        (cross_entropy, "wants", cross_entropy.GRADIENT), (fused_linear_cross_entropy, "needs", 7),
+    ):  # fmt: skip
+
+        def record(operation, tensors, call=module.call, option=option, bits=bits, **options):
+            needs.append(options[option] & bits)
+            return call(operation, tensors, **options)
+
+        monkeypatch.setattr(module, "call", record)
+    x, w, b = random(4, 6, device=device), random(9, 6, device=device), random(9, device=device)
+    target = torch.randint(9, (4,), device=device)
+    with torch.no_grad():
+        liger_cross_entropy(w, torch.randint(6, (9,), device=device))
+        LigerCrossEntropyLoss()(w, torch.randint(6, (9,), device=device))
+        liger_fused_linear_cross_entropy(x, w, target, b)
+        LigerFusedLinearCrossEntropyLoss()(w, x, target, b)
+    assert needs == [0, 0, 0, 0]
+    liger_fused_linear_cross_entropy(x, w, target, b)
+    assert needs[-1] == 7

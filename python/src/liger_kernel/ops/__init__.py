@@ -11,6 +11,7 @@ from liger_kernel.ops.fused_add_rms_norm import fused_add_rms_norm_forward
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops.fused_linear_cross_entropy import fused_linear_cross_entropy_backward
 from liger_kernel.ops.fused_linear_cross_entropy import fused_linear_cross_entropy_forward
+from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
 from liger_kernel.ops.geglu import LigerGELUMulFunction
 from liger_kernel.ops.geglu import geglu_backward
 from liger_kernel.ops.geglu import geglu_forward

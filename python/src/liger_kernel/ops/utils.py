@@ -70,3 +70,10 @@ amp_custom_bwd = _amp("custom_bwd")
 def gathered(tensor):
     """A distributed tensor as a whole; any other as it is."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def tracked(*tensors):
+    """Tensors as they are, or detached in `torch.no_grad`, where a Function is still told that they need gradients."""
+    if torch.is_grad_enabled():
+        return tensors
+    return tuple(None if t is None else t.detach() for t in tensors)

@@ -8,6 +8,7 @@ _MODULES = {
     "dyt": ["LigerDyT"],
     "fused_add_rms_norm": ["LigerFusedAddRMSNorm"],
     "fused_linear_cross_entropy": ["LigerFusedLinearCrossEntropyLoss"],
+    "fused_linear_jsd": ["LigerFusedLinearJSD"],
     "geglu": ["LigerGEGLUMLP"],
     "jsd": ["LigerJSD"],
     "kl_div": ["LigerKLDIVLoss"],

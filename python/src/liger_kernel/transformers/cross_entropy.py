@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
+from liger_kernel.ops.utils import tracked
 from liger_kernel.transformers.functional import CrossEntropyOutput
 
 
@@ -43,6 +44,7 @@ class LigerCrossEntropyLoss(nn.Module):
         self.return_predicted_tokens = return_predicted_tokens
 
     def forward(self, _input, target):
+        (_input,) = tracked(_input)
         results = LigerCrossEntropyFunction.apply(
             _input, target, self.weight, self.ignore_index, self.lse_square_scale, self.label_smoothing,
             self.reduction, self.softcap, self.return_z_loss, self.return_token_accuracy, self.return_predicted_tokens,

@@ -9,6 +9,7 @@ from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops import LigerFusedLinearJSDFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerGroupNormFunction
 from liger_kernel.ops import LigerJSDFunction
@@ -21,6 +22,7 @@ from liger_kernel.ops import LigerSiLUMulFunction
 from liger_kernel.ops import LigerSoftmaxFunction
 from liger_kernel.ops import LigerTVDLossFunction
 from liger_kernel.ops.rms_norm import rms_norm
+from liger_kernel.ops.utils import tracked
 
 
 @dataclass
@@ -53,6 +55,7 @@ def liger_cross_entropy(
     return_predicted_tokens: bool = False,
 ):
     """The loss, or a CrossEntropyOutput. `size_average` and `reduce` are torch's old ones, without effect."""
+    (input,) = tracked(input)
     results = LigerCrossEntropyFunction.apply(
         input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
         return_token_accuracy, return_predicted_tokens,
@@ -79,6 +82,7 @@ def liger_fused_linear_cross_entropy(
     chunk_mem_const: int = 1,
 ):
     """Cross entropy of `input @ weight.T + bias`: the loss, or a CrossEntropyOutput."""
+    input, weight, bias = tracked(input, weight, bias)
     results = LigerFusedLinearCrossEntropyFunction.apply(
         input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
         return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens, None, None,
@@ -155,6 +159,17 @@ def liger_kl_div(
 def liger_jsd(input, target, shift_labels=None, beta: float = 0.5, ignore_index: int = -100):
     """Generalised Jensen-Shannon divergence of log-probabilities."""
     return LigerJSDFunction.apply(input, target, shift_labels, beta, ignore_index)
+
+
+def liger_fused_linear_jsd(
+    student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta: float = 0.5,
+    ignore_index: int = -100, temperature: float = 1.0, accum_dtype=None,
+):  # fmt: skip
+    """Generalised Jensen-Shannon divergence of two linear layers' logits."""
+    return LigerFusedLinearJSDFunction.apply(
+        student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index,
+        temperature, accum_dtype,
+    )  # fmt: skip
 
 
 def liger_tvd(input, target, shift_labels=None, reduction: str = "mean", ignore_index: int = -100):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops.utils import tracked
 from liger_kernel.transformers.cross_entropy import check_loss_options
 from liger_kernel.transformers.functional import CrossEntropyOutput
 
@@ -39,6 +40,7 @@ class LigerFusedLinearCrossEntropyLoss(nn.Module):
         self.return_token_accuracy, self.return_predicted_tokens = return_token_accuracy, return_predicted_tokens
 
     def forward(self, lin_weight, _input, target, bias=None):
+        lin_weight, _input, bias = tracked(lin_weight, _input, bias)
         results = LigerFusedLinearCrossEntropyFunction.apply(
             _input, lin_weight, target, bias, self.ce_weight, self.ignore_index, self.lse_square_scale,
             self.label_smoothing, self.reduction, self.softcap, self.return_z_loss, self.accum_dtype,

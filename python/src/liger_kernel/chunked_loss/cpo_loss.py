@@ -1,0 +1,39 @@
+"""Contrastive preference optimisation (Xu et al., 2024)."""
+
+from torch import nn
+
+from liger_kernel.chunked_loss.fused_linear_preference import LigerFusedLinearPreferenceBase
+
+
+class LigerFusedLinearCPOFunction(LigerFusedLinearPreferenceBase):
+    """-(1 - s) log sigmoid(d) - s log sigmoid(-d), d = beta (chosen - rejected), s = `label_smoothing`."""
+
+    @classmethod
+    def forward(
+        cls, ctx, _input, weight, target, bias=None, ignore_index=-100, beta=0.1, alpha=1.0, label_smoothing=0.0,
+        compute_nll_loss=True, compiled=True, average_log_prob=False, chunk_size=1,
+    ):  # fmt: skip
+        return cls.pairs(
+            ctx, "cpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, average_log_prob=average_log_prob,
+            label_smoothing=float(label_smoothing),
+        )  # fmt: skip
+
+
+class LigerFusedLinearCPOLoss(nn.Module):
+    """`LigerFusedLinearCPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+
+    def __init__(
+        self, ignore_index: int = -100, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0,
+        compute_nll_loss: bool = True, compiled: bool = True, average_log_prob: bool = False, chunk_size: int = 1,
+    ):  # fmt: skip
+        super().__init__()
+        self.ignore_index, self.beta, self.alpha, self.label_smoothing = ignore_index, beta, alpha, label_smoothing
+        self.compute_nll_loss, self.compiled = compute_nll_loss, compiled
+        self.average_log_prob, self.chunk_size = average_log_prob, chunk_size
+
+    def forward(self, lin_weight, _input, target, bias=None):
+        return LigerFusedLinearCPOFunction.apply(
+            _input, lin_weight, target, bias, self.ignore_index, self.beta, self.alpha, self.label_smoothing,
+            self.compute_nll_loss, self.compiled, self.average_log_prob, self.chunk_size,
+        )  # fmt: skip

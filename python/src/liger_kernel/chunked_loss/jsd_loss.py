@@ -1,0 +1,51 @@
+"""Generalised Jensen-Shannon divergence to a teacher, with the labels' cross entropy."""
+
+from torch import nn
+
+from liger_kernel.chunked_loss.fused_linear_distillation import LigerFusedLinearDistillationBase
+
+
+class LigerFusedLinearJSDFunction(LigerFusedLinearDistillationBase):
+    """The divergence of softmax(student / temperature) and softmax(teacher / temperature).
+
+    beta 0 is the teacher's Kullback-Leibler divergence to the student, 1 the student's to the teacher; between them
+    beta KL(teacher, M) + (1 - beta) KL(student, M), M = beta teacher + (1 - beta) student.
+    """
+
+    @classmethod
+    def forward(
+        cls, ctx, student_input, student_weight, teacher_input, teacher_weight, true_labels, student_bias,
+        teacher_bias, weight_hard_loss=0.5, weight_soft_loss=0.5, beta=0.5, ignore_index=-100, temperature=1.0,
+        compiled=True, chunk_size=1024, return_soft_hard_loss=False,
+    ):  # fmt: skip
+        return cls.beside_teacher(
+            ctx, "jsd", (student_input, student_weight, student_bias), (teacher_input, teacher_weight, teacher_bias),
+            true_labels, weight_hard_loss=weight_hard_loss, weight_soft_loss=weight_soft_loss, beta=beta,
+            ignore_index=ignore_index, temperature=temperature, chunk_size=chunk_size,
+            return_soft_hard_loss=return_soft_hard_loss,
+        )  # fmt: skip
+
+
+class LigerFusedLinearJSDLoss(nn.Module):
+    """`LigerFusedLinearJSDFunction` with its options; `compiled` has no effect, the kernels always are."""
+
+    def __init__(
+        self, weight_hard_loss: float = 0.5, weight_soft_loss: float = 0.5, beta: float = 0.5,
+        ignore_index: int = -100, temperature: float = 1.0, compiled: bool = True, chunk_size: int = 1024,
+        return_soft_hard_loss: bool = False,
+    ):  # fmt: skip
+        super().__init__()
+        assert temperature != 0, "temperature may not be 0"
+        self.weight_hard_loss, self.weight_soft_loss, self.beta = weight_hard_loss, weight_soft_loss, beta
+        self.ignore_index, self.temperature, self.compiled = ignore_index, temperature, compiled
+        self.chunk_size, self.return_soft_hard_loss = chunk_size, return_soft_hard_loss
+
+    def forward(
+        self, student_input, student_weight, teacher_input, teacher_weight, true_labels, student_bias=None,
+        teacher_bias=None,
+    ):  # fmt: skip
+        return LigerFusedLinearJSDFunction.apply(
+            student_input, student_weight, teacher_input, teacher_weight, true_labels, student_bias, teacher_bias,
+            self.weight_hard_loss, self.weight_soft_loss, self.beta, self.ignore_index, self.temperature,
+            self.compiled, self.chunk_size, self.return_soft_hard_loss,
+        )  # fmt: skip

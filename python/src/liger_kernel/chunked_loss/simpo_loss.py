@@ -1,0 +1,39 @@
+"""Simple preference optimisation (Meng et al., 2024)."""
+
+from torch import nn
+
+from liger_kernel.chunked_loss.fused_linear_preference import LigerFusedLinearPreferenceBase
+
+
+class LigerFusedLinearSimPOFunction(LigerFusedLinearPreferenceBase):
+    """-(1 - s) log sigmoid(d) - s log sigmoid(-d), d = beta (chosen - rejected) - gamma, of mean log-probabilities."""
+
+    @classmethod
+    def forward(
+        cls, ctx, _input, weight, target, bias=None, ignore_index=-100, beta=0.1, alpha=1.0, label_smoothing=0.0,
+        compute_nll_loss=False, compiled=True, gamma=0.5, chunk_size=1,
+    ):  # fmt: skip
+        return cls.pairs(
+            ctx, "simpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, label_smoothing=float(label_smoothing),
+            gamma=float(gamma),
+        )  # fmt: skip
+
+
+class LigerFusedLinearSimPOLoss(nn.Module):
+    """`LigerFusedLinearSimPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+
+    def __init__(
+        self, ignore_index: int = -100, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0,
+        compute_nll_loss: bool = True, compiled: bool = True, gamma: float = 0.5, chunk_size: int = 1,
+    ):  # fmt: skip
+        super().__init__()
+        self.ignore_index, self.beta, self.alpha, self.label_smoothing = ignore_index, beta, alpha, label_smoothing
+        self.compute_nll_loss, self.compiled = compute_nll_loss, compiled
+        self.gamma, self.chunk_size = gamma, chunk_size
+
+    def forward(self, lin_weight, _input, target, bias=None):
+        return LigerFusedLinearSimPOFunction.apply(
+            _input, lin_weight, target, bias, self.ignore_index, self.beta, self.alpha, self.label_smoothing,
+            self.compute_nll_loss, self.compiled, self.gamma, self.chunk_size,
+        )  # fmt: skip

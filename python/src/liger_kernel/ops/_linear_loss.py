@@ -1,0 +1,92 @@
+"""What losses of a linear layer's logits share: whole logits never exist, gradients come with the loss."""
+
+import torch
+
+from liger_kernel._call import call
+from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops.cross_entropy import scale_
+from liger_kernel.ops.fused_linear_cross_entropy import _to_autocast
+from liger_kernel.ops.utils import gathered
+
+_INTEGERS = (torch.int32, torch.int64)
+_GRADIENTS = {"input": 1, "weight": 2, "bias": 4}
+
+
+def layer(input, weight, bias, prefix=""):
+    """A linear layer's tensors by name: whole, and in autocast's type where that is on; none without an input."""
+    if input is None:
+        return {}
+    input, weight, bias = _to_autocast(gathered(input), gathered(weight), bias)
+    return {f"{prefix}input": input, f"{prefix}weight": weight, f"{prefix}bias": bias}
+
+
+def labels(tensor):
+    """Class numbers in a type that kernels read."""
+    return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.long()
+
+
+def mask(tensor):
+    """1 where a boolean or a number is not 0."""
+    return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.bool().to(torch.uint8)
+
+
+def numbers(tensor):
+    """In fp32."""
+    return None if tensor is None else tensor.detach().float()
+
+
+def budget(chunk_size, usual, bytes_per_unit):
+    """Bytes for a chunk's logits: None, the library's choice, but where the caller set another chunk size.
+
+    Raises ValueError for a size that is not a whole number from 1 on.
+    """
+    if not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size must be a whole number of at least 1; found {chunk_size!r}")
+    return None if chunk_size == usual else chunk_size * bytes_per_unit
+
+
+class LinearLossFunction(torch.autograd.Function):
+    """A loss whose first two arguments are input and weight.
+
+    Gradients for an upstream gradient of 1 are computed with the loss and scaled in the backward pass, for what
+    needs one; in `torch.no_grad` there are none. They have no derivatives.
+    """
+
+    # Where the bias is among the arguments of `forward`.
+    BIAS = 3
+
+    # torch.compile breaks its graph here: whether autograd is on is read at run time.
+    @classmethod
+    @torch.compiler.disable
+    def apply(cls, *arguments):
+        if not torch.is_grad_enabled():
+            arguments = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
+        return super().apply(*arguments)
+
+    @classmethod
+    def compute(cls, ctx, operation, tensors, **options):
+        """The operation's outputs by name; gradients stay in the context."""
+        needed = ctx.needs_input_grad
+        wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
+        options["needs"] = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
+        tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
+        out = call(operation, tensors, **options)
+        ctx.operation, ctx.options, ctx.names, ctx.place = operation, options, list(tensors), cls.BIAS
+        ctx.gradients = {name: out.pop(f"d{name}", None) for name in _GRADIENTS}
+        ctx.save_for_backward(*tensors.values())
+        ctx.set_materialize_grads(False)
+        return out
+
+    @staticmethod
+    @first_order
+    def backward(ctx, upstream, *_):
+        # Gradients are handed over once; a second pass through a retained graph computes them again.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            out = call(ctx.operation, dict(zip(ctx.names, ctx.saved_tensors)), **ctx.options)
+            gradients = {name: out.get(f"d{name}") for name in _GRADIENTS}
+        results = [None] * len(ctx.needs_input_grad)
+        for name, place in zip(_GRADIENTS, (0, 1, ctx.place)):
+            if gradients[name] is not None and upstream is not None:
+                results[place] = scale_(gradients[name], upstream)
+        return tuple(results)

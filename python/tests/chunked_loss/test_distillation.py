@@ -1,0 +1,160 @@
+"""Losses beside a teacher against their formulas in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from conftest import check_close
+from conftest import random
+from sequences import IGNORED
+
+from liger_kernel.chunked_loss import LigerFusedLinearCosineSimilarityLoss
+from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
+from liger_kernel.chunked_loss.functional import liger_fused_linear_cosine
+from liger_kernel.chunked_loss.functional import liger_fused_linear_jsd
+from liger_kernel.transformers import LigerFusedLinearJSD
+from liger_kernel.transformers import functional
+
+LOSSES = {"jsd": LigerFusedLinearJSDLoss, "cosine": LigerFusedLinearCosineSimilarityLoss}
+
+
+def divergence(z, u, beta, temperature):
+    """Of each row."""
+    log_q, log_p = (z / temperature).log_softmax(-1), (u / temperature).log_softmax(-1)
+    q, p = log_q.exp(), log_p.exp()
+    if beta == 0:
+        return (p * (log_p - log_q)).sum(-1)
+    if beta == 1:
+        return (q * (log_q - log_p)).sum(-1)
+    m = (beta * p + (1 - beta) * q).log()
+    return (beta * p * (log_p - m) + (1 - beta) * q * (log_q - m)).sum(-1)
+
+
+class Models:
+    """A student and a teacher, with the student's copy in float64."""
+
+    def __init__(self, dtype, device, rows=7, classes=61, more=0, has_bias=True, scale=0.3):
+        make = {"device": device, "dtype": dtype}
+        self.student = [random(rows, 16, scale=scale, **make), random(classes, 16, **make)]
+        self.student.append(random(classes, **make) if has_bias else None)
+        teacher = [random(rows, 24, scale=scale, **make), random(classes + more, 24, **make)]
+        teacher.append(random(classes + more, **make) if has_bias else None)
+        self.teacher = [t if t is None else t.detach() for t in teacher]
+        self.twins = [t if t is None else t.detach().double().requires_grad_() for t in self.student]
+        self.labels = torch.randint(classes, (rows,), device=device)
+        self.labels[1::3] = IGNORED
+
+    def logits(self):
+        made = []
+        for x, weight, bias in (self.twins, [t if t is None else t.double() for t in self.teacher]):
+            made.append(x @ weight.T + (0 if bias is None else bias))
+        return made
+
+    def run(self, loss):
+        (x, w, b), (tx, tw, tb) = self.student, self.teacher
+        return loss(x, w, tx, tw, self.labels, b, tb)
+
+    def check_gradients(self, dtype):
+        for name, ours, twin in zip(("input", "weight", "bias"), self.student, self.twins):
+            if ours is not None:
+                assert ours.grad.dtype == ours.dtype
+                check_close(ours.grad, twin.grad, dtype, 2.5, f"gradient of the {name}")
+
+
+def expected(kind, models, hard_weight, soft_weight, beta, temperature):
+    z, u = models.logits()
+    counts = models.labels != IGNORED
+    n = counts.sum().clamp_min(1)
+    hard = F.cross_entropy(z, models.labels, ignore_index=IGNORED, reduction="sum") / n
+    z = F.pad(z, (0, u.shape[1] - z.shape[1]))
+    rows = divergence(z, u, beta, temperature) if kind == "jsd" else beta * (1 - F.cosine_similarity(z, u))
+    soft = (rows * counts).sum() / n
+    return hard_weight * hard + soft_weight * soft, soft, hard
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (0.0, 1.0), (0.3, 0.9)])
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_losses(device, dtype, kind, weights, beta, more, has_bias):
+    models = Models(dtype, device, more=more, has_bias=has_bias)
+    temperature = 1.7 if has_bias else 1.0
+    options = {"weight_hard_loss": weights[0], "weight_soft_loss": weights[1], "beta": beta, "temperature": temperature}
+    found = models.run(LOSSES[kind](return_soft_hard_loss=True, **options))
+    wanted = expected(kind, models, *weights, beta, temperature)
+    for name, a, b in zip(("loss", "soft", "hard"), found, wanted, strict=True):
+        assert a.dtype == torch.float32 and a.shape == ()
+        assert abs(a.item() - b.item()) <= 4e-6 * max(1.0, abs(b.item())), name
+    loss = models.run(LOSSES[kind](**options))
+    assert torch.equal(loss, found[0])
+    if weights[0] == 0 and kind == "cosine" and beta == 0:
+        loss.backward()
+        return
+    (2 * loss).backward()
+    (2 * wanted[0]).backward()
+    models.check_gradients(dtype)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_nothing_counts(device, kind):
+    models = Models(torch.float32, device)
+    models.labels[:] = IGNORED
+    loss = models.run(LOSSES[kind]())
+    loss.backward()
+    assert loss.item() == 0 and all(bool((t.grad == 0).all()) for t in models.student)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_extreme_logits(device, kind):
+    models = Models(torch.float32, device, scale=60.0)
+    loss = models.run(LOSSES[kind]())
+    loss.backward()
+    wanted = expected(kind, models, 0.5, 0.5, 0.5, 1.0)[0]
+    if bool(wanted.isfinite()):
+        check_close(loss, wanted, torch.float32, what="loss")
+    assert bool(loss.isfinite()) and all(bool(t.grad.isfinite().all()) for t in models.student)
+
+
+def test_functional_and_refusals(device):
+    models = Models(torch.float32, device)
+    (x, w, b), (tx, tw, tb) = models.student, models.teacher
+    for function, kind in ((liger_fused_linear_jsd, "jsd"), (liger_fused_linear_cosine, "cosine")):
+        found = function(x, w, tx, tw, models.labels, b, tb, 0.2, 0.8, 0.4, -100, 1.3, False, 3, True)
+        module = LOSSES[kind](0.2, 0.8, 0.4, -100, 1.3, False, 3, True)
+        assert all(torch.equal(*pair) for pair in zip(found, models.run(module), strict=True))
+        with pytest.raises(AssertionError):
+            function(x, w, tx, tw, models.labels, b, tb, 0.2, 0.8, 0.4, -100, 0.0)
+    with pytest.raises(ValueError):
+        models.run(LigerFusedLinearJSDLoss(beta=1.5))
+    with pytest.raises(ValueError):
+        models.run(LigerFusedLinearJSDLoss(chunk_size=0))
+    with pytest.raises(AssertionError):
+        LigerFusedLinearJSD(temperature=0.0)
+    with pytest.raises(AssertionError):
+        LigerFusedLinearJSD()(x, w, tx, tw, models.labels[:-1])
+    with pytest.raises(ValueError):
+        functional.liger_fused_linear_jsd(x, w, tx, tw, None, accum_dtype=torch.float16)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("has_labels", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_fused_linear_jsd(device, dtype, beta, has_labels, temperature):
+    models = Models(dtype, device, has_bias=False)
+    (x, w, _), (tx, tw, _) = models.student, models.teacher
+    labels = models.labels if has_labels else None
+    loss = LigerFusedLinearJSD(beta, -100, temperature)(x, w, tx, tw, labels)
+    rows = divergence(*models.logits(), beta, temperature)
+    counts = torch.ones_like(rows) if labels is None else (labels != IGNORED)
+    wanted = (rows * counts).sum() / counts.sum()
+    assert loss.dtype == torch.float32
+    assert abs(loss.item() - wanted.item()) <= 4e-6 * max(1.0, wanted.item())
+    loss.backward(retain_graph=True)
+    wanted.backward()
+    models.check_gradients(dtype)
+    first = x.grad.clone()
+    x.grad = None
+    loss.backward()
+    assert torch.equal(x.grad, first)
+    assert torch.equal(functional.liger_fused_linear_jsd(x, w, tx, tw, labels, beta, -100, temperature), loss)
