@@ -35,5 +35,5 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// Conversions to and from bfloat16, and minima that keep NaN.
     var hasAmpere: Bool { capability >= 80 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
-    var spillsForOccupancy: Bool { (80..<90).contains(capability) }
+    var spillsForOccupancy: Bool { capability < 90 }
 }
