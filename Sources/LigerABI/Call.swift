@@ -39,6 +39,17 @@ extension CallRecorder {
             throw RuntimeError(
                 "the input '\(name)' has shape \(shape) and strides \(strides). Give none below 0")
         }
+        // Beyond the memory of any device, and what positions and byte counts can say.
+        var elements = 1
+        for size in shape where size > 0 {
+            let (product, overflows) = elements.multipliedReportingOverflow(by: size)
+            guard !overflows, product < 1 << 37, strides.allSatisfy({ $0 < 1 << 37 }) else {
+                throw RuntimeError(
+                    "the input '\(name)' has shape \(shape) and strides \(strides). Give fewer than 2^37 elements"
+                )
+            }
+            elements = product
+        }
         return argument(
             shape: shape, strides: strides, dtype: dtype,
             isAligned: array.alignment > 0 && array.alignment % 16 == 0)

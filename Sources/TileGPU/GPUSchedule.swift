@@ -74,7 +74,7 @@ package struct GPUSchedule: Sendable, Hashable {
             threads: function.extents.isEmpty ? 1 : threads,
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: shape.reduces ? mostLanes : 2 * vector,
-            chunkVectors: shape.reduces ? (shape.isHeavy ? 2 : 4) : 1,
+            chunkVectors: shape.reduces ? (shape.isHeavy || shape.loadsSeveral ? 2 : 4) : 1,
             // Registers are not to be had for less where many functions are taken.
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy ? 0 : 1024 / threads)
     }
@@ -96,12 +96,15 @@ package struct GPUSchedule: Sendable, Hashable {
         var carries = false
         /// Whether many functions such as exp are taken of a lane.
         var isHeavy = false
+        /// Whether lanes of more than one view are loaded.
+        var loadsSeveral = false
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
         var (shape, functions) = (Shape(), 0)
         var (storesTiles, waits) = (false, false)
         var reduced: Set<ValueID> = []
+        var loaded: Set<Int> = []
         function.body.forEachOperation { operation in
             let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
             if operation.operands.contains(where: reduced.contains) {
@@ -116,11 +119,13 @@ package struct GPUSchedule: Sendable, Hashable {
                 shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
                 waits = true
             case .store: storesTiles = storesTiles || isTile
+            case .load(let view, _?): loaded.insert(view)
             case .unary(let unary) where isTile && unary.isFunction: functions += 1
             default: break
             }
         }
         shape.isHeavy = functions > 2
+        shape.loadsSeveral = loaded.count > 1
         shape.reduces = shape.carries || (shape.reduces && (waits || !storesTiles))
         return shape
     }

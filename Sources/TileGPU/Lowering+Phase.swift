@@ -178,7 +178,7 @@ extension Lowering {
         let capacity = (function.extents[extent.number].capacity + span - 1) / span * span
         let bytes = capacity * 4
         let vectorBytes = schedule.vector * 4
-        if schedule.programsPerBlock == 1 && sharedBytes + bytes <= Self.mostSharedBytes {
+        if schedule.programsPerBlock == 1 && sharedBytes + bytes <= mostRowBytes {
             let address = out.b64Address(thread, vectorBytes, base: sharedBytes)
             sharedBytes += bytes
             rows[value] = Row(space: .shared, address: address)
@@ -191,8 +191,6 @@ extension Lowering {
             rows[value] = Row(space: .local, address: address)
         }
     }
-
-    private static let mostSharedBytes = 160 * 1024
 
     func readRow(_ value: ValueID, _ chunk: Chunk) -> [Register] {
         guard let row = rows[value], let address = rowAddress(row, chunk) else { return [] }

@@ -145,9 +145,9 @@ extension Lowering {
             let largest = out.f32(.maximum, .register(a[0]), .register(b[0]))
             let shift = finite(largest)
             let mine = out.f32(.multiply, .register(a[1]), .register(expDifference(a[0], shift)))
-            let total = out.f32(
-                .multiplyAdd, .register(b[1]), .register(expDifference(b[0], shift)), .register(mine))
-            return [largest, total]
+            let theirs = out.f32(.multiply, .register(b[1]), .register(expDifference(b[0], shift)))
+            // The same roundings from either side, so that all threads end with the same bits.
+            return [largest, out.f32(.add, .register(mine), .register(theirs))]
         case .argmax:
             // b wins if larger, or NaN where a is not; on a tie the lower lane wins.
             let larger = out.compare(.greater, .f32, .register(b[0]), .register(a[0]))

@@ -8,11 +8,14 @@ package struct LoweringError: Error, CustomStringConvertible {
 extension ThreadFunction {
     /// Maps a verified function to threads.
     ///
+    /// - Parameter sharedLimit: bytes of shared memory that a block may take.
     /// - Throws: `LoweringError` where a tile that must be kept fits neither registers nor memory.
     package init(
-        _ function: TileFunction, layouts: [GPULayout], schedule: GPUSchedule? = nil
+        _ function: TileFunction, layouts: [GPULayout], schedule: GPUSchedule? = nil,
+        sharedLimit: Int = 160 << 10
     ) throws {
-        let lowering = Lowering(function, layouts, schedule ?? GPUSchedule(function, layouts: layouts))
+        let lowering = Lowering(
+            function, layouts, schedule ?? GPUSchedule(function, layouts: layouts), sharedLimit)
         try lowering.run()
         self.init(
             name: function.name, views: function.views, scalars: function.scalars,
@@ -48,6 +51,8 @@ final class Lowering {
     var divisors: Divisors
 
     var sharedBytes = 0
+    /// Shared memory that rows may take.
+    let mostRowBytes: Int
     var localBytes = 0
     /// Loops around the statement being written: reductions inside one reuse their shared memory.
     var depth = 0
@@ -77,7 +82,11 @@ final class Lowering {
         let address: Register
     }
 
-    init(_ function: TileFunction, _ layouts: [GPULayout], _ schedule: GPUSchedule) {
+    init(
+        _ function: TileFunction, _ layouts: [GPULayout], _ schedule: GPUSchedule, _ sharedLimit: Int
+    ) {
+        // What is left is for the exchanges of reductions.
+        mostRowBytes = sharedLimit - 4096
         self.function = function
         self.layouts = layouts
         self.schedule = schedule
@@ -221,14 +230,20 @@ final class Lowering {
         }
     }
 
-    /// Next values of a loop, through temporaries, as one may be another's source.
+    /// The registers of a value that registers hold; several values may share some, as a splat does with its
+    /// scalar.
+    private func registers(_ value: ValueID) -> [Register] {
+        scalars[value].map { [$0] } ?? tiles[value] ?? []
+    }
+
+    /// Next values of a loop, through temporaries where one is another's source.
     private func handOver(_ yields: [ValueID], to carried: [ValueID]) throws {
-        if Set(yields).isDisjoint(with: carried) {
+        if Set(yields.flatMap(registers)).isDisjoint(with: carried.flatMap(registers)) {
             for (yield, argument) in zip(yields, carried) { try copy(yield, to: argument) }
             return
         }
         let temporaries = yields.map { yield in
-            (scalars[yield].map { [$0] } ?? tiles[yield] ?? []).map { register in
+            registers(yield).map { register in
                 let copy = out.register(out.registers[register.number])
                 out.move(.register(register), to: copy)
                 return copy
@@ -240,7 +255,7 @@ final class Lowering {
                     description: "kernel \(function.name): a loop exchanges tiles too long for registers. "
                         + "Carry them one at a time")
             }
-            for (a, b) in zip(values, scalars[argument].map { [$0] } ?? tiles[argument] ?? []) {
+            for (a, b) in zip(values, registers(argument)) {
                 out.move(.register(a), to: b)
             }
         }

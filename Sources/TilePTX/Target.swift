@@ -22,6 +22,16 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Bytes of shared memory that a block may take.
+    package var sharedBytes: Int {
+        switch capability {
+        case ..<80: 64 << 10
+        case 80: 163 << 10
+        case 81..<90, 120...: 99 << 10
+        default: 227 << 10
+        }
+    }
+
     /// Conversions to and from bfloat16, and minima that keep NaN.
     var hasAmpere: Bool { capability >= 80 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.

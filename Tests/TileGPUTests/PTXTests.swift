@@ -57,7 +57,9 @@ private enum Assembler {
             GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
         }
         let schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
-        let threads = try ThreadFunction(function, layouts: layouts, schedule: schedule)
+        let threads = try ThreadFunction(
+            function, layouts: layouts, schedule: schedule, sharedLimit: target.sharedBytes)
+        #expect(threads.sharedBytes <= target.sharedBytes, "\(function.name) for \(target)")
         return (PTXModule(threads, target: target), threads)
     }
 

@@ -36,7 +36,7 @@ package struct TokenChains {
             let blocks = (ids.count + LinkTokensByComparing.block - 1) / LinkTokensByComparing.block
             let padded = try NDArray(
                 empty: [blocks * LinkTokensByComparing.block], dtype: .i32, device: device)
-            next = try NDArray(empty: [padded.count], dtype: .i32, device: device)
+            next = try NDArray(empty: [ids.count], dtype: .i32, device: device)
             try PadTokens(ids: ids.dtype).launch(programs: blocks, [ids, padded])
             try LinkTokensByComparing().launch(programs: ids.count, [padded, first, count, next])
         }

@@ -1,7 +1,7 @@
 package import LigerRuntime
 package import Tile
 
-/// Sums over rows, in fp32 and in the rows' order.
+/// Sums over rows, in fp32 and in an order fixed by their number and length.
 package enum ColumnSum {
     /// - Parameter x: [rows, columns], f32, bf16 or f16.
     /// - Returns: [columns] in a storage type.
@@ -45,7 +45,7 @@ struct ColumnSumKernel: TileKernel {
     }
 }
 
-/// sum[c] = x[0, c] + x[1, c] + ... where rows are many beside columns; one program a few columns, its lanes
+/// sum[c] = x[0, c] + x[1, c] + ... where there are rows enough to occupy a program; one program a few columns, its lanes
 /// along the rows, so that a row's neighbours come from one stretch of memory.
 struct TallColumnSum: TileKernel {
     static let group = 8

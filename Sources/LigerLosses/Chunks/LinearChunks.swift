@@ -24,7 +24,7 @@ package struct LinearChunks {
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
     package init(input: NDArray, weight: NDArray, bias: NDArray?) throws {
         let rows = try input.asRows("input")
-        guard weight.shape.count == 2, weight.shape[1] == rows.shape[1] else {
+        guard weight.shape.count == 2, weight.shape[0] > 0, weight.shape[1] == rows.shape[1] else {
             throw RuntimeError(
                 "the weight must be [vocabulary, \(rows.shape[1])] for an input of shape \(input.shape); "
                     + "found shape \(weight.shape)")

@@ -4,11 +4,11 @@ import Tile
 
 /// fp32 sums of a 16-bit weight gradient over chunks of tokens.
 ///
-/// The sums of the first half of the rows lie where the gradient itself will, so that beside the gradient they
-/// take no more than its own size.
+/// The sums of about the first half of the rows lie where the gradient itself will, so that beside the gradient
+/// they take little more than its own size.
 struct WeightSums {
     private let gradient: NDArray
-    /// [V/2, H] in the gradient's memory, and the rest.
+    /// [firstRows, H] in the gradient's memory, and the rest.
     private let first: NDArray
     private let second: NDArray
 

@@ -26,6 +26,7 @@ package final class CUDAGraph: Sendable {
         try context.throwKept()
         let stream = try context.stream()
         var graph: CUgraph?
+        defer { if let graph { _ = context.functions.destroyGraph(graph) } }
         reservation = try device.memory.reserving {
             try context.use {
                 try context.check(
@@ -38,7 +39,6 @@ package final class CUDAGraph: Sendable {
             try result.get()
             try context.check(code, "capturing work")
         }
-        defer { if let graph { _ = context.functions.destroyGraph(graph) } }
         var instance: CUgraphExec?
         try context.use {
             try context.check(

@@ -14,7 +14,8 @@ func compileForGPU(
 ) throws -> GPUKernel {
     let chosen =
         schedule ?? GPUSchedule(function, layouts: layouts, capability: device.target)
-    let threads = try ThreadFunction(function, layouts: layouts, schedule: chosen)
+    let threads = try ThreadFunction(
+        function, layouts: layouts, schedule: chosen, sharedLimit: device.largestSharedBytesPerBlock)
     let module = PTXModule(threads, target: Target(capability: device.target))
     return GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,

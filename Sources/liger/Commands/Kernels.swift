@@ -68,7 +68,8 @@ struct Kernels: ParsableCommand {
         }
         let threads = try ThreadFunction(
             function, layouts: layouts,
-            schedule: GPUSchedule(function, layouts: layouts, capability: target))
+            schedule: GPUSchedule(function, layouts: layouts, capability: target),
+            sharedLimit: Target(capability: target).sharedBytes)
         return PTXModule(threads, target: Target(capability: target)).text
     }
 

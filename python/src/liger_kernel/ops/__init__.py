@@ -11,7 +11,6 @@ from liger_kernel.ops.fused_add_rms_norm import fused_add_rms_norm_forward
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops.fused_linear_cross_entropy import fused_linear_cross_entropy_backward
 from liger_kernel.ops.fused_linear_cross_entropy import fused_linear_cross_entropy_forward
-from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
 from liger_kernel.ops.geglu import LigerGELUMulFunction
 from liger_kernel.ops.geglu import geglu_backward
 from liger_kernel.ops.geglu import geglu_forward
@@ -40,3 +39,12 @@ from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 from liger_kernel.ops.swiglu import swiglu_backward
 from liger_kernel.ops.swiglu import swiglu_forward
 from liger_kernel.ops.tvd import LigerTVDLossFunction
+
+
+def __getattr__(name):
+    # It loads torch's compiler, which takes a second; so it is imported when it is used.
+    if name == "LigerFusedLinearJSDFunction":
+        from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
+
+        return LigerFusedLinearJSDFunction
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

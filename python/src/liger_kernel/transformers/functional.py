@@ -9,7 +9,6 @@ from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
-from liger_kernel.ops import LigerFusedLinearJSDFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerGroupNormFunction
 from liger_kernel.ops import LigerJSDFunction
@@ -166,6 +165,8 @@ def liger_fused_linear_jsd(
     ignore_index: int = -100, temperature: float = 1.0, accum_dtype=None,
 ):  # fmt: skip
     """Generalised Jensen-Shannon divergence of two linear layers' logits."""
+    from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
+
     return LigerFusedLinearJSDFunction.apply(
         student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index,
         temperature, accum_dtype,
