@@ -102,11 +102,24 @@ class EditableWithSwift(editable_wheel):
         super().run()
 
 
+def needed_glibc(library):
+    """The newest glibc that a library's symbols ask for, (major, minor), from the version names in the file.
+
+    Raises RuntimeError where it names none.
+    """
+    found = re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", Path(library).read_bytes())
+    if not found:
+        raise RuntimeError(f"{library} names no version of glibc, so no wheel's tag can be told. Build it on Linux")
+    return max((int(major), int(minor)) for major, minor in found)
+
+
 class PlatformWheel(bdist_wheel):
     """One wheel for every Python of the platform: the library knows nothing of Python."""
 
     def get_tag(self):
-        return "py3", "none", f"manylinux_2_34_{platform.machine()}"
+        build_library()
+        major, minor = needed_glibc(TARGET)
+        return "py3", "none", f"manylinux_{major}_{minor}_{platform.machine()}"
 
 
 class BinaryDistribution(Distribution):

@@ -81,7 +81,8 @@ def _load():
             except OSError as error:
                 raise LibraryNotFoundError(
                     f"liger_kernel's compiled library {path} does not load here ({sys.platform}): {error}. It "
-                    "needs Linux on x86-64 with glibc 2.34 or later; elsewhere build it with `pip install .`"
+                    "needs a Linux like the one it was built for, with no older glibc; elsewhere build it with "
+                    "`pip install .`"
                 ) from error
             _declare(found)
             _library = found

@@ -13,6 +13,7 @@ from conftest import random
 from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerSiLUMulFunction
+from liger_kernel.ops.swiglu import swiglu_backward
 from liger_kernel.transformers import geglu
 from liger_kernel.transformers import swiglu
 from liger_kernel.transformers.experimental.embedding import LigerEmbedding
@@ -152,3 +153,11 @@ def test_embedding(device, dtype, index_dtype):
 def test_embedding_refuses_ids_outside_the_table():
     with pytest.raises((AssertionError, IndexError), match="outside the table"):
         LigerEmbedding(5, 4)(torch.tensor([1, 5]))
+
+
+def test_swiglu_backward_refuses_what_does_not_fit(device):
+    a, b, dc = (random(6, 40, device=device, grad=False) for _ in range(3))
+    swiglu_backward(a, b, dc)
+    for misfit in ((a, b[:5], dc), (a, b, dc[:5]), (a, b.half(), dc)):
+        with pytest.raises(ValueError):
+            swiglu_backward(*misfit)

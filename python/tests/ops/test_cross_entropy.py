@@ -8,9 +8,11 @@ import torch.nn.functional as F
 
 from conftest import check_close
 from conftest import random
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops.fused_linear_cross_entropy import _budget
 from liger_kernel.transformers.cross_entropy import LigerCrossEntropyLoss
 from liger_kernel.transformers.functional import CrossEntropyOutput
 from liger_kernel.transformers.functional import liger_cross_entropy
@@ -277,6 +279,16 @@ def test_number_of_chunks(device, dtype, const):
     check_layer(inputs, target, dtype, chunk_mem_const=const)
     with pytest.raises(ValueError, match="chunk_mem_const"):
         liger_fused_linear_cross_entropy(*inputs[:2], target, chunk_mem_const=0)
+
+
+@pytest.mark.parametrize("kind, size", [("cpu", 4), ("cuda", 2)])
+def test_budget_of_chunks(kind, size):
+    # Fake tensors know their device without having one.
+    with FakeTensorMode():
+        weight = torch.empty(500, 16, dtype=torch.bfloat16, device=kind)
+        # 500 columns in pieces of 2 x 16 make 16 pieces: of 50 rows, 4 each.
+        assert _budget(50, weight, 2) == size * 500 * 4
+        assert _budget(50, weight, 1) == 0
 
 
 @pytest.mark.parametrize("accum", [None, torch.float32, "weight"])

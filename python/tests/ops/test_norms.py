@@ -12,6 +12,7 @@ from conftest import random
 
 from liger_kernel.ops import LigerLayerNormFunction
 from liger_kernel.ops import LigerRMSNormFunction
+from liger_kernel.ops.rms_norm import rms_norm_backward
 from liger_kernel.transformers import rms_norm as modules
 from liger_kernel.transformers.functional import liger_layer_norm
 from liger_kernel.transformers.functional import liger_rms_norm
@@ -183,3 +184,32 @@ def test_layer_norm_module():
     with pytest.raises(RuntimeError, match="no implementation is called 'other'"):
         LigerLayerNorm(12, impl="other")
     assert LigerLayerNorm(12, impl="triton").impl == "triton"
+
+
+def misfits(call, good, bad):
+    """That arrays which do not fit are refused, also right after a call of the same form that was good."""
+    call(*good)
+    with pytest.raises(ValueError):
+        call(*bad)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_rms_norm_refuses_a_weight_that_does_not_fit(device, grad):
+    x = random(6, 40, device=device, grad=grad)
+    w = [random(n, device=device, grad=grad) for n in (40, 24)]
+    misfits(lambda w: liger_rms_norm(x, w, 1e-6), w[:1], w[1:])
+
+
+def test_rms_norm_backward_refuses_what_does_not_fit(device):
+    def backward(dy, w, rstd):
+        return rms_norm_backward(dy, x, w, rstd, 0.0, "llama")
+
+    x, w = random(6, 40, device=device, grad=False), random(40, device=device, grad=False)
+    rstd = torch.ones(6, device=device)
+    good = (x, w, rstd)
+    misfits(backward, good, (x[:5], w, rstd))
+    misfits(backward, good, (x, w[:24], rstd))
+    misfits(backward, good, (x, w, rstd[:5]))
+    # One number seen six times is six numbers.
+    dx = backward(x, w, rstd[:1].expand(6))[0]
+    assert torch.equal(dx, backward(*good)[0])

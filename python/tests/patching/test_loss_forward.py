@@ -12,6 +12,7 @@ from liger_kernel.transformers.model.llama import lce_forward as llama_lce_forwa
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from liger_kernel.transformers import functional
+from liger_kernel.transformers.model import lce
 from liger_kernel.transformers.model import loss_utils
 from liger_kernel.transformers.model.deferred import DeferredLogits
 from liger_kernel.transformers.model.deferred import selects_rows
@@ -389,3 +390,31 @@ def test_loss_helpers_take_what_upstream_gives():
     loss, z_loss, accuracy, predicted = loss_utils.unpack_cross_entropy_result(full)
     assert loss.item() == plain.item() and z_loss is None and accuracy is not None and predicted is None
     assert loss_utils.unpack_cross_entropy_result((plain, None, accuracy))[2] is accuracy
+
+
+def test_class_weights_in_evaluation(fused_calls):
+    _, patched = pair()
+    batch = tiny.text_batch()
+    weight = torch.rand(tiny.VOCABULARY) + 0.5
+    output = patched.eval()(**batch, ce_weight=weight)
+    assert len(fused_calls) == 1
+    expected = F.cross_entropy(output.logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), weight)
+    close(output.loss, expected)
+
+
+class Headless(torch.nn.Module):
+    """A model whose head has another name."""
+
+    def forward(self, input_ids=None, labels=None, **kwargs):
+        return kwargs
+
+
+def test_a_model_without_a_head_gets_its_options(monkeypatch):
+    forward = lce.make_lce_forward(__name__, "Headless")
+    lce.remember(Headless, forward)
+    monkeypatch.setattr(Headless, "forward", forward)
+    given = {"num_items_in_batch": 3, "ignore_index": 0, "shift_labels": torch.ones(1, 2)}
+    assert Headless()(labels=torch.ones(1, 2), **given) == given
+    assert Headless()(num_items_in_batch=3, label_smoothing=0.0) == {"num_items_in_batch": 3}
+    with pytest.raises(ValueError, match="label_smoothing.*Headless has no such head"):
+        Headless()(labels=torch.ones(1, 2), label_smoothing=0.1)

@@ -81,15 +81,18 @@ def _fused_linear_cross_entropy(
     ]
 
 
-def _budget(tokens, hidden, vocabulary, chunk_mem_const):
+def _budget(tokens, weight, chunk_mem_const):
     """Bytes for a chunk's logits: 0, the library's choice, but where the caller set upstream's constant."""
     if not isinstance(chunk_mem_const, int) or chunk_mem_const < 1:
         raise ValueError(f"chunk_mem_const must be a whole number of at least 1; found {chunk_mem_const!r}")
     if chunk_mem_const == _CHUNK_MEM_CONST:
         return 0
+    vocabulary, hidden = weight.shape
     pieces = -(-vocabulary // (chunk_mem_const * hidden))
     chunk = 1 << max(0, (-(-tokens // pieces) - 1).bit_length())
-    return 4 * vocabulary * max(1, min(chunk, tokens))
+    # A GPU's logits have the weight's type, the CPU's are fp32.
+    size = weight.element_size() if weight.is_cuda else 4
+    return size * vocabulary * max(1, min(chunk, tokens))
 
 
 def _to_autocast(*tensors):
@@ -143,7 +146,7 @@ def _options(input, weight, ignore_index, z_loss, smoothing, reduction, softcap,
     return (
         ignore_index, float(z_loss), float(smoothing), reduction, None if softcap is None else float(softcap),
         scaling, accum_dtype != weight.dtype or weight.dtype == torch.float32,
-        _budget(input.shape[0], weight.shape[1], weight.shape[0], chunk_mem_const),
+        _budget(input.shape[0], weight, chunk_mem_const),
     )  # fmt: skip
 
 

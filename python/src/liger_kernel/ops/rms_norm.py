@@ -23,6 +23,11 @@ def _casting(mode):
     return _CASTINGS[mode]
 
 
+def _kind(tensor):
+    """What a prepared call depends on in a contiguous tensor: everything, as a key that finds a call checks nothing."""
+    return tensor is not None and (tensor.shape, tensor.dtype, tensor.get_device())
+
+
 def _fake_forward(x, weight, eps, offset, casting):
     return torch.empty_like(x, memory_format=torch.contiguous_format), x.new_empty(
         x.numel() // x.shape[-1], dtype=torch.float32
@@ -37,9 +42,9 @@ def _rms_norm_forward(x, weight, eps, offset, casting):
     if not x.is_contiguous():
         x = x.contiguous()
     index = x.get_device()
-    key = (x.shape, x.dtype, index, weight is None or weight.dtype, eps, offset, casting)
+    key = (x.shape, x.dtype, index, _kind(weight), eps, offset, casting)
     call = _forward_calls.get(key)
-    if call is None or (weight is not None and weight.get_device() != index):
+    if call is None:
         call = _prepare_forward(key, x, weight, eps, offset, casting)
     y = torch.empty_like(x)
     rstd = torch.empty(call.outputs[1][1], dtype=torch.float32, device=x.device)
@@ -78,7 +83,9 @@ def _rms_norm_backward(dy, x, weight, rstd, offset, casting, needs_weight):
     if not x.is_contiguous():
         x = x.contiguous()
     index = x.get_device()
-    key = (x.shape, x.dtype, index, weight is None or weight.dtype, offset, casting, needs_weight, dy.dtype)
+    if not rstd.is_contiguous():
+        rstd = rstd.contiguous()
+    key = (x.shape, x.dtype, index, _kind(weight), _kind(dy), _kind(rstd), offset, casting, needs_weight)
     call = _backward_calls.get(key)
     if call is None:
         call = _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight)
@@ -104,6 +111,11 @@ def _rms_norm_backward(dy, x, weight, rstd, offset, casting, needs_weight):
 
 
 def _prepare_backward(key, dy, x, weight, rstd, offset, casting, needs_weight):
+    if weight is not None and weight.shape != x.shape[-1:]:
+        raise ValueError(
+            f"rms_norm_backward: the weight must hold {x.shape[-1]} numbers, one a column of x; found shape "
+            f"{tuple(weight.shape)}"
+        )
     options = {"offset": offset, "casting": casting, "needs_weight": needs_weight}
     weight = None if weight is None else weight.contiguous()
     tensors = {"dy": dy, "x": x, "rstd": rstd, "weight": weight}
@@ -160,9 +172,9 @@ def rms_norm(X, W, eps, offset=0.0, casting_mode="llama"):
     if W is None or not X.is_contiguous() or not W.is_contiguous():
         return _rms_norm_forward.eager(X, W, float(eps), float(offset), _casting(casting_mode))[0]
     index = X.get_device()
-    key = (X.shape, X.dtype, index, W.dtype, eps, offset, casting_mode)
+    key = (X.shape, X.dtype, index, _kind(W), eps, offset, casting_mode)
     call = _inference_calls.get(key)
-    if call is None or W.get_device() != index:
+    if call is None:
         options = {"eps": eps, "offset": offset, "casting": _casting(casting_mode), "needs_rstd": False}
         call = prepared("rms_norm_forward", device_index(X), {"x": X, "weight": W}, options)
         remember(_inference_calls, key, call)

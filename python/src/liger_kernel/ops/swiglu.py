@@ -50,7 +50,10 @@ def _swiglu_forward(a, b, gate_multiplier, down_multiplier):
 def _swiglu_backward(a, b, dc, gate_multiplier, down_multiplier):
     a, b, dc = a.contiguous(), b.contiguous(), dc.contiguous()
     index = a.get_device()
-    key = (a.shape, a.dtype, dc.shape, dc.dtype, index, gate_multiplier, down_multiplier)
+    key = (
+        a.shape, b.shape, dc.shape, a.dtype, b.dtype, dc.dtype, index, b.get_device(), dc.get_device(),
+        gate_multiplier, down_multiplier,
+    )  # fmt: skip
     call = _backward_calls.get(key)
     if call is None:
         options = _options(gate_multiplier, down_multiplier)

@@ -164,15 +164,23 @@ def fused_forward(model, args, kwargs):
     has_target = kwargs.get("labels") is not None or shift_labels is not None
     if skip_logits and not has_target:
         raise ValueError("skip_logits=True leaves out the logits, so labels or shift_labels must be given")
-    if not has_target or not hasattr(model, HEAD):
+    own = sorted(name for name in OWN_OPTIONS if is_set(options.get(name)))
+    shared = {name: value for name, value in options.items() if name in SHARED_OPTIONS}
+    if not hasattr(model, HEAD):
+        if own:
+            raise ValueError(
+                f"{', '.join(own)}: only the fused loss of a head named {HEAD} knows these options, and "
+                f"{view_type(model).__name__} has no such head. Leave them out"
+            )
+        return original(model, **kwargs, **shared)
+    if not has_target:
         return original(model, **kwargs)
     if kwargs.get("labels") is None:
         # Models ask for labels before they take a loss; the loss itself goes by shift_labels.
         kwargs["labels"] = shift_labels
     skip = model.training if skip_logits is None else bool(skip_logits)
-    if skip or any(options.get(name) for name in OWN_OPTIONS):
+    if skip or own:
         return run_fused(model, original, kwargs, options, skip)
-    shared = {name: value for name, value in options.items() if name in SHARED_OPTIONS}
     if shift_labels is None:
         return original(model, **kwargs, **shared)
     own_loss = model.loss_function
@@ -289,6 +297,11 @@ def vocabulary_of(model, head) -> int:
 
 def stand_in(model, intercepted):
     return (ModelView if torch.compiler.is_compiling() else InheritingView)(model, intercepted)
+
+
+def is_set(option) -> bool:
+    """Whether an option asks for something; a tensor does, whatever its values."""
+    return torch.is_tensor(option) or bool(option)
 
 
 def view_type(model):
