@@ -90,6 +90,7 @@ public enum RMSNorm {
     ) throws -> (dx: NDArray, dw: NDArray?) {
         let rows = try x.asRows("x"), columns = rows.shape[1]
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
+        try weight?.expect("weight", shape: [columns])
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let sumsWeight = needsWeight && weight != nil
