@@ -18,7 +18,7 @@ package enum ColumnSum {
         if TallColumnSum.suits(rows: rows, columns: columns) {
             return try TallColumnSum(
                 terms: x.dtype, dtype: sum.dtype, accumulates: accumulate,
-                capacity: max(256, nextPowerOfTwo(rows))
+                capacity: capacity(for: rows, atLeast: 256)
             ).launch(programs: columns / TallColumnSum.group, [x, sum])
         }
         let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
@@ -69,10 +69,4 @@ struct TallColumnSum: TileKernel {
             out[c] = accumulates ? out[c] + total : total
         }
     }
-}
-
-private func nextPowerOfTwo(_ count: Int) -> Int {
-    var power = 1
-    while power < count { power *= 2 }
-    return power
 }

@@ -37,7 +37,8 @@ public enum Softmax {
         let rows = try x.asRows("x")
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let kernel = SoftmaxForward(
-            capacity: capacity(rows.shape[1]), dtype: x.dtype, inPlace: false, causal: causal != nil)
+            capacity: capacity(for: rows.shape[1], atLeast: 16),
+            dtype: x.dtype, inPlace: false, causal: causal != nil)
         try kernel.launch(
             programs: rows.shape[0], [rows, y.rows], scalars: try scalars(scale, causal))
         return y
@@ -56,7 +57,8 @@ public enum Softmax {
         let rows = try scores.asRows("scores")
         let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries) }
         let kernel = SoftmaxForward(
-            capacity: capacity(rows.shape[1]), dtype: scores.dtype, inPlace: true, causal: causal != nil)
+            capacity: capacity(for: rows.shape[1], atLeast: 16),
+            dtype: scores.dtype, inPlace: true, causal: causal != nil)
         try kernel.launch(programs: rows.shape[0], [rows], scalars: try scalars(scale, causal))
     }
 
@@ -78,7 +80,8 @@ public enum Softmax {
         try dy.expect("dy", shape: y.shape, dtype: y.dtype)
         let dx = try NDArray(empty: y.shape, dtype: y.dtype, device: y.device)
         let kernel = SoftmaxBackward(
-            capacity: capacity(rows.shape[1]), dtype: y.dtype, inPlace: false, causal: causal != nil)
+            capacity: capacity(for: rows.shape[1], atLeast: 16),
+            dtype: y.dtype, inPlace: false, causal: causal != nil)
         try kernel.launch(
             programs: rows.shape[0], [rows, try dy.asRows("dy"), dx.rows],
             scalars: try scalars(scale, causal))
@@ -95,14 +98,10 @@ public enum Softmax {
         try dy.expect("dy", shape: y.shape, dtype: y.dtype)
         let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries) }
         let kernel = SoftmaxBackward(
-            capacity: capacity(rows.shape[1]), dtype: y.dtype, inPlace: true, causal: causal != nil)
+            capacity: capacity(for: rows.shape[1], atLeast: 16),
+            dtype: y.dtype, inPlace: true, causal: causal != nil)
         try kernel.launch(
             programs: rows.shape[0], [rows, try dy.asRows("dy")], scalars: try scalars(scale, causal))
-    }
-
-    /// The row length a kernel is compiled for: the next power of two.
-    private static func capacity(_ columns: Int) -> Int {
-        columns <= 16 ? 16 : 1 << (Int.bitWidth - (columns - 1).leadingZeroBitCount)
     }
 
     private static func scalars(_ scale: Float, _ causal: Causal?) throws -> [LaunchScalar] {
