@@ -37,7 +37,7 @@ extension Emulator {
             let byte: UInt8
             switch space {
             case .global: byte = UnsafePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee ?? 0
-            case .shared: byte = shared[Int(address) + i]
+            case .shared, .cluster: byte = shared[place(space, address, thread) + i]
             case .local: byte = local[thread][Int(address) + i]
             }
             value |= UInt64(byte) << (8 * UInt64(i))
@@ -52,10 +52,17 @@ extension Emulator {
             let byte = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i)))
             switch space {
             case .global: UnsafeMutablePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee = byte
-            case .shared: shared[Int(address) + i] = byte
+            case .shared, .cluster: shared[place(space, address, thread) + i] = byte
             case .local: local[thread][Int(address) + i] = byte
             }
         }
+    }
+
+    /// Where an address of shared memory lies in that of all blocks. One of another block has its number above 32
+    /// bits.
+    private func place(_ space: Space, _ address: UInt64, _ thread: Int) -> Int {
+        let block = space == .cluster ? Int(address >> 32) : rank(thread)
+        return block * function.sharedBytes + Int(address & 0xFFFF_FFFF)
     }
 
     /// That an access has a size that GPUs know, lies in its memory, at its alignment, and races with no other thread's.
@@ -74,7 +81,9 @@ extension Emulator {
         let isInside: Bool =
             switch space {
             case .global: arrays.contains { $0.lowerBound <= address && end <= $0.upperBound }
-            case .shared: end <= UInt64(shared.count)
+            case .shared: end <= UInt64(function.sharedBytes)
+            case .cluster:
+                end & 0xFFFF_FFFF <= UInt64(function.sharedBytes) && end >> 32 < function.schedule.blocks
             case .local: end <= UInt64(function.localBytes)
             }
         if !isInside {
@@ -82,8 +91,12 @@ extension Emulator {
                 description: what
                     + "\(count) bytes outside \(space == .global ? "the launch's arrays" : "its memory")")
         }
-        guard space == .shared else { return }
-        for byte in Int(address)..<Int(end) {
+        guard space == .shared || space == .cluster else { return }
+        if space == .cluster && meeting != .met {
+            throw EmulationError(description: what + "a block's memory that may not run yet")
+        }
+        let first = place(space, address, thread)
+        for byte in first..<(first + count) {
             if var touch = touches[byte] {
                 if (touch.wrote || writes) && (touch.thread != thread || touch.isShared) {
                     throw EmulationError(

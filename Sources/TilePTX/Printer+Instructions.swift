@@ -29,6 +29,9 @@ extension Printer {
                 guardedBy: instruction.guardedBy)
         case .shuffle(let distance, let width): writeShuffle(distance, width, instruction)
         case .barrier: emit("bar.sync 0;")
+        case .clusterArrive: emit("barrier.cluster.arrive.release.aligned;")
+        case .clusterWait: emit("barrier.cluster.wait.acquire.aligned;")
+        case .peerAddress: writePeerAddress(instruction)
         case .fail: writeFail(instruction)
         }
     }
@@ -176,6 +179,15 @@ extension Printer {
         emit("and.b32 \(first), \(lane), \(~(width - 1) & 31);")
         emit("shl.b32 \(mask), \((1 << width) - 1), \(first);")
         return mask
+    }
+
+    private mutating func writePeerAddress(_ instruction: Instruction) {
+        let own = temporary("b64")
+        let (place, rank) = (text(instruction.sources[0], .s64), text(instruction.sources[1], .s32))
+        emit("add.s64 \(own), %shared_base, \(place);")
+        emit(
+            "mapa.shared::cluster.u64 \(result(instruction)), \(own), \(rank);",
+            guardedBy: instruction.guardedBy)
     }
 
     private mutating func writeFail(_ instruction: Instruction) {

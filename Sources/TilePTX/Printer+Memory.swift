@@ -82,7 +82,7 @@ extension Printer {
     }
 
     private mutating func address(_ source: Source, _ space: Space, _ offset: Int) -> String {
-        guard space != .global else { return "[\(text(source, .s64))+\(offset)]" }
+        guard space == .shared || space == .local else { return "[\(text(source, .s64))+\(offset)]" }
         let sum = temporary("b64")
         emit("add.s64 \(sum), %\(space.rawValue)_base, \(text(source, .s64));")
         return "[\(sum)+\(offset)]"
