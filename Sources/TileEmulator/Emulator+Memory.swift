@@ -31,6 +31,18 @@ extension Emulator {
         }
     }
 
+    /// Fills 16 bytes of shared memory, which may be read once the copy has been waited for.
+    mutating func copy(_ instruction: Instruction, from: Int, to: Int, _ thread: Int) throws {
+        let target = read(instruction.sources[0], thread) &+ UInt64(bitPattern: Int64(to))
+        let source = read(instruction.sources[1], thread) &+ UInt64(bitPattern: Int64(from))
+        try check(source, 16, .global, thread, writes: false)
+        try check(target, 16, .shared, thread, writes: true)
+        for byte in 0..<16 {
+            set(bits(.global, source + UInt64(byte), 1, thread), .shared, target + UInt64(byte), 1, thread)
+            coming[place(.shared, target, thread) + byte] = copyGroup
+        }
+    }
+
     private func bits(_ space: Space, _ address: UInt64, _ count: Int, _ thread: Int) -> UInt64 {
         var value: UInt64 = 0
         for i in 0..<count {
@@ -97,6 +109,9 @@ extension Emulator {
         }
         let first = place(space, address, thread)
         for byte in first..<(first + count) {
+            if coming[byte] != nil {
+                throw EmulationError(description: what + "shared byte \(byte), which a copy has yet to fill")
+            }
             if var touch = touches[byte] {
                 if (touch.wrote || writes) && (touch.thread != thread || touch.isShared) {
                     throw EmulationError(

@@ -52,6 +52,9 @@ package struct Emulator {
     var touches: [Int: Touch] = [:]
     /// The block, or the first of those that serve a program together.
     var block = 0
+    /// Copies into shared memory that have not been waited for: the group of each, by what they fill.
+    var coming: [Int: Int] = [:]
+    var copyGroup = 0
     /// What the threads of a cluster know of each other.
     var meeting = Meeting.strangers
     var failure: (message: Int, program: Int, value: Int)?
@@ -129,6 +132,7 @@ package struct Emulator {
         shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * function.schedule.blocks)
         local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
         touches = [:]
+        (coming, copyGroup) = ([:], 0)
         meeting = .strangers
     }
 
@@ -201,6 +205,12 @@ package struct Emulator {
             for thread in group { try load(instruction, space, dtype, offset, thread) }
         case .store(let space, let dtype, let offset):
             for thread in group { try store(instruction, space, dtype, offset, thread) }
+        case .copy(let from, let to):
+            for thread in group where isOn(instruction, thread) {
+                try copy(instruction, from: from, to: to, thread)
+            }
+        case .copyCommit: copyGroup += 1
+        case .copyWait(let pending): coming = coming.filter { $0.value >= copyGroup - pending }
         case .prefetch: break
         case .fail:
             for thread in group where isOn(instruction, thread) {

@@ -28,6 +28,8 @@ extension GPUSchedule {
     /// The schedule for a function: the tuned one where there is one, else that of the rule.
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
         self.init(function, layouts: layouts, hasClusters: Self.hasClusters(capability))
+        // Copies that do not wait came with Ampere.
+        if capability >= 80 && programsPerBlock == 1 { stages = 3 }
         if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
             // The vector is not a matter of taste: lengths and addresses decide it.
             let vector = vector

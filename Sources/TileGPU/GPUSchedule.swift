@@ -35,10 +35,13 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Blocks that a multiprocessor should have room for at a time, which limits a thread's registers; 0 leaves
     /// that to the assembler.
     package var minimumBlocks: Int
+    /// Rows of a loop over rows that are on their way at a time, in shared memory; 0 where a thread asks the cache
+    /// for the next row instead.
+    package var stages: Int
 
     package init(
         threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
-        chunkVectors: Int = 2, minimumBlocks: Int = 0
+        chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0
     ) {
         self.threads = threads
         self.blocks = blocks
@@ -47,6 +50,7 @@ package struct GPUSchedule: Sendable, Hashable {
         self.residentLanes = residentLanes
         self.chunkVectors = chunkVectors
         self.minimumBlocks = minimumBlocks
+        self.stages = stages
     }
 
     /// Threads of a block.

@@ -83,7 +83,7 @@ extension Lowering {
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists; nil if it always does.
-    private func guardOf(_ extent: ExtentID, start: Register?, ahead: Int) -> Register? {
+    func guardOf(_ extent: ExtentID, start: Register?, ahead: Int) -> Register? {
         let length = function.extents[extent.number]
         let span = schedule.threads * schedule.vector
         if length.count == nil {

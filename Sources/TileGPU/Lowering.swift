@@ -58,6 +58,8 @@ final class Lowering {
     var depth = 0
     /// The loop over rows being written, whose next turn's loads can be asked for ahead.
     var rowLoop: RowLoop?
+    /// Rows of that loop which are on their way into shared memory.
+    var staging: Staging?
     /// Sweeps in chunks written so far, by length.
     var sweeps: [ExtentID: Int] = [:]
     /// Registers that are set before anything else, and to what.
@@ -188,19 +190,31 @@ final class Lowering {
         let counter = out.register(.b64)
         let bounds = operation.operands.prefix(3).map { scalars[$0] ?? counter }
         scalars[region.arguments[0]] = counter
-        let outer = rowLoop
+        let outer = (rowLoop, staging)
         rowLoop = RowLoop(counter: region.arguments[0], to: bounds[1], step: bounds[2])
+        staging = self.staging(operation)
         depth += 1
         let statements = try nested {
-            try emit(body)
-            try handOver(region.yields, to: carried)
+            func turn() throws {
+                try emit(body)
+                try handOver(region.yields, to: carried)
+            }
+            guard let staging else { return try turn() }
+            try emitStagedTurn(
+                staging, counter: region.arguments[0], from: bounds[0], to: bounds[1], step: bounds[2], turn)
         }
         depth -= 1
-        rowLoop = outer
+        let first = staging.map { early(bounds[0], by: $0.slots - 1, bounds[2]) } ?? bounds[0]
+        (rowLoop, staging) = outer
         out.append(
             .loop(
-                counter: counter, from: .register(bounds[0]), to: .register(bounds[1]),
+                counter: counter, from: .register(first), to: .register(bounds[1]),
                 step: .register(bounds[2]), body: statements))
+    }
+
+    private func early(_ start: Register, by turns: Int, _ step: Register) -> Register {
+        let before = out.b64(.multiply, .register(step), .integer(turns))
+        return out.b64(.subtract, .register(start), .register(before))
     }
 
     private func emitConditional(

@@ -41,6 +41,8 @@ package enum Arithmetic: String, Sendable, Hashable {
     case reciprocalSquareRoot, reciprocal
     /// 2^x, within 2 units in the last place.
     case exp2
+    /// log2(x), to a relative error of 2^-22 outside of [1/2, 2].
+    case log2
     /// a * b + c, one rounding.
     case multiplyAdd
     /// The first operand's magnitude with the second's sign.
@@ -66,6 +68,12 @@ package enum InstructionKind: Hashable, Sendable {
     case load(Space, DType, offset: Int)
     /// Sources: address in bytes, then consecutive elements, narrowed. Nothing where the guard is off.
     case store(Space, DType, offset: Int)
+    /// Begins to copy 16 bytes. Sources: address in shared memory (plus `to`), address in global memory (plus
+    /// `from`).
+    case copy(from: Int, to: Int)
+    /// Makes a group of the copies begun since the last; waits until all but the `pending` newest groups have come.
+    case copyCommit
+    case copyWait(pending: Int)
     /// Brings the line at an address (plus offset) of global memory nearer; has no result.
     case prefetch(offset: Int)
     /// The value of the thread whose number differs in those bits, within aligned groups of `width`.

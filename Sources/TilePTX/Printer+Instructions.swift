@@ -27,6 +27,9 @@ extension Printer {
             emit(
                 "prefetch.global.L2 [\(text(instruction.sources[0], .s64))+\(offset)];",
                 guardedBy: instruction.guardedBy)
+        case .copy(let from, let to): writeCopy(from, to, instruction)
+        case .copyCommit: emit("cp.async.commit_group;")
+        case .copyWait(let pending): emit("cp.async.wait_group \(pending);")
         case .shuffle(let distance, let width): writeShuffle(distance, width, instruction)
         case .barrier: emit("bar.sync 0;")
         case .clusterArrive: emit("barrier.cluster.arrive.release.aligned;")
@@ -101,6 +104,7 @@ extension Printer {
         .reciprocalSquareRoot: [.f32: "rsqrt.approx.f32"],
         .reciprocal: [.f32: "rcp.approx.f32"],
         .exp2: [.f32: "ex2.approx.f32"],
+        .log2: [.f32: "lg2.approx.f32"],
         .multiplyAdd: [.f32: "fma.rn.f32"],
     ]
 

@@ -73,6 +73,12 @@ extension Printer {
         }
     }
 
+    mutating func writeCopy(_ from: Int, _ to: Int, _ instruction: Instruction) {
+        let target = address(instruction.sources[0], .shared, to)
+        let source = address(instruction.sources[1], .global, from)
+        emit("cp.async.cg.shared.global \(target), \(source), 16;", guardedBy: instruction.guardedBy)
+    }
+
     private func word(_ space: Space, _ instruction: Instruction) -> String { space.rawValue }
 
     private func vector(_ count: Int) -> String { count == 1 ? "" : "v\(count)." }

@@ -36,6 +36,21 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
+    /// Rows of a loop are copied ahead, fewer than a program has and more; whole and in part.
+    @Test(arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
+    func copiesRowsAhead(operation: String, stages: Int) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(schedule: { function in
+            let vector = GPUSchedule(function, layouts: []).vector
+            return GPUSchedule(
+                threads: 64, programsPerBlock: 1, vector: vector, residentLanes: 4 * vector, stages: stages)
+        })
+        for (rows, columns) in [(70, 64), (7, 512), (200, 1000)] {
+            let point = CheckCase(rows: rows, columns: columns, dtype: .bf16, seed: 5)
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
     /// In registers; in chunks, with what must be kept in every block's shared memory.
     @Test(arguments: Catalogue.entries.map(\.name), [64, 1])
     func sharesAProgramAmongBlocks(operation: String, lanes: Int) throws {
