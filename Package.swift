@@ -58,7 +58,9 @@ let package = Package(
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(
             name: "LigerTrainer",
-            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
+            dependencies: [
+                "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime", "LigerText", "Tile",
+            ]),
         .executableTarget(
             name: "liger",
             dependencies: [
