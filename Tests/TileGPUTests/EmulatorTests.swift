@@ -1,4 +1,5 @@
 import LigerCatalogue
+import LigerLosses
 import LigerRuntime
 import Testing
 import Tile
@@ -33,6 +34,21 @@ private let grid: [(rows: Int, columns: Int)] = [
         for columns in [33, 64, 520] {
             let point = CheckCase(rows: 3, columns: columns, dtype: .bf16, seed: 5)
             try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
+    /// Sums that no operation of the catalogue launches.
+    @Test(arguments: [1, 7, 70]) func sumsOfRewardsAgree(count: Int) throws {
+        let rewards = try NDArray((0..<2 * count).map { Float($0 * $0 % 31) / 7 - 2 })
+        let preferences = try NDArray(integers: (0..<2 * count).map { $0 % 3 % 2 }, dtype: .i32)
+        let labels = try NDArray(integers: (0..<2 * count).map { $0 % 5 }, [2 * count, 1])
+        let head = LinearHead(
+            input: rewards.reshaped([2 * count, 1]), weight: try NDArray([1, -1, 2, 0, 0.5], [5, 1]))
+        try LaunchObservation.with(EmulatedLaunch()) {
+            _ = try RewardSums.ofPairs(rewards)
+            _ = try RewardSums.ofAnswers(rewards, preferences: preferences)
+            _ = try FusedLinearKTO.divergence(
+                head: head, labels: labels, reference: .logProbabilities(rewards))
         }
     }
 }

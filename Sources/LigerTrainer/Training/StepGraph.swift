@@ -46,7 +46,7 @@ package struct BatchArrays {
     /// Of judged answers, which are the first rows: 1 for a good one, i32.
     package let preferences: NDArray?
 
-    init(_ batch: TokenBatch, on device: Device) throws {
+    package init(_ batch: TokenBatch, on device: Device) throws {
         let shape = [batch.rows, batch.sequenceLength]
         ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: device)
         labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: device)

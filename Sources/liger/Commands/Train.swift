@@ -14,7 +14,7 @@ struct Train: ParsableCommand {
             With another --objective than next-token, --data is a JSONL file with one object a line:
               dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
               kto                    {"prompt": "...", "completion": "...", "label": true}
-              distill                {"text": "..."} or {"prompt": "...", "completion": "..."}
+              distill                {"text": "..."}, or prompt and completion
             Prompt and answer are tokenised apart, and an answer ends with the tokenizer's end of text, if it \
             has one. Only the answer's tokens count. What is longer than --seq is cut at its end; a line of \
             whose answer nothing is left is refused. Conversations must be strings: apply the tokenizer's chat \
@@ -27,7 +27,7 @@ struct Train: ParsableCommand {
               liger train --data book.txt --steps 1000 --out runs/book --resume
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
-              liger train --objective distill --model small-folder --teacher large-folder --data texts.jsonl
+              liger train --objective distill --model small --teacher large --data texts.jsonl
             """)
 
     @OptionGroup var arguments: TrainingArguments

@@ -48,7 +48,7 @@ struct ExampleReader {
                 remedy: "Each line must be one JSON object, such as \(form.shape).")
         }
         guard case .object(let members) = value else {
-            throw fault("is \(value.summary), not an object")
+            throw fault(" is \(value.summary), not an object")
         }
         return members
     }
@@ -58,33 +58,33 @@ struct ExampleReader {
         case .string(let text): return text
         case nil:
             let keys = members.keys.sorted().prefix(8).map(CheckpointError.quoted).joined(separator: ", ")
-            throw fault("has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")
+            throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")
         case .array:
             throw TrainerError(
                 .dataMalformed, "\(path), line \(line): \"\(key)\" is a list of messages, not a string.",
                 remedy: "Write the conversation as text first, by the tokenizer's chat template "
                     + "(apply_chat_template with tokenize=False): all before the answer as the prompt.")
-        case let value?: throw fault("\"\(key)\" is \(value.summary), not a string")
+        case let value?: throw fault(": \"\(key)\" is \(value.summary), not a string")
         }
     }
 
     private func answer(_ key: String, _ members: [String: JSONValue]) throws -> String {
         let text = try text(key, members)
-        if text.isEmpty { throw fault("\"\(key)\" is empty: there is nothing to learn from") }
+        if text.isEmpty { throw fault(": \"\(key)\" is empty: there is nothing to learn from") }
         return text
     }
 
     private func label(_ members: [String: JSONValue]) throws -> Bool {
         switch members["label"] {
         case .bool(let isGood): return isGood
-        case nil: throw fault("has no \"label\", true or false")
-        case let value?: throw fault("\"label\" is \(value.summary), not true or false")
+        case nil: throw fault(" has no \"label\", true or false")
+        case let value?: throw fault(": \"label\" is \(value.summary), not true or false")
         }
     }
 
     private func fault(_ problem: String) -> TrainerError {
         TrainerError(
-            .dataMalformed, "\(path), line \(line): \(problem).",
+            .dataMalformed, "\(path), line \(line)\(problem).",
             remedy: "Each line must be \(form.shape).")
     }
 }
