@@ -11,8 +11,6 @@ extension FakeCUDATests {
     @Suite struct Objectives {
         typealias Kind = TrainingOptions.ObjectiveChoice.Kind
 
-        private static let kinds = Kind.allCases.filter { $0 != .nextToken }
-
         private func learner(
             on device: Device, _ kind: Kind, _ change: (inout TrainingOptions) -> Void = { _ in }
         ) throws -> Learner {
@@ -46,7 +44,8 @@ extension FakeCUDATests {
             return try Learner(model, stream: model.examples(of: file, options), options: options)
         }
 
-        @Test(arguments: kinds, [1, 2]) func stepsWaitForNothing(kind: Kind, accumulation: Int) throws {
+        @Test(arguments: [(Kind.dpo, 2), (.orpo, 1), (.kto, 1), (.distill, 1)])
+        func stepsWaitForNothing(kind: Kind, accumulation: Int) throws {
             let device = try makeFakeDevice()
             let learner = try learner(on: device, kind) { $0.accumulate = accumulation }
             let before = fake.pointee.synchronizations
@@ -57,7 +56,7 @@ extension FakeCUDATests {
         }
 
         /// A captured step launches what a step launches, and takes no memory after the second.
-        @Test(arguments: kinds) func graphsDoWhatStepsDo(kind: Kind) throws {
+        @Test(arguments: [Kind.dpo, .kto, .distill]) func graphsDoWhatStepsDo(kind: Kind) throws {
             let device = try makeFakeDevice()
             let learner = try learner(on: device, kind) { $0.execution.graph = true }
             var launches: [Int32] = []

@@ -4,6 +4,7 @@ import LigerModels
 import LigerNN
 import LigerRuntime
 import LigerTrainer
+import Synchronization
 import TestSupport
 import Testing
 import Tile
@@ -21,22 +22,25 @@ import Tile
         return steps
     }
 
-    @Test(arguments: withExamples, [DType.f32, .bf16])
+    @Test(
+        arguments: withExamples.map { ($0, DType.f32) } + [(.dpo, .bf16), (.kto, .bf16), (.distill, .bf16)])
     func everyObjectiveLearns(kind: Kind, dtype: DType) throws {
         let learner = try SmallExamples.learner(
             SmallExamples.options(kind) {
                 ($0.dtype, $0.batch, $0.learningRate, $0.schedule) = (dtype, 12, 2e-3, .constant)
+                // The teacher alone: what it says is not what the next tokens are.
+                if kind == .distill { $0.objective.hardWeight = 0 }
             })
-        let steps = try steps(12, learner)
-        #expect(steps[11].loss < 0.97 * steps[0].loss, "\(steps.map(\.loss))")
-        let (first, last) = (learner.figures(of: steps[0]), learner.figures(of: steps[11]))
+        let steps = try steps(8, learner)
+        #expect(steps[7].loss < 0.97 * steps[0].loss, "\(steps.map(\.loss))")
+        let (first, last) = (learner.figures(of: steps[0]), learner.figures(of: steps[7]))
         for (figure, value) in last {
             let before = try #require(first[figure])
             switch figure {
             case .rewardMargin: #expect(value > before + 0.001)
-            case .softLoss, .hardLoss, .likelihoodLoss: #expect(value < before)
+            case .softLoss, .likelihoodLoss: #expect(value < before)
             case .accuracy: #expect((0...1).contains(value))
-            case .chosenReward, .rejectedReward, .divergence: #expect(value.isFinite)
+            case .chosenReward, .rejectedReward, .divergence, .hardLoss: #expect(value.isFinite)
             }
         }
         // In the order of metrics.jsonl.
@@ -126,7 +130,7 @@ import Tile
     }
 
     /// Filling rows up, as steps of one shape need it, changes nothing but the order of sums.
-    @Test(arguments: withExamples) func paddingCountsForNothing(kind: Kind) throws {
+    @Test(arguments: [Kind.dpo, .orpo, .kto, .distill]) func paddingCountsForNothing(kind: Kind) throws {
         let losses = try [false, true].map { isPadded in
             let options = SmallExamples.options(kind) { $0.sequenceLength = 200 }
             return try steps(3, SmallExamples.learner(options, isPadded: isPadded))
@@ -138,21 +142,21 @@ import Tile
         }
     }
 
-    /// Few chunks or many, the gradients are the same but for rounding; and the option arrives.
-    @Test(arguments: withExamples) func budgetsChangeNoResult(kind: Kind) throws {
-        let runs = try [nil, 1].map { (budget: Int?) in
-            let device = Device(name: "own")
+    /// In one chunk or several, the gradients are the same but for rounding.
+    @Test(arguments: [Kind.dpo, .kto, .distill]) func budgetsChangeNoResult(kind: Kind) throws {
+        let runs = try [nil, 1].map { (budget: Int?) throws -> (step: Learner.Step, chunks: Int) in
             let learner = try SmallExamples.learner(
                 SmallExamples.options(kind) {
-                    ($0.execution.lossBudget, $0.batch, $0.sequenceLength) = (budget, 12, 600)
-                }, lines: Self.longLines(kind), on: device)
-            return (steps: try steps(2, learner), peak: device.peakBytes)
+                    ($0.execution.lossBudget, $0.sequenceLength) = (budget, 320)
+                }, lines: Self.longLines(kind))
+            let counter = ChunkCounter()
+            let steps = try LaunchObservation.with(counter) { try self.steps(1, learner) }
+            return (step: steps[0], chunks: counter.count)
         }
-        for (whole, cut) in zip(runs[0].steps, runs[1].steps) {
-            #expect(abs(whole.loss - cut.loss) < 2e-5 * abs(whole.loss))
-            #expect(abs(whole.gradientNorm - cut.gradientNorm) < 1e-3 * whole.gradientNorm)
-        }
-        #expect(runs[1].peak < runs[0].peak - (1 << 20))
+        #expect(abs(runs[0].step.loss - runs[1].step.loss) < 2e-5 * runs[0].step.loss)
+        let norms = runs.map { $0.step.gradientNorm }
+        #expect(abs(norms[0] - norms[1]) < 1e-3 * norms[0])
+        #expect(runs[0].chunks == 1 && runs[1].chunks > 1)
     }
 
     /// Answers of 500 bytes.
@@ -165,8 +169,10 @@ import Tile
     }
 
     /// The estimate is never below what two steps took, nor far above it.
-    @Test(arguments: withExamples, [DType.f32, .bf16]) func theEstimateHolds(kind: Kind, dtype: DType) throws
-    {
+    @Test(arguments: [
+        (Kind.dpo, DType.f32), (.orpo, .bf16), (.kto, .f32), (.distill, .f32), (.distill, .bf16),
+    ])
+    func theEstimateHolds(kind: Kind, dtype: DType) throws {
         let device = Device(name: "own")
         var options = SmallExamples.options(kind) {
             ($0.dtype, $0.model, $0.batch, $0.sequenceLength) = (dtype, "tiny", 4, 128)
@@ -181,6 +187,23 @@ import Tile
             let estimate = try ModelDescription(options).memory(options, on: .cpu)
             let ratio = Double(estimate.total) / Double(device.peakBytes)
             #expect(ratio >= 1 && ratio < 1.35, "\(ratio) of \(device.peakBytes): \(estimate.summary)")
+        }
+    }
+}
+
+/// Counts chunks of the kernels that are launched once a chunk; those of attention depend on threads.
+private final class ChunkCounter: LaunchObserver {
+    private let seen = Mutex(0)
+
+    var count: Int { seen.withLock { $0 } }
+
+    func observe(
+        _ kernel: any TileKernel, programs: Int, arrays: [NDArray], scalars: [Constant],
+        run: () throws -> Void
+    ) throws {
+        try run()
+        if ["PairKernel", "KTOKernel", "DistillationRows"].contains(kernel.name) {
+            seen.withLock { $0 += 1 }
         }
     }
 }
