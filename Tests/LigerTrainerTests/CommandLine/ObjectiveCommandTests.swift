@@ -43,18 +43,18 @@ import Testing
     /// still what training started from.
     @Test(arguments: [Kind.dpo, .kto, .distill]) func killedAndResumed(kind: Kind) throws {
         try withTemporaryFolder { folder in
-            var more = kind == .dpo ? ["--alpha", "0.3", "--accumulate", "2"] : []
+            var more = ["--steps", "40"]
+            if kind == .dpo { more += ["--alpha", "0.3", "--accumulate", "2"] }
             if kind == .distill {
                 let small = try SmallRun(in: folder)
                 #expect(try small.train(["--steps", "2"], out: "\(folder)/teacher").status == 0)
-                more = ["--teacher", "\(folder)/teacher/final"]
+                more += ["--teacher", "\(folder)/teacher/final"]
             }
             let (whole, out) = ("\(folder)/whole", "\(folder)/run")
             let result = try LigerProcess.run(arguments(kind, in: folder, out: whole, more), in: folder)
             #expect(result.status == 0, "\(result.errors)")
             let process = try LigerProcess(arguments(kind, in: folder, out: out, more), in: folder)
-            let checkpoint = "\(out)/checkpoints/step-00000004"
-            while process.isRunning, !FileManager.default.fileExists(atPath: checkpoint) { usleep(100) }
+            while process.isRunning, !hasCheckpoint(out) { usleep(100) }
             process.send(SIGKILL)
             #expect(try process.wait().wasKilled)
             let resumed = try LigerProcess.run(
@@ -62,7 +62,7 @@ import Testing
             #expect(resumed.status == 0, "\(resumed.errors)")
             #expect(resumed.output.contains("resumed after step"))
             let numbers = try SmallRun.numbers(of: whole)
-            #expect(numbers.count > 12)
+            #expect(numbers.count > 40)
             #expect(try SmallRun.numbers(of: out) == numbers)
             try SmallRun.expectSameModels(whole, out)
 
@@ -73,6 +73,11 @@ import Testing
             #expect(refused.status == 1)
             #expect(refused.errors.contains("--objective was \(kind.rawValue)"), "\(refused.errors)")
         }
+    }
+
+    private func hasCheckpoint(_ out: String) -> Bool {
+        let names = try? FileManager.default.contentsOfDirectory(atPath: "\(out)/checkpoints")
+        return names?.contains { $0.hasPrefix("step-") && !$0.hasSuffix(".partial") } ?? false
     }
 
     /// A model that is its own reference by name, in a folder, is what no name means.
