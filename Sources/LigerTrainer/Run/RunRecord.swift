@@ -34,7 +34,7 @@ package struct RunRecord: Sendable, Equatable, Codable {
             result.append("the GPU was \(before), is \(deviceModel)")
         }
         if let frozenFingerprint, let before = earlier.frozenFingerprint, frozenFingerprint != before,
-            options.objective == earlier.options.objective
+            options.objective.kind == earlier.options.objective.kind
         {
             let role = options.objective.kind.frozenRole ?? "reference"
             result.append("the \(role)'s weights have changed: they had \(before), have \(frozenFingerprint)")

@@ -4,7 +4,7 @@ internal import LigerTrainer
 /// Trains a model on text, on preferences, or beside a teacher.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a model on text.",
+        abstract: "Train a model on text, on preferences, or beside a teacher.",
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
