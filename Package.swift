@@ -58,7 +58,9 @@ let package = Package(
             dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(
             name: "LigerTrainer",
-            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
+            dependencies: [
+                "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime", "LigerText", "Tile",
+            ]),
         .executableTarget(
             name: "liger",
             dependencies: [
@@ -72,7 +74,7 @@ let package = Package(
         .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(
             name: "TileGPUTests",
-            dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue"]),
+            dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses"]),
         .testTarget(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
         .testTarget(
@@ -95,7 +97,8 @@ let package = Package(
         .testTarget(
             name: "LigerTrainerTests",
             dependencies: [
-                "LigerTrainer", "LigerModels", "LigerNN", "LigerRuntime", "Tile", "TestSupport",
+                "LigerTrainer", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime", "Tile",
+                "TestSupport",
                 "liger",
             ]),
     ],

@@ -2,7 +2,7 @@
 public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The part that failed, for programs; people read `description`.
     public enum Kind: String, Sendable {
-        case dataNotFound, dataUnreadable, dataEmpty, textTooShort
+        case dataNotFound, dataUnreadable, dataEmpty, dataMalformed, textTooShort
         case invalidOptions, outputUnwritable, outputInUse, cannotResume, metricsDamaged
         case unknownModel, vocabularyMismatch, notFinite, memoryTooSmall
     }

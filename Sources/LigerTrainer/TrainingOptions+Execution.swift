@@ -32,6 +32,8 @@ extension TrainingOptions {
         public var recompute = Recomputation.none
         /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
         public var graph = false
+        /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.
+        public var lossBudget: Int?
 
         /// Everything exact, everything kept.
         public init() {}

@@ -37,7 +37,8 @@ extension TrainingOptions {
 
     private var decisive: [(option: String, value: String)] {
         [
-            ("--model", model), ("--device", device.kind), ("--kernels", kernels.description),
+            ("--objective", objective.description), ("--model", model), ("--device", device.kind),
+            ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),
             ("--lr", "\(learningRate)"), ("--seed", "\(seed)"), ("--schedule", schedule.rawValue),
             ("--min-ratio", "\(minimumRatio ?? schedule.defaultMinimumRatio)"),
@@ -46,6 +47,7 @@ extension TrainingOptions {
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
             ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
             ("--moments", execution.moments.rawValue), ("--gradients", execution.gradients.rawValue),
+            ("--loss-budget", execution.lossBudget.map(String.init) ?? "the device's"),
         ]
     }
 }

@@ -4,7 +4,9 @@ extension TrainingOptions {
     /// Checks every value and how they fit together.
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
-        let problems = nameProblems + executionProblems + sizeProblems + rateProblems + evaluationProblems
+        let problems =
+            nameProblems + objectiveProblems + executionProblems + sizeProblems + rateProblems
+            + evaluationProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
         throw TrainerError(
@@ -39,6 +41,9 @@ extension TrainingOptions {
             if execution.masters == .none { problems.append("--masters is none, but \(advice)") }
             if execution.gradients == .bf16 { problems.append("--gradients is bf16, but \(advice)") }
         }
+        if let budget = execution.lossBudget, !(1...1 << 20).contains(budget) {
+            problems.append("--loss-budget is \(budget); it must be 1 MiB at least and 1048576 at most")
+        }
         if execution.graph, device == .cpu {
             problems.append("--graph is for GPUs; leave it out, or give --device cuda")
         }
@@ -72,7 +77,7 @@ extension TrainingOptions {
         }
         if batch >= 1 && sequenceLength >= 1 && accumulate >= 1 && steps >= 1 && !tokensFit {
             problems.append("--batch x --seq x --accumulate x --steps is more tokens than can be counted")
-        } else if batch >= 1 && sequenceLength > Int(Int32.max) / batch {
+        } else if batch >= 1 && sequenceLength > Int(Int32.max) / batch / objective.kind.answersPerExample {
             problems.append(
                 "--batch x --seq is more than \(Int32.max) tokens in one pass; lower them and raise --accumulate"
             )

@@ -4,7 +4,10 @@ public import Tile
 ///
 /// Each property names its option. `validate()` must pass before the values are used.
 public struct TrainingOptions: Sendable, Equatable, Codable {
-    /// `--data`: a text file or a folder; nil for this package's own sources.
+    /// `--objective` and the options of its formula.
+    public var objective = ObjectiveChoice()
+    /// `--data`: a text file or a folder; nil for this package's own sources. Other objectives than the next token
+    /// read a JSONL file.
     public var data: String?
     /// `--model`: the name of a preset, or a folder in Hugging Face layout.
     public var model = "tiny"
@@ -16,7 +19,7 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var kernels = KernelSelection(.liger)
     /// `--steps`: optimiser steps in all.
     public var steps = 300
-    /// `--batch`: sequences per forward pass.
+    /// `--batch`: sequences per forward pass, or pairs of them.
     public var batch = 8
     /// `--seq`: tokens per sequence.
     public var sequenceLength = 128
@@ -85,6 +88,9 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
         evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
     }
 
-    /// Tokens that one optimiser step trains on.
+    /// Tokens of one forward pass, if every sequence is as long as it may be.
+    var tokensPerPass: Int { batch * objective.kind.answersPerExample * sequenceLength }
+
+    /// Tokens of text that one optimiser step trains on.
     public var tokensPerStep: Int { batch * sequenceLength * accumulate }
 }

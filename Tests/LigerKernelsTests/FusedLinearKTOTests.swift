@@ -97,4 +97,33 @@ import Tile
                 divergence: try NDArray([1, 2]))
         }
     }
+
+    /// z = max(0, mean of l - l'), whichever side is the likelier one.
+    @Test(arguments: [1, 3]) func divergenceIsTheMeanRatio(count: Int) throws {
+        let sample = try FusedLinearPreferenceTests.Sample(
+            pairs: count, length: 5, hidden: 4, vocabulary: 19, .f32, hasBias: false,
+            ignoring: { $0 % 7 == 2 }, seed: 3)
+        let (head, other) = (half(sample.head), half(sample.reference))
+        let labels = sample.labels.sliced(0, 0..<count), list = labels.integers
+        let sides = [head, other].map {
+            answers(SequenceReference($0, labels: list).logProbs, list, 5, Fused.Options())
+        }
+        let mean = zip(sides[0], sides[1]).reduce(0) { $0 + $1.0 - $1.1 } / Double(count)
+        #expect(abs(mean) > 0.05)
+        for (own, reference, expected) in [(head, other, mean), (other, head, -mean)] {
+            let found = try Fused.divergence(head: own, labels: labels, reference: .layer(reference))
+            #expect(abs(found.doubles[0] - max(0, expected)) < 1e-5)
+        }
+    }
+
+    /// Ties are no greater rewards; numbers by hand.
+    @Test func rewardsAddUp() throws {
+        let rewards = try NDArray([1, 2, -3, 0.5, 2, -4])
+        #expect(try RewardSums.ofPairs(rewards).doubles == [0, -1.5, 2, 3])
+        for dtype in [DType.u8, .i32, .i64] {
+            let preferences = try NDArray(integers: [1, 0, 1, 0, 0, 1], dtype: dtype)
+            #expect(
+                try RewardSums.ofAnswers(rewards, preferences: preferences).doubles == [-6, 4.5, 3, 3])
+        }
+    }
 }

@@ -28,6 +28,23 @@ import Testing
         }
     }
 
+    /// The objective's figures, in one order, and marked as an evaluation's beside its loss.
+    @Test func figuresReadBackToTheSameBits() throws {
+        try withTemporaryFolder { folder in
+            var step = line(1), evaluation = MetricsLine(step: 1, evaluationLoss: 2)
+            step.figures = [.accuracy: 0.75, .chosenReward: 0.1 + 0.2, .rewardMargin: -.infinity]
+            evaluation.figures = [.divergence: 3]
+            let log = try MetricsLog(path: folder + "/m", resumingAfter: nil)
+            for line in [step, evaluation] { try log.append(line) }
+            #expect(try MetricsLog.read(folder + "/m") == [step, evaluation])
+            #expect(
+                step.json.hasPrefix(
+                    #"{"step":1,"loss":2.5,"chosen_reward":0.30000000000000004,"reward_margin":"-Infinity","#
+                        + #""accuracy":0.75,"learning_rate""#))
+            #expect(evaluation.json == #"{"step":1,"eval_loss":2.0,"eval_kl":3.0}"#)
+        }
+    }
+
     @Test func everyLineIsJSONByItself() throws {
         var full = line(7)
         full.loss = .nan

@@ -45,6 +45,25 @@ import Testing
                 """)
     }
 
+    @Test func figuresFollowTheLoss() {
+        let recorder = Recorder()
+        let display = recorder.display(.plain(every: 1), total: 1)
+        var step = line(1), evaluation = MetricsLine(step: 1, evaluationLoss: 0.5)
+        step.figures = [
+            .accuracy: 0.75, .chosenReward: 0.5, .rejectedReward: -0.25, .rewardMargin: 0.75,
+            .likelihoodLoss: 2,
+        ]
+        evaluation.figures = [.divergence: 1, .softLoss: 2, .hardLoss: 3]
+        for line in [step, evaluation] { display.update(line) }
+        #expect(
+            recorder.output == """
+                step 1/1  loss 2.3126  chosen 0.500  rejected -0.250  margin 0.750  accuracy 75%  nll 2.0000  \
+                12,346 tokens/s  512.0 MiB
+                step 1/1  evaluation loss 0.5000  kl 1.000  soft 2.0000  hard 3.0000
+
+                """)
+    }
+
     @Test func timeLeftCountsOnlyThisProcess() {
         let recorder = Recorder()
         let display = recorder.display(.plain(every: 1), total: 300, resumedAt: 100)

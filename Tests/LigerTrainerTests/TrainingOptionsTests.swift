@@ -67,6 +67,10 @@ import Tile
             "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "
                 + "--recompute blocks"
         ),
+        (
+            { $0.execution.lossBudget = 0 },
+            "--loss-budget is 0; it must be 1 MiB at least and 1048576 at most"
+        ),
         ({ $0.evaluationFraction = 1 }, "--eval-fraction is 1.0; it must be at least 0 and below 1"),
         ({ $0.evaluationEvery = 0 }, "--eval-every is 0; it must be at least 1"),
         (
@@ -114,6 +118,9 @@ import Tile
         options.device = try #require(TrainingOptions.Device("cuda:3"))
         options.execution.masters = .none
         options.execution.recompute = .selective
+        options.objective.kind = .simPO
+        options.objective.lossType = .exoPair
+        (options.objective.gamma, options.objective.teacher) = (0.25, "folder")
         let json = try JSONEncoder().encode(options)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: json) == options)
     }
@@ -124,6 +131,7 @@ import Tile
         var object = try #require(try JSONSerialization.jsonObject(with: json) as? [String: Any])
         #expect(object["device"] as? String == "cpu")
         #expect(object.removeValue(forKey: "execution") != nil)
+        #expect(object.removeValue(forKey: "objective") != nil)
         let older = try JSONSerialization.data(withJSONObject: object)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: older) == TrainingOptions())
     }
@@ -186,6 +194,8 @@ import Tile
             ("--steps", { $0.steps += 1 }), ("--masters", { $0.execution.masters = .none }),
             ("--moments", { $0.execution.moments = .bf16 }),
             ("--gradients", { $0.execution.gradients = .bf16 }),
+            ("--loss-budget", { $0.execution.lossBudget = 48 }),
+            ("--objective", { $0.objective.kind = .dpo }),
             ("--device", { $0.device = TrainingOptions.Device("cuda") ?? .cpu }),
         ]
         for (option, change) in changes {

@@ -1,5 +1,5 @@
 import LigerKernels
-import LigerRuntime
+package import LigerRuntime
 import Tile
 
 /// The log-probability of an answer, from those of its tokens.
@@ -30,7 +30,7 @@ extension FusedLinearPreference.ReferenceModel {
     /// Its log-probabilities of answers, [N], f32.
     ///
     /// - Parameter labels: [N, T].
-    func answers(labels: NDArray, averages: Bool, _ options: SequenceOptions) throws -> NDArray {
+    package func answers(labels: NDArray, averages: Bool, _ options: SequenceOptions) throws -> NDArray {
         switch self {
         case .logProbabilities(let array):
             try array.expect("the reference's log-probabilities", shape: [labels.shape[0]], dtype: .f32)

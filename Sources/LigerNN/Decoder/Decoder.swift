@@ -89,8 +89,10 @@ public final class Decoder: Module {
             hidden(ids, on: tape), labels.flattened, options, normaliser: normaliser, kernels)
     }
 
-    /// The last norm's output, [batch * sequence, hidden size].
-    private func hidden(_ ids: NDArray, on tape: Tape) throws -> Tensor {
+    /// The last norm's output, [batch * sequence, hidden size], of which `head` makes scores and losses.
+    ///
+    /// - Throws: as `logits`.
+    package func hidden(_ ids: NDArray, on tape: Tape) throws -> Tensor {
         guard ids.shape.count == 2, ids.count > 0 else {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }

@@ -1,5 +1,5 @@
 import LigerKernels
-import LigerLosses
+package import LigerLosses
 public import LigerRuntime
 
 /// From hidden states to scores of tokens, and to the loss.
@@ -30,5 +30,12 @@ public struct LanguageHead: Module {
                 logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
             : try Reference.crossEntropy(
                 logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
+    }
+
+    /// A loss of x [tokens, hidden size] and this head that comes with its gradients; see `Fused.linearLoss`.
+    package func loss(
+        _ x: Tensor, share: NDArray?, _ compute: (LinearHead, LinearNeeds) throws -> HeadLoss
+    ) throws -> Tensor {
+        try Fused.linearLoss(x, weight: x.tape.tensor(of: weight), share: share, compute)
     }
 }

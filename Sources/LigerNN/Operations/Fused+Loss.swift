@@ -1,5 +1,5 @@
 import LigerKernels
-import LigerLosses
+package import LigerLosses
 package import LigerRuntime
 
 extension Fused {
@@ -22,16 +22,36 @@ extension Fused {
     package static func linearCrossEntropy(
         _ x: Tensor, weight: Tensor, labels: NDArray, _ options: LossOptions, normaliser: NDArray?
     ) throws -> Tensor {
-        var needs: FusedLinearCrossEntropy.Needs = []
+        try linearLoss(x, weight: weight) { head, needs in
+            let result = try FusedLinearCrossEntropy.forward(
+                input: head.input, weight: head.weight, labels: labels,
+                options: FusedLinearCrossEntropy.Options(
+                    CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
+                normaliser: normaliser, needs: needs)
+            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+        }
+    }
+
+    /// Any loss of hidden states x [tokens, hidden size] and the head's weight that comes with its gradients.
+    ///
+    /// - Parameters:
+    ///   - share: one f32 that loss and gradients are multiplied by; nil is 1.
+    ///   - compute: the loss, with the gradients that are needed.
+    package static func linearLoss(
+        _ x: Tensor, weight: Tensor, share: NDArray? = nil,
+        _ compute: (LinearHead, LinearNeeds) throws -> HeadLoss
+    ) throws -> Tensor {
+        var needs: LinearNeeds = []
         if x.requiresGradient { needs.insert(.input) }
         if weight.requiresGradient { needs.insert(.weight) }
-        let result = try FusedLinearCrossEntropy.forward(
-            input: x.value, weight: weight.value, labels: labels,
-            options: FusedLinearCrossEntropy.Options(
-                CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
-            normaliser: normaliser, needs: needs)
-        let (dx, dw) = (result.dInput, result.dWeight)
-        return x.tape.record(result.loss, from: [x, weight]) { upstream in
+        let result = try compute(LinearHead(input: x.value, weight: weight.value), needs)
+        let (loss, dx, dw) = (result.loss, result.dInput, result.dWeight)
+        if let share {
+            for array in [loss.reshaped([1, 1]), dx, dw] {
+                if let array { try CrossEntropy.scale(array, by: share) }
+            }
+        }
+        return x.tape.record(loss, from: [x, weight]) { upstream in
             [try scaled(dx, by: upstream), try scaled(dw, by: upstream)]
         }
     }
@@ -40,5 +60,21 @@ extension Fused {
         guard let gradient else { return .none }
         if !upstream.isOne { try CrossEntropy.scale(gradient, by: upstream.array) }
         return .array(gradient)
+    }
+}
+
+/// A loss of hidden states and a head's weight, with its gradients.
+package struct HeadLoss {
+    /// [], f32.
+    let loss: NDArray
+    /// Like the hidden states; nil where not needed.
+    let dInput: NDArray?
+    /// Like the weight; nil where not needed.
+    let dWeight: NDArray?
+
+    package init(_ loss: NDArray, dInput: NDArray?, dWeight: NDArray?) {
+        self.loss = loss
+        self.dInput = dInput
+        self.dWeight = dWeight
     }
 }

@@ -21,6 +21,21 @@ package struct ShuffledOrder: Sendable {
         halfBits = UInt64(max(1, (bits + 1) / 2))
     }
 
+    /// What is drawn from 0..<count when all of it is drawn again and again, each time in a new order.
+    ///
+    /// - Parameter range: of all draws ever made.
+    static func draws(_ range: Range<Int>, of count: Int, seed: UInt64) -> [Int] {
+        var epoch = range.lowerBound / count
+        var order = ShuffledOrder(count: count, seed: seed, epoch: epoch)
+        return range.map { draw in
+            if draw / count != epoch {
+                epoch = draw / count
+                order = ShuffledOrder(count: count, seed: seed, epoch: epoch)
+            }
+            return order[draw % count]
+        }
+    }
+
     /// The element at `place`.
     package subscript(place: Int) -> Int {
         precondition(0 <= place && place < count, "place outside the order")

@@ -6,6 +6,12 @@ public struct TokenBatch: Sendable, Equatable {
     public let sequenceLength: Int
     /// Token ids, [rows, sequenceLength].
     public let inputs: [Int32]
-    /// The token after each input, [rows, sequenceLength]: already shifted.
+    /// The token after each input, [rows, sequenceLength]: already shifted; -100 where it does not count.
     public let labels: [Int64]
+    /// Of judged answers: 1 for a good one, 0 for a bad one. These come first among the rows.
+    public var preferences: [Int32]?
+    /// Tokens trained on, which padding is not.
+    public let tokens: Int
+    /// What the mean loss of the batch is a mean over: tokens, pairs or answers.
+    public let weight: Int
 }

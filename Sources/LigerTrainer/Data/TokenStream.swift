@@ -83,15 +83,8 @@ public struct TokenStream: Sendable {
     public func batch(step: Int, part: Int = 0) -> TokenBatch {
         precondition(step >= 0 && 0 <= part && part < accumulation, "no such batch")
         let first = (step * accumulation + part) * batchSize
-        var order = ShuffledOrder(count: trainingSequences, seed: seed, epoch: first / trainingSequences)
-        var epoch = first / trainingSequences
-        let sequences = (first..<first + batchSize).map { draw in
-            if draw / trainingSequences != epoch {
-                epoch = draw / trainingSequences
-                order = ShuffledOrder(count: trainingSequences, seed: seed, epoch: epoch)
-            }
-            return order[draw % trainingSequences]
-        }
+        let sequences = ShuffledOrder.draws(
+            first..<first + batchSize, of: trainingSequences, seed: seed)
         return gather(sequences)
     }
 
@@ -116,20 +109,32 @@ public struct TokenStream: Sendable {
             inputs += tokens[start..<start + sequenceLength]
             labels += tokens[start + 1...start + sequenceLength].lazy.map(Int64.init)
         }
+        let count = sequences.count * sequenceLength
         return TokenBatch(
-            rows: sequences.count, sequenceLength: sequenceLength, inputs: inputs, labels: labels)
+            rows: sequences.count, sequenceLength: sequenceLength, inputs: inputs, labels: labels,
+            tokens: count, weight: count)
     }
 
-    /// 16 hexadecimal digits that change when any token does: what a resumed run compares.
-    ///
-    /// FNV-1a over whole ids; it finds changed data, not an adversary. Cost: one pass.
+    /// 16 hexadecimal digits that change when any token does: what a resumed run compares. Cost: one pass.
     public var fingerprint: String {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for token in tokens {
-            hash = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x0000_0100_0000_01B3
-            hash ^= hash >> 29
-        }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        var fingerprint = Fingerprint()
+        for token in tokens { fingerprint.add(token) }
+        return fingerprint.digits
+    }
+}
+
+extension TokenStream: BatchStream {
+    package var tokenCount: Int { tokens.count }
+
+    private var tokensPerStep: Int { sequencesPerStep * sequenceLength }
+
+    package var stepSummary: String { "\(Format.integer(tokensPerStep)) tokens a step" }
+
+    package func tokens(before step: Int) -> Int { step * tokensPerStep }
+
+    package func summary(tokenizer: String) -> String {
+        "\(Format.integer(tokens.count)) tokens (\(tokenizer)): "
+            + "\(Format.integer(trainingSequences)) sequences to train on, "
+            + "\(Format.integer(evaluationSequences)) to evaluate"
     }
 }

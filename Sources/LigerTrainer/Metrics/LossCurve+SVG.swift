@@ -7,7 +7,7 @@ extension LossCurve {
         let frame = Frame(points: thin + dots, uniformLoss: uniformLoss)
         var body = header
         body += legend(training: bold.last, evaluation: dots.last)
-        body += frame.axes
+        body += frame.axes(lossName)
         if thin.isEmpty && dots.isEmpty {
             body += text(
                 "no losses yet", x: (Frame.left + Frame.right) / 2, y: 230, "label", anchor: "middle")
@@ -102,7 +102,7 @@ extension LossCurve {
         }
 
         /// Grid, ticks and the names of both axes.
-        var axes: String {
+        func axes(_ lossName: String) -> String {
             var result = ""
             for value in losses.values {
                 let y = coordinate(y(value))
@@ -122,8 +122,7 @@ extension LossCurve {
             let middle = (Self.top + Self.bottom) / 2
             result += text("step", x: (Self.left + Self.right) / 2, y: 466, "label", anchor: "middle")
             let turned = "rotate(-90 24 \(coordinate(middle)))"
-            result += text(
-                "loss (nats per token)", x: 24, y: middle, "label", anchor: "middle", transform: turned)
+            result += text(lossName, x: 24, y: middle, "label", anchor: "middle", transform: turned)
             return result
         }
 

@@ -20,6 +20,8 @@ package struct LossCurve: Sendable {
     package var evaluation: [Point]
     /// The loss of guessing every token equally often, ln(vocabulary); nil leaves its line out.
     package var uniformLoss: Double?
+    /// What the upright axis shows.
+    package var lossName = "loss (nats per token)"
 
     /// A curve from the lines of a log.
     package init(title: String, subtitle: String, lines: [MetricsLine], uniformLoss: Double? = nil) {

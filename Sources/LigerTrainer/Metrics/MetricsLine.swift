@@ -2,10 +2,12 @@
 public struct MetricsLine: Sendable, Equatable, Decodable {
     /// Optimiser steps done so far, counted from 1; an evaluation before the first step has 0.
     public var step: Int
-    /// Mean loss per token of this step's batch.
+    /// The mean loss of this step's batch: per token, or as the objective has it.
     public var loss: Double?
-    /// Mean loss per token of the evaluation split.
+    /// The mean loss of the evaluation split.
     public var evaluationLoss: Double?
+    /// What the objective reports beside either; their names begin with `eval_` beside an evaluation's loss.
+    public var figures: [Figure: Double] = [:]
     /// The rate this step used.
     public var learningRate: Double?
     /// The gradient's norm before clipping.
@@ -33,18 +35,24 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
     /// "Infinity" and "-Infinity".
     public var json: String {
         var fields = ["\"step\":\(step)"]
-        func add(_ key: CodingKeys, _ value: Double?) {
-            guard let value else { return }
+        func add(name: String, _ value: Double) {
             let text =
                 value.isFinite
                 ? "\(value)" : value.isNaN ? "\"NaN\"" : value < 0 ? "\"-Infinity\"" : "\"Infinity\""
-            fields.append("\"\(key.rawValue)\":\(text)")
+            fields.append("\"\(name)\":\(text)")
+        }
+        func add(_ key: CodingKeys, _ value: Double?) {
+            if let value { add(name: key.rawValue, value) }
         }
         func add(_ key: CodingKeys, _ value: Int?) {
             if let value { fields.append("\"\(key.rawValue)\":\(value)") }
         }
         add(.loss, loss)
         add(.evaluationLoss, evaluationLoss)
+        let prefix = Self.prefix(isEvaluation: evaluationLoss != nil)
+        for figure in Figure.allCases {
+            if let value = figures[figure] { add(name: prefix + figure.rawValue, value) }
+        }
         add(.learningRate, learningRate)
         add(.gradientNorm, gradientNorm)
         add(.tokens, tokens)
@@ -65,5 +73,37 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
         case seconds
         case memoryBytes = "memory_bytes"
         case deviceBytes = "device_bytes"
+    }
+
+    private static func prefix(isEvaluation: Bool) -> String { isEvaluation ? "eval_" : "" }
+
+    /// The name of a figure.
+    private struct FigureKey: CodingKey {
+        let stringValue: String
+        let intValue: Int? = nil
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// Reads what `json` wrote.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        step = try container.decode(Int.self, forKey: .step)
+        loss = try container.decodeIfPresent(Double.self, forKey: .loss)
+        evaluationLoss = try container.decodeIfPresent(Double.self, forKey: .evaluationLoss)
+        learningRate = try container.decodeIfPresent(Double.self, forKey: .learningRate)
+        gradientNorm = try container.decodeIfPresent(Double.self, forKey: .gradientNorm)
+        tokens = try container.decodeIfPresent(Int.self, forKey: .tokens)
+        tokensPerSecond = try container.decodeIfPresent(Double.self, forKey: .tokensPerSecond)
+        seconds = try container.decodeIfPresent(Double.self, forKey: .seconds)
+        memoryBytes = try container.decodeIfPresent(Int.self, forKey: .memoryBytes)
+        deviceBytes = try container.decodeIfPresent(Int.self, forKey: .deviceBytes)
+        let named = try decoder.container(keyedBy: FigureKey.self)
+        let prefix = Self.prefix(isEvaluation: evaluationLoss != nil)
+        for figure in Figure.allCases {
+            figures[figure] = try named.decodeIfPresent(
+                Double.self, forKey: FigureKey(stringValue: prefix + figure.rawValue))
+        }
     }
 }

@@ -51,8 +51,8 @@ package final class ProgressDisplay {
         switch style {
         case .json: output.write(line.json + "\n")
         case .terminal(let columns):
-            if let loss = line.evaluationLoss {
-                note("step \(Format.integer(line.step))  evaluation loss \(Self.loss(loss))")
+            if line.evaluationLoss != nil {
+                note((["step \(Format.integer(line.step))"] + evaluationFields(line)).joined(separator: "  "))
             } else if now() - lastDrawn >= 0.1 || line.step == totalSteps {
                 lastDrawn = now()
                 draw(barLine(line, columns: columns()))
@@ -115,13 +115,23 @@ package final class ProgressDisplay {
 
     private func plainLine(_ line: MetricsLine) -> String {
         let step = "step \(Format.integer(line.step))/\(Format.integer(totalSteps))"
-        if let loss = line.evaluationLoss { return "\(step)  evaluation loss \(Self.loss(loss))" }
-        return ([step] + fields(line)).joined(separator: "  ")
+        let fields = line.evaluationLoss == nil ? fields(line) : evaluationFields(line)
+        return ([step] + fields).joined(separator: "  ")
+    }
+
+    private func evaluationFields(_ line: MetricsLine) -> [String] {
+        let loss = line.evaluationLoss.map { ["evaluation loss \(Self.loss($0))"] } ?? []
+        return loss + figures(line)
+    }
+
+    private func figures(_ line: MetricsLine) -> [String] {
+        Figure.allCases.compactMap { figure in line.figures[figure].map(figure.shown) }
     }
 
     private func fields(_ line: MetricsLine) -> [String] {
         var fields: [String] = []
         if let loss = line.loss { fields.append("loss \(Self.loss(loss))") }
+        fields += figures(line)
         if let speed = line.tokensPerSecond { fields.append("\(Format.decimal(speed, places: 0)) tokens/s") }
         if let left = secondsLeft(after: line.step) {
             fields.append("\(Format.duration(seconds: left)) left")

@@ -4,8 +4,8 @@ package struct RunSummary: Sendable, Equatable {
     let device: String
     /// Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
     let tokensPerSecond: Double?
-    /// Of the model.
-    let work: ModelWork
+    /// Of the model; nil where other work is done beside it.
+    let work: ModelWork?
     /// What the device could do at best, in 10^12 operations a second, if known.
     let peakTeraflops: Double?
     /// The most that arrays held on the device.
@@ -14,7 +14,7 @@ package struct RunSummary: Sendable, Equatable {
     let driverBytes: Int?
 
     package init(
-        device: String, tokensPerSecond: Double?, work: ModelWork, peakTeraflops: Double?, peakBytes: Int,
+        device: String, tokensPerSecond: Double?, work: ModelWork?, peakTeraflops: Double?, peakBytes: Int,
         driverBytes: Int?
     ) {
         self.device = device
@@ -25,7 +25,9 @@ package struct RunSummary: Sendable, Equatable {
         self.driverBytes = driverBytes
     }
 
-    private var teraflops: Double? { tokensPerSecond.map { work.teraflops(tokensPerSecond: $0) } }
+    private var teraflops: Double? {
+        tokensPerSecond.flatMap { speed in work.map { $0.teraflops(tokensPerSecond: speed) } }
+    }
 
     /// Of the device's best, from 0 to 1.
     private var utilisation: Double? {
@@ -35,12 +37,12 @@ package struct RunSummary: Sendable, Equatable {
     /// Two lines for people.
     package var lines: [String] {
         var lines: [String] = []
-        if let tokensPerSecond, let teraflops {
+        if let tokensPerSecond {
+            let work = teraflops.map { ", \(Format.significant($0)) model TFLOP/s" } ?? ""
             let share =
                 utilisation.map { ", \(Format.decimal(100 * $0, places: 1))% of the GPU's best" } ?? ""
             lines.append(
-                "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s, "
-                    + "\(Format.significant(teraflops)) model TFLOP/s\(share)")
+                "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s\(work)\(share)")
         }
         let driver = driverBytes.map { ", \(Format.bytes($0)) used as the driver counts" } ?? ""
         lines.append("memory  \(Format.bytes(peakBytes)) in arrays at most\(driver)")

@@ -9,16 +9,19 @@ package struct RunRecord: Sendable, Equatable, Codable {
     package var vocabularySize: Int
     /// Such as `NVIDIA H200`; nil for the processor, whose kind changes no result.
     package var deviceModel: String?
+    /// `FrozenModel.fingerprint` of the reference or teacher; nil where there is none.
+    package var frozenFingerprint: String?
 
     package init(
         options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
-        deviceModel: String? = nil
+        deviceModel: String? = nil, frozenFingerprint: String? = nil
     ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
         self.tokenCount = tokenCount
         self.vocabularySize = vocabularySize
         self.deviceModel = deviceModel
+        self.frozenFingerprint = frozenFingerprint
     }
 
     /// Everything that would make resuming another run, in words.
@@ -29,6 +32,12 @@ package struct RunRecord: Sendable, Equatable, Codable {
         }
         if let deviceModel, let before = earlier.deviceModel, deviceModel != before {
             result.append("the GPU was \(before), is \(deviceModel)")
+        }
+        if let frozenFingerprint, let before = earlier.frozenFingerprint, frozenFingerprint != before,
+            options.objective.kind == earlier.options.objective.kind
+        {
+            let role = options.objective.kind.frozenRole ?? "reference"
+            result.append("the \(role)'s weights have changed: they had \(before), have \(frozenFingerprint)")
         }
         if dataFingerprint != earlier.dataFingerprint || tokenCount != earlier.tokenCount {
             let counts = "\(Format.integer(earlier.tokenCount)) tokens, is \(Format.integer(tokenCount))"

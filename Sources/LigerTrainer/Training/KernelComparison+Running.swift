@@ -36,6 +36,7 @@ extension KernelComparison {
 
     private struct Runner {
         let learner: Learner
+        let tokensPerStep: Int
         let kernels: KernelSelection
         let stateBytes: Int
         var losses: [Double] = []
@@ -58,6 +59,7 @@ extension KernelComparison {
                 tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
                 batchSize: options.batch, accumulation: options.accumulate, seed: options.seed)
             learner = try Learner(model, stream: stream, options: options)
+            tokensPerStep = options.tokensPerStep
             self.kernels = kernels
             stateBytes = device.bytesInUse - before
         }
@@ -79,7 +81,7 @@ extension KernelComparison {
             let median = (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
             return Side(
                 kernels: kernels, losses: losses,
-                tokensPerSecond: Double(learner.tokensPerStep) / max(median, 1e-9),
+                tokensPerSecond: Double(tokensPerStep) / max(median, 1e-9),
                 stateBytes: stateBytes, stepBytes: stepBytes)
         }
     }

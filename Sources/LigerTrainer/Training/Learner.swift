@@ -2,7 +2,7 @@ internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
-/// A model, its optimiser and the text it learns from, one optimiser step at a time.
+/// A model, its optimiser, its objective and the data it learns from, one optimiser step at a time.
 ///
 /// A step depends on the weights, the optimiser's state and its number alone: that is all a checkpoint
 /// must hold for a resumed run to go on bit for bit.
@@ -11,16 +11,29 @@ package final class Learner {
     package struct Step: Sendable, Equatable {
         /// Counted from 1.
         package let number: Int
-        /// Mean loss per token.
+        /// The objective's, a mean over the step's tokens, pairs or answers.
         package let loss: Double
         /// Norm of all gradients before clipping.
         package let gradientNorm: Double
         /// The rate that was used.
         package let learningRate: Double
+        /// Tokens trained on, padding left out.
+        package let tokens: Int
+        /// The objective's numbers, added up over the step's parts.
+        let figureSums: [Double]
+    }
+
+    /// What evaluating came to.
+    package struct Evaluation: Sendable, Equatable {
+        /// As a step's.
+        package let loss: Double
+        /// The objective's.
+        package let figures: [Figure: Double]
     }
 
     package let model: TrainingModel
-    package let stream: TokenStream
+    package let stream: any BatchStream
+    private let objective: any Objective
     let optimiser: AdamWOptimiser
     private let schedule: LearningRateSchedule
     private let clip: Float?
@@ -30,16 +43,15 @@ package final class Learner {
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
-    /// What losses of a step's parts are divided by: the tokens of the step. One f32.
-    private let tokensOfStep: NDArray
-    /// 1, to add up losses undivided.
-    private let one: NDArray
+    /// What each part is of its step.
+    private let share: LossShare
 
     /// A learner at step 0, from the model's present weights, on the model's device.
     /// - Throws: `RuntimeError` when memory runs out.
-    package init(_ model: TrainingModel, stream: TokenStream, options: TrainingOptions) throws {
+    package init(_ model: TrainingModel, stream: any BatchStream, options: TrainingOptions) throws {
         self.model = model
         self.stream = stream
+        objective = options.makeObjective(asking: model.frozen)
         schedule = options.learningRateSchedule
         clip = options.clip > 0 ? Float(options.clip) : nil
         evaluationLimit = options.evaluationBatches
@@ -53,17 +65,14 @@ package final class Learner {
                 weightDecay: options.weightDecay),
             storage: AdamWOptimiser.Storage(
                 keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
-        results = try StepResults(parts: stream.accumulation, device: model.device)
-        let tokens = Float(stream.sequencesPerStep * stream.sequenceLength)
-        tokensOfStep = try NDArray([tokens], device: model.device)
-        one = try NDArray([1], device: model.device)
+        results = try StepResults(
+            parts: stream.accumulation, figures: objective.figureCount, device: model.device)
+        share = try LossShare.part(
+            of: stream.accumulation, tokens: options.tokensPerStep, on: model.device)
     }
 
     /// Optimiser steps done, or handed to the device.
     package var stepsDone: Int { optimiser.steps }
-
-    /// Tokens that one step trains on.
-    package var tokensPerStep: Int { stream.sequencesPerStep * stream.sequenceLength }
 
     /// Whether the results of steps must be taken before the next.
     package var mustTakeResults: Bool { results.isFull }
@@ -71,17 +80,23 @@ package final class Learner {
     /// Does the next step: forward and backward over every part of its batch, then one update. A GPU may do
     /// it later; `takeResults` says what it came to.
     ///
-    /// The parts' losses are divided by the tokens of the whole step, so that accumulated gradients are
-    /// those of one large batch. Nothing is read back from the device.
+    /// The parts' losses are divided by the tokens, or the parts, of the whole step, so that accumulated gradients
+    /// are those of one large batch. Nothing is read back from the device.
     /// - Throws: what kernels throw when memory runs out.
     package func step() throws {
         let index = optimiser.steps
-        let outputs = try gradients(of: (0..<stream.accumulation).map { stream.batch(step: index, part: $0) })
+        let batches = (0..<stream.accumulation).map { stream.batch(step: index, part: $0) }
+        let outputs = try gradients(of: batches)
         let rate = schedule.rate(at: index)
         try optimiser.update(learningRate: rate)
         optimiser.clearGradients()
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
-        try results.endStep(number: index + 1, norm: outputs.norm, learningRate: rate)
+        for (part, figures) in outputs.figures.enumerated() {
+            try results.keep(figures: figures, part: part)
+        }
+        try results.endStep(
+            number: index + 1, norm: outputs.norm, learningRate: rate,
+            tokens: batches.reduce(0) { $0 + $1.tokens })
     }
 
     /// Leaves the step's gradients, clipped, with the parameters. With a graph, the first step is done launch by
@@ -105,13 +120,20 @@ package final class Learner {
     }
 
     private func passes(over parts: [BatchArrays]) throws -> StepOutputs {
-        let losses = try parts.map { part in
+        var losses: [NDArray] = [], figures: [[NDArray]] = []
+        for part in parts {
             let tape = Tape(recomputing: recomputation)
-            let loss = try model.decoder.loss(part.ids, part.labels, normaliser: tokensOfStep, on: tape)
-            try tape.backward(loss)
-            return loss.value
+            let result = try objective.loss(part, of: model.decoder, share: share, on: tape)
+            try tape.backward(result.loss)
+            losses.append(result.loss.value)
+            figures.append(result.figures)
         }
-        return StepOutputs(losses: losses, norm: try optimiser.clippedNorm(clip))
+        return StepOutputs(losses: losses, figures: figures, norm: try optimiser.clippedNorm(clip))
+    }
+
+    /// What the objective says of a step beside its loss.
+    package func figures(of step: Step) -> [Figure: Double] {
+        objective.figures(step.figureSums, batches: stream.accumulation)
     }
 
     /// Hands over what the steps since the last call came to, in order, after waiting for the device.
@@ -127,23 +149,29 @@ package final class Learner {
         }
     }
 
-    /// Mean loss per token of the evaluation sequences, or of some batches of them, evenly spread, when
-    /// there are more than `--eval-batches`. Changes nothing.
-    package func evaluate() throws -> Double {
-        precondition(stream.evaluationSequences > 0, "no text was kept for evaluation")
+    /// The mean loss of what is kept for evaluation, or of some batches of it, evenly spread, when there are more
+    /// than `--eval-batches`. Changes nothing.
+    package func evaluate() throws -> Evaluation {
+        precondition(stream.evaluationBatches > 0, "nothing was kept for evaluation")
         let count = min(evaluationLimit, stream.evaluationBatches)
-        var losses: [NDArray] = []
-        var tokens = 0
-        for index in 0..<count {
-            let batch = stream.evaluationBatch(index * stream.evaluationBatches / count)
-            let arrays = try BatchArrays(batch, on: model.device)
-            let loss = try model.decoder.loss(
-                arrays.ids, arrays.labels, normaliser: one, on: Tape(recording: false))
-            losses.append(loss.value)
-            tokens += batch.inputs.count
+        let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
+        let results = try batches.map { batch in
+            let result = try objective.loss(
+                BatchArrays(batch, on: model.device), of: model.decoder, share: .whole,
+                on: Tape(recording: false))
+            return (loss: result.loss.value, figures: result.figures)
         }
         // Read once all are under way.
-        return try losses.reduce(0) { try $0 + $1.hostValues()[0] } / Double(tokens)
+        var total = 0.0
+        var sums = [Double](repeating: 0, count: objective.figureCount)
+        for (batch, result) in zip(batches, results) {
+            total += try result.loss.hostValues()[0] * Double(batch.weight)
+            let numbers = try result.figures.flatMap { try $0.hostValues() }
+            for (place, number) in numbers.enumerated() { sums[place] += number }
+        }
+        return Evaluation(
+            loss: total / Double(batches.reduce(0) { $0 + $1.weight }),
+            figures: objective.figures(sums, batches: count))
     }
 
     private static func checkFinite(_ value: Double, _ name: String, step: Int) throws {

@@ -15,6 +15,8 @@ package struct MemoryEstimate: Sendable, Equatable {
     package let gradients: Int
     /// Bytes of moments and masters.
     package let optimiser: Int
+    /// Bytes of the weights of a reference or teacher.
+    package let frozen: Int
     /// Bytes that the forward pass keeps for the backward pass.
     package let activations: Int
     /// Bytes of the loss: logits, and the gradients that come out of it.
@@ -23,9 +25,13 @@ package struct MemoryEstimate: Sendable, Equatable {
     package let total: Int
 
     /// What every run of this model takes with these options, whatever its batch.
-    package var least: Int { parameters + gradients + optimiser }
+    package var least: Int { parameters + gradients + optimiser + frozen }
 
-    init(_ configuration: ModelConfiguration, _ options: TrainingOptions, on device: Device) {
+    /// - Parameter other: the reference or teacher.
+    init(
+        _ configuration: ModelConfiguration, frozen other: ModelConfiguration?, _ options: TrainingOptions,
+        on device: Device
+    ) {
         let size = options.dtype.byteCount, execution = options.execution
         let count = configuration.parameterCount
         parameters = count * size
@@ -33,22 +39,32 @@ package struct MemoryEstimate: Sendable, Equatable {
         let hasMasters = execution.masters == .f32 && options.dtype != .f32
         optimiser = count * (2 * execution.moments.byteCount + (hasMasters ? 4 : 0))
 
+        frozen = (other?.parameterCount ?? 0) * size
+
         let pass = PassMemory(configuration, options, device)
+        // The teacher's hidden states wait for the student's. A reference is done by then.
+        let asked = other.map { PassMemory($0, options, device) }
+        let teacher =
+            options.objective.kind == .distill
+            ? options.tokensPerPass * (other?.hiddenSize ?? 0) * size : 0
         activations = pass.kept
         loss = pass.loss
         // At the end of the forward pass; at the start of the backward pass, with the head's gradient; at its
         // end, with all gradients. Sums over several passes, and captured steps, keep all gradients all the time.
-        let forward = pass.kept + pass.loss
+        let forward = pass.kept + pass.loss + teacher
+        let asking = (asked?.keptOfOneBlock ?? 0) + (asked?.loss ?? 0)
         let start = pass.kept + pass.headGradients + pass.backward
         let end = gradients + pass.keptOfOneBlock + max(pass.backward, pass.embeddingGradient)
         let early = options.accumulate > 1 || execution.graph ? gradients : 0
-        total = parameters + optimiser + max(forward + early, start + early, end)
+        total =
+            parameters + optimiser + frozen + max(max(forward, asking) + early, start + early + teacher, end)
     }
 
     /// One line for people.
     package var summary: String {
-        "about \(Format.bytes(total)) at most: parameters \(Format.bytes(parameters)), gradients "
-            + "\(Format.bytes(gradients)), optimiser \(Format.bytes(optimiser)), activations "
+        "about \(Format.bytes(total)) at most: parameters \(Format.bytes(parameters)), "
+            + (frozen == 0 ? "" : "reference or teacher \(Format.bytes(frozen)), ")
+            + "gradients \(Format.bytes(gradients)), optimiser \(Format.bytes(optimiser)), activations "
             + "\(Format.bytes(activations)), loss \(Format.bytes(loss))"
     }
 }
@@ -64,7 +80,7 @@ private struct PassMemory {
 
     init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) {
         let size = options.dtype.byteCount
-        let tokens = options.batch * options.sequenceLength
+        let tokens = options.tokensPerPass
         let hidden = tokens * model.hiddenSize * size, inner = tokens * model.intermediateSize * size
         let queries = tokens * model.headCount * model.headSize * size
         let keys = tokens * model.keyValueHeadCount * model.headSize * size
@@ -107,10 +123,20 @@ private struct PassMemory {
         _ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device, tokens: Int
     ) -> Int {
         if options.kernels[.fusedLinearCrossEntropy] {
-            return FusedLinearCrossEntropy.plan(
+            let budget = options.execution.lossBudget.map { $0 << 20 }
+            let plan = FusedLinearCrossEntropy.plan(
                 tokens: tokens, hidden: model.hiddenSize, vocabulary: model.vocabularySize,
-                dtype: options.dtype, on: device
-            ).peakBytes
+                dtype: options.dtype, options: .init(budgetBytes: budget), on: device)
+            if options.objective.kind == .nextToken { return plan.peakBytes }
+            // Chunks are cut between pairs or answers, gathered from two places, and up to the budget; each token
+            // has some numbers of its own. A teacher has logits too.
+            let bytes = plan.logitsBytes / plan.chunkTokens
+            let perToken = options.objective.kind == .distill ? bytes + 4 * model.vocabularySize : bytes
+            let most = budget ?? FusedLinearCrossEntropy.defaultBudgetBytes(on: device)
+            let rows = max(1, min(tokens, most / perToken))
+            return plan.peakBytes - plan.logitsBytes + rows
+                * (perToken + model.hiddenSize * options.dtype.byteCount)
+                + 8 * 4 * tokens
         }
         // Whole logits and their gradient; the reference keeps some more arrays of their size, in fp32.
         let logits = tokens * model.vocabularySize

@@ -16,6 +16,8 @@ package struct ModelDescription {
     let tokenizer: any Tokenizer
     /// How text becomes tokens, in words.
     let tokenizerName: String
+    /// The reference or teacher that the objective asks, if it asks one.
+    let frozen: FrozenDescription?
     private let name: String
 
     /// The preset or folder that `--model` names.
@@ -46,6 +48,7 @@ package struct ModelDescription {
             tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
             configuration = try ModelConfiguration(folder: url)
         }
+        frozen = try FrozenDescription(options, of: configuration)
         guard tokenizer.vocabularySize > configuration.vocabularySize else { return }
         throw TrainerError(
             .vocabularyMismatch,
@@ -57,6 +60,7 @@ package struct ModelDescription {
     /// Checks that sequences are not longer than the model's positions.
     /// - Throws: `TrainerError` (`invalidOptions`).
     package func checkLength(_ sequenceLength: Int) throws {
+        try frozen?.checkLength(sequenceLength)
         let most = configuration.maximumPositions
         guard sequenceLength > most else { return }
         throw TrainerError(
@@ -66,6 +70,6 @@ package struct ModelDescription {
 
     /// The memory that training it takes.
     package func memory(_ options: TrainingOptions, on device: Device) -> MemoryEstimate {
-        MemoryEstimate(configuration, options, on: device)
+        MemoryEstimate(configuration, frozen: frozen?.configuration, options, on: device)
     }
 }

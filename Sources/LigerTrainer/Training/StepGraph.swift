@@ -1,5 +1,5 @@
 internal import LigerNN
-internal import LigerRuntime
+package import LigerRuntime
 internal import Tile
 
 /// The launches of a step up to its gradients, captured once and handed to the GPU as a whole ever after: for
@@ -38,22 +38,37 @@ final class StepGraph {
 }
 
 /// One part of a step's batch on the device.
-struct BatchArrays {
+package struct BatchArrays {
     /// [rows, length], i32.
-    let ids: NDArray
+    package let ids: NDArray
     /// [rows, length], i64.
-    let labels: NDArray
+    package let labels: NDArray
+    /// Of judged answers, which are the first rows: 1 for a good one, i32.
+    package let preferences: NDArray?
 
-    init(_ batch: TokenBatch, on device: Device) throws {
+    package init(_ batch: TokenBatch, on device: Device) throws {
         let shape = [batch.rows, batch.sequenceLength]
         ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: device)
         labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: device)
+        preferences = try batch.preferences.map {
+            try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
+        }
+    }
+
+    private init(ids: NDArray, labels: NDArray) {
+        (self.ids, self.labels, preferences) = (ids, labels, nil)
+    }
+
+    /// Some rows' ids and labels.
+    func rows(_ range: Range<Int>) -> BatchArrays {
+        BatchArrays(ids: ids.sliced(0, range), labels: labels.sliced(0, range))
     }
 
     /// Overwrites them with another batch of the same shape.
     func write(_ batch: TokenBatch) throws {
         try batch.inputs.withUnsafeBytes { try ids.write($0) }
         try batch.labels.withUnsafeBytes { try labels.write($0) }
+        try batch.preferences?.withUnsafeBytes { try preferences?.write($0) }
     }
 }
 
@@ -61,6 +76,8 @@ struct BatchArrays {
 struct StepOutputs {
     /// One f32 a part.
     let losses: [NDArray]
+    /// The objective's numbers, part by part.
+    let figures: [[NDArray]]
     /// Of all gradients, before clipping: one f32.
     let norm: NDArray
 }

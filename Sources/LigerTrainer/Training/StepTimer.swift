@@ -16,6 +16,8 @@ package struct StepTimer {
     private var isFirst = true
     /// All steps but those of the first interval, in which kernels are compiled.
     package private(set) var steps = 0
+    /// Of these steps.
+    package private(set) var tokens = 0
     package private(set) var seconds = 0.0
 
     package init() {}
@@ -27,11 +29,12 @@ package struct StepTimer {
     /// again.
     package func isDue(at now: Double) -> Bool { isFirst || now - reported >= Self.patience }
 
-    /// The results of `count` steps have been read.
-    package mutating func end(_ count: Int, at now: Double) -> Interval {
+    /// The results of `count` steps, of so many tokens, have been read.
+    package mutating func end(_ count: Int, tokens: Int = 0, at now: Double) -> Interval {
         let begun = start ?? now
         if !isFirst {
             steps += count
+            self.tokens += tokens
             seconds += now - begun
         }
         (start, reported, isFirst) = (nil, now, false)

@@ -20,6 +20,8 @@ package struct TrainingModel {
     package let name: String
     /// How text becomes tokens, in words.
     package let tokenizerName: String
+    /// The reference or teacher that the objective asks, if it asks one.
+    package let frozen: FrozenModel?
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
@@ -40,6 +42,7 @@ package struct TrainingModel {
             model = try CausalLanguageModel(
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
+        frozen = try description.frozen?.load(beside: model.decoder, on: device)
     }
 
     package var decoder: Decoder { model.decoder }
@@ -52,6 +55,15 @@ package struct TrainingModel {
     /// All tokens of a text; each document ends with the tokenizer's end of text, if it has one.
     package func tokens(of corpus: Corpus) -> [Int32] {
         TokenStream.tokens(of: corpus, separator: tokenizer.endOfTextID.map { [$0] } ?? []) {
+            tokenizer.encode($0)
+        }
+    }
+
+    /// All examples of a file as tokens; each answer ends with the tokenizer's end of text, if it has one.
+    ///
+    /// - Throws: `TrainerError` (`textTooShort`).
+    package func examples(of file: ExampleFile, _ options: TrainingOptions) throws -> ExampleStream {
+        try ExampleStream(file, options, end: tokenizer.endOfTextID.map { [$0] } ?? []) {
             tokenizer.encode($0)
         }
     }

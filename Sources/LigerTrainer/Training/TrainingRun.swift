@@ -9,7 +9,7 @@ internal import Tile
     internal import Musl
 #endif
 
-/// One training run: its model, its text, its output folder.
+/// One training run: its model, its data, its output folder.
 ///
 ///     let run = try TrainingRun(options)
 ///     try run.train()
@@ -36,9 +36,10 @@ public final class TrainingRun {
     private let isDone: Bool
     private let resumedAt: Int
     private var timer = StepTimer()
+    private var tokensDone: Int
     private var began = 0.0
 
-    /// Prepares everything; nothing is written before the model, the text and the options are known to be
+    /// Prepares everything; nothing is written before the model, the data and the options are known to be
     /// usable, and nothing of an earlier run is changed unless this one continues it.
     /// - Throws: `TrainerError`, `CheckpointError`, `TokenizerError` or `RuntimeError`, each saying what was
     ///   wrong and what to do.
@@ -50,21 +51,19 @@ public final class TrainingRun {
         try options.validate()
         try ThreadPool.checkEnvironment()
         let device = try options.device.open()
-        let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
+        let data = try TrainingData(options)
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
         let memory = description.memory(options, on: device)
         let warning = try MemoryCheck.run(
             memory, options, on: device, available: MemoryCheck.available(on: device))
         let model = try TrainingModel(description, options, device: device)
-        let stream = try TokenStream(
-            tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
-            batchSize: options.batch, accumulation: options.accumulate,
-            evaluationFraction: options.evaluationFraction, seed: options.seed)
+        let stream = try data.stream(for: model, options)
         learner = try Learner(model, stream: stream, options: options)
         let record = RunRecord(
-            options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokens.count,
-            vocabularySize: model.vocabularySize, deviceModel: device.model)
+            options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
+            vocabularySize: model.vocabularySize, deviceModel: device.model,
+            frozenFingerprint: try model.frozen?.fingerprint())
         directory = try RunDirectory.open(record)
         self.options = options
 
@@ -72,6 +71,7 @@ public final class TrainingRun {
         let start = isDone ? nil : try directory.checkpointToResume()
         if let start { try TrainingState.read(start, into: learner) }
         resumedAt = start?.step ?? 0
+        tokensDone = stream.tokens(before: resumedAt)
         metrics = try MetricsLog(
             path: directory.metricsPath,
             resumingAfter: isDone ? .max : options.resume ? resumedAt : nil)
@@ -79,7 +79,7 @@ public final class TrainingRun {
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
-        introduce(corpus, resumingFrom: start)
+        introduce(data, resumingFrom: start)
         introduce(memory, warning: warning)
     }
 
@@ -146,13 +146,16 @@ public final class TrainingRun {
         let device = learner.model.device
         var steps: [Learner.Step] = []
         let result = Result { try learner.takeResults { steps.append($0) } }
-        let interval = timer.end(steps.count, at: ProgressDisplay.seconds())
+        let tokens = steps.reduce(0) { $0 + $1.tokens }
+        let interval = timer.end(steps.count, tokens: tokens, at: ProgressDisplay.seconds())
         for (index, step) in steps.enumerated() {
             var line = MetricsLine(step: step.number, loss: step.loss)
             line.learningRate = step.learningRate
             line.gradientNorm = step.gradientNorm
-            line.tokens = step.number * learner.tokensPerStep
-            line.tokensPerSecond = Double(learner.tokensPerStep) / max(interval.secondsPerStep, 1e-9)
+            line.figures = learner.figures(of: step)
+            tokensDone += step.tokens
+            line.tokens = tokensDone
+            line.tokensPerSecond = Double(step.tokens) / max(interval.secondsPerStep, 1e-9)
             line.seconds = interval.start + interval.secondsPerStep * Double(index + 1) - began
             line.memoryBytes = ProcessMemory.current()?.resident
             line.deviceBytes = device.runsBehind ? device.peakBytes : nil
@@ -162,7 +165,10 @@ public final class TrainingRun {
     }
 
     private func evaluation() throws -> MetricsLine {
-        MetricsLine(step: learner.stepsDone, evaluationLoss: try learner.evaluate())
+        let evaluation = try learner.evaluate()
+        var line = MetricsLine(step: learner.stepsDone, evaluationLoss: evaluation.loss)
+        line.figures = evaluation.figures
+        return line
     }
 
     private func report(_ line: MetricsLine) throws {
@@ -191,9 +197,8 @@ public final class TrainingRun {
         let device = learner.model.device
         let summary = RunSummary(
             device: device.model ?? device.name,
-            tokensPerSecond: timer.steps == 0
-                ? nil : Double(timer.steps * learner.tokensPerStep) / max(timer.seconds, 1e-9),
-            work: learner.model.work(length: options.sequenceLength),
+            tokensPerSecond: timer.steps == 0 ? nil : Double(timer.tokens) / max(timer.seconds, 1e-9),
+            work: isText ? learner.model.work(length: options.sequenceLength) : nil,
             peakTeraflops: ModelWork.peakTeraflops(of: device.model, dtype: options.dtype),
             peakBytes: device.peakBytes,
             driverBytes: try device.driverMemory().map { $0.total - $0.free })
@@ -208,22 +213,23 @@ public final class TrainingRun {
     }
 
     private func drawCurve() throws {
-        let curve = LossCurve(
-            title: "\(options.model), \(options.kernels.description) kernels",
-            subtitle: "\(Format.integer(learner.tokensPerStep)) tokens a step, seed \(options.seed)",
-            lines: metrics.lines, uniformLoss: log(Double(learner.model.vocabularySize)))
+        let objective = isText ? "" : "\(options.objective.kind.rawValue), "
+        var curve = LossCurve(
+            title: "\(options.model), \(objective)\(options.kernels.description) kernels",
+            subtitle: "\(learner.stream.stepSummary), seed \(options.seed)", lines: metrics.lines,
+            uniformLoss: isText ? log(Double(learner.model.vocabularySize)) : nil)
+        if !isText { curve.lossName = "loss" }
         try directory.writeLossCurve(curve.svg)
     }
 
-    private func introduce(_ corpus: Corpus, resumingFrom start: RunCheckpoint?) {
+    private var isText: Bool { options.objective.kind == .nextToken }
+
+    private func introduce(_ data: TrainingData, resumingFrom start: RunCheckpoint?) {
         if isDone { return }
         let model = learner.model
-        let stream = learner.stream
-        display.note("text    \(corpus.summary)")
-        display.note(
-            "        \(Format.integer(stream.tokens.count)) tokens (\(model.tokenizerName)): "
-                + "\(Format.integer(stream.trainingSequences)) sequences to train on, "
-                + "\(Format.integer(stream.evaluationSequences)) to evaluate")
+        display.note(data.summary)
+        display.note("        \(learner.stream.summary(tokenizer: model.tokenizerName))")
+        if !isText { display.note("aim     \(options.objective.description)") }
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")

@@ -1,21 +1,33 @@
 internal import ArgumentParser
 internal import LigerTrainer
 
-/// Trains a model on text.
+/// Trains a model on text, on preferences, or beside a teacher.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a model on text.",
+        abstract: "Train a model on text, on preferences, or beside a teacher.",
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
             transformers loads as it is. A run that was stopped, in whatever way, goes on with --resume: its \
             losses are those of a run that was not, bit for bit.
 
+            With another --objective than next-token, --data is a JSONL file with one object a line:
+              dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
+              kto                    {"prompt": "...", "completion": "...", "label": true}
+              distill                {"text": "..."}, or prompt and completion
+            Prompt and answer are tokenised apart, and an answer ends with the tokenizer's end of text, if it \
+            has one. Only the answer's tokens count. What is longer than --seq is cut at its end; a line of \
+            whose answer nothing is left is refused. Conversations must be strings: apply the tokenizer's chat \
+            template first. The reference of dpo and kto is read in every step, without a tape, and takes the \
+            memory of its weights.
+
             EXAMPLES:
               liger train
               liger train --data book.txt --steps 1000 --out runs/book
               liger train --data book.txt --steps 1000 --out runs/book --resume
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
+              liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
+              liger train --objective distill --model small --teacher large --data texts.jsonl
             """)
 
     @OptionGroup var arguments: TrainingArguments

@@ -7,6 +7,8 @@ extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Recomputation: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
+extension TrainingOptions.ObjectiveChoice.Kind: ExpressibleByArgument {}
+extension TrainingOptions.ObjectiveChoice.LossType: ExpressibleByArgument {}
 
 extension TrainingOptions.Device: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -6,6 +6,7 @@ struct TrainingArguments: ParsableArguments {
     private static let defaults = TrainingOptions()
 
     @OptionGroup(title: "What to train") var subject: Subject
+    @OptionGroup(title: "Objective") var objective: ObjectiveArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
     @OptionGroup(title: "Device and memory") var execution: Execution
@@ -15,7 +16,8 @@ struct TrainingArguments: ParsableArguments {
     struct Subject: ParsableArguments {
         @Option(
             help: ArgumentHelp(
-                "A text file, or a folder whose text files are read. (default: this package's own sources and documents)",
+                "A text file, or a folder whose text files are read; with another --objective, a JSONL file. "
+                    + "(default: this package's own sources and documents)",
                 valueName: "path"))
         var data: String?
 
@@ -36,10 +38,10 @@ struct TrainingArguments: ParsableArguments {
         @Option(parsing: .unconditional, help: "Optimiser steps.")
         var steps = defaults.steps
 
-        @Option(parsing: .unconditional, help: "Sequences per forward pass.")
+        @Option(parsing: .unconditional, help: "Sequences, pairs or answers per forward pass.")
         var batch = defaults.batch
 
-        @Option(parsing: .unconditional, help: "Tokens per sequence.")
+        @Option(parsing: .unconditional, help: "Tokens per sequence; longer examples are cut at their end.")
         var seq = defaults.sequenceLength
 
         @Option(
@@ -123,6 +125,13 @@ struct TrainingArguments: ParsableArguments {
                 Losses and gradients keep their bits.
                 """)
         var graph = false
+
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp(
+                "What the logits of a chunk may take. (default: 48 on the processor, 512 on a GPU)",
+                valueName: "MiB"))
+        var lossBudget: Int?
     }
 
     struct Output: ParsableArguments {
@@ -190,6 +199,7 @@ struct TrainingArguments: ParsableArguments {
     var options: TrainingOptions {
         var options = TrainingOptions()
         subject.apply(to: &options)
+        options.objective = objective.choice
         optimiser.apply(to: &options)
         execution.apply(to: &options)
         options.kernels = kernels.selection
@@ -244,5 +254,6 @@ extension TrainingArguments.Execution {
         options.execution.gradients = gradients.dtype
         options.execution.recompute = recompute
         options.execution.graph = graph
+        options.execution.lossBudget = lossBudget
     }
 }

@@ -1,0 +1,46 @@
+public import LigerRuntime
+import Tile
+
+extension FusedLinearKTO {
+    /// An estimate of how far a model has gone from its reference, for `forward`:
+    ///
+    ///     z = max(0, mean over answers of l - l')
+    ///
+    /// of answers that belong to other prompts, as Ethayarajh et al. take it. No gradient goes through it.
+    ///
+    /// - Parameters:
+    ///   - head: its input is [B, T, H].
+    ///   - labels: [B, T], i64 or i32.
+    ///   - reference: its side of the same answers.
+    /// - Returns: [1], f32, on the device.
+    /// - Throws: as `forward`.
+    /// - Cost: one product of tokens x vocabulary x hidden, and one for a reference's layer.
+    public static func divergence(
+        head: LinearHead, labels: NDArray, reference: FusedLinearPreference.ReferenceModel,
+        options: Options = Options()
+    ) throws -> NDArray {
+        guard labels.shape.count == 2, labels.shape[0] > 0, labels.shape[1] > 0 else {
+            throw RuntimeError("labels have shape \(labels.shape). Give [B, T]")
+        }
+        let answers = { (side: FusedLinearPreference.ReferenceModel) in
+            try side.answers(labels: labels, averages: options.averages, options.sequences)
+        }
+        let (own, other) = (try answers(.layer(head)), try answers(reference))
+        let divergence = try NDArray(empty: [1], device: labels.device)
+        try KTODivergenceKernel().launch(programs: 1, [own, other, divergence])
+        return divergence
+    }
+}
+
+/// One program.
+struct KTODivergenceKernel: TileKernel {
+    func body(_ p: Program) {
+        let own = p.input("own", .f32, rank: 1), other = p.input("other", .f32, rank: 1)
+        let divergence = p.output("divergence", .f32, rank: 1)
+        let zero = p.index * 0, count = own.size(0)
+        let total = p.loop(from: zero, to: count, carrying: zero.float) { i, total in
+            total + (own[i] - other[i])
+        }
+        divergence[0] = maximum(total / count.float, 0)
+    }
+}

@@ -1,0 +1,33 @@
+/// A number beside the loss that an objective reports, under the name it has in metrics.jsonl.
+public enum Figure: String, Sendable, Hashable, CaseIterable {
+    /// Mean of β (log p - log p') over chosen, or good, answers.
+    case chosenReward = "chosen_reward"
+    /// The same over rejected, or bad, answers.
+    case rejectedReward = "rejected_reward"
+    /// The difference of these two.
+    case rewardMargin = "reward_margin"
+    /// The share of pairs whose chosen answer has the greater reward.
+    case accuracy
+    /// Mean of -log p over the chosen answers' tokens.
+    case likelihoodLoss = "nll"
+    /// KTO's estimate of how far the model has gone from its reference.
+    case divergence = "kl"
+    /// Mean loss per token beside the teacher.
+    case softLoss = "soft_loss"
+    /// Mean cross entropy of the next tokens.
+    case hardLoss = "hard_loss"
+
+    /// As the progress display shows it.
+    package func shown(_ value: Double) -> String {
+        switch self {
+        case .chosenReward: "chosen \(Format.decimal(value, places: 3))"
+        case .rejectedReward: "rejected \(Format.decimal(value, places: 3))"
+        case .rewardMargin: "margin \(Format.decimal(value, places: 3))"
+        case .accuracy: "accuracy \(Format.percent(value))"
+        case .likelihoodLoss: "nll \(Format.decimal(value, places: 4))"
+        case .divergence: "kl \(Format.decimal(value, places: 3))"
+        case .softLoss: "soft \(Format.decimal(value, places: 4))"
+        case .hardLoss: "hard \(Format.decimal(value, places: 4))"
+        }
+    }
+}

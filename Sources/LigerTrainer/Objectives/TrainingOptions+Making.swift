@@ -1,0 +1,76 @@
+internal import LigerLosses
+internal import LigerNN
+internal import LigerRuntime
+
+extension TrainingOptions {
+    /// The objective itself; options must have passed `validate()`.
+    ///
+    /// - Parameter frozen: the model it asks, where it asks one.
+    func makeObjective(asking frozen: FrozenModel?) -> any Objective {
+        let budget = execution.lossBudget.map { $0 << 20 }
+        let sequences = SequenceOptions(budgetBytes: budget)
+        switch objective.kind {
+        case .nextToken: return NextToken(options: LossOptions(budgetBytes: budget))
+        case .dpo, .orpo, .cpo, .simPO:
+            return Preferring(
+                formula: objective.pairFormula, options: objective.pairOptions(sequences), reference: frozen)
+        case .kto:
+            guard let frozen else { preconditionFailure("KTO has a reference") }
+            return Judging(
+                options: .init(beta: Float(objective.resolvedBeta ?? 0), sequences: sequences),
+                reference: frozen)
+        case .distill:
+            guard let frozen else { preconditionFailure("distillation has a teacher") }
+            return Distilling(
+                formula: objective.teacherFormula, options: objective.teacherOptions(sequences),
+                teacher: frozen)
+        }
+    }
+}
+
+extension TrainingOptions.ObjectiveChoice {
+    fileprivate var pairFormula: FusedLinearPreference.Formula {
+        let smoothing = Float(resolvedSmoothing ?? 0)
+        switch kind {
+        case .cpo: return .cpo(labelSmoothing: smoothing)
+        case .simPO: return .simPO(gamma: Float(resolvedGamma ?? 0), labelSmoothing: smoothing)
+        case .orpo: return .orpo
+        case .nextToken, .dpo, .kto, .distill: return .dpo(relative(smoothing))
+        }
+    }
+
+    private func relative(_ smoothing: Float) -> FusedLinearPreference.DPO {
+        switch resolvedLossType {
+        case .hinge: .hinge
+        case .robust: .robust(labelSmoothing: smoothing)
+        case .exoPair: .exoPair(labelSmoothing: smoothing)
+        case .ncaPair: .ncaPair
+        case .bcoPair: .bcoPair
+        case .sppoHard: .sppoHard
+        case .apoZero: .apoZero
+        case .apoDown: .apoDown
+        case .discoPOP: .discoPOP()
+        case .sigmoid, .jensenShannon, .cosine, nil: .sigmoid
+        }
+    }
+
+    fileprivate func pairOptions(_ sequences: SequenceOptions) -> FusedLinearPreference.Options {
+        let alpha = resolvedAlpha ?? 0
+        return FusedLinearPreference.Options(
+            beta: Float(resolvedBeta ?? 0), likelihoodWeight: alpha == 0 ? nil : Float(alpha),
+            sequences: sequences)
+    }
+
+    fileprivate var teacherFormula: FusedLinearDistillation.Formula {
+        let beta = Float(resolvedBeta ?? 0)
+        return resolvedLossType == .cosine ? .cosine(beta: beta) : .jensenShannon(beta: beta)
+    }
+
+    fileprivate func teacherOptions(_ sequences: SequenceOptions) -> FusedLinearDistillation.Options {
+        let hard = Float(resolvedHardWeight ?? 0)
+        var sequences = sequences
+        sequences.temperature = Float(resolvedTemperature ?? 1)
+        return FusedLinearDistillation.Options(
+            hardWeight: hard, wantsHard: true, softWeight: 1 - hard, sequences: sequences)
+    }
+}

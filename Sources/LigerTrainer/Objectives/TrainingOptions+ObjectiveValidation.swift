@@ -1,0 +1,82 @@
+extension TrainingOptions {
+    /// What is wrong with the objective, and with other options beside it.
+    var objectiveProblems: [String] {
+        let kind = objective.kind
+        guard kind != .nextToken else { return objective.strayProblems }
+        var problems = objective.strayProblems + objective.numberProblems
+        if data == nil {
+            problems.append("--objective \(kind.rawValue) needs --data, a JSONL file of its examples")
+        }
+        if !kernels[.fusedLinearCrossEntropy] {
+            problems.append(
+                "--objective \(kind.rawValue) is computed with the output layer and has no plain code; leave "
+                    + "--kernels liger, or add --fused-linear-cross-entropy")
+        }
+        return problems
+    }
+}
+
+extension TrainingOptions.ObjectiveChoice {
+    /// Options that this objective does not have.
+    fileprivate var strayProblems: [String] {
+        let given: [(option: String, isGiven: Bool, kinds: Set<Kind>)] = [
+            ("--loss-type", lossType != nil, [.dpo, .distill]),
+            ("--beta", beta != nil, [.dpo, .orpo, .cpo, .simPO, .kto, .distill]),
+            ("--gamma", gamma != nil, [.simPO]),
+            ("--label-smoothing", labelSmoothing != nil, [.dpo, .cpo, .simPO]),
+            ("--alpha", alpha != nil, [.dpo, .orpo, .cpo, .simPO]),
+            ("--temperature", temperature != nil, [.distill]),
+            ("--hard-weight", hardWeight != nil, [.distill]),
+            ("--reference", reference != nil, [.dpo, .kto]),
+            ("--teacher", teacher != nil, [.distill]),
+        ]
+        return given.filter { $0.isGiven && !$0.kinds.contains(kind) }.map { option, _, kinds in
+            let names = Kind.allCases.filter(kinds.contains).map(\.rawValue).joined(separator: ", ")
+            return "\(option) has no meaning with --objective \(kind.rawValue); it is for \(names)"
+        }
+    }
+
+    fileprivate var numberProblems: [String] {
+        var problems = kindProblems
+        func check(_ option: String, _ value: Double?, _ range: String, _ isGood: (Double) -> Bool) {
+            guard let value, !(value.isFinite && isGood(value)) else { return }
+            problems.append("\(option) is \(value); it must be \(range)")
+        }
+        if kind == .distill {
+            check("--beta", beta, "from 0 to 1") { (0...1).contains($0) }
+        } else {
+            check("--beta", beta, "a finite number above 0") { $0 > 0 }
+        }
+        check("--gamma", gamma, "a finite number") { _ in true }
+        check("--alpha", alpha, "at least 0") { $0 >= 0 }
+        check("--temperature", temperature, "a finite number above 0") { $0 > 0 }
+        check("--hard-weight", hardWeight, "from 0 to 1") { (0...1).contains($0) }
+        switch resolvedLossType {
+        case .exoPair: check("--label-smoothing", labelSmoothing, "above 0 and below 1") { $0 > 0 && $0 < 1 }
+        case .robust:
+            check("--label-smoothing", labelSmoothing, "at least 0 and below 0.5") { $0 >= 0 && $0 < 0.5 }
+        default: check("--label-smoothing", labelSmoothing, "from 0 to 1") { (0...1).contains($0) }
+        }
+        return problems
+    }
+
+    private var kindProblems: [String] {
+        var problems: [String] = []
+        if kind == .distill, teacher == nil {
+            problems.append("--objective distill needs --teacher, a folder with the model to learn from")
+        }
+        for (option, folder) in [("--reference", reference), ("--teacher", teacher)] where folder == "" {
+            problems.append("\(option) is empty; give a folder")
+        }
+        if let lossType, kind == .dpo || kind == .distill, lossType.isOfDistillation != (kind == .distill) {
+            let names = LossType.allCases.filter { $0.isOfDistillation == (kind == .distill) }
+            problems.append(
+                "--loss-type \(lossType.rawValue) is none of --objective \(kind.rawValue); it must be one of "
+                    + names.map(\.rawValue).joined(separator: ", "))
+        }
+        if kind == .dpo, labelSmoothing != nil, resolvedSmoothing == nil {
+            problems.append("--label-smoothing is for --loss-type exo_pair and robust; leave it out")
+        }
+        return problems
+    }
+}

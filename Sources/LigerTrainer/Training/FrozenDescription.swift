@@ -1,0 +1,78 @@
+internal import LigerModels
+internal import LigerNN
+internal import LigerRuntime
+internal import Tile
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
+/// What is known of a reference or a teacher before its weights take memory.
+struct FrozenDescription {
+    private enum Source {
+        /// The weights that training starts from.
+        case start
+        case folder(URL)
+    }
+
+    let configuration: ModelConfiguration
+    /// `reference` or `teacher`.
+    let role: String
+    private let source: Source
+    private let path: String
+
+    /// Nil where the objective asks no other model.
+    ///
+    /// - Throws: `CheckpointError` when the folder holds no model; `TrainerError` (`vocabularyMismatch`) when its
+    ///   vocabulary is not the trained model's.
+    init?(_ options: TrainingOptions, of model: ModelConfiguration) throws {
+        let choice = options.objective
+        guard let role = choice.kind.frozenRole else { return nil }
+        self.role = role
+        guard let path = choice.reference ?? choice.teacher else {
+            (source, self.path, configuration) = (.start, options.model, model)
+            return
+        }
+        guard FileSystem.kind(of: path) == .folder else {
+            throw TrainerError(
+                .unknownModel, "--\(role) \(path) is no folder.",
+                remedy: "Give a folder in Hugging Face layout: config.json and model.safetensors.")
+        }
+        let url = URL(fileURLWithPath: path, isDirectory: true)
+        (source, self.path) = (.folder(url), path)
+        configuration = try ModelConfiguration(folder: url)
+        guard configuration.vocabularySize == model.vocabularySize else {
+            throw TrainerError(
+                .vocabularyMismatch,
+                "The \(role) \(path)/config.json has a vocabulary of "
+                    + "\(Format.integer(configuration.vocabularySize)) tokens, the model \(options.model) of "
+                    + "\(Format.integer(model.vocabularySize)).",
+                remedy: "Both must read the same tokens: give a \(role) with the model's tokenizer.")
+        }
+    }
+
+    /// As `ModelDescription.checkLength`.
+    func checkLength(_ sequenceLength: Int) throws {
+        guard sequenceLength > configuration.maximumPositions else { return }
+        throw TrainerError(
+            .invalidOptions,
+            "--seq is \(sequenceLength), but the \(role) \(path) has \(configuration.maximumPositions) positions.",
+            remedy: "Use --seq \(configuration.maximumPositions) or less.")
+    }
+
+    /// The model itself.
+    ///
+    /// - Parameter model: the one to be trained, with the weights it starts from.
+    /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
+    func load(beside model: Decoder, on device: Device) throws -> FrozenModel {
+        switch source {
+        case .start: try FrozenModel(copying: model, on: device)
+        case .folder(let url):
+            FrozenModel(
+                try CausalLanguageModel(
+                    folder: url, dtype: model.configuration.dtype, kernels: model.kernels, device: device))
+        }
+    }
+}

@@ -1,0 +1,48 @@
+internal import LigerKernels
+internal import LigerLosses
+internal import LigerModels
+package import LigerNN
+internal import LigerRuntime
+internal import Tile
+
+/// A model that is asked and never changed: a reference or a teacher. No tape is kept for it.
+package struct FrozenModel {
+    package let decoder: Decoder
+
+    /// A copy of a model's present weights, on its device.
+    ///
+    /// - Throws: `RuntimeError` when memory runs out.
+    init(copying model: Decoder, on device: Device) throws {
+        decoder = try Decoder(model.configuration, kernels: model.kernels, device: device)
+        for (copy, parameter) in zip(decoder.parameters, model.parameters) {
+            try parameter.value.copyBytes(to: copy.value)
+        }
+    }
+
+    /// A model of its own.
+    init(_ model: CausalLanguageModel) { decoder = model.decoder }
+
+    /// A model's last layer with its input for ids [rows, length], computed without a tape.
+    static func head(of model: Decoder, _ ids: NDArray) throws -> LinearHead {
+        LinearHead(
+            input: try model.hidden(ids, on: Tape(recording: false)).value, weight: model.head.weight.value)
+    }
+
+    /// The log-probabilities of answers, [rows], f32, on the device.
+    ///
+    /// - Parameter labels: [rows, length].
+    func answers(
+        _ ids: NDArray, _ labels: NDArray, averages: Bool, _ options: SequenceOptions
+    ) throws -> NDArray {
+        try FusedLinearPreference.ReferenceModel.layer(Self.head(of: decoder, ids)).answers(
+            labels: labels, averages: averages, options)
+    }
+
+    /// The weights' norm, digit by digit: other weights have another, almost surely.
+    ///
+    /// - Cost: the weights read once.
+    func fingerprint() throws -> String {
+        let norm = try GradientNorm.compute(decoder.parameters.map(\.value)).hostValues()[0]
+        return "norm \(norm)"
+    }
+}

@@ -1,0 +1,87 @@
+internal import ArgumentParser
+internal import LigerTrainer
+
+/// What a run minimises.
+struct ObjectiveArguments: ParsableArguments {
+    typealias Choice = TrainingOptions.ObjectiveChoice
+
+    @Option(
+        help: """
+            next-token learns a text. dpo, orpo, cpo and simpo learn from pairs of answers, kto from answers that \
+            are good or bad, distill from a teacher; --data is a JSONL file then, and --batch counts its lines.
+            """)
+    var objective = Choice.Kind.nextToken
+
+    @Option(
+        help: ArgumentHelp(
+            "What dpo and kto compare with: a folder. (default: a frozen copy of the weights the run starts from)",
+            valueName: "folder"))
+    var reference: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Whom distill learns from: a model in a folder, with the same tokens.", valueName: "folder"))
+    var teacher: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The formula of dpo or, of distill, jsd or cosine. (default: sigmoid, jsd)", valueName: "name"))
+    var lossType: Choice.LossType?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            """
+            The weight of rewards; of distill's jsd, 0 is the teacher's divergence from the student and 1 the \
+            reverse. (default: 0.1; distill: 0.5)
+            """, valueName: "number"))
+    var beta: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("The margin that simpo asks for. (default: 0.5)", valueName: "number"))
+    var gamma: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "The share of pairs taken to be the wrong way round, of cpo, simpo, and dpo's exo_pair and robust. "
+                + "(default: 0; exo_pair: 0.001)", valueName: "share"))
+    var labelSmoothing: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "The weight of the chosen answers' likelihood beside the loss of pairs. "
+                + "(default: 0 for dpo and simpo, 1 for orpo and cpo)", valueName: "weight"))
+    var alpha: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "What distill divides the logits of both models by. (default: 1)", valueName: "number"))
+    var temperature: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "The share that the next tokens themselves have in distill's loss. (default: 0.5)",
+            valueName: "share"))
+    var hardWeight: Double?
+
+    /// The objective that the options come to.
+    var choice: TrainingOptions.ObjectiveChoice {
+        var choice = Choice()
+        choice.kind = objective
+        choice.reference = reference
+        choice.teacher = teacher
+        choice.lossType = lossType
+        choice.beta = beta
+        choice.gamma = gamma
+        choice.labelSmoothing = labelSmoothing
+        choice.alpha = alpha
+        choice.temperature = temperature
+        choice.hardWeight = hardWeight
+        return choice
+    }
+}
