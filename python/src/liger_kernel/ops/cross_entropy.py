@@ -4,6 +4,7 @@ import torch
 
 from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
@@ -119,7 +120,7 @@ def _named(out, z_loss, accuracy, predicted):
     return out[0], out[1] if z_loss else None, out[2] if accuracy else None, out[3] if predicted else None
 
 
-class LigerCrossEntropyFunction(torch.autograd.Function):
+class LigerCrossEntropyFunction(Function):
     """Cross entropy of (N, V) logits with N class numbers; always gives (loss, z-loss, accuracy, predicted).
 
     The gradient for an upstream gradient of 1 is computed with the loss, and scaled in the backward pass. The

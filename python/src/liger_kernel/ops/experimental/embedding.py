@@ -3,6 +3,7 @@
 import torch
 
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 
@@ -24,7 +25,7 @@ def _embedding_backward(dy, ids, vocabulary):
     return call("embedding_backward", tensors, vocabulary=vocabulary)["dtable"]
 
 
-class LigerEmbeddingFunction(torch.autograd.Function):
+class LigerEmbeddingFunction(Function):
     """embeddings[indices]; the gradient sums over tokens in fp32 and in their order."""
 
     @staticmethod
