@@ -128,9 +128,16 @@ def prepare(name, tensors, options):
 
 
 def contiguous_runner(name, tensors, options, outputs):
-    """The runner of an operation for tensors like these, by name, some of them None."""
+    """The runner of an operation for tensors like these, by name, some of them None: it makes them contiguous."""
     there = {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
     uses = ["skip" if t is None else "use" if t.is_contiguous() else "copy" for t in tensors.values()]
+    return runner(prepare(name, there, options), next(iter(there.values())).device, uses, outputs)
+
+
+def lying_runner(name, tensors, options, outputs):
+    """As `contiguous_runner`, of tensors as they lie."""
+    there = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    uses = ["skip" if t is None else "use" for t in tensors.values()]
     return runner(prepare(name, there, options), next(iter(there.values())).device, uses, outputs)
 
 

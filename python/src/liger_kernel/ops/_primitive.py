@@ -12,10 +12,12 @@ import torch
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+
 _namespace = torch.library.Library("liger_kernel", "DEF")
 _register_fake = getattr(torch.library, "register_fake", None) or torch.library.impl_abstract
 _is_tracing = getattr(torch.compiler, "is_dynamo_compiling", None) or torch._dynamo.external_utils.is_compiling
-_transforms_are_active = torch._C._are_functorch_transforms_active
+_transforms_are_active, _records = torch._C._are_functorch_transforms_active, torch.is_grad_enabled
 is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._dynamo.is_compiling
 
 
@@ -38,7 +40,10 @@ def primitive(schema, fake, eager=None):
 
         @functools.wraps(function)
         def call(*arguments):
-            return operator(*arguments) if is_compiling() else run(*arguments)
+            # Outside of torch.compile only tensors of other kinds stand for tensors, as in torch.export.
+            if _is_tracing() or (type(arguments[0]) not in PLAIN and is_compiling()):
+                return operator(*arguments)
+            return run(*arguments)
 
         call.eager, call.operator = run, operator
         return call
@@ -60,9 +65,9 @@ class _Untracked:
 class Function(torch.autograd.Function):
     """An autograd Function whose `apply` costs less, by what it need not do for ours.
 
-    torch's looks for keyword arguments' defaults and for wrappers that outlived a torch.func transform before every
-    call; here such wrappers are looked for when a call has failed, as no kernel can run on one. Where autograd is off,
-    `forward` is called as it is, with a context in which nothing needs a gradient.
+    torch's looks for defaults and for wrappers that outlived a torch.func transform before every call; here such
+    wrappers are looked for when a call has failed, as no kernel can run on one. Where autograd is off nothing is
+    recorded, and `inference` is called: of tensors whose first is of a plain type.
     """
 
     def __init_subclass__(cls):
@@ -70,16 +75,21 @@ class Function(torch.autograd.Function):
         cls._record = super(torch.autograd.Function, cls).apply
 
     @classmethod
+    def inference(cls, *arguments):
+        """The results alone. Here by `forward` with a context in which nothing needs a gradient."""
+        return cls.forward(_Untracked(), *arguments)
+
+    @classmethod
     def apply(cls, *arguments):
-        if is_compiling():
+        if _is_tracing():
             # torch.compile knows what this name means for a Function, and never enters it a second time.
-            if _is_tracing():
-                return cls.apply(*arguments)
-            return super().apply(*arguments)
+            return cls.apply(*arguments)
         if _transforms_are_active() or forward_ad._current_level >= 0:
             return super().apply(*arguments)
         try:
-            return cls._record(*arguments) if torch.is_grad_enabled() else cls.forward(_Untracked(), *arguments)
+            if _records() or type(arguments[0]) not in PLAIN:
+                return cls._record(*arguments)
+            return cls.inference(*arguments)
         except RuntimeError:
             living = unwrap_dead_wrappers(arguments)
             if all(a is b for a, b in zip(arguments, living)):
@@ -108,7 +118,7 @@ def first_order(backward):
 
     @functools.wraps(backward)
     def wrapper(ctx, *upstream):
-        if is_compiling() or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or is_compiling():
             return backward(ctx, *upstream)
         with torch.no_grad():
             gradients = backward(ctx, *upstream)

@@ -6,7 +6,6 @@ from liger_kernel._call import operation
 from liger_kernel._call import contiguous_runner
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
@@ -90,11 +89,14 @@ class LigerRMSNormFunction(Function):
     """
 
     @staticmethod
+    def inference(X, W, eps, offset=0.0, casting_mode="llama", in_place=True, row_mode=None):
+        casting = _CASTINGS.get(casting_mode) or _casting(casting_mode)
+        return _inference(X, W, float(eps), float(offset), casting)
+
+    @staticmethod
     def forward(ctx, X, W, eps, offset=0.0, casting_mode="llama", in_place=True, row_mode=None):
-        ctx.options = options = float(offset), _casting(casting_mode)
-        X, needs = gathered(X), ctx.needs_input_grad
-        if not (needs[0] or needs[1] or is_compiling()):
-            return _inference(X, W, float(eps), *options)
+        X = gathered(X)
+        ctx.options = options = float(offset), _CASTINGS.get(casting_mode) or _casting(casting_mode)
         Y, RSTD = _rms_norm_forward(X, W, float(eps), *options)
         ctx.save_for_backward(X, W, RSTD)
         return Y
@@ -108,6 +110,4 @@ class LigerRMSNormFunction(Function):
         return dX, dW if needs_weight else None, None, None, None, None, None
 
 
-def rms_norm(X, W, eps, offset=0.0, casting_mode="llama"):
-    """RMSNorm."""
-    return LigerRMSNormFunction.apply(X, W, eps, offset, casting_mode)
+rms_norm = LigerRMSNormFunction.apply

@@ -6,6 +6,8 @@ import importlib.metadata
 
 import torch
 
+from liger_kernel.ops._primitive import PLAIN
+
 
 def ensure_contiguous(fn):
     """A decorator that makes every tensor argument contiguous."""
@@ -67,13 +69,10 @@ amp_custom_fwd = _amp("custom_fwd")
 amp_custom_bwd = _amp("custom_bwd")
 
 
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
-
-
 def gathered(tensor):
     """A distributed tensor as a whole; any other as it is."""
     # The types first: asking a tensor for what it does not have costs a microsecond.
-    if type(tensor) in _PLAIN:
+    if type(tensor) in PLAIN:
         return tensor
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
