@@ -58,13 +58,14 @@ def remember(calls, key, call):
     return call
 
 
-def operation(name, inputs, outputs, options="", prepare=None, **settings):
+def operation(name, inputs, outputs, options="", prepare=None, strided=False, **settings):
     """A Python function that runs an operation.
 
     inputs: names of tensors, "x, weight?"; one with a "?" may be None. outputs: names in the library's order,
     "y, rstd". options: names of what the function takes after the tensors; those that are None are left out.
     settings: options that never change. prepare: makes the runner from (name, tensors by name, options by name,
-    output names) and may look at strides; None for `contiguous_runner`, which makes inputs contiguous.
+    output names); None for `contiguous_runner`. strided: whether a runner depends on strides, and not only on which
+    inputs are contiguous.
 
     The function returns the outputs, as a tuple if there are several, None for what the operation leaves out. Their
     memory is new.
@@ -78,7 +79,7 @@ def operation(name, inputs, outputs, options="", prepare=None, **settings):
         return remember(runners, key, make(name, dict(zip(names, tensors)), given, outputs))
 
     # All that a runner relies on, so that one that is found needs no check.
-    layout = "is_contiguous" if prepare is None else "stride"
+    layout = "stride" if strided else "is_contiguous"
     kind = f"{{0}}.shape, {{0}}.{layout}(), {{0}}.dtype, {{0}}.get_device()"
     kinds = [
         kind.format(text) if text in names else f"(None if {text[:-1]} is None else ({kind.format(text[:-1])}))"
@@ -177,18 +178,25 @@ def _maker(uses, output_count, has_workspace, on_gpu, result):
     lines = "".join(f"        {line}\n" for line in [*copies, *outputs])
     source = f"""
 def make(call, index, stream, {", ".join([*layouts, "empty", "bytes", "uint8"])}):
-    handle, enter, pack, recover = call.handle, call.enter, call.pack, call.recover
+    handle, enter, pack = call.handle, call.enter, call.pack
 
     def run({", ".join(taken)}):
 {lines}        packed = pack(handle, {"stream(index)" if on_gpu else "0"}, {len(pointers)}, {", ".join(pointers)})
         status = enter(packed)
         if status:
-            recover(status, packed)
+            failed(call, status, packed, {", ".join(used)})
         return {result}
 
     return run
 """
-    return _define(source, "make")
+    return _define(source, "make", failed=_failed)
+
+
+def _failed(call, status, packed, *tensors):
+    """Deals with a run's status. A tensor of a device that has no index looks like the CPU's, but has no address."""
+    for tensor in tensors:
+        device_index(tensor)
+    call.recover(status, packed)
 
 
 def _define(source, name, **names):

@@ -15,9 +15,9 @@ ACCURACY, ARGMAX, GRADIENT = 1, 2, 4
 
 _run = operation(
     "cross_entropy", "logits, labels, class_weights?, upstream?", "loss, z_loss, accuracy, argmax, gradient",
-    "ignore_index, z_loss, label_smoothing, reduction, softcap, wants, wants_z_loss", lying_runner,
+    "ignore_index, z_loss, label_smoothing, reduction, softcap, wants, wants_z_loss", lying_runner, strided=True,
 )  # fmt: skip
-_scale_rows = operation("scale_rows", "x, factor", "", prepare=lying_runner)
+_scale_rows = operation("scale_rows", "x, factor", "", prepare=lying_runner, strided=True)
 
 
 def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):

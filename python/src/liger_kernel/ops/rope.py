@@ -78,7 +78,7 @@ def _prepare(name, tensors, options, outputs):
     return runner(call, q.device, outputs=outputs, strides=(q.stride(), k.stride()))
 
 
-_turn = operation("rope", "q, k, cos, sin", "yq, yk", "rotary_dim, inverse", _prepare)
+_turn = operation("rope", "q, k, cos, sin", "yq, yk", "rotary_dim, inverse", _prepare, strided=True)
 
 
 def _run_copies(rotary_dim, inverse, q, k, cos, sin):
