@@ -55,7 +55,8 @@ def _fake_backward(dy, x, weight, rstd, offset, casting, needs_weight):
 
 
 @primitive(
-    "(Tensor dy, Tensor x, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight) -> (Tensor, Tensor)",
+    "(Tensor dy, Tensor x, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight)"
+    " -> (Tensor, Tensor)",
     _fake_backward,
     _backward,
 )
