@@ -97,21 +97,14 @@ public func liger_run(
 }
 
 @c @implementation
-public func liger_run8(
-    _ call: OpaquePointer?, _ stream: UInt64, _ a0: UInt64, _ a1: UInt64, _ a2: UInt64, _ a3: UInt64,
-    _ a4: UInt64, _ a5: UInt64, _ a6: UInt64, _ a7: UInt64
-) -> liger_status {
+public func liger_run_packed(_ words: UnsafePointer<UInt64>?) -> liger_status {
     reporting {
-        let call = try object(call)
-        guard call.recorded.addressCount <= 8 else {
-            throw RuntimeError("the call takes \(call.recorded.addressCount) addresses. Use liger_run")
+        guard let words else { throw RuntimeError("the words are NULL. Give a call, a stream and addresses") }
+        let call = try object(OpaquePointer(bitPattern: UInt(words[0])))
+        guard words[2] == UInt64(call.recorded.addressCount) else {
+            throw RuntimeError("the call takes \(call.recorded.addressCount) addresses; found \(words[2])")
         }
-        try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 8) { addresses in
-            (addresses[0], addresses[1], addresses[2]) = (a0, a1, a2)
-            (addresses[3], addresses[4], addresses[5]) = (a3, a4, a5)
-            (addresses[6], addresses[7]) = (a6, a7)
-            if let base = addresses.baseAddress { try call.run(base, stream) }
-        }
+        try call.run(words + 3, words[1])
     }
 }
 

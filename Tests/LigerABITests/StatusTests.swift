@@ -67,7 +67,10 @@ import Testing
             y.withUnsafeMutableBytes { y in
                 let given = [x, y].map { UInt64(UInt(bitPattern: $0.baseAddress)) }
                 #expect(liger_run(call, 0, given, 2) == LIGER_OK)
-                #expect(liger_run8(call, 0, given[0], given[1], 0, 0, 0, 0, 0, 0) == LIGER_OK)
+                let handle = UInt64(UInt(bitPattern: call))
+                #expect(liger_run_packed([handle, 0, 2] + given) == LIGER_OK)
+                #expect(liger_run_packed([handle, 0, 1] + given) == LIGER_INVALID_ARGUMENT)
+                #expect(message == "the call takes 2 addresses; found 1")
             }
         }
         #expect(y == [0.5, 0.5, 0.5, 0.5])
@@ -96,6 +99,8 @@ import Testing
         #expect(message == "layer_norm_forward needs an option 'eps'")
         #expect(liger_prepare(nil, -1, nil, 0, nil, 0, nil) == LIGER_INVALID_ARGUMENT)
         #expect(liger_run(nil, 0, nil, 0) == LIGER_INVALID_ARGUMENT)
+        #expect(liger_run_packed(nil) == LIGER_INVALID_ARGUMENT)
+        #expect(liger_run_packed([0, 0, 0]) == LIGER_INVALID_ARGUMENT)
         #expect(liger_use_blas(nil) == LIGER_INVALID_ARGUMENT)
         #expect(liger_launch_counts(nil, 4, nil) == LIGER_INVALID_ARGUMENT)
     }

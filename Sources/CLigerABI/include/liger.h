@@ -116,10 +116,9 @@ int64_t liger_call_workspace(const liger_call *call);
 liger_status liger_run(
     const liger_call *call, uint64_t stream, const uint64_t *addresses, int32_t address_count);
 
-/// As liger_run, for callers to whom an array is costly: as many addresses as the call takes, then anything.
-liger_status liger_run8(
-    const liger_call *call, uint64_t stream, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-    uint64_t a5, uint64_t a6, uint64_t a7);
+/// As liger_run, for callers to whom every argument is costly: the call, the stream, the number of addresses and
+/// the addresses, one after the other.
+liger_status liger_run_packed(const uint64_t *words);
 
 /// Ends a call. NULL is ignored. The call may not be running.
 void liger_release(liger_call *call);

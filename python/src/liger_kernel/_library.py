@@ -1,16 +1,18 @@
 """The Swift library, loaded on first use, and its calls: what `Sources/CLigerABI/include/liger.h` describes.
 
 An operation is prepared once for shapes, dtypes and options (`prepare`), and run over addresses as often as one
-likes (`Call.run`). Running is what costs host time, so it is one ctypes call with plain integers.
+likes. Running is what costs host time, and ctypes takes its time for each argument: so there is one, a block of
+64-bit words.
 """
 
 import ctypes
+import functools
 import importlib.util
 import os
+import struct
 import sys
 import threading
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -102,7 +104,7 @@ def _declare(lib):
     lib.liger_call_workspace.argtypes = [_pointer]
     lib.liger_call_workspace.restype = ctypes.c_int64
     lib.liger_run.argtypes = [_pointer, _pointer, ctypes.POINTER(ctypes.c_uint64), ctypes.c_int32]
-    lib.liger_run8.argtypes = [_pointer] * 10
+    # liger_run_packed declares no arguments: a `bytes` is handed over as its address, and at once.
     lib.liger_release.argtypes = [_pointer]
     lib.liger_release.restype = None
     lib.liger_synchronize.argtypes = [ctypes.c_int32, _pointer]
@@ -137,11 +139,14 @@ def raise_error(status, operation=""):
 class Call:
     """An operation prepared for arrays of known shapes, on one device.
 
-    `run(stream, a0, ..., a7)` takes the addresses of inputs, outputs and workspace, zeros after them, and returns
-    a status. Where a call takes more than 8 addresses `run` is None and `run_many` does it.
+    `enter(pack(handle, stream, count, ...))` runs it over as many addresses, those of inputs, outputs and workspace,
+    and returns a status, for `recover` where it is not 0. The block belongs to that one run, so that any thread may
+    run a call at any time.
     """
 
-    __slots__ = ("__weakref__", "_spec", "_unaligned", "handle", "outputs", "run", "workspace")
+    __slots__ = (
+        "__weakref__", "_spec", "_unaligned", "enter", "handle", "input_count", "outputs", "pack", "workspace",
+    )  # fmt: skip
 
     def __init__(self, handle, spec, is_aligned):
         lib = library()
@@ -158,34 +163,32 @@ class Call:
                 (array.name.decode(), tuple(array.shape[: array.rank]), _DTYPE_OF_CODE[array.dtype])
             )
         self.workspace = lib.liger_call_workspace(handle)
-        count = len(spec[2]) + len(self.outputs) + (self.workspace > 0)
-        self.run = partial(lib.liger_run8, handle) if count <= 8 else None
+        self.input_count = len(spec[2])
+        self.enter = lib.liger_run_packed
+        self.pack = _packer(3 + self.input_count + len(self.outputs) + (self.workspace > 0))
 
     def __del__(self):
         if _library is not None:
             _library.liger_release(self.handle)
 
-    def run_many(self, stream, addresses):
-        """As `run`, for any number of addresses; deals with every status."""
-        count = len(addresses)
-        if self.run is not None:
-            status = self.run(stream, *addresses, *(0,) * (8 - count))
-        else:
-            status = library().liger_run(self.handle, stream, (ctypes.c_uint64 * count)(*addresses), count)
-        if status:
-            self.recover(status, stream, addresses)
-
-    def recover(self, status, stream, addresses):
+    def recover(self, status, packed):
         """After a run that failed: again without relying on alignment, or the error raised."""
         if status != MISALIGNED or self._unaligned is self:
             raise_error(status, self._spec[0])
         if self._unaligned is None:
             self._unaligned = prepare(*self._spec, is_aligned=False)
-        self._unaligned.run_many(stream, addresses[: self.address_count])
+        again, (_, stream, _, *addresses) = self._unaligned, struct.unpack(f"={len(packed) // 8}Q", packed)
+        assert again.workspace <= self.workspace, "alignment does not change what an operation needs"
+        addresses = addresses[: self.input_count + len(self.outputs) + (again.workspace > 0)]
+        packed = again.pack(again.handle, stream, len(addresses), *addresses)
+        status = self.enter(packed)
+        if status:
+            again.recover(status, packed)
 
-    @property
-    def address_count(self):
-        return len(self._spec[2]) + len(self.outputs) + (self.workspace > 0)
+
+@functools.cache
+def _packer(count):
+    return struct.Struct(f"={count}Q").pack
 
 
 def prepare(operation, device, inputs, options, is_aligned=True):

@@ -3,6 +3,7 @@
 import torch
 
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.fused_linear_cross_entropy import _to_autocast
@@ -45,7 +46,7 @@ def budget(chunk_size, usual, bytes_per_unit):
     return None if chunk_size == usual else chunk_size * bytes_per_unit
 
 
-class LinearLossFunction(torch.autograd.Function):
+class LinearLossFunction(Function):
     """A loss whose first two arguments are input and weight.
 
     Gradients for an upstream gradient of 1 are computed with the loss and scaled in the backward pass, for what

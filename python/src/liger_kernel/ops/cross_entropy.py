@@ -2,14 +2,22 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import lying_runner
+from liger_kernel._call import operation
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
 ACCURACY, ARGMAX, GRADIENT = 1, 2, 4
+
+_run = operation(
+    "cross_entropy", "logits, labels, class_weights?, upstream?", "loss, z_loss, accuracy, argmax, gradient",
+    "ignore_index, z_loss, label_smoothing, reduction, softcap, wants, wants_z_loss", lying_runner, strided=True,
+)  # fmt: skip
+_scale_rows = operation("scale_rows", "x, factor", "", prepare=lying_runner, strided=True)
 
 
 def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):
@@ -44,45 +52,35 @@ def _fake(logits, labels, weight, ignore_index, z_loss, smoothing, reduction, so
     ]
 
 
+def _compute(
+    logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
+):
+    """loss, z-loss, accuracy, predicted classes and gradient; None where not wanted."""
+    weight = None if weight is None else weight.contiguous()
+    has_z_loss = wants_z_loss and z_loss != 0
+    try:
+        loss, z, accuracy, argmax, gradient = _run(
+            logits.contiguous(), labels.contiguous(), weight, upstream, ignore_index, z_loss, smoothing, reduction,
+            softcap, wants, has_z_loss,
+        )  # fmt: skip
+    except CheckFailedError as error:
+        raise CheckFailedError(f"a target is out of bounds: {error}") from None
+    if wants_z_loss and z is None:
+        z = torch.zeros_like(loss)
+    return [loss, z, accuracy, None if argmax is None else argmax.long(), gradient]
+
+
 @primitive(
     "(Tensor logits, Tensor labels, Tensor? weight, int ignore_index, float z_loss, float smoothing, "
     "str reduction, float? softcap, int wants, bool wants_z_loss, Tensor? upstream) -> Tensor[]",
     _fake,
+    _compute,
 )
-def _cross_entropy(
-    logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
-):
-    """loss, z-loss, accuracy, predicted classes and gradient; empty where not wanted."""
-    tensors = {
-        "logits": logits.contiguous(),
-        "labels": labels.contiguous(),
-        "class_weights": None if weight is None else weight.contiguous(),
-        "upstream": upstream,
-    }
-    has_z_loss = wants_z_loss and z_loss != 0
-    try:
-        out = call(
-            "cross_entropy",
-            tensors,
-            ignore_index=ignore_index,
-            z_loss=z_loss,
-            label_smoothing=smoothing,
-            reduction=reduction,
-            softcap=softcap,
-            wants=wants,
-            wants_z_loss=has_z_loss,
-        )
-    except CheckFailedError as error:
-        raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    loss, empty = out["loss"], logits.new_empty
-    z = torch.zeros_like(loss) if wants_z_loss else empty(0)
-    return [
-        loss,
-        out.get("z_loss", z),
-        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
-        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
-        out["gradient"] if wants & GRADIENT else empty(0),
-    ]
+def _cross_entropy(logits, *arguments):
+    """As `_compute`, with empty tensors where it has None."""
+    dtypes = logits.dtype, logits.dtype, torch.float32, torch.int64, logits.dtype
+    results = zip(_compute(logits, *arguments), dtypes)
+    return [logits.new_empty(0, dtype=dtype) if result is None else result for result, dtype in results]
 
 
 @primitive("(Tensor x, Tensor factor) -> Tensor", lambda x, factor: torch.empty_like(x))
@@ -93,7 +91,7 @@ def _scaled(x, factor):
 
 def scale_(x, factor):
     """x itself, times one number, or one per row, on the device; nothing is moved where that is 1."""
-    call("scale_rows", {"x": x, "factor": factor.float().contiguous()})
+    _scale_rows(x, factor.float().contiguous())
     return x
 
 
@@ -119,7 +117,7 @@ def _named(out, z_loss, accuracy, predicted):
     return out[0], out[1] if z_loss else None, out[2] if accuracy else None, out[3] if predicted else None
 
 
-class LigerCrossEntropyFunction(torch.autograd.Function):
+class LigerCrossEntropyFunction(Function):
     """Cross entropy of (N, V) logits with N class numbers; always gives (loss, z-loss, accuracy, predicted).
 
     The gradient for an upstream gradient of 1 is computed with the loss, and scaled in the backward pass. The

@@ -2,18 +2,24 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
+
+_forward = operation("dyt_forward", "x, alpha, gamma, beta?", "y")
+_backward = operation("dyt_backward", "dy, x, alpha, gamma, beta?", "dx, dalpha, dgamma, dbeta", "needs_weights")
 
 
 def _like(x):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@primitive("(Tensor x, Tensor alpha, Tensor gamma, Tensor? beta) -> Tensor", lambda x, alpha, gamma, beta: _like(x))
+@primitive(
+    "(Tensor x, Tensor alpha, Tensor gamma, Tensor? beta) -> Tensor", lambda x, alpha, gamma, beta: _like(x), _forward
+)
 def _dyt_forward(x, alpha, gamma, beta):
-    return call("dyt_forward", {"x": x.contiguous(), "alpha": alpha, "gamma": gamma.contiguous(), "beta": beta})["y"]
+    return _forward(x, alpha, gamma, beta)
 
 
 def _fake_backward(dy, x, alpha, gamma, beta, needs):
@@ -25,12 +31,11 @@ def _fake_backward(dy, x, alpha, gamma, beta, needs):
     "(Tensor dy, Tensor x, Tensor alpha, Tensor gamma, Tensor? beta, bool needs_weights)"
     " -> (Tensor, Tensor, Tensor, Tensor)",
     _fake_backward,
+    _backward,
 )
 def _dyt_backward(dy, x, alpha, gamma, beta, needs_weights):
-    tensors = {"dy": dy.contiguous(), "x": x.contiguous(), "alpha": alpha, "gamma": gamma.contiguous(), "beta": beta}
-    out = call("dyt_backward", tensors, needs_weights=needs_weights)
-    missing = [gamma.new_empty(0) for _ in range(3)]
-    return tuple(out.get(name, empty) for name, empty in zip(("dx", "dalpha", "dgamma", "dbeta"), [None, *missing]))
+    gradients = _backward(dy, x, alpha, gamma, beta, needs_weights)
+    return tuple(gamma.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
 def liger_dyt_fwd(x, alpha, gamma, beta):
@@ -44,7 +49,7 @@ def liger_dyt_bwd(dy, x, alpha, gamma, beta):
     return *out[:3], None if beta is None else out[3]
 
 
-class LigerDyTFunction(torch.autograd.Function):
+class LigerDyTFunction(Function):
     """x: [..., H], alpha: (1), gamma and beta: (H); beta may be None."""
 
     @staticmethod

@@ -2,10 +2,18 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.rms_norm import _casting
+
+_forward = operation(
+    "fused_add_rms_norm_forward", "x, residual, weight?", "y, s, rstd", "eps, offset, casting"
+)
+_backward = operation(
+    "fused_add_rms_norm_backward", "dy, ds?, s, weight?, rstd", "dx, dweight", "offset, casting, needs_weight"
+)
 
 
 def _like(x):
@@ -19,23 +27,21 @@ def _fake_forward(x, residual, weight, eps, offset, casting):
 @primitive(
     "(Tensor x, Tensor residual, Tensor? weight, float eps, float offset, str casting) -> (Tensor, Tensor, Tensor)",
     _fake_forward,
+    _forward,
 )
 def _fused_add_rms_norm_forward(x, residual, weight, eps, offset, casting):
-    tensors = {"x": x.contiguous(), "residual": residual.contiguous(), "weight": weight}
-    out = call("fused_add_rms_norm_forward", tensors, eps=eps, offset=offset, casting=casting)
-    return out["y"], out["s"], out["rstd"]
+    return _forward(x, residual, weight, eps, offset, casting)
 
 
 @primitive(
     "(Tensor dy, Tensor? ds, Tensor s, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight)"
     " -> (Tensor, Tensor)",
     lambda dy, ds, s, weight, rstd, offset, casting, needs: (_like(s), _like(weight) if needs else s.new_empty(0)),
+    _backward,
 )
 def _fused_add_rms_norm_backward(dy, ds, s, weight, rstd, offset, casting, needs_weight):
-    ds = None if ds is None else ds.contiguous()
-    tensors = {"dy": dy.contiguous(), "ds": ds, "s": s, "weight": weight, "rstd": rstd}
-    out = call("fused_add_rms_norm_backward", tensors, offset=offset, casting=casting, needs_weight=needs_weight)
-    return out["dx"], out.get("dweight", s.new_empty(0))
+    dx, dweight = _backward(dy, ds, s, weight, rstd, offset, casting, needs_weight)
+    return dx, s.new_empty(0) if dweight is None else dweight
 
 
 def fused_add_rms_norm_forward(X, R, W, eps, offset, casting_mode):
@@ -54,7 +60,7 @@ def fused_add_rms_norm_backward(
     return dX, dX, dW if needs else None
 
 
-class LigerFusedAddRMSNormFunction(torch.autograd.Function):
+class LigerFusedAddRMSNormFunction(Function):
     """(y, s) of x and residual: s = x + residual, y = RMSNorm(s). The incoming gradients are never written to."""
 
     @staticmethod

@@ -4,6 +4,7 @@ import torch
 
 from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops._primitive import primitive
@@ -150,7 +151,7 @@ def _options(input, weight, ignore_index, z_loss, smoothing, reduction, softcap,
     )  # fmt: skip
 
 
-class LigerFusedLinearCrossEntropyFunction(torch.autograd.Function):
+class LigerFusedLinearCrossEntropyFunction(Function):
     """Cross entropy of `_input @ weight.T + bias`; always gives (loss, z-loss, accuracy, predicted).
 
     _input: (N, H), weight: (V, H), target: (N). Gradients for an upstream gradient of 1 are computed with the

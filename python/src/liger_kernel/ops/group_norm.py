@@ -2,9 +2,13 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
+
+_forward = operation("group_norm_forward", "x, weight, bias", "y, mean, rstd", "groups, eps")
+_backward = operation("group_norm_backward", "dy, x, weight, mean, rstd", "dx, dweight, dbias", "groups")
 
 
 def _like(x):
@@ -17,22 +21,21 @@ def _fake_forward(x, weight, bias, groups, eps):
 
 
 @primitive(
-    "(Tensor x, Tensor weight, Tensor bias, int groups, float eps) -> (Tensor, Tensor, Tensor)", _fake_forward
+    "(Tensor x, Tensor weight, Tensor bias, int groups, float eps) -> (Tensor, Tensor, Tensor)",
+    _fake_forward,
+    _forward,
 )
 def _group_norm_forward(x, weight, bias, groups, eps):
-    tensors = {"x": x.contiguous(), "weight": weight.contiguous(), "bias": bias.contiguous()}
-    out = call("group_norm_forward", tensors, groups=groups, eps=eps)
-    return out["y"], out["mean"], out["rstd"]
+    return _forward(x, weight, bias, groups, eps)
 
 
 @primitive(
     "(Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor rstd, int groups) -> (Tensor, Tensor, Tensor)",
     lambda dy, x, weight, mean, rstd, groups: (_like(x), _like(weight), _like(weight)),
+    _backward,
 )
 def _group_norm_backward(dy, x, weight, mean, rstd, groups):
-    tensors = {"dy": dy.contiguous(), "x": x.contiguous(), "weight": weight.contiguous(), "mean": mean, "rstd": rstd}
-    out = call("group_norm_backward", tensors, groups=groups)
-    return out["dx"], out["dweight"], out["dbias"]
+    return _backward(dy, x, weight, mean, rstd, groups)
 
 
 def group_norm_forward(X, num_channels, num_groups, W, B, eps):
@@ -53,7 +56,7 @@ def _check(x, channels, groups):
     assert channels % groups == 0, f"num_channels {channels} must be divisible by num_groups {groups}"
 
 
-class LigerGroupNormFunction(torch.autograd.Function):
+class LigerGroupNormFunction(Function):
     """X: (B, C, ...); weight and bias: (C)."""
 
     @staticmethod

@@ -3,10 +3,11 @@
 import torch
 
 from liger_kernel.ops import _divergence
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
 
-class LigerJSDFunction(torch.autograd.Function):
+class LigerJSDFunction(Function):
     """_input (student) and target (teacher): (N, V) log-probabilities; shift_labels: (N) or None. Loss in their type."""
 
     @staticmethod

@@ -3,10 +3,11 @@
 import torch
 
 from liger_kernel.ops import _divergence
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
 
-class LigerKLDivLossFunction(torch.autograd.Function):
+class LigerKLDivLossFunction(Function):
     """y_pred: (N, V) log-probabilities; y_true: probabilities, or their logarithms with `log_target`. fp32."""
 
     @staticmethod

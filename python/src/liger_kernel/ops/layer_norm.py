@@ -2,10 +2,16 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
+
+_forward = operation("layer_norm_forward", "x, weight?, bias?", "y, mean, rstd", "eps")
+_backward = operation(
+    "layer_norm_backward", "dy, x, weight?, mean, rstd", "dx, dweight, dbias", "needs_weight, needs_bias"
+)
 
 
 def _fake_forward(x, weight, bias, eps):
@@ -13,12 +19,10 @@ def _fake_forward(x, weight, bias, eps):
     return torch.empty_like(x, memory_format=torch.contiguous_format), row, torch.empty_like(row)
 
 
-@primitive("(Tensor x, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)", _fake_forward)
+@primitive("(Tensor x, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)", _fake_forward, _forward)
 def _layer_norm_forward(x, weight, bias, eps):
     """y, and fp32 mean and rstd of each row."""
-    tensors = {"x": x.contiguous(), "weight": weight, "bias": bias}
-    out = call("layer_norm_forward", tensors, eps=eps)
-    return out["y"], out["mean"], out["rstd"]
+    return _forward(x, weight, bias, eps)
 
 
 def _fake_backward(dy, x, weight, mean, rstd, needs_weight, needs_bias):
@@ -34,13 +38,13 @@ def _fake_backward(dy, x, weight, mean, rstd, needs_weight, needs_bias):
     "(Tensor dy, Tensor x, Tensor? weight, Tensor mean, Tensor rstd, bool needs_weight, bool needs_bias)"
     " -> (Tensor, Tensor, Tensor)",
     _fake_backward,
+    _backward,
 )
 def _layer_norm_backward(dy, x, weight, mean, rstd, needs_weight, needs_bias):
     """dx, and the gradients of weight and bias: empty tensors where they are not needed."""
-    tensors = {"dy": dy.contiguous(), "x": x.contiguous(), "weight": weight, "mean": mean, "rstd": rstd}
-    out = call("layer_norm_backward", tensors, needs_weight=needs_weight, needs_bias=needs_bias)
-    empty = (x if weight is None else weight).new_empty(0)
-    return out["dx"], out.get("dweight", empty), out.get("dbias", empty.clone())
+    dx, *parameters = _backward(dy, x, weight, mean, rstd, needs_weight, needs_bias)
+    like = x if weight is None else weight
+    return dx, *(like.new_empty(0) if gradient is None else gradient for gradient in parameters)
 
 
 def layer_norm_forward(X, W, B, eps):
@@ -54,7 +58,7 @@ def layer_norm_backward(dY, X, W, B, Mean, RSTD):
     return _layer_norm_backward(dY, X, W, Mean, RSTD, W is not None, B is not None)
 
 
-class LigerLayerNormFunction(torch.autograd.Function):
+class LigerLayerNormFunction(Function):
     """LayerNorm with upstream's argument order. X: [..., H]; W and B: [H]."""
 
     @staticmethod

@@ -2,20 +2,22 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
+
+_turn = operation("interleaved_rope", "q, k, turns", "yq, yk", "inverse")
 
 
 @primitive(
     "(Tensor q, Tensor k, Tensor turns, bool inverse) -> (Tensor, Tensor)",
     lambda q, k, turns, inverse: (q.new_empty(q.shape), k.new_empty(k.shape)),
+    _turn,
 )
 def _interleaved_rope(q, k, turns, inverse):
     """q, k: [B, S, H, D]; turns: [B or 1, S, D / 2, 2], cosines and sines."""
-    tensors = {"q": q.contiguous(), "k": k.contiguous(), "turns": turns.contiguous()}
-    out = call("interleaved_rope", tensors, inverse=inverse)
-    return out["yq"], out["yk"]
+    return _turn(q, k, turns, inverse)
 
 
 def _turns(freqs_cis, q):
@@ -34,7 +36,7 @@ def llama4_rope_forward(q, k, freqs_cis, BLOCK_SIZE=None, imag_sign=1.0):
     return _interleaved_rope(q, k, _turns(freqs_cis, q), imag_sign < 0)
 
 
-class LigerLlama4RopeFunction(torch.autograd.Function):
+class LigerLlama4RopeFunction(Function):
     """q, k: (B, S, H, D); freqs_cis: complex, (S, D / 2) with or without a batch. `BLOCK_SIZE` has no effect."""
 
     @staticmethod

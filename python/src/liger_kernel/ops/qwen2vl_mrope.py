@@ -3,6 +3,7 @@
 import torch
 
 from liger_kernel._call import call
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
 
@@ -47,7 +48,7 @@ def qwen2vl_mrope_backward(dq, dk, cos, sin, mrope_section):
     return _multimodal_rope(dq, dk, cos, sin, list(mrope_section), True)
 
 
-class LigerQwen2VLMRopeFunction(torch.autograd.Function):
+class LigerQwen2VLMRopeFunction(Function):
     """Turns q (B, Hq, S, D) and k (B, Hk, S, D) by cos and sin (3, B, S, D). `unsqueeze_dim` has no effect."""
 
     @staticmethod

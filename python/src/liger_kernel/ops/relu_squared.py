@@ -2,23 +2,27 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
+
+_forward = operation("relu_squared_forward", "x", "y")
+_backward = operation("relu_squared_backward", "dy, x", "dx")
 
 
 def _like(x):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@primitive("(Tensor x) -> Tensor", _like)
+@primitive("(Tensor x) -> Tensor", _like, _forward)
 def _relu_squared_forward(x):
-    return call("relu_squared_forward", {"x": x.contiguous()})["y"]
+    return _forward(x)
 
 
-@primitive("(Tensor dy, Tensor x) -> Tensor", lambda dy, x: _like(x))
+@primitive("(Tensor dy, Tensor x) -> Tensor", lambda dy, x: _like(x), _backward)
 def _relu_squared_backward(dy, x):
-    return call("relu_squared_backward", {"dy": dy.contiguous(), "x": x.contiguous()})["dx"]
+    return _backward(dy, x)
 
 
 def relu_squared_forward(X):
@@ -31,7 +35,7 @@ def relu_squared_backward(X, dY):
     return _relu_squared_backward(dY, X)
 
 
-class LigerReLUSquaredFunction(torch.autograd.Function):
+class LigerReLUSquaredFunction(Function):
     """max(x, 0)^2."""
 
     @staticmethod

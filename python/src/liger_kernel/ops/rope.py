@@ -1,64 +1,16 @@
 """Rotary position embedding with Hugging Face's pairing: dimension i turns with dimension i + rotary_dim / 2."""
 
+import functools
+
 import torch
 
 from liger_kernel import _library
 from liger_kernel._call import device_index
-from liger_kernel._call import remember
-from liger_kernel._call import run
+from liger_kernel._call import operation
+from liger_kernel._call import runner
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
-
-# Prepared calls by what they depend on; None where tensors must be copied first.
-_calls = {}
-
-
-@primitive(
-    "(Tensor q, Tensor k, Tensor cos, Tensor sin, int rotary_dim, bool inverse) -> (Tensor, Tensor)",
-    lambda q, k, cos, sin, rotary_dim, inverse: (torch.empty_like(q), torch.empty_like(k)),
-)
-def _rope(q, k, cos, sin, rotary_dim, inverse):
-    """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results lie in
-    memory as q and k do."""
-    index = q.get_device()
-    key = (
-        q.shape, q.stride(), q.dtype, k.shape, k.stride(), k.dtype, cos.shape, cos.stride(), cos.dtype, sin.shape,
-        sin.stride(), sin.dtype, index, k.get_device(), cos.get_device(), sin.get_device(), rotary_dim, inverse,
-    )  # fmt: skip
-    call = _calls.get(key, key)
-    if call is key:
-        call = remember(_calls, key, _prepare(q, k, cos, sin, rotary_dim, inverse))
-    if call is None:
-        return _rope_of_copies(q, k, cos, sin, rotary_dim, inverse)
-    yq, yk = torch.empty_like(q), torch.empty_like(k)
-    run(call, index, (q.data_ptr(), k.data_ptr(), cos.data_ptr(), sin.data_ptr(), yq.data_ptr(), yk.data_ptr()))
-    return yq, yk
-
-
-def _rope_of_copies(q, k, cos, sin, rotary_dim, inverse):
-    """As `_rope`, for strides that the kernel does not take."""
-    copies = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k)]
-    turned = _rope.eager(*copies, cos.contiguous(), sin.contiguous(), rotary_dim, inverse)
-    return tuple(torch.empty_like(x).copy_(y) for x, y in zip((q, k), turned))
-
-
-def _prepare(q, k, cos, sin, rotary_dim, inverse):
-    """The call, over tensors where they lie; None if their strides do not allow that."""
-    batch, _, sequence, _ = q.shape
-    index = device_index(q)
-    if any(device_index(t) != index for t in (k, cos, sin)):
-        raise ValueError(f"q, k, cos and sin must be on one device; found {q.device}, {k.device}, {cos.device}")
-    tables = [_rows(t, batch, sequence, name) for t, name in ((cos, "cos"), (sin, "sin"))]
-    if tables[0] is None or tables[1] is None:
-        return None
-    per_token = tables[0][0][0] != sequence
-    heads = [_tokens(x, per_token) for x in (q, k)]
-    if heads[0] is None or heads[1] is None:
-        return None
-    arrays = zip(("q", "k", "cos", "sin"), (*heads, *tables), (q, k, cos, sin))
-    inputs = [(name, shape, strides, tensor.dtype) for name, (shape, strides), tensor in arrays]
-    options = {"half": rotary_dim // 2, "inverse": inverse, "per_token": per_token}
-    return _library.prepare("rope", index, inputs, options)
 
 
 def _tokens(x, per_token):
@@ -105,6 +57,48 @@ def _rows(table, batch, sequence, name):
     return ((rows, table.shape[-1]), (pitch, 1)) if table.stride(-1) == 1 else None
 
 
+def _prepare(name, tensors, options, outputs):
+    """The runner over tensors where they lie, or over copies if their strides do not allow that."""
+    q, k, cos, sin = tensors.values()
+    batch, _, sequence, _ = q.shape
+    index = device_index(q)
+    if any(device_index(t) != index for t in (k, cos, sin)):
+        raise ValueError(f"q, k, cos and sin must be on one device; found {q.device}, {k.device}, {cos.device}")
+    tables = [_rows(t, batch, sequence, name) for t, name in ((cos, "cos"), (sin, "sin"))]
+    per_token = tables[0] is not None and tables[0][0][0] != sequence
+    heads = [_tokens(x, per_token) for x in (q, k)]
+    lying = (*heads, *tables)
+    if any(found is None for found in lying):
+        return functools.partial(_run_copies, options["rotary_dim"], options["inverse"])
+    inputs = [(name, *found, tensor.dtype) for found, (name, tensor) in zip(lying, tensors.items())]
+    options = {"half": options["rotary_dim"] // 2, "inverse": options["inverse"], "per_token": per_token}
+    call = _library.prepare(name, index, inputs, options)
+    # In the heads' own shape and strides, whose elements are the kernel's in the same order in memory.
+    call.outputs = [(name, tuple(x.shape), dtype) for (name, _, dtype), x in zip(call.outputs, (q, k))]
+    return runner(call, q.device, outputs=outputs, strides=(q.stride(), k.stride()))
+
+
+_turn = operation("rope", "q, k, cos, sin", "yq, yk", "rotary_dim, inverse", _prepare, strided=True)
+
+
+def _run_copies(rotary_dim, inverse, q, k, cos, sin):
+    """As `_turn`, for strides that the kernel does not take."""
+    copies = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k)]
+    turned = _turn(*copies, cos.contiguous(), sin.contiguous(), rotary_dim, inverse)
+    return tuple(torch.empty_like(x).copy_(y) for x, y in zip((q, k), turned))
+
+
+@primitive(
+    "(Tensor q, Tensor k, Tensor cos, Tensor sin, int rotary_dim, bool inverse) -> (Tensor, Tensor)",
+    lambda q, k, cos, sin, rotary_dim, inverse: (torch.empty_like(q), torch.empty_like(k)),
+    _turn,
+)
+def _rope(q, k, cos, sin, rotary_dim, inverse):
+    """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results lie in
+    memory as q and k do."""
+    return _turn(q, k, cos, sin, rotary_dim, inverse)
+
+
 def _rotary_dim(q, cos, rotary_dim):
     """How much of a head turns."""
     size, width = q.shape[3], cos.shape[-1]
@@ -127,7 +121,7 @@ def rope_backward(dq, dk, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_d
     return _rope(dq, dk, cos, sin, _rotary_dim(dq, cos, rotary_dim), True)
 
 
-class LigerRopeFunction(torch.autograd.Function):
+class LigerRopeFunction(Function):
     """Turns q (B, Hq, S, D) and k (B, Hk, S, D). `position_ids` and `unsqueeze_dim` have no effect, as upstream."""
 
     @staticmethod

@@ -2,26 +2,30 @@
 
 import torch
 
-from liger_kernel._call import call
+from liger_kernel._call import operation
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
+
+_forward = operation("softmax_forward", "x", "y")
+_backward = operation("softmax_backward", "dy, y", "dx")
 
 
 def _like(x):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@primitive("(Tensor x) -> Tensor", _like)
+@primitive("(Tensor x) -> Tensor", _like, _forward)
 def _softmax_forward(x):
-    return call("softmax_forward", {"x": x.contiguous()})["y"]
+    return _forward(x)
 
 
-@primitive("(Tensor dy, Tensor y) -> Tensor", lambda dy, y: _like(y))
+@primitive("(Tensor dy, Tensor y) -> Tensor", lambda dy, y: _like(y), _backward)
 def _softmax_backward(dy, y):
-    return call("softmax_backward", {"dy": dy.contiguous(), "y": y.contiguous()})["dx"]
+    return _backward(dy, y)
 
 
-class LigerSoftmaxFunction(torch.autograd.Function):
+class LigerSoftmaxFunction(Function):
     """Softmax over the last dimension, in fp32; a row whose every element is -inf gives zeros."""
 
     @staticmethod

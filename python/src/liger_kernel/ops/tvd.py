@@ -3,10 +3,11 @@
 import torch
 
 from liger_kernel.ops import _divergence
+from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
 
-class LigerTVDLossFunction(torch.autograd.Function):
+class LigerTVDLossFunction(Function):
     """p and q: (N, V) probabilities; shift_labels: (N) or None. The loss is fp32; q gets no gradient."""
 
     @staticmethod
