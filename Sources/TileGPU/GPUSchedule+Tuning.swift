@@ -40,7 +40,7 @@ extension GPUSchedule {
     package static func rule(
         _ function: TileFunction, layouts: [GPULayout], capability: Int
     ) -> GPUSchedule {
-        var rule = GPUSchedule(function, layouts: layouts, hasClusters: hasClusters(capability))
+        var rule = GPUSchedule(function, layouts: layouts, hasMuchSharedMemory: hasClusters(capability))
         // Copies that do not wait came with Ampere.
         if capability >= 80 && rule.programsPerBlock == 1 && function.body.hasLoops { rule.stages = 3 }
         return rule
@@ -107,7 +107,9 @@ extension GPUSchedule {
                 let span = blocks * threads * vector
                 let vectors = (longest + span - 1) / span
                 // No more threads than lanes need, and no more lanes than registers hold.
-                guard vectors <= 4, 4 * longest > 3 * span * (vectors - 1), longest > span / 2 else { return [] }
+                guard vectors <= 4, 4 * longest > 3 * span * (vectors - 1), longest > span / 2 else {
+                    return []
+                }
                 return [0, 1024 / threads].map {
                     GPUSchedule(
                         threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,

@@ -106,7 +106,9 @@ extension Lowering {
 
     /// Neighbours first, then neighbouring pairs, and so on: fewer roundings in a row than one by one, and less
     /// waiting. A value is computed just before it is needed, so that few wait in registers.
-    private func pairwise(_ operation: Arithmetic, _ lanes: Range<Int>, _ value: (Int) -> Register) -> Register {
+    private func pairwise(_ operation: Arithmetic, _ lanes: Range<Int>, _ value: (Int) -> Register)
+        -> Register
+    {
         if lanes.count == 1 { return value(lanes.lowerBound) }
         var half = 1
         while 2 * half < lanes.count { half *= 2 }

@@ -20,7 +20,8 @@ extension Lowering {
     /// Loads 16-bit lanes as they lie, two a register; nil where they do not lie side by side.
     func loadPacked(_ operation: Operation, _ view: Int, _ base: Register, _ chunk: Chunk) -> [Register]? {
         let dtype = function.views[view].dtype
-        guard dtype.isFloat, dtype.byteCount == 2, chunk.start == nil, schedule.vector > 1, isUsedLater(operation),
+        guard dtype.isFloat, dtype.byteCount == 2, chunk.start == nil, schedule.vector > 1,
+            isUsedLater(operation),
             case .load(_, let axis?) = operation.kind, axis == function.views[view].rank - 1,
             layouts[view].hasUnitStride, layouts[view].isAligned, startIsAligned(operation, axis, 2)
         else { return nil }

@@ -52,7 +52,8 @@ extension Lowering {
         guard schedule.vector * bytes % 16 == 0, startIsAligned(operation, axis, bytes) else { return false }
         let others = operation.operands.indices.filter { operation.operands[$0] != counter }
         return others.count == operation.operands.count - 1 && !others.isEmpty
-            && operation.operands[axis] != counter && others.allSatisfy { scalars[operation.operands[$0]] != nil }
+            && operation.operands[axis] != counter
+            && others.allSatisfy { scalars[operation.operands[$0]] != nil }
     }
 
     private func stagedBytes(_ load: Operation) -> Int {

@@ -2,6 +2,16 @@
 extension GPUSchedule {
     static let tuned: [TuningKey: GPUSchedule] = [
         TuningKey(
+            kernel: "CrossEntropyRows", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
+                threads: 256, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 2, minimumBlocks: 0,
+                stages: 0, bringsRows: true),
+        TuningKey(
+            kernel: "CrossEntropyRows", vector: 8, lengthExponent: 17, capability: 90): GPUSchedule(
+                threads: 512, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 4, minimumBlocks: 2,
+                stages: 0, bringsRows: false),
+        TuningKey(
             kernel: "GeGLUTanhForward", vector: 8, lengthExponent: 14, capability: 90): GPUSchedule(
                 threads: 896, blocks: 7, programsPerBlock: 1, vector: 8,
                 residentLanes: 16, chunkVectors: 2, minimumBlocks: 8,
@@ -26,6 +36,11 @@ extension GPUSchedule {
             kernel: "SoftmaxBackward", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
                 threads: 1024, blocks: 1, programsPerBlock: 1, vector: 8,
                 residentLanes: 32, chunkVectors: 2, minimumBlocks: 0,
+                stages: 0, bringsRows: false),
+        TuningKey(
+            kernel: "SoftmaxForward", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
+                threads: 512, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 4, minimumBlocks: 0,
                 stages: 0, bringsRows: false),
         TuningKey(
             kernel: "TallColumnSum", vector: 1, lengthExponent: 12, capability: 90): GPUSchedule(

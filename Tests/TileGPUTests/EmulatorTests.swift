@@ -37,7 +37,8 @@ private let grid: [(rows: Int, columns: Int)] = [
     }
 
     /// Rows of a loop are copied ahead, fewer than a program has and more; whole and in part.
-    @Test(arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
+    @Test(
+        arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
     func copiesRowsAhead(operation: String, stages: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function in
@@ -54,7 +55,9 @@ private let grid: [(rows: Int, columns: Int)] = [
     /// In registers; in chunks, with what must be kept in every block's shared memory.
     @Test(arguments: Catalogue.entries.map(\.name), [64, 1])
     func sharesAProgramAmongBlocks(operation: String, lanes: Int) throws {
-        for blocks in [2, 3] { try share(operation, among: blocks, threads: 32, lanes: lanes, columns: [33, 520]) }
+        for blocks in [2, 3] {
+            try share(operation, among: blocks, threads: 32, lanes: lanes, columns: [33, 520])
+        }
     }
 
     /// Rows in shared memory, of one block and of the blocks of a cluster; whole chunks and part of one.
@@ -64,7 +67,8 @@ private let grid: [(rows: Int, columns: Int)] = [
         let observer = EmulatedLaunch(schedule: { function in
             let vector = GPUSchedule(function, layouts: []).vector
             return GPUSchedule(
-                threads: 64 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector, residentLanes: vector,
+                threads: 64 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
+                residentLanes: vector,
                 chunkVectors: 2, bringsRows: true)
         })
         for columns in [520, 2048] {
