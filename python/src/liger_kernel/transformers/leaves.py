@@ -76,7 +76,9 @@ def _patch_rms_norm_module(
     module.in_place = in_place
     module.row_mode = row_mode
     module.impl = module.mode = None
-    module.elementwise_affine = getattr(module, "weight", None) is not None
+    if not hasattr(module, "weight"):
+        module.register_parameter("weight", None)
+    module.elementwise_affine = module.weight is not None
     _rebind(module, kernel_class or LigerRMSNorm)
 
 
@@ -116,8 +118,6 @@ def patch_norm(module, norm: Norm) -> Optional[str]:
     cls = kernel(norm.kernel)
     if cls is None:
         return f"this package has no {norm.kernel}"
-    if getattr(getattr(module, "original_module", module), "weight", None) is None:
-        return "it has no weight"
     # The forward is LigerRMSNorm's for every variant; what tells them apart are the attributes.
     _patch_rms_norm_module(module, norm.offset, 1e-6, norm.casting, norm.in_place)
     return None
