@@ -41,6 +41,8 @@ GLM_TOKENS = dict(
 QWEN3_VISION = {**QWEN_VISION, "out_hidden_size": 32, "num_position_embeddings": 16}
 GLM_VISION = {**QWEN_VISION, "out_hidden_size": 32, "image_size": 16}
 PARTIAL_MROPE = {**MROPE, "mrope_section": [1, 1, 0], "partial_rotary_factor": 0.5}
+# Releases before 5 have the last two.
+GLM_ROPE = dict(rope_parameters=PARTIAL_MROPE, rope_scaling=PARTIAL_MROPE, partial_rotary_factor=0.5)
 
 # Family -> (class, configuration).
 MODELS = {
@@ -160,7 +162,7 @@ MODELS = {
     "glm4v": (
         "Glm4vForConditionalGeneration",
         dict(
-            text_config=text_of("glm4v_text", rope_parameters=PARTIAL_MROPE),
+            text_config=text_of("glm4v_text", **GLM_ROPE),
             vision_config=GLM_VISION,
             **GLM_TOKENS,
         ),
@@ -175,7 +177,7 @@ MODELS = {
                 num_experts_per_tok=2,
                 moe_intermediate_size=24,
                 first_k_dense_replace=1,
-                rope_parameters=PARTIAL_MROPE,
+                **GLM_ROPE,
             ),
             vision_config=GLM_VISION,
             **GLM_TOKENS,
@@ -292,8 +294,11 @@ MODELS = {
 }
 # Names above that are not the model type of the configuration.
 MODEL_TYPES = {"pixtral": "llava"}
-# Families whose images are rows of patches with a grid, and how many frames a patch has.
-PATCHES = dict(qwen2_vl=2, qwen2_5_vl=2, qwen3_vl=2, qwen3_vl_moe=2, qwen3_5=2, qwen3_5_moe=2, glm4v=2, glm4v_moe=2, muse_glimmer=2)
+# Families whose images are rows of patches, of two frames each, with a grid.
+PATCHES = {
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+    *("glm4v", "glm4v_moe", "muse_glimmer"),
+}
 
 
 def multimodal_model(family, dtype=torch.float32, seed=0):
@@ -313,8 +318,7 @@ def multimodal_batch(family, seed=1, dtype=torch.float32):
     if family in PATCHES:
         # A 4 x 4 grid of patches, merged two by two: four tokens an image.
         place(ids, labels, [98, IMAGE, IMAGE, IMAGE, IMAGE, 99])
-        width = 3 * PATCHES[family] * 4 * 4
-        batch["pixel_values"] = torch.randn(BATCH * 16, width, generator=generator).to(dtype)
+        batch["pixel_values"] = torch.randn(BATCH * 16, 3 * 2 * 4 * 4, generator=generator).to(dtype)
         batch["image_grid_thw"] = torch.tensor([[1, 4, 4]] * BATCH)
         batch["mm_token_type_ids"] = (ids == IMAGE).long()
     elif family == "mllama":

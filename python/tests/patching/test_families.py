@@ -5,6 +5,7 @@ import gc
 
 import pytest
 import torch
+import transformers
 
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
@@ -23,12 +24,20 @@ ROUTED = {
 }
 # Scans whose bf16 form in transformers keeps fp32 states, so that float64 is no yardstick for the rest.
 FP32_ONLY = ROUTED | {"falcon_h1"}
-
-
 # The loss of these is taken from logits: a language model with a head of its own makes them inside the model.
 LOSS_OF_LOGITS = {"llama4"}
-# Switched off by default, as it is upstream.
-OFF = {"qwen3_vl": {"Qwen3VLTextMLP"}}
+OFF = {
+    # Switched off by default, as it is upstream.
+    "qwen3_vl": {"Qwen3VLTextMLP"},
+    # Releases before 5 store these experts' weights transposed, and route to them in another way.
+    "qwen3_vl_moe": {"Qwen3VLMoeTextExperts"} if transformers.__version__ < "5" else set(),
+}
+# One of each kind of norm, gate, rotary embedding and head: what also runs on the oldest transformers.
+SMOKE = {"llama", "gemma2", "mixtral", "granite", "glm4", "qwen2_5_vl", "qwen3_vl_moe", "gemma3", "llava"}
+FAMILIES = [
+    pytest.param(family, marks=[pytest.mark.smoke] if family in SMOKE else [])
+    for family in (*tiny.TEXT_MODELS, *multimodal.MODELS)
+]
 
 
 def make(family, dtype=torch.float32):
@@ -53,7 +62,7 @@ def expected_modules(model, skip=()):
     return {name for name, module in model.named_modules() if type(module).__name__ in names}
 
 
-@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_patched_instance_equals_unpatched(family):
     model, batch = make(family)
     plain = results(model, batch)
@@ -79,7 +88,7 @@ def test_patched_instance_equals_unpatched_in_bf16(family):
     check_against(exact, plain, results(model, batch), torch.bfloat16)
 
 
-@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_patched_classes_equal_unpatched(family):
     model, batch = make(family)
     plain = results(model, batch)
@@ -95,7 +104,7 @@ def test_patched_classes_equal_unpatched(family):
     assert fused == (family not in LOSS_OF_LOGITS), "the loss forward is in the receipt"
 
 
-@pytest.mark.parametrize("family", [*tiny.TEXT_MODELS, *multimodal.MODELS])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_twenty_steps_have_the_same_curve(family):
     # A choice of a router that a rounding turns would part the curves for good: shorter steps have none.
     rate = 1e-3 if family in ROUTED else 3e-3

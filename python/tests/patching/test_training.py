@@ -1,9 +1,11 @@
 """The ways people use it: Trainer, AutoLigerKernelForCausalLM, torch.compile, and proof that the kernels ran."""
 
 import copy
+import os
 
 import pytest
 import torch
+import transformers
 
 from liger_kernel import launch_counts
 from liger_kernel.transformers import AutoLigerKernelForCausalLM
@@ -11,6 +13,12 @@ from liger_kernel.transformers import apply_liger_kernel_to_llama
 from liger_kernel.transformers.model.lce import is_loss_forward
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
 from patching import tiny
+
+
+@pytest.mark.smoke
+def test_the_transformers_that_was_asked_for():
+    wanted = os.environ.get("LIGER_TEST_TRANSFORMERS", transformers.__version__)
+    assert transformers.__version__.startswith(wanted)
 
 
 def launches():
@@ -21,6 +29,7 @@ def launched(before):
     return {name: count - before.get(name, 0) for name, count in launches().items() if count > before.get(name, 0)}
 
 
+@pytest.mark.smoke
 def test_a_training_step_runs_every_kernel():
     model = tiny.text_model("llama")
     apply_liger_kernel_to_llama(model=model)
@@ -67,6 +76,7 @@ def trained(tmp_path, use_liger, caplog=None, **options):
     return trainer, torch.tensor(losses)
 
 
+@pytest.mark.smoke
 def test_trainer_with_use_liger_kernel(tmp_path, caplog):
     plain, expected = trained(tmp_path, use_liger=False)
     before = launches()
@@ -86,6 +96,7 @@ def test_trainer_takes_the_switches_from_its_configuration(tmp_path):
     assert "LigerRMSNorm" in repr(trainer.model) and "LigerSwiGLUMLP" not in repr(trainer.model)
 
 
+@pytest.mark.smoke
 def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
     plain = tiny.text_model("llama")
     plain.save_pretrained(tmp_path)
