@@ -223,8 +223,7 @@ import Tile
     /// with fp32 sums, 700 MiB with sums in bf16, also where pairs of answers of 1,024 tokens stay together.
     @Test(arguments: [1, 2048]) func planAtALargeVocabulary(unit: Int) {
         let layer = LinearShape(
-            tokens: 8192, hidden: 4096, vocabulary: 128_256, input: .bf16, weight: .bf16, bias: nil,
-            logits: .bf16)
+            tokens: 8192, hidden: 4096, vocabulary: 128_256, dtype: .bf16, logits: .bf16)
         let plan = { (exact: Bool) in
             ChunkPlan(
                 layer, needs: [.input, .weight], exact: exact, unit: unit, budgetBytes: 512 << 20,
