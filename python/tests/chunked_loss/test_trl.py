@@ -102,24 +102,25 @@ def sft(model, tokenizer, options):
     )
 
 
-def logs(make, model, tokenizer, path, use_liger_kernel):
+def logs(make, model, tokenizer, path, use_liger_kernel, device):
     torch.manual_seed(11)
     options = {
         "output_dir": str(path), "max_steps": 3, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
-        "logging_steps": 1, "report_to": "none", "use_cpu": True, "bf16": False, "save_strategy": "no",
+        "logging_steps": 1, "report_to": "none", "use_cpu": device == "cpu", "bf16": False, "save_strategy": "no",
         "use_liger_kernel": use_liger_kernel, "gradient_checkpointing": False, "disable_tqdm": True,
     }  # fmt: skip
     trainer = make(copy.deepcopy(model), tokenizer, options)
     trainer.train()
+    assert trainer.model.device.type == device
     return [{k: row[k] for k in ("loss", "grad_norm")} for row in trainer.state.log_history if "grad_norm" in row]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("make", [dpo, kto, grpo, sft])
-def test_trainers(make, model, tokenizer, tmp_path):
-    plain = logs(make, model, tokenizer, tmp_path, False)
+def test_trainers(make, model, tokenizer, tmp_path, device):
+    plain = logs(make, model, tokenizer, tmp_path, False, device)
     before = sum(_library.launch_counts().values())
-    fused = logs(make, model, tokenizer, tmp_path, True)
+    fused = logs(make, model, tokenizer, tmp_path, True, device)
     assert sum(_library.launch_counts().values()) > before, "no kernel ran"
     assert len(plain) == len(fused) == 3
     for a, b in zip(plain, fused):

@@ -7,6 +7,8 @@ import pytest
 import torch
 import transformers
 
+from conftest import DEVICES
+
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 from liger_kernel.transformers.monkey_patch import patch
@@ -40,10 +42,22 @@ FAMILIES = [
 ]
 
 
+# The same ones run on a GPU where there is one.
+ON_DEVICES = [
+    *FAMILIES,
+    *(pytest.param(f"{family}-{device}") for device in DEVICES if device != "cpu" for family in sorted(SMOKE)),
+]
+
+
 def make(family, dtype=torch.float32):
+    family, _, device = family.partition("-")
     if family in multimodal.MODELS:
-        return multimodal.multimodal_model(family, dtype), multimodal.multimodal_batch(family, dtype=dtype)
-    return tiny.text_model(family, dtype), tiny.text_batch()
+        model, batch = multimodal.multimodal_model(family, dtype), multimodal.multimodal_batch(family, dtype=dtype)
+    else:
+        model, batch = tiny.text_model(family, dtype), tiny.text_batch()
+    if not device:
+        return model, batch
+    return model.to(device), {name: value.to(device) for name, value in batch.items()}
 
 
 def apply(model, **switches):
@@ -62,7 +76,7 @@ def expected_modules(model, skip=()):
     return {name for name, module in model.named_modules() if type(module).__name__ in names}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ON_DEVICES)
 def test_patched_instance_equals_unpatched(family):
     model, batch = make(family)
     plain = results(model, batch)
@@ -70,7 +84,7 @@ def test_patched_instance_equals_unpatched(family):
     before = expected_modules(model)
     receipt = apply(model, **FUSED)
     check_against(exact, plain, results(model, batch), torch.float32)
-    off = OFF.get(family, set())
+    off = OFF.get(family.partition("-")[0], set())
     bound = set(receipt.kernels) & {name for name, _ in model.named_modules()}
     wanted = {n for n in before if type(model.get_submodule(n)).__name__ not in off}
     assert bound >= wanted, f"not in the receipt: {sorted(wanted - bound)}"

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from liger_kernel import launch_counts
+from liger_kernel import report
 from liger_kernel.transformers import AutoLigerKernelForCausalLM
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 from liger_kernel.transformers.model.lce import is_loss_forward
@@ -30,11 +31,11 @@ def launched(before):
 
 
 @pytest.mark.smoke
-def test_a_training_step_runs_every_kernel():
-    model = tiny.text_model("llama")
+def test_a_training_step_runs_every_kernel(device):
+    model = tiny.text_model("llama").to(device)
     apply_liger_kernel_to_llama(model=model)
     before = launches()
-    model(**tiny.text_batch()).loss.backward()
+    model(**{name: tensor.to(device) for name, tensor in tiny.text_batch().items()}).loss.backward()
     names = " ".join(launched(before)).lower()
     for kernel in ("rmsnorm", "rope", "swiglu", "crossentropy"):
         assert kernel in names.replace("_", ""), f"no {kernel} among {names}"
@@ -50,7 +51,7 @@ class Rows(torch.utils.data.Dataset):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids, "not_an_argument": 3}
 
 
-def trained(tmp_path, use_liger, caplog=None, **options):
+def trained(tmp_path, use_liger, device="cpu", **options):
     from transformers import Trainer
     from transformers import TrainingArguments
 
@@ -62,7 +63,7 @@ def trained(tmp_path, use_liger, caplog=None, **options):
         logging_steps=1,
         learning_rate=3e-3,
         report_to=[],
-        use_cpu=True,
+        use_cpu=device == "cpu",
         seed=1,
         save_strategy="no",
         use_liger_kernel=use_liger,
@@ -77,13 +78,16 @@ def trained(tmp_path, use_liger, caplog=None, **options):
 
 
 @pytest.mark.smoke
-def test_trainer_with_use_liger_kernel(tmp_path, caplog):
-    plain, expected = trained(tmp_path, use_liger=False)
+def test_trainer_with_use_liger_kernel(tmp_path, caplog, device):
+    plain, expected = trained(tmp_path, use_liger=False, device=device)
     before = launches()
     with caplog.at_level("INFO", logger="liger_kernel"):
-        trainer, losses = trained(tmp_path, use_liger=True)
+        trainer, losses = trained(tmp_path, use_liger=True, device=device)
+    assert trainer.model.device.type == device
     assert "LigerRMSNorm" in caplog.text and "LigerFusedLinearCrossEntropy" in caplog.text
     assert is_loss_forward(trainer.model.forward) and launched(before)
+    receipt = report(trainer.model)
+    assert not receipt.missing and {"LigerRMSNorm", "LigerSwiGLUMLP"} <= set(receipt.kernels.values())
     assert losses[-1] < 0.7 * losses[0]
     # Logged losses are rounded to four decimals.
     assert ((losses - expected).abs() <= 2e-3 * expected).all(), f"{losses} {expected}"
