@@ -16,6 +16,9 @@ extension Lowering {
         let dtype = function.views[view].dtype
         let type = loadType(view)
         let kind = function.type(operation.results[0]).element
+        if let staged = staged(operation, view, chunk) {
+            return staged.map { converted($0, view, to: kind) }
+        }
         let loaded = forEachAccess(operation, view, base, chunk) { address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
@@ -136,7 +139,7 @@ extension Lowering {
     }
 
     /// Whether lane 0 stands at a multiple of what one access moves, whatever the program.
-    private func startIsAligned(_ operation: Operation, _ axis: Int, _ bytes: Int) -> Bool {
+    func startIsAligned(_ operation: Operation, _ axis: Int, _ bytes: Int) -> Bool {
         divisors.divisor(of: operation.operands[axis]) % Swift.min(schedule.vector, 16 / bytes) == 0
     }
 }

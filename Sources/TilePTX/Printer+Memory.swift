@@ -73,6 +73,12 @@ extension Printer {
         }
     }
 
+    mutating func writeCopy(_ from: Int, _ to: Int, _ instruction: Instruction) {
+        let target = address(instruction.sources[0], .shared, to)
+        let source = address(instruction.sources[1], .global, from)
+        emit("cp.async.cg.shared.global \(target), \(source), 16;", guardedBy: instruction.guardedBy)
+    }
+
     private func word(_ space: Space, _ instruction: Instruction) -> String { space.rawValue }
 
     private func vector(_ count: Int) -> String { count == 1 ? "" : "v\(count)." }
@@ -82,7 +88,7 @@ extension Printer {
     }
 
     private mutating func address(_ source: Source, _ space: Space, _ offset: Int) -> String {
-        guard space != .global else { return "[\(text(source, .s64))+\(offset)]" }
+        guard space == .shared || space == .local else { return "[\(text(source, .s64))+\(offset)]" }
         let sum = temporary("b64")
         emit("add.s64 \(sum), %\(space.rawValue)_base, \(text(source, .s64));")
         return "[\(sum)+\(offset)]"
