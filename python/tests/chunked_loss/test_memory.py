@@ -13,6 +13,7 @@ from liger_kernel import _library
 from liger_kernel import chunked_loss
 from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 from liger_kernel.transformers import LigerFusedLinearJSD
+from liger_kernel.transformers import LigerFusedLinearKLDivLoss
 
 PAIRS, LENGTH, HIDDEN, CLASSES = 2, 6, 32, 640
 ROWS = 2 * PAIRS
@@ -31,6 +32,11 @@ def cross_entropy(options, x, w, y):
 
 def fused_jsd(options, x, w, y):
     return LigerFusedLinearJSD(**options)(x.flatten(0, 1), w, x.detach().flatten(0, 1) * 0.5, w.detach(), y.flatten())
+
+
+def fused_kl(options, x, w, y):
+    teacher = (x.detach().flatten(0, 1) @ w.detach().T).float().softmax(-1).to(x.dtype)
+    return LigerFusedLinearKLDivLoss(**options)(x.flatten(0, 1), w, teacher, y.flatten())
 
 
 def distillation(name):
@@ -67,6 +73,7 @@ def grpo(options, x, w, y):
 LOSSES = {
     "cross_entropy": cross_entropy,
     "fused_jsd": fused_jsd,
+    "fused_kl": fused_kl,
     "jsd": distillation("JSD"),
     "cosine": distillation("CosineSimilarity"),
     "dpo": dpo_with_reference,
@@ -147,7 +154,7 @@ def test_what_makes_no_sense_is_refused(name):
             run(name, {"budget_bytes": budget})
     with pytest.raises(ValueError, match="accum_dtype is torch.float64"):
         run(name, {"accum_dtype": torch.float64})
-    if name not in ("cross_entropy", "fused_jsd"):
+    if name not in ("cross_entropy", "fused_jsd", "fused_kl"):
         with pytest.raises(ValueError, match="leave one out"):
             run(name, {"budget_bytes": SMALL, "chunk_size": 2})
     for wrong in ({"accum_dtype": torch.int8}, {"budget_bytes": 0}):

@@ -7,6 +7,7 @@ import torch
 
 from conftest import check_close
 
+from liger_kernel.ops.fused_moe import LigerFusedMoEFunction
 from liger_kernel.transformers.experts import LigerExperts
 
 
@@ -35,6 +36,7 @@ def test_experts(device, dtype, hidden, inner, tokens):
     index = torch.tensor([0, 1, 2, 4, 5], device=device)[torch.randint(5, (tokens, 3), device=device)]
     weights = torch.rand(tokens, 3, device=device, requires_grad=True)
     found = experts(x, index, weights)
+    assert torch.equal(LigerFusedMoEFunction.apply(x, *experts.parameters(), index.int(), weights), found)
     tensors = [x, weights, *experts.parameters()]
     twins = [t.detach().double().requires_grad_() for t in tensors]
     wanted = mixed(twins[0][0], index, *twins[1:])[None]
