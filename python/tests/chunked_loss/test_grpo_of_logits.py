@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from conftest import check_close
+from test_grpo import CLIPPED
 from test_grpo import expected
 from test_grpo import of_tokens
 
@@ -12,6 +13,9 @@ from liger_kernel.transformers.grpo_loss import fused_selective_log_softmax
 from liger_kernel.transformers.grpo_loss import triton_grpo_loss
 
 COUNT, LENGTH, CLASSES = 4, 5, 61
+OPTIONS = [{}, {"level": "sequence"}, {"delta": 1.3}, {"corrects": True}, {"items": 7}]
+# The losses that divide by the tokens of a batch.
+ITEMS = {kind: {"items"} for kind in ("dapo", "cispo", "vespo")}
 
 
 def make(device, dtype=torch.float32):
@@ -55,11 +59,9 @@ def test_of_each_token(device, dtype, kind, beta):
 
 
 @pytest.mark.parametrize("kind", LOSS_TYPES)
-@pytest.mark.parametrize("options", [{}, {"level": "sequence"}, {"delta": 1.3}, {"corrects": True}, {"items": 7}], ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_reduced(device, kind, options):
-    if (kind in ("cispo", "sapo", "vespo") and options and "items" not in options and "corrects" not in options) or (
-        "items" in options and kind not in ("dapo", "cispo", "vespo")
-    ):
+    if not set(options) <= {"corrects", *({"level", "delta"} if kind in CLIPPED else ())} | ITEMS.get(kind, set()):
         return
     logits, twin, batch = make(device)
     names = {"level": "importance_sampling_level", "corrects": "use_bias_correction_kl", "items": "num_items_in_batch"}

@@ -1,4 +1,4 @@
-"""Feed-forward modules computed shard by shard of the sequence, so that what lies between their products stays small."""
+"""Feed-forward modules computed shard by shard of the sequence: what lies between their products stays small."""
 
 import torch
 
