@@ -53,8 +53,7 @@ package final class KernelTuner: LaunchObserver {
         let trial = try KernelTrial(
             kernel, programs: programs, arrays: arrays, scalars: scalars, flush: flush)
         let chosen = GPUSchedule(trial.function, layouts: trial.layouts, capability: capability)
-        let rule = GPUSchedule(
-            trial.function, layouts: trial.layouts, hasClusters: GPUSchedule.hasClusters(capability))
+        let rule = GPUSchedule.rule(trial.function, layouts: trial.layouts, capability: capability)
         let byRule = try trial.milliseconds(rule)
         var best = (schedule: chosen, time: try trial.milliseconds(chosen))
         var (tried, failed) = (1, 0)

@@ -253,6 +253,8 @@ package struct Emulator {
             result = Scalar.compare(comparison, type, values[0], values[1]) ? 1 : 0
         case .select: result = values[0] & 1 == 1 ? values[1] : values[2]
         case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
+        case .widen(let dtype, let isHigh, _):
+            result = Scalar.widen(values[0] >> (isHigh ? 16 : 0) & 0xFFFF, dtype)
         case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
         default: preconditionFailure("\(instruction.kind) is no arithmetic")
         }

@@ -27,9 +27,7 @@ package struct TuningKey: Hashable, Sendable {
 extension GPUSchedule {
     /// The schedule for a function: the tuned one where there is one, else that of the rule.
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
-        self.init(function, layouts: layouts, hasClusters: Self.hasClusters(capability))
-        // Copies that do not wait came with Ampere.
-        if capability >= 80 && programsPerBlock == 1 { stages = 3 }
+        self = Self.rule(function, layouts: layouts, capability: capability)
         if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
             // The vector is not a matter of taste: lengths and addresses decide it.
             let vector = vector
@@ -38,8 +36,17 @@ extension GPUSchedule {
         }
     }
 
-    /// Whether an architecture runs clusters of blocks.
-    package static func hasClusters(_ capability: Int) -> Bool { capability >= 90 }
+    /// The choice by rule, with what the architecture has.
+    package static func rule(
+        _ function: TileFunction, layouts: [GPULayout], capability: Int
+    ) -> GPUSchedule {
+        var rule = GPUSchedule(function, layouts: layouts, hasClusters: hasClusters(capability))
+        // Copies that do not wait came with Ampere.
+        if capability >= 80 && rule.programsPerBlock == 1 && function.body.hasLoops { rule.stages = 3 }
+        return rule
+    }
+
+    private static func hasClusters(_ capability: Int) -> Bool { capability >= 90 }
 
     /// The schedules that ship.
     package static var tunedSchedules: [TuningKey: GPUSchedule] { tuned }
@@ -48,8 +55,7 @@ extension GPUSchedule {
     package static func candidates(
         _ function: TileFunction, layouts: [GPULayout], capability: Int
     ) -> [GPUSchedule] {
-        let hasClusters = hasClusters(capability)
-        let rule = GPUSchedule(function, layouts: layouts, hasClusters: hasClusters)
+        let rule = rule(function, layouts: layouts, capability: capability)
         guard let longest = function.extents.map(\.capacity).max() else { return [rule] }
         var found = [rule]
         func add(_ schedule: GPUSchedule) { if !found.contains(schedule) { found.append(schedule) } }
@@ -78,8 +84,17 @@ extension GPUSchedule {
                 }
             }
         }
-        if hasClusters || !function.body.reduces { shared(longest, rule.vector).forEach(add) }
-        return found
+        if hasClusters(capability) || !function.body.reduces {
+            shared(longest, rule.vector).forEach(add)
+        }
+        if capability < 80 || !function.body.hasLoops { return found }
+        return found.flatMap { schedule in
+            (schedule.programsPerBlock > 1 ? [0] : [0, 2, 3, 4]).map { stages in
+                var staged = schedule
+                staged.stages = stages
+                return staged
+            }
+        }
     }
 
     /// Schedules by which several blocks share a row and keep it in registers.

@@ -69,7 +69,7 @@ package struct GPUSchedule: Sendable, Hashable {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
-        if let shared = Self.sharing(longest, vector, shape, hasClusters) {
+        if let shared = Self.sharing(function.body, longest, vector, shape, hasClusters) {
             self = shared
             return
         }
@@ -101,9 +101,9 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Several blocks for a long row: apart from each other where no lane waits for another, so that the work ends
     /// in small pieces; as a cluster that keeps the row in its registers where lanes do.
     private static func sharing(
-        _ longest: Int, _ vector: Int, _ shape: Shape, _ hasClusters: Bool
+        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasClusters: Bool
     ) -> GPUSchedule? {
-        if !shape.hasReductions && !shape.hasLoops {
+        if !body.reduces && !body.hasLoops {
             let blocks = (longest + 256 * vector - 1) / (256 * vector)
             return blocks <= 2
                 ? nil
@@ -111,16 +111,16 @@ package struct GPUSchedule: Sendable, Hashable {
                     threads: 256 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
                     residentLanes: vector, chunkVectors: 1)
         }
-        guard hasClusters && shape.reduces && !shape.hasLoops && longest > longestKept else { return nil }
-        let lanes = shape.isHeavy ? 2 * vector : 32
-        for blocks in [2, 4, 8] where blocks * 512 * lanes >= longest {
-            let threads = (longest + blocks * lanes - 1) / (blocks * lanes)
-            let blockThreads = (threads + 31) / 32 * 32
-            return GPUSchedule(
-                threads: blocks * blockThreads, blocks: blocks, programsPerBlock: 1, vector: vector,
-                residentLanes: lanes, chunkVectors: 2, minimumBlocks: 1024 / blockThreads)
-        }
-        return nil
+        guard hasClusters && shape.reduces && !body.hasLoops && longest > longestKept else { return nil }
+        // So many leave a thread the registers to fold them in, with 1,024 threads a multiprocessor.
+        let lanes = 16
+        let blocks = [2, 4].first { $0 * 512 * lanes >= longest } ?? 8
+        let threads = (longest + blocks * lanes - 1) / (blocks * lanes)
+        let blockThreads = (threads + 31) / 32 * 32
+        if blockThreads > (shape.isHeavy ? 512 : 1024) { return nil }
+        return GPUSchedule(
+            threads: blocks * blockThreads, blocks: blocks, programsPerBlock: 1, vector: vector,
+            residentLanes: lanes, chunkVectors: 2, minimumBlocks: shape.isHeavy ? 0 : 1024 / blockThreads)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -132,9 +132,6 @@ package struct GPUSchedule: Sendable, Hashable {
     private struct Shape {
         /// Whether tiles are reduced; not if the sums are only stored, beside tiles that do not wait for them.
         var reduces = false
-        /// Whether anything is reduced at all.
-        var hasReductions = false
-        var hasLoops = false
         /// Whether a loop hands tiles on.
         var carries = false
         /// Whether many functions such as exp are taken of a lane.
@@ -157,10 +154,8 @@ package struct GPUSchedule: Sendable, Hashable {
             switch operation.kind {
             case .reduce:
                 shape.reduces = true
-                shape.hasReductions = true
                 reduced.formUnion(operation.results)
             case .loop:
-                shape.hasLoops = true
                 shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
                 waits = true
             case .store: storesTiles = storesTiles || isTile

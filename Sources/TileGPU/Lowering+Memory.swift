@@ -16,8 +16,10 @@ extension Lowering {
         let dtype = function.views[view].dtype
         let type = loadType(view)
         let kind = function.type(operation.results[0]).element
-        if let staged = staged(operation, view, chunk) {
-            return staged.map { converted($0, view, to: kind) }
+        if let staged = staged(operation, view, chunk) { return staged }
+        if let packed = loadPacked(operation, view, base, chunk) {
+            prefetch(operation, view, base, chunk)
+            return packed
         }
         let loaded = forEachAccess(operation, view, base, chunk) { address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
@@ -95,7 +97,7 @@ extension Lowering {
     }
 
     /// Calls `access` for each run of lanes that one instruction can move, in the order of lanes.
-    private func forEachAccess(
+    func forEachAccess(
         _ operation: Operation, _ view: Int, _ base: Register, _ chunk: Chunk,
         _ access: (_ address: Register, _ offset: Int, _ count: Int, _ guarding: Register?) -> [Register]
     ) -> [Register] {

@@ -19,6 +19,7 @@ extension Lowering {
         let operations = isResident ? phase.operations : residence.operations(of: phase)
         for operation in phase.operations { prepareAddress(operation) }
         var accumulators: [ValueID: [Register]] = [:]
+        remadeLanes = [:]
         for operation in operations {
             if case .reduce(let reduction) = operation.kind {
                 accumulators[operation.results[0]] = begin(reduction, operation)
@@ -31,7 +32,9 @@ extension Lowering {
         try emitChunks(phase.extent, isBackward: isBackward) { chunk in
             var chunk = chunk
             for operation in operations { try emitTile(operation, &chunk, accumulators) }
-            if isResident { tiles.merge(chunk.tiles) { _, new in new } }
+            if isResident {
+                tiles.merge(chunk.tiles.filter { remake[$0.key] == nil }) { _, new in new }
+            }
         }
         let partials = operations.compactMap { operation -> Partial? in
             guard case .reduce(let reduction) = operation.kind else { return nil }
@@ -135,7 +138,7 @@ extension Lowering {
         if let scalar = scalars[value] {
             return [Register](repeating: scalar, count: chunk.vectors * schedule.vector)
         }
-        if let lanes = chunk.tiles[value] ?? tiles[value] { return lanes }
+        if let lanes = chunk.tiles[value] ?? tiles[value] ?? remade(value) { return lanes }
         if rows[value] != nil { return readRow(value, chunk) }
         throw LoweringError(
             description: "kernel \(function.name): tile %\(value.number) is not at hand where it is used")

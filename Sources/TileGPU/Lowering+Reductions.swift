@@ -68,8 +68,8 @@ extension Lowering {
                 replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
             }
         case .sum where element == .f32:
-            let values = lanes.map { present(inputs[0], $0, else: neutral) }
-            let total = out.f32(.add, .register(accumulator[0]), .register(pairwise(.add, values)))
+            let chunkTotal = pairwise(.add, lanes) { present(inputs[0], $0, else: neutral) }
+            let total = out.f32(.add, .register(accumulator[0]), .register(chunkTotal))
             replace(accumulator, with: [total])
         default:
             for lane in lanes {
@@ -94,26 +94,26 @@ extension Lowering {
     /// The chunk's largest value first, then one rescaling of the running sum, then the chunk's sum.
     private func foldMaxSumExp(_ accumulator: [Register], _ values: [Register]) {
         var largest = accumulator[0]
-        largest = out.f32(.maximum, .register(largest), .register(pairwise(.maximum, values)))
+        let chunkLargest = pairwise(.maximum, values.indices) { values[$0] }
+        largest = out.f32(.maximum, .register(largest), .register(chunkLargest))
         let shift = finite(largest)
         var total = out.f32(
             .multiply, .register(accumulator[1]), .register(expDifference(accumulator[0], shift)))
-        total = out.f32(
-            .add, .register(total), .register(pairwise(.add, values.map { expDifference($0, shift) })))
+        let chunkTotal = pairwise(.add, values.indices) { expDifference(values[$0], shift) }
+        total = out.f32(.add, .register(total), .register(chunkTotal))
         replace(accumulator, with: [largest, total])
     }
 
     /// Neighbours first, then neighbouring pairs, and so on: fewer roundings in a row than one by one, and less
-    /// waiting.
-    private func pairwise(_ operation: Arithmetic, _ values: [Register]) -> Register {
-        var values = values
-        while values.count > 1 {
-            values = stride(from: 0, to: values.count, by: 2).map { i in
-                i + 1 < values.count
-                    ? out.f32(operation, .register(values[i]), .register(values[i + 1])) : values[i]
-            }
-        }
-        return values[0]
+    /// waiting. A value is computed just before it is needed, so that few wait in registers.
+    private func pairwise(_ operation: Arithmetic, _ lanes: Range<Int>, _ value: (Int) -> Register) -> Register {
+        if lanes.count == 1 { return value(lanes.lowerBound) }
+        var half = 1
+        while 2 * half < lanes.count { half *= 2 }
+        let middle = lanes.lowerBound + half
+        let first = pairwise(operation, lanes.lowerBound..<middle, value)
+        let second = pairwise(operation, middle..<lanes.upperBound, value)
+        return out.f32(operation, .register(first), .register(second))
     }
 
     /// The value, or 0 where it is -inf, so that -inf - shift stays -inf.

@@ -122,10 +122,19 @@ extension Lowering {
         return out.b64(.multiply, .register(wide), .integer(bytes))
     }
 
-    /// The lanes of a tile that has been copied; nil where it has not.
+    /// The lanes of a tile that has been copied; nil where it has not. Later phases read it again.
     func staged(_ operation: Operation, _ view: Int, _ chunk: Chunk) -> [Register]? {
         guard let staging, let place = staging.places[operation.results[0]] else { return nil }
-        let dtype = function.views[view].dtype
+        if isUsedLater(operation) {
+            remake[operation.results[0]] = { [unowned self] in read(operation, view, chunk, staging, place) }
+        }
+        return read(operation, view, chunk, staging, place)
+    }
+
+    private func read(
+        _ operation: Operation, _ view: Int, _ chunk: Chunk, _ staging: Staging, _ place: Int
+    ) -> [Register] {
+        let (dtype, kind) = (function.views[view].dtype, function.type(operation.results[0]).element)
         let address = out.b64(
             .add, .register(stagedAddress(dtype.byteCount, place)), .register(staging.read))
         let count = 16 / dtype.byteCount
@@ -138,7 +147,7 @@ extension Lowering {
                         Instruction(
                             kind: .load(.shared, dtype, offset: offset), results: results,
                             sources: [.register(address)], guardedBy: chunk.guards[vector])))
-                return results
+                return results.map { converted($0, view, to: kind) }
             }
         }
     }

@@ -40,6 +40,10 @@ final class Lowering {
     var scalars: [ValueID: Register] = [:]
     /// Tiles that registers hold: one register per lane the thread owns.
     var tiles: [ValueID: [Register]] = [:]
+    /// Tiles that a later phase makes anew, and what the present phase has made.
+    var remake: [ValueID: () -> [Register]] = [:]
+    var remadeLanes: [ValueID: [Register]] = [:]
+    let usingPhases: [ValueID: Set<Int>]
     /// Tiles in memory of the thread's own, swept in chunks.
     var rows: [ValueID: Row] = [:]
     /// Sizes and strides of views, by view and dimension.
@@ -99,7 +103,9 @@ final class Lowering {
         self.layouts = layouts
         self.schedule = schedule
         parameters = ParameterLayout(views: function.views, scalars: function.scalars)
-        residence = Residence(function: function, schedule: Scheduler.schedule(function))
+        let nodes = Scheduler.schedule(function)
+        residence = Residence(function: function, schedule: nodes)
+        usingPhases = PhaseUses(nodes).phases
         divisors = Divisors(function, layouts)
         isCluster = schedule.blocks > 1 && function.body.reduces
     }

@@ -62,6 +62,8 @@ package enum InstructionKind: Hashable, Sendable {
     /// predicate, then value where set, else value.
     case select
     case convert(from: NumberType, to: NumberType)
+    /// One of two 16-bit floats in a b32, as f32; `isAgain` has the same done by another instruction.
+    case widen(DType, isHigh: Bool, isAgain: Bool)
     /// f32 rounded to a 16-bit type and widened again.
     case round(DType)
     /// Sources: address in bytes. Results: consecutive elements, widened; zeros where the guard is off.

@@ -20,6 +20,7 @@ extension Printer {
             )
         case .select: writeSelect(instruction)
         case .convert(let from, let to): writeConvert(from, to, instruction)
+        case .widen(let dtype, let isHigh, let isAgain): writeWiden(dtype, isHigh, isAgain, instruction)
         case .round(let dtype): writeRound(dtype, instruction)
         case .load(let space, let dtype, let offset): writeLoad(space, dtype, offset, instruction)
         case .store(let space, let dtype, let offset): writeStore(space, dtype, offset, instruction)

@@ -130,6 +130,23 @@ extension Printer {
         emit("mov.b32 \(high), \(second);")
     }
 
+    mutating func writeWiden(_ dtype: DType, _ isHigh: Bool, _ isAgain: Bool, _ instruction: Instruction) {
+        let (pair, result) = (text(instruction.sources[0], .u32), name(instruction.results[0]))
+        let word = temporary("b32")
+        if dtype == .f16 {
+            let (a, b) = (temporary("b16"), temporary("b16"))
+            emit("mov.b32 {\(a), \(b)}, \(pair);")
+            emit("cvt.f32.f16 \(result), \(isHigh ? b : a);")
+            return
+        }
+        if isAgain {
+            emit("prmt.b32 \(word), \(pair), 0, \(isHigh ? "0x3244" : "0x1044");")
+        } else {
+            emit(isHigh ? "and.b32 \(word), \(pair), 0xFFFF0000;" : "shl.b32 \(word), \(pair), 16;")
+        }
+        emit("mov.b32 \(result), \(word);")
+    }
+
     mutating func narrowed(_ float: String, _ dtype: DType) -> String {
         let half = temporary("b16")
         if dtype == .f16 {

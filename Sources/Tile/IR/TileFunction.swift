@@ -56,6 +56,10 @@ extension Region {
         }
     }
 
+    package var hasLoops: Bool {
+        operations.contains { $0.kind == .loop || $0.regions.contains(where: \.hasLoops) }
+    }
+
     /// Replaces operands and yields throughout, nested regions included.
     package mutating func replaceUses(_ replacement: (ValueID) -> ValueID) {
         for i in operations.indices {

@@ -55,7 +55,8 @@ private struct TunedFile {
                             threads: \(schedule.threads), blocks: \(schedule.blocks), \
             programsPerBlock: \(schedule.programsPerBlock), vector: \(schedule.vector),
                             residentLanes: \(schedule.residentLanes), chunkVectors: \(schedule.chunkVectors), \
-            minimumBlocks: \(schedule.minimumBlocks)),
+            minimumBlocks: \(schedule.minimumBlocks),
+                            stages: \(schedule.stages)),
             """
         }
         let body = lines.isEmpty ? "[:]" : "[\n" + lines.sorted().joined(separator: "\n") + "\n    ]"
@@ -76,7 +77,7 @@ extension GPUSchedule {
         let shared = blocks > 1 ? " in \(blocks) blocks" : ""
         return
             "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
-            + "chunk \(chunkVectors)\(least)"
+            + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
     }
 }
 
