@@ -227,6 +227,8 @@ def worker(side, device, small, only, limit, rounds):
     """Measures one side and prints a line of JSON a cell."""
     import torch
 
+    # Liger-Kernel compiles one function for all of its losses and lengths, and would stop at the eighth form of it.
+    torch._dynamo.config.recompile_limit = 64
     end = time.monotonic() + limit
     data, clock = Data(device, small), Clock(torch, device)
     packaged = side not in (TORCH, COMPILE)
@@ -244,7 +246,8 @@ def worker(side, device, small, only, limit, rounds):
                 print(f"{side}, {name}: {error}"[:2000], file=sys.stderr)
         print(json.dumps({"side": side, "case": name, **row, **more}), flush=True)
         loss = leaves = None
-        torch._dynamo.reset()
+        if side == COMPILE:
+            torch._dynamo.reset()
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
