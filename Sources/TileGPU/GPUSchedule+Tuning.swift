@@ -46,7 +46,8 @@ extension GPUSchedule {
         return rule
     }
 
-    private static func hasClusters(_ capability: Int) -> Bool { capability >= 90 }
+    /// Clusters came with Hopper; later GPUs for desktops have less shared memory than a long row wants.
+    private static func hasClusters(_ capability: Int) -> Bool { (90..<120).contains(capability) }
 
     /// The schedules that ship.
     package static var tunedSchedules: [TuningKey: GPUSchedule] { tuned }
@@ -84,8 +85,10 @@ extension GPUSchedule {
                 }
             }
         }
-        if hasClusters(capability) || !function.body.reduces {
+        if !function.body.reduces {
             shared(longest, rule.vector).forEach(add)
+        } else if hasClusters(capability) && !function.body.hasLoops {
+            bringing(longest, rule.vector).forEach(add)
         }
         if capability < 80 || !function.body.hasLoops { return found }
         return found.flatMap { schedule in
@@ -97,20 +100,35 @@ extension GPUSchedule {
         }
     }
 
-    /// Schedules by which several blocks share a row and keep it in registers.
+    /// Schedules by which several blocks work apart on a row and keep it in registers.
     private static func shared(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
         [2, 4, 7, 8].flatMap { blocks in
-            [128, 192, 256, 384, 512, 1024].flatMap { threads -> [GPUSchedule] in
+            [128, 256, 512].flatMap { threads -> [GPUSchedule] in
                 let span = blocks * threads * vector
                 let vectors = (longest + span - 1) / span
                 // No more threads than lanes need, and no more lanes than registers hold.
-                guard vectors <= 8, 4 * longest > 3 * span * (vectors - 1) || vectors == 1,
-                    longest > span / 2
-                else { return [] }
-                return [0, 1024 / threads, 2048 / threads].map {
+                guard vectors <= 4, 4 * longest > 3 * span * (vectors - 1), longest > span / 2 else { return [] }
+                return [0, 1024 / threads].map {
                     GPUSchedule(
                         threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
                         residentLanes: vectors * vector, minimumBlocks: $0)
+                }
+            }
+        }
+    }
+
+    /// Schedules by which the shared memory of a block or a cluster holds a row.
+    private static func bringing(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+        [1, 2, 4, 8].flatMap { blocks -> [GPUSchedule] in
+            let bytes = longest * 16 / vector / blocks
+            guard vector > 1, bytes > 12 << 10, bytes < 112 << 10 else { return [] }
+            return [256, 512, 1024].flatMap { threads in
+                [1, 2, 4].flatMap { chunk in
+                    [0, 1024 / threads, 1536 / threads].filter { $0 != 1 }.map {
+                        GPUSchedule(
+                            threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
+                            residentLanes: vector, chunkVectors: chunk, minimumBlocks: $0, bringsRows: true)
+                    }
                 }
             }
         }

@@ -38,10 +38,13 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Rows of a loop over rows that are on their way at a time, in shared memory; 0 where a thread asks the cache
     /// for the next row instead.
     package var stages: Int
+    /// Whether rows that are swept more than once are brought into shared memory first, as far as they fit.
+    package var bringsRows: Bool
 
     package init(
         threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
-        chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0
+        chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0,
+        bringsRows: Bool = false
     ) {
         self.threads = threads
         self.blocks = blocks
@@ -51,6 +54,7 @@ package struct GPUSchedule: Sendable, Hashable {
         self.chunkVectors = chunkVectors
         self.minimumBlocks = minimumBlocks
         self.stages = stages
+        self.bringsRows = bringsRows
     }
 
     /// Threads of a block.
@@ -61,16 +65,15 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
     /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
     /// their way before the first is waited for; two where sums over rows, or several functions of each lane, take
-    /// registers too. Rows too long for that are shared by the blocks of a cluster, and those too long for one, or
-    /// where there are none, are swept twice or more in chunks.
+    /// registers too. Rows too long for that are swept twice or more in chunks.
     ///
-    /// - Parameter hasClusters: whether the device runs them.
+    /// - Parameter hasClusters: whether the device runs clusters of blocks with shared memory enough for long rows.
     package init(_ function: TileFunction, layouts: [GPULayout], hasClusters: Bool = false) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
-        if let shared = Self.sharing(function.body, longest, vector, shape, hasClusters) {
-            self = shared
+        if let special = Self.special(function.body, longest, vector, shape, hasClusters) {
+            self = special
             return
         }
         let perThread = (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector
@@ -98,29 +101,32 @@ package struct GPUSchedule: Sendable, Hashable {
     /// block that has a multiprocessor to itself.
     private static let longestKept = 16 * 1024
 
-    /// Several blocks for a long row: apart from each other where no lane waits for another, so that the work ends
-    /// in small pieces; as a cluster that keeps the row in its registers where lanes do.
-    private static func sharing(
+    private static func special(
         _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasClusters: Bool
     ) -> GPUSchedule? {
-        if !body.reduces && !body.hasLoops {
-            let blocks = (longest + 256 * vector - 1) / (256 * vector)
-            return blocks <= 2
-                ? nil
-                : GPUSchedule(
-                    threads: 256 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
-                    residentLanes: vector, chunkVectors: 1)
-        }
-        guard hasClusters && shape.reduces && !body.hasLoops && longest > longestKept else { return nil }
-        // So many leave a thread the registers to fold them in, with 1,024 threads a multiprocessor.
-        let lanes = 16
-        let blocks = [2, 4].first { $0 * 512 * lanes >= longest } ?? 8
-        let threads = (longest + blocks * lanes - 1) / (blocks * lanes)
-        let blockThreads = (threads + 31) / 32 * 32
-        if blockThreads > (shape.isHeavy ? 512 : 1024) { return nil }
+        if body.hasLoops { return nil }
+        if !body.reduces { return apart(longest, vector, shape) }
+        return hasClusters && shape.reduces && longest > longestKept ? bringing(longest, vector) : nil
+    }
+
+    /// Several blocks for a long row where no lane waits for another and much is moved for each, so that the work
+    /// ends in small pieces. With less to do, starting a block costs more than that gains.
+    private static func apart(_ longest: Int, _ vector: Int, _ shape: Shape) -> GPUSchedule? {
+        let blocks = (longest + 256 * vector - 1) / (256 * vector)
+        guard shape.views > 4 && blocks > 2 else { return nil }
         return GPUSchedule(
-            threads: blocks * blockThreads, blocks: blocks, programsPerBlock: 1, vector: vector,
-            residentLanes: lanes, chunkVectors: 2, minimumBlocks: shape.isHeavy ? 0 : 1024 / blockThreads)
+            threads: 256 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
+            residentLanes: vector, chunkVectors: 1)
+    }
+
+    /// A long row in the shared memory of a block, or of the blocks of a cluster: as much in each as leaves room for
+    /// the rows of two other blocks, which work while one waits.
+    private static func bringing(_ longest: Int, _ vector: Int) -> GPUSchedule? {
+        let bytes = longest * 16 / vector
+        guard vector > 1, let blocks = [1, 2, 4, 8].first(where: { bytes <= $0 * 72 << 10 }) else { return nil }
+        return GPUSchedule(
+            threads: 512 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector, residentLanes: vector,
+            chunkVectors: 2, minimumBlocks: 2, bringsRows: true)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -138,6 +144,8 @@ package struct GPUSchedule: Sendable, Hashable {
         var isHeavy = false
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
+        /// How many views' lanes are loaded or stored.
+        var views = 0
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
@@ -145,7 +153,9 @@ package struct GPUSchedule: Sendable, Hashable {
         var (storesTiles, waits) = (false, false)
         var reduced: Set<ValueID> = []
         var loaded: Set<Int> = []
+        var moved: Set<Int> = []
         function.body.forEachOperation { operation in
+            if case .store(let view, _?) = operation.kind { moved.insert(view) }
             let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
             if operation.operands.contains(where: reduced.contains) {
                 reduced.formUnion(operation.results)
@@ -166,6 +176,7 @@ package struct GPUSchedule: Sendable, Hashable {
         }
         shape.isHeavy = functions > 2
         shape.loadsSeveral = loaded.count > 1
+        shape.views = moved.union(loaded).count
         shape.reduces = shape.carries || (shape.reduces && (waits || !storesTiles))
         return shape
     }

@@ -26,6 +26,7 @@ extension Lowering {
             }
         }
         try prepareRows(operations, isResident)
+        if !isResident { bringRows(phase) }
         // What a sweep read last is nearest: the next one starts there.
         if !isResident { sweeps[phase.extent, default: 0] += 1 }
         let isBackward = sweeps[phase.extent, default: 1] % 2 == 0

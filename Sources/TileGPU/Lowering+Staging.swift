@@ -96,28 +96,34 @@ extension Lowering {
         let target = out.b64(
             .add, .register(stagedAddress(bytes, place)), .register(staging.filled))
         for vector in 0..<(lanes(extent) / schedule.vector) {
-            let span = schedule.threads * schedule.vector
             var guarding = isThere
-            if let exists = guardOf(extent, start: nil, ahead: vector * span) {
+            if let exists = guardOf(extent, start: nil, ahead: vector * schedule.threads * schedule.vector) {
                 guarding = out.make(
                     .predicate, .arithmetic(.and, .predicate), [.register(isThere), .register(exists)])
             }
-            for piece in stride(from: 0, to: schedule.vector * bytes, by: 16) {
-                let to = vector * schedule.blockThreads * schedule.vector * bytes + piece
-                out.emit(
-                    .copy(from: vector * span * bytes + piece, to: to),
-                    [.register(target), .register(source)], guardedBy: guarding)
-            }
+            copyVector(vector, bytes, from: source, to: target, guardedBy: guarding)
         }
     }
 
-    /// Where this thread's first vector of a tile lies in a slot.
-    private func stagedAddress(_ bytes: Int, _ place: Int) -> Register {
+    /// Begins to copy one of this thread's vectors, given the addresses of the first on either side.
+    func copyVector(
+        _ vector: Int, _ bytes: Int, from source: Register, to target: Register, guardedBy guarding: Register?
+    ) {
+        let (near, far) = (schedule.blockThreads * schedule.vector, schedule.threads * schedule.vector)
+        for piece in stride(from: 0, to: schedule.vector * bytes, by: 16) {
+            out.emit(
+                .copy(from: vector * far * bytes + piece, to: vector * near * bytes + piece),
+                [.register(target), .register(source)], guardedBy: guarding)
+        }
+    }
+
+    /// Where this thread's first vector of a tile lies that starts at `place`.
+    func stagedAddress(_ bytes: Int, _ place: Int) -> Register {
         let first = out.b32(.multiply, .s32, .register(threadInBlock), .integer(schedule.vector))
         return out.b64(.add, .register(ownBytes(first, bytes)), .integer(place))
     }
 
-    private func ownBytes(_ lane: Register, _ bytes: Int) -> Register {
+    func ownBytes(_ lane: Register, _ bytes: Int) -> Register {
         let wide = out.make(.b64, .convert(from: .s32, to: .s64), [.register(lane)])
         return out.b64(.multiply, .register(wide), .integer(bytes))
     }
@@ -134,9 +140,16 @@ extension Lowering {
     private func read(
         _ operation: Operation, _ view: Int, _ chunk: Chunk, _ staging: Staging, _ place: Int
     ) -> [Register] {
+        let own = stagedAddress(function.views[view].dtype.byteCount, place)
+        return readCopied(
+            operation, view, chunk, at: out.b64(.add, .register(own), .register(staging.read)))
+    }
+
+    /// Lanes of copied vectors, of which the chunk's first lies at an address.
+    func readCopied(
+        _ operation: Operation, _ view: Int, _ chunk: Chunk, at address: Register
+    ) -> [Register] {
         let (dtype, kind) = (function.views[view].dtype, function.type(operation.results[0]).element)
-        let address = out.b64(
-            .add, .register(stagedAddress(dtype.byteCount, place)), .register(staging.read))
         let count = 16 / dtype.byteCount
         return (0..<chunk.vectors).flatMap { vector in
             stride(from: 0, to: schedule.vector, by: count).flatMap { lane in

@@ -62,6 +62,8 @@ final class Lowering {
     var depth = 0
     /// The loop over rows being written, whose next turn's loads can be asked for ahead.
     var rowLoop: RowLoop?
+    /// Loads whose rows lie in shared memory, by the address of this thread's first vector.
+    var brought: [ValueID: Register] = [:]
     /// Rows of that loop which are on their way into shared memory.
     var staging: Staging?
     /// Sweeps in chunks written so far, by length.

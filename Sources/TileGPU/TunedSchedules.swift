@@ -2,33 +2,35 @@
 extension GPUSchedule {
     static let tuned: [TuningKey: GPUSchedule] = [
         TuningKey(
-            kernel: "CrossEntropyRows", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
-                threads: 512, programsPerBlock: 1, vector: 8, residentLanes: 8,
-                chunkVectors: 2, minimumBlocks: 0),
+            kernel: "GeGLUTanhForward", vector: 8, lengthExponent: 14, capability: 90): GPUSchedule(
+                threads: 896, blocks: 7, programsPerBlock: 1, vector: 8,
+                residentLanes: 16, chunkVectors: 2, minimumBlocks: 8,
+                stages: 0, bringsRows: false),
         TuningKey(
             kernel: "LayerNormBackward", vector: 8, lengthExponent: 10, capability: 90): GPUSchedule(
                 threads: 32, programsPerBlock: 2, vector: 8, residentLanes: 32,
                 chunkVectors: 2, minimumBlocks: 0),
         TuningKey(
-            kernel: "LayerNormForward", vector: 8, lengthExponent: 13, capability: 90): GPUSchedule(
-                threads: 128, programsPerBlock: 1, vector: 8, residentLanes: 8,
+            kernel: "RMSNormBackward", vector: 8, lengthExponent: 10, capability: 90): GPUSchedule(
+                threads: 32, programsPerBlock: 1, vector: 8, residentLanes: 32,
                 chunkVectors: 2, minimumBlocks: 0),
         TuningKey(
             kernel: "RMSNormBackward", vector: 8, lengthExponent: 7, capability: 90): GPUSchedule(
                 threads: 16, programsPerBlock: 16, vector: 8, residentLanes: 8,
                 chunkVectors: 2, minimumBlocks: 4),
         TuningKey(
-            kernel: "RMSNormBackward", vector: 8, lengthExponent: 10, capability: 90): GPUSchedule(
-                threads: 32, programsPerBlock: 1, vector: 8, residentLanes: 32,
-                chunkVectors: 2, minimumBlocks: 0),
-        TuningKey(
             kernel: "RoPEKernel", vector: 8, lengthExponent: 6, capability: 90): GPUSchedule(
                 threads: 4, programsPerBlock: 8, vector: 8, residentLanes: 16,
                 chunkVectors: 2, minimumBlocks: 0),
         TuningKey(
             kernel: "SoftmaxBackward", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
-                threads: 384, programsPerBlock: 1, vector: 8, residentLanes: 88,
-                chunkVectors: 2, minimumBlocks: 0),
+                threads: 1024, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 32, chunkVectors: 2, minimumBlocks: 0,
+                stages: 0, bringsRows: false),
+        TuningKey(
+            kernel: "TallColumnSum", vector: 1, lengthExponent: 12, capability: 90): GPUSchedule(
+                threads: 256, programsPerBlock: 1, vector: 1, residentLanes: 1,
+                chunkVectors: 1, minimumBlocks: 0),
         TuningKey(
             kernel: "TallColumnSum", vector: 1, lengthExponent: 8, capability: 90): GPUSchedule(
                 threads: 16, programsPerBlock: 4, vector: 1, residentLanes: 16,
@@ -37,9 +39,5 @@ extension GPUSchedule {
             kernel: "TallColumnSum", vector: 1, lengthExponent: 9, capability: 90): GPUSchedule(
                 threads: 128, programsPerBlock: 1, vector: 1, residentLanes: 4,
                 chunkVectors: 2, minimumBlocks: 0),
-        TuningKey(
-            kernel: "TallColumnSum", vector: 1, lengthExponent: 12, capability: 90): GPUSchedule(
-                threads: 256, programsPerBlock: 1, vector: 1, residentLanes: 1,
-                chunkVectors: 1, minimumBlocks: 0),
     ]
 }

@@ -57,6 +57,22 @@ private let grid: [(rows: Int, columns: Int)] = [
         for blocks in [2, 3] { try share(operation, among: blocks, threads: 32, lanes: lanes, columns: [33, 520]) }
     }
 
+    /// Rows in shared memory, of one block and of the blocks of a cluster; whole chunks and part of one.
+    @Test(arguments: Catalogue.entries.map(\.name), [1, 2])
+    func bringsRows(operation: String, blocks: Int) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(schedule: { function in
+            let vector = GPUSchedule(function, layouts: []).vector
+            return GPUSchedule(
+                threads: 64 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector, residentLanes: vector,
+                chunkVectors: 2, bringsRows: true)
+        })
+        for columns in [520, 2048] {
+            let point = CheckCase(rows: 2, columns: columns, dtype: .bf16, seed: 5)
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
     /// More warps than a warp has lanes, and two results of a reduction.
     @Test(arguments: ["CrossEntropy", "Softmax"])
     func foldsMoreWarpsThanLanes(operation: String) throws {

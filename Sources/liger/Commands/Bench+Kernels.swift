@@ -56,7 +56,7 @@ private struct TunedFile {
             programsPerBlock: \(schedule.programsPerBlock), vector: \(schedule.vector),
                             residentLanes: \(schedule.residentLanes), chunkVectors: \(schedule.chunkVectors), \
             minimumBlocks: \(schedule.minimumBlocks),
-                            stages: \(schedule.stages)),
+                            stages: \(schedule.stages), bringsRows: \(schedule.bringsRows)),
             """
         }
         let body = lines.isEmpty ? "[:]" : "[\n" + lines.sorted().joined(separator: "\n") + "\n    ]"
@@ -78,6 +78,7 @@ extension GPUSchedule {
         return
             "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
             + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
+            + (bringsRows ? ", rows in shared memory" : "")
     }
 }
 
