@@ -17,12 +17,12 @@ build: setup
 	swift build -c release --product liger
 
 # The library of the Python package, into its sources, where an editable install finds it.
-library:
-	python3 setup.py --quiet build_py --build-lib .build/python/package
+library: setup-python
+	.venv/bin/python setup.py --quiet build_py --build-lib .build/python/package
 
 # A wheel that needs neither Swift nor a compiler; LIGER_NIGHTLY=1 dates its version.
-wheel:
-	python3 -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+wheel: setup-python
+	.venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 setup:
 	Scripts/setup

@@ -4,6 +4,9 @@ import re
 
 from pathlib import Path
 
+from patching.conftest import modeling_modules  # noqa: F401
+from patching.conftest import put_back  # noqa: F401 - an example patches classes, which later tests want whole
+
 README = Path(__file__).parents[2] / "README.md"
 
 

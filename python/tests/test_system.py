@@ -52,6 +52,12 @@ def test_root_import_needs_no_torch():
     assert python("import sys, liger_kernel; print('torch' in sys.modules)") == "False"
 
 
+def test_environment_report():
+    report = python("from liger_kernel.env_report import print_env_report; print_env_report()")
+    library = _library.library().liger_version().decode()
+    assert f"torch: {importlib.metadata.version('torch')}" in report and f"Swift library: {library}" in report
+
+
 def test_implementations_by_name():
     import liger_kernel
 

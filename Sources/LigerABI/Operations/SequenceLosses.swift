@@ -42,6 +42,24 @@ extension Operation {
                 options: a.grpoOptions(), sequences: a.sequences(), needs: a.linearNeeds())
             return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias]
         },
+        // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
+        // whether its ratio was cut. dlogits: of the whole loss, or of the tokens' for `upstream`, [B, T].
+        Operation(
+            "grpo", returns: "loss", "divergence", "clip_ratio", "tokens", "log_probabilities", "dlogits"
+        ) { a in
+            let logits = try a("logits")
+            let r = try GRPO.forward(
+                logits: logits, samples: a.samples(), options: a.grpoOptions(),
+                temperature: a.float("temperature", default: 1))
+            var gradient: NDArray?
+            if try a.flag("needs_gradient") {
+                let copy = try NDArray(empty: logits.shape, dtype: logits.dtype, device: logits.device)
+                try logits.copyBytes(to: copy)
+                try GRPO.backward(overwriting: copy, r, upstream: a.optional("upstream"))
+                gradient = copy
+            }
+            return [r.loss, r.divergence, r.clipRatio, r.tokens, r.logProbabilities, gradient]
+        },
         // formula: jsd, cosine or kl. The teacher is a layer; probabilities for kl.
         Operation(
             "fused_linear_distillation", returns: "loss", "soft", "hard", "dinput", "dweight", "dbias"

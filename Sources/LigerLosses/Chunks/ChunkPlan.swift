@@ -82,6 +82,17 @@ package struct LinearShape: Sendable {
     package var logits: DType
 }
 
+extension LinearShape {
+    /// A layer of one storage type.
+    package init(
+        tokens: Int, hidden: Int, vocabulary: Int, dtype: DType, hasBias: Bool = false, logits: DType
+    ) {
+        self.init(
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
+            bias: hasBias ? dtype : nil, logits: logits)
+    }
+}
+
 /// Which gradients are wanted; frozen ones cost nothing.
 public struct LinearNeeds: OptionSet, Sendable, Hashable {
     public let rawValue: Int

@@ -75,8 +75,8 @@ public enum FusedLinearCrossEntropy {
         on device: Device = .cpu
     ) -> Plan {
         let layer = LinearShape(
-            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
-            bias: hasBias ? dtype : nil, logits: device.cuda == nil ? .f32 : dtype)
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
+            logits: device.cuda == nil ? .f32 : dtype)
         return plan(layer, options, wants, needs, device)
     }
 

@@ -17,6 +17,13 @@ def launch_counts():
     return launch_counts()
 
 
+def set_loss_memory(accum_dtype=None, budget_bytes=None):
+    """What chunked losses sum weight gradients in, and the bytes of a chunk's logits: see `ops._memory`."""
+    from liger_kernel.ops._memory import set_loss_memory
+
+    set_loss_memory(accum_dtype, budget_bytes)
+
+
 def report(model):
     """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
     from liger_kernel.transformers.monkey_patch import report

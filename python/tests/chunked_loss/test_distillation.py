@@ -13,6 +13,7 @@ from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
 from liger_kernel.chunked_loss.functional import liger_fused_linear_cosine
 from liger_kernel.chunked_loss.functional import liger_fused_linear_jsd
 from liger_kernel.transformers import LigerFusedLinearJSD
+from liger_kernel.transformers import LigerFusedLinearKLDivLoss
 from liger_kernel.transformers import functional
 
 LOSSES = {"jsd": LigerFusedLinearJSDLoss, "cosine": LigerFusedLinearCosineSimilarityLoss}
@@ -158,3 +159,40 @@ def test_fused_linear_jsd(device, dtype, beta, has_labels, temperature):
     loss.backward()
     assert torch.equal(x.grad, first)
     assert torch.equal(functional.liger_fused_linear_jsd(x, w, tx, tw, labels, beta, -100, temperature), loss)
+
+
+@pytest.mark.parametrize("reduction", ["batchmean", "mean", "sum"])
+@pytest.mark.parametrize("has_labels", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_fused_linear_kl_div(device, dtype, reduction, has_labels, temperature):
+    models = Models(dtype, device, has_bias=False)
+    (x, w, _), labels = models.student, models.labels if has_labels else None
+    teacher = torch.randn(7, 61, device=device).softmax(-1).to(dtype)
+    loss = LigerFusedLinearKLDivLoss(reduction, temperature=temperature)(x, w, teacher, labels)
+    logs = (models.logits()[0] / temperature).log_softmax(-1)
+    counts = torch.ones(7, device=device) if labels is None else (labels != IGNORED).double()
+    rows = F.kl_div(logs, teacher.double(), reduction="none").sum(-1) * counts
+    wanted = rows.sum() / {"batchmean": counts.sum(), "mean": counts.sum() * 61, "sum": 1}[reduction]
+    assert loss.dtype == torch.float32 and loss.shape == ()
+    assert abs(loss.item() - wanted.item()) <= 4e-6 * max(1.0, wanted.item())
+    (0.7 * loss).backward(retain_graph=True)
+    (0.7 * wanted).backward()
+    models.check_gradients(dtype)
+    first = w.grad.clone()
+    w.grad = None
+    (0.7 * loss).backward()
+    assert torch.equal(w.grad, first)
+
+
+def test_fused_linear_kl_div_of_nothing(device):
+    models = Models(torch.float32, device, has_bias=False)
+    (x, w, _), labels = models.student, torch.full((7,), IGNORED, device=device)
+    teacher = torch.randn(7, 61, device=device).softmax(-1)
+    for reduction in ("batchmean", "mean", "sum"):
+        loss = LigerFusedLinearKLDivLoss(reduction)(x, w, teacher, labels)
+        loss.backward()
+        assert loss.item() == 0 and bool((w.grad == 0).all())
+    with pytest.raises(ValueError, match="reduction"):
+        LigerFusedLinearKLDivLoss("none")(x, w, teacher, labels)
+    with pytest.raises(AssertionError):
+        LigerFusedLinearKLDivLoss(temperature=0.0)(x, w, teacher, labels)

@@ -24,10 +24,11 @@ def vespo_factor(A, difference, mask, ratio):
     return (rate + power * log_w - rate * log_w.exp()).exp().detach()
 
 
-def expected(layer, batch, kind, beta, temperature=1.0, level="token", delta=None, corrects=False, ratio=None, items=None):
+def of_tokens(logits, batch, kind, beta, temperature, level="token", delta=None, corrects=False, ratio=None):
+    """The loss, the divergence and whether the ratio was cut, of each token."""
     ids, mask, A, old, reference = batch
-    low, high, T = 0.8, 1.2, mask.shape[1]
-    lp = (layer.logits() / temperature).log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
+    low, high = 0.8, 1.2
+    lp = (logits / temperature).log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
     mask, A = mask.double(), A.double()[:, None]
     n = mask.sum(-1, keepdim=True).clamp_min(1)
     difference = lp - (lp.detach() if old is None else old.double())
@@ -55,7 +56,14 @@ def expected(layer, batch, kind, beta, temperature=1.0, level="token", delta=Non
         k = gap.exp() - gap - 1
         k = k * rho if corrects else k
         f = f + beta * k
-    total = mask.sum().clamp_min(1)
+    return f, k, clipped
+
+
+def expected(logits, batch, kind, beta, temperature=1.0, items=None, **options):
+    """The whole loss, and the means of the divergence and of what was cut."""
+    f, k, clipped = of_tokens(logits, batch, kind, beta, temperature, **options)
+    mask, T = batch[1].double(), batch[1].shape[1]
+    n, total = mask.sum(-1, keepdim=True).clamp_min(1), mask.sum().clamp_min(1)
     if kind in ("grpo", "sapo"):
         loss = ((f * mask).sum(-1, keepdim=True) / n).mean()
     elif kind == "bnpo":
@@ -96,7 +104,7 @@ def check(layer, batch, kind, dtype, beta=0.1, ratio=None, items=None, temperatu
         num_items_in_batch=items,
     )  # fmt: skip
     wanted, parts = expected(
-        layer, batch, kind, beta, temperature, ratio=None if ratio is None else ratio.double().reshape(len(A), -1),
+        layer.logits(), batch, kind, beta, temperature, ratio=None if ratio is None else ratio.double().reshape(len(A), -1),
         items=items, **options,
     )  # fmt: skip
     assert found.dtype == torch.float32

@@ -102,29 +102,71 @@ def sft(model, tokenizer, options):
     )
 
 
-def logs(make, model, tokenizer, path, use_liger_kernel):
+def logs(make, model, tokenizer, path, use_liger_kernel, device):
     torch.manual_seed(11)
     options = {
         "output_dir": str(path), "max_steps": 3, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
-        "logging_steps": 1, "report_to": "none", "use_cpu": True, "bf16": False, "save_strategy": "no",
+        "logging_steps": 1, "report_to": "none", "use_cpu": device == "cpu", "bf16": False, "save_strategy": "no",
         "use_liger_kernel": use_liger_kernel, "gradient_checkpointing": False, "disable_tqdm": True,
     }  # fmt: skip
     trainer = make(copy.deepcopy(model), tokenizer, options)
     trainer.train()
+    assert trainer.model.device.type == device
     return [{k: row[k] for k in ("loss", "grad_norm")} for row in trainer.state.log_history if "grad_norm" in row]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("make", [dpo, kto, grpo, sft])
-def test_trainers(make, model, tokenizer, tmp_path):
-    plain = logs(make, model, tokenizer, tmp_path, False)
+def test_trainers(make, model, tokenizer, tmp_path, device):
+    plain = logs(make, model, tokenizer, tmp_path, False, device)
     before = sum(_library.launch_counts().values())
-    fused = logs(make, model, tokenizer, tmp_path, True)
+    fused = logs(make, model, tokenizer, tmp_path, True, device)
     assert sum(_library.launch_counts().values()) > before, "no kernel ran"
     assert len(plain) == len(fused) == 3
     for a, b in zip(plain, fused):
         for name in a:
             assert float(b[name]) == pytest.approx(float(a[name]), rel=1e-4, abs=1e-5), name
+
+
+def orpo(model, tokenizer, options):
+    """The switch is a class of this package here; the Hugging Face patch has nothing to do with it."""
+    experimental = pytest.importorskip("trl.experimental.orpo")
+    from liger_kernel.transformers.trainer import LigerORPOTrainer
+
+    data = datasets.Dataset.from_dict({"prompt": PROMPTS, "chosen": GOOD, "rejected": BAD})
+    made = LigerORPOTrainer if options.pop("use_liger_kernel") else experimental.ORPOTrainer
+    arguments = experimental.ORPOConfig(beta=0.2, max_length=32, **options)
+    return made(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("adapted", [False, True])
+def test_orpo_trainer(model, tokenizer, tmp_path, device, adapted):
+    """Loss, gradient's norm and every metric of TRL's, with and without LoRA on the head."""
+    rows = []
+    for use_liger_kernel in (False, True):
+        torch.manual_seed(11)
+        options = {
+            "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
+            "logging_steps": 1, "report_to": "none", "use_cpu": device == "cpu", "bf16": False, "save_strategy": "no",
+            "gradient_checkpointing": False, "disable_tqdm": True, "use_liger_kernel": use_liger_kernel,
+        }  # fmt: skip
+        policy = copy.deepcopy(model)
+        if adapted:
+            peft = pytest.importorskip("peft")
+            targets = peft.LoraConfig(r=4, target_modules=["q_proj", "lm_head"], init_lora_weights=False)
+            policy = peft.get_peft_model(policy, targets)
+        trainer = orpo(policy, tokenizer, options)
+        before = _library.launch_counts().get("PairKernel", 0)
+        trainer.train()
+        assert (_library.launch_counts().get("PairKernel", 0) > before) == use_liger_kernel
+        rows.append([row for row in trainer.state.log_history if "grad_norm" in row])
+    assert len(rows[0]) == 3
+    for plain, fused in zip(*rows, strict=True):
+        assert {name for name in plain if "/" in name} <= set(fused)
+        for name, value in plain.items():
+            if name not in ("epoch", "learning_rate"):
+                assert float(fused[name]) == pytest.approx(float(value), rel=2e-4, abs=2e-5), name
 
 
 # How TRL up to 1.10 calls the losses, with its own formulas beside them.

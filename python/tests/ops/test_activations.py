@@ -10,6 +10,8 @@ from conftest import check_close
 from conftest import check_function
 from conftest import random
 
+import liger_kernel.transformers
+
 from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerSiLUMulFunction
@@ -161,3 +163,31 @@ def test_swiglu_backward_refuses_what_does_not_fit(device):
     for misfit in ((a, b[:5], dc), (a, b, dc[:5]), (a, b.half(), dc)):
         with pytest.raises(ValueError):
             swiglu_backward(*misfit)
+
+
+@pytest.mark.parametrize("plain, tiled", [("LigerSwiGLUMLP", "LigerTiledSwiGLUMLP"), ("LigerGEGLUMLP", "LigerTiledGEGLUMLP")])
+@pytest.mark.parametrize("shards, pieces", [(None, 3), (1, 1), (2, 2), (50, 37)])
+def test_tiled_mlp(device, plain, tiled, shards, pieces):
+    config = types.SimpleNamespace(hidden_size=16, intermediate_size=24, hidden_act="silu")
+    whole = getattr(liger_kernel.transformers, plain)(config).to(device)
+    parts = getattr(liger_kernel.transformers, tiled)(config, shards).to(device)
+    parts.load_state_dict(whole.state_dict())
+    seen = []
+    parts.gate_proj.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-2]))
+    x = random(2, 37, 16, device=device)
+    twin = x.detach().clone().requires_grad_()
+    upstream = torch.randn(2, 37, 16, device=device)
+    found, expected = parts(x), whole(twin)
+    # A whole number of rows each, as many as `chunk` makes of them.
+    assert sum(seen) == 37 and len(seen) == pieces and max(seen) - min(seen[:-1] or seen) == 0
+    found.backward(upstream)
+    expected.backward(upstream)
+    assert sum(seen) == 2 * 37, "the backward pass computes each shard again"
+    check_close(found, expected, torch.float32)
+    check_close(x.grad, twin.grad, torch.float32)
+    for a, b in zip(parts.parameters(), whole.parameters()):
+        check_close(a.grad, b.grad, torch.float32)
+    with torch.no_grad():
+        check_close(parts(x), expected, torch.float32)
+    with pytest.raises(ValueError, match="num_shards"):
+        getattr(liger_kernel.transformers, tiled)(config, 0).to(device)(x)

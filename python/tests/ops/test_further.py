@@ -143,5 +143,9 @@ def test_llama4_rope(device, dtype, batched):
     )
     yq, _ = liger_llama4_vision_rotary_pos_emb(q, k, turns)
     check_close(yq, turned(q.double()), dtype)
+    # A model cast to another type has lost the imaginary part; the vision tower's have a dimension for the head.
+    real, cosines = torch.view_as_complex(q.float().reshape(2, 5, 3, 4, 2)), turns.real.reshape(-1, 5, 1, 4)
+    stretched, _ = liger_llama4_vision_rotary_pos_emb(q, k, turns.real if batched else turns.real.unsqueeze(1))
+    check_close(stretched, torch.view_as_real(real * cosines).flatten(-2), dtype)
     with pytest.raises(TypeError, match="must be complex"):
         LigerLlama4RopeFunction.apply(q, k, angles)

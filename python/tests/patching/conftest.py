@@ -21,6 +21,15 @@ def modeling_modules():
             pass
 
 
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    """Models this small lose more to waking threads than they gain, and much more where cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def put_back(modeling_modules):
     from transformers.activations import ACT2FN

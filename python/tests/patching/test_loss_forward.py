@@ -20,6 +20,8 @@ from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instan
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 from patching import tiny
 
+pytestmark = pytest.mark.smoke
+
 
 def pair(family="llama", **switches):
     """An unpatched model and its patched copy."""

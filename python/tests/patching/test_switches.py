@@ -30,6 +30,8 @@ from patching import multimodal
 from patching import tiny
 from patching.conftest import results
 
+pytestmark = pytest.mark.smoke
+
 
 def functions():
     found = inspect.getmembers(monkey_patch, inspect.isfunction)

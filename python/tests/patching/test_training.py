@@ -1,16 +1,25 @@
 """The ways people use it: Trainer, AutoLigerKernelForCausalLM, torch.compile, and proof that the kernels ran."""
 
 import copy
+import os
 
 import pytest
 import torch
+import transformers
 
 from liger_kernel import launch_counts
+from liger_kernel import report
 from liger_kernel.transformers import AutoLigerKernelForCausalLM
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 from liger_kernel.transformers.model.lce import is_loss_forward
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
 from patching import tiny
+
+
+@pytest.mark.smoke
+def test_the_transformers_that_was_asked_for():
+    wanted = os.environ.get("LIGER_TEST_TRANSFORMERS", transformers.__version__)
+    assert transformers.__version__.startswith(wanted)
 
 
 def launches():
@@ -21,11 +30,12 @@ def launched(before):
     return {name: count - before.get(name, 0) for name, count in launches().items() if count > before.get(name, 0)}
 
 
-def test_a_training_step_runs_every_kernel():
-    model = tiny.text_model("llama")
+@pytest.mark.smoke
+def test_a_training_step_runs_every_kernel(device):
+    model = tiny.text_model("llama").to(device)
     apply_liger_kernel_to_llama(model=model)
     before = launches()
-    model(**tiny.text_batch()).loss.backward()
+    model(**{name: tensor.to(device) for name, tensor in tiny.text_batch().items()}).loss.backward()
     names = " ".join(launched(before)).lower()
     for kernel in ("rmsnorm", "rope", "swiglu", "crossentropy"):
         assert kernel in names.replace("_", ""), f"no {kernel} among {names}"
@@ -41,7 +51,7 @@ class Rows(torch.utils.data.Dataset):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids, "not_an_argument": 3}
 
 
-def trained(tmp_path, use_liger, caplog=None, **options):
+def trained(tmp_path, use_liger, device="cpu", **options):
     from transformers import Trainer
     from transformers import TrainingArguments
 
@@ -53,7 +63,7 @@ def trained(tmp_path, use_liger, caplog=None, **options):
         logging_steps=1,
         learning_rate=3e-3,
         report_to=[],
-        use_cpu=True,
+        use_cpu=device == "cpu",
         seed=1,
         save_strategy="no",
         use_liger_kernel=use_liger,
@@ -67,13 +77,17 @@ def trained(tmp_path, use_liger, caplog=None, **options):
     return trainer, torch.tensor(losses)
 
 
-def test_trainer_with_use_liger_kernel(tmp_path, caplog):
-    plain, expected = trained(tmp_path, use_liger=False)
+@pytest.mark.smoke
+def test_trainer_with_use_liger_kernel(tmp_path, caplog, device):
+    plain, expected = trained(tmp_path, use_liger=False, device=device)
     before = launches()
     with caplog.at_level("INFO", logger="liger_kernel"):
-        trainer, losses = trained(tmp_path, use_liger=True)
+        trainer, losses = trained(tmp_path, use_liger=True, device=device)
+    assert trainer.model.device.type == device
     assert "LigerRMSNorm" in caplog.text and "LigerFusedLinearCrossEntropy" in caplog.text
     assert is_loss_forward(trainer.model.forward) and launched(before)
+    receipt = report(trainer.model)
+    assert not receipt.missing and {"LigerRMSNorm", "LigerSwiGLUMLP"} <= set(receipt.kernels.values())
     assert losses[-1] < 0.7 * losses[0]
     # Logged losses are rounded to four decimals.
     assert ((losses - expected).abs() <= 2e-3 * expected).all(), f"{losses} {expected}"
@@ -86,6 +100,7 @@ def test_trainer_takes_the_switches_from_its_configuration(tmp_path):
     assert "LigerRMSNorm" in repr(trainer.model) and "LigerSwiGLUMLP" not in repr(trainer.model)
 
 
+@pytest.mark.smoke
 def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
     plain = tiny.text_model("llama")
     plain.save_pretrained(tmp_path)

@@ -38,6 +38,22 @@ SIGLIP = dict(
 )
 QWEN_VISION = dict(depth=2, hidden_size=32, intermediate_size=40, num_heads=4, patch_size=4, spatial_merge_size=2)
 MROPE = dict(rope_type="default", mrope_section=[2, 1, 1], rope_theta=10000.0)
+LINEAR_ATTENTION = dict(
+    head_dim=8,
+    linear_num_key_heads=2,
+    linear_num_value_heads=4,
+    linear_key_head_dim=8,
+    linear_value_head_dim=8,
+    layer_types=["linear_attention", "full_attention"],
+)
+GEMMA4 = dict(
+    head_dim=8,
+    global_head_dim=16,
+    hidden_size_per_layer_input=8,
+    vocab_size_per_layer_input=VOCABULARY,
+    layer_types=["sliding_attention", "full_attention"],
+    final_logit_softcapping=3.0,
+)
 LATENT = dict(
     q_lora_rank=16,
     kv_lora_rank=16,
@@ -71,16 +87,7 @@ TEXT_MODELS = {
     "qwen3_next": (
         "qwen3_next",
         "Qwen3NextForCausalLM",
-        {
-            **HEADS,
-            **EXPERTS,
-            "shared_expert_intermediate_size": 24,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "layer_types": ["linear_attention", "full_attention"],
-        },
+        {**LINEAR_ATTENTION, **EXPERTS, "shared_expert_intermediate_size": 24},
     ),
     "gemma": ("gemma", "GemmaForCausalLM", HEADS),
     "gemma2": ("gemma2", "Gemma2ForCausalLM", {**HEADS, "final_logit_softcapping": 3.0}),
@@ -119,6 +126,56 @@ TEXT_MODELS = {
     ),
     "deepseek_v2": ("deepseek_v2", "DeepseekV2ForCausalLM", {**LATENT, "topk_method": "greedy", "head_dim": 8}),
     "deepseek_v3": ("deepseek_v3", "DeepseekV3ForCausalLM", LATENT),
+    # The second layer takes its keys and values from the first, and its MLP is twice as wide.
+    "gemma4_text": (
+        "gemma4_text",
+        "Gemma4ForCausalLM",
+        {**GEMMA4, "layer_types": ["full_attention"] * 2, "num_kv_shared_layers": 1, "use_double_wide_mlp": True},
+    ),
+    "qwen3_5_text": ("qwen3_5_text", "Qwen3_5ForCausalLM", LINEAR_ATTENTION),
+    "qwen3_5_moe_text": (
+        "qwen3_5_moe_text",
+        "Qwen3_5MoeForCausalLM",
+        {**LINEAR_ATTENTION, **EXPERTS, "shared_expert_intermediate_size": 24},
+    ),
+    "deepseek_v4": (
+        "deepseek_v4",
+        "DeepseekV4ForCausalLM",
+        dict(
+            head_dim=16,
+            partial_rotary_factor=0.5,
+            num_key_value_heads=1,
+            q_lora_rank=16,
+            o_lora_rank=16,
+            o_groups=2,
+            n_routed_experts=4,
+            n_shared_experts=1,
+            num_experts_per_tok=2,
+            moe_intermediate_size=24,
+            output_router_logits=True,
+            num_hidden_layers=3,
+            layer_types=["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"],
+            mlp_layer_types=["hash_moe", "moe", "moe"],
+            compress_rates=dict(compressed_sparse_attention=2, heavily_compressed_attention=4),
+            index_n_heads=2,
+            index_head_dim=16,
+            index_topk=4,
+        ),
+    ),
+    # One layer of experts and one without, and one without rotary embeddings.
+    "llama4_text": (
+        "llama4_text",
+        "Llama4ForCausalLM",
+        {
+            **HEADS,
+            "intermediate_size_mlp": 40,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 1,
+            "moe_layers": [1],
+            "no_rope_layers": [1, 0],
+            "attention_chunk_size": 8,
+        },
+    ),
     "nemotron": ("nemotron", "NemotronForCausalLM", HEADS),
     "mllama_text_model": (
         "mllama_text_model",
@@ -141,7 +198,9 @@ def randomised(model, seed=0):
         for name, parameter in sorted(model.named_parameters()):
             noise = torch.randn(parameter.shape, generator=generator)
             if parameter.dim() == 1 and "weight" in name and parameter.mean().abs() > 0.5:
-                parameter.copy_(1 + 0.2 * noise)
+                # Gemma 4 does not scale attention's scores: the norm of its queries does, or roundings would grow.
+                gemma4 = "gemma4" in model.config.model_type and "q_norm" in name
+                parameter.copy_((1 + 0.2 * noise) * (parameter.numel() ** -0.5 if gemma4 else 1))
             elif parameter.dim() == 1:
                 parameter.copy_(0.2 * noise)
             else:
@@ -163,7 +222,12 @@ def text_model(family, dtype=torch.float32, seed=0, **changes):
     config._attn_implementation = "eager"
     cls = transformers_class(TEXT_MODELS[family][1])
     torch.manual_seed(seed)
-    return randomised(cls(config), seed).to(dtype).train()
+    return in_type(randomised(cls(config), seed), dtype).train()
+
+
+def in_type(model, dtype):
+    """`model.to(dtype)` would drop the imaginary part of rotary embeddings that are kept as complex numbers."""
+    return model._apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
 
 
 def text_batch(seed=1, rows=BATCH, tokens=TOKENS, vocabulary=VOCABULARY):

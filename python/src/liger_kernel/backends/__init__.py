@@ -6,7 +6,7 @@ IMPL = "swift"
 _ALIASES = {"swift", "triton", "nvidia-triton", "cutile", "nvidia-cutile", "cutedsl", "nvidia-cutedsl"}
 _OPERATIONS = {
     "rms_norm", "layer_norm", "softmax", "swiglu", "geglu", "rope", "cross_entropy", "fused_add_rms_norm",
-    "fused_linear_cross_entropy", "jsd", "kl_div",
+    "fused_linear_cross_entropy", "fused_linear_jsd", "jsd", "kl_div",
 }  # fmt: skip
 _chosen = None
 

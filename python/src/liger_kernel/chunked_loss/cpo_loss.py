@@ -12,28 +12,36 @@ class LigerFusedLinearCPOFunction(LigerFusedLinearPreferenceBase):
     def forward(
         cls, ctx, _input, weight, target, bias=None, ignore_index=-100, beta=0.1, alpha=1.0, label_smoothing=0.0,
         compute_nll_loss=True, compiled=True, average_log_prob=False, chunk_size=1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         return cls.pairs(
             ctx, "cpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
-            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, average_log_prob=average_log_prob,
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size,
+            memory=(accum_dtype, budget_bytes), average_log_prob=average_log_prob,
             label_smoothing=float(label_smoothing),
         )  # fmt: skip
 
 
 class LigerFusedLinearCPOLoss(nn.Module):
-    """`LigerFusedLinearCPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+    """`LigerFusedLinearCPOFunction` with its options; `compiled` has no effect, the kernels always are.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
+    """
 
     def __init__(
         self, ignore_index: int = -100, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0,
         compute_nll_loss: bool = True, compiled: bool = True, average_log_prob: bool = False, chunk_size: int = 1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         super().__init__()
         self.ignore_index, self.beta, self.alpha, self.label_smoothing = ignore_index, beta, alpha, label_smoothing
         self.compute_nll_loss, self.compiled = compute_nll_loss, compiled
         self.average_log_prob, self.chunk_size = average_log_prob, chunk_size
+        self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None):
         return LigerFusedLinearCPOFunction.apply(
             _input, lin_weight, target, bias, self.ignore_index, self.beta, self.alpha, self.label_smoothing,
             self.compute_nll_loss, self.compiled, self.average_log_prob, self.chunk_size,
+            self.accum_dtype, self.budget_bytes,
         )  # fmt: skip

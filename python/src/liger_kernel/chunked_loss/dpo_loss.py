@@ -30,6 +30,7 @@ class LigerFusedLinearDPOFunction(LigerFusedLinearPreferenceBase):
         cls, ctx, _input, weight, target, bias=None, ref_input=None, ref_weight=None, ref_bias=None,
         ignore_index=-100, beta=0.1, compute_nll_loss=False, compiled=True, use_ref_model=True,
         average_log_prob=False, chunk_size=1, loss_type="sigmoid", label_smoothing=0.0, discopop_tau=0.05, alpha=1.0,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         if loss_type == "ipo":
             raise NotImplementedError("the loss type 'ipo' is not provided; give one of " + ", ".join(LOSS_TYPES))
@@ -38,19 +39,24 @@ class LigerFusedLinearDPOFunction(LigerFusedLinearPreferenceBase):
             raise ValueError("a reference model needs ref_input and ref_weight; give them, or use_ref_model=False")
         return cls.pairs(
             ctx, loss_type, _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
-            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, average_log_prob=average_log_prob,
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size,
+            memory=(accum_dtype, budget_bytes), average_log_prob=average_log_prob,
             reference=(ref_input, ref_weight, ref_bias) if use_ref_model else (None, None, None),
             label_smoothing=float(label_smoothing), tau=float(discopop_tau),
         )  # fmt: skip
 
 
 class LigerFusedLinearDPOLoss(nn.Module):
-    """`LigerFusedLinearDPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+    """`LigerFusedLinearDPOFunction` with its options; `compiled` has no effect, the kernels always are.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
+    """
 
     def __init__(
         self, ignore_index: int = -100, beta: float = 0.1, alpha: float = 1.0, compute_nll_loss: bool = False,
         compiled: bool = True, use_ref_model: bool = True, average_log_prob: bool = False, chunk_size: int = 1,
         loss_type: str = "sigmoid", label_smoothing: float = 0.0, discopop_tau: float = 0.05,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         super().__init__()
         _check(loss_type, label_smoothing)
@@ -58,10 +64,12 @@ class LigerFusedLinearDPOLoss(nn.Module):
         self.compute_nll_loss, self.compiled, self.use_ref_model = compute_nll_loss, compiled, use_ref_model
         self.average_log_prob, self.chunk_size = average_log_prob, chunk_size
         self.loss_type, self.label_smoothing, self.discopop_tau = loss_type, label_smoothing, discopop_tau
+        self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None, ref_input=None, ref_weight=None, ref_bias=None):
         return LigerFusedLinearDPOFunction.apply(
             _input, lin_weight, target, bias, ref_input, ref_weight, ref_bias, self.ignore_index, self.beta,
             self.compute_nll_loss, self.compiled, self.use_ref_model, self.average_log_prob, self.chunk_size,
             self.loss_type, self.label_smoothing, self.discopop_tau, self.alpha,
+            self.accum_dtype, self.budget_bytes,
         )  # fmt: skip

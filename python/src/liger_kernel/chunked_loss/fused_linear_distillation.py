@@ -1,7 +1,7 @@
 """Losses of a student's last layer beside a teacher's."""
 
 from liger_kernel.ops._linear_loss import LinearLossFunction
-from liger_kernel.ops._linear_loss import budget
+from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 
@@ -19,7 +19,7 @@ class LigerFusedLinearDistillationBase(LinearLossFunction):
     @classmethod
     def beside_teacher(
         cls, ctx, formula, student, teacher, true_labels, *, weight_hard_loss, weight_soft_loss, beta, ignore_index,
-        temperature, chunk_size, return_soft_hard_loss,
+        temperature, chunk_size, return_soft_hard_loss, memory,
     ):  # fmt: skip
         """The results of a formula of the Swift library; student and teacher: input, weight and bias."""
         assert temperature != 0, "temperature may not be 0"
@@ -36,6 +36,7 @@ class LigerFusedLinearDistillationBase(LinearLossFunction):
             soft_weight=float(weight_soft_loss),
             temperature=float(temperature),
             ignore_index=ignore_index,
-            budget_bytes=budget(chunk_size, 1024, 4 * classes),
+            memory=memory,
+            of_chunks=chunk_bytes(chunk_size, 1024, classes, student[1]),
         )
         return (out["loss"], out["soft"], out["hard"]) if return_soft_hard_loss else out["loss"]

@@ -3,7 +3,7 @@
 import torch
 
 from liger_kernel.ops._linear_loss import LinearLossFunction
-from liger_kernel.ops._linear_loss import budget
+from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import mask
@@ -22,7 +22,9 @@ class LigerFusedLinearPPOBase(LinearLossFunction):
     BIAS = 5
 
     @classmethod
-    def samples(cls, ctx, samples, layers, *, num_items_in_batch, loss_type, temperature, chunk_size, **options):
+    def samples(
+        cls, ctx, samples, layers, *, num_items_in_batch, loss_type, temperature, chunk_size, memory, **options,
+    ):  # fmt: skip
         """The results of a formula of the Swift library.
 
         samples: tokens, mask, advantages and log-probabilities by name. layers: (the policy's, the reference's).
@@ -42,7 +44,8 @@ class LigerFusedLinearPPOBase(LinearLossFunction):
             formula=loss_type,
             temperature=float(temperature),
             counts_padding=loss_type == "luspo",
-            budget_bytes=budget(chunk_size, 1, 4 * policy[0].shape[1] * policy[1].shape[0]),
+            memory=memory,
+            of_chunks=chunk_bytes(chunk_size, 1, policy[0].shape[1] * policy[1].shape[0], policy[1]),
             **options,
         )
         divergence = (out["divergence"],) if options["beta"] != 0 else ()

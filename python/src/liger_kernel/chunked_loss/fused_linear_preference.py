@@ -1,7 +1,7 @@
 """Losses that learn from pairs of answers, one chosen over the other."""
 
 from liger_kernel.ops._linear_loss import LinearLossFunction
-from liger_kernel.ops._linear_loss import budget
+from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 
@@ -19,7 +19,7 @@ class LigerFusedLinearPreferenceBase(LinearLossFunction):
     @classmethod
     def pairs(
         cls, ctx, formula, _input, weight, target, bias, *, ignore_index, beta, alpha, compute_nll_loss, chunk_size,
-        nll_target=None, average_log_prob=False, reference=(None, None, None), **options,
+        memory, nll_target=None, average_log_prob=False, reference=(None, None, None), **options,
     ):  # fmt: skip
         """The results of a formula of the Swift library, and of ORPO's what it has beside them."""
         tensors = layer(_input, weight, bias) | layer(*reference, prefix="reference_")
@@ -36,7 +36,8 @@ class LigerFusedLinearPreferenceBase(LinearLossFunction):
             likelihood_weight=float(alpha) if compute_nll_loss else None,
             averages=average_log_prob,
             ignore_index=ignore_index,
-            budget_bytes=budget(chunk_size, 1, 2 * 4 * _input.shape[1] * weight.shape[0]),
+            memory=memory,
+            of_chunks=chunk_bytes(chunk_size, 1, 2 * _input.shape[1] * weight.shape[0], weight),
             **options,
         )
         chosen, rejected = out["answers"].chunk(2)

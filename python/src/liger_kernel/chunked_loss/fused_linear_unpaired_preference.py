@@ -3,7 +3,7 @@
 import torch
 
 from liger_kernel.ops._linear_loss import LinearLossFunction
-from liger_kernel.ops._linear_loss import budget
+from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import mask
@@ -21,7 +21,7 @@ class LigerFusedLinearUnpairedPreferenceBase(LinearLossFunction):
     @classmethod
     def answers(
         cls, ctx, _input, weight, target, preference_labels, bias, reference, kl, *, ignore_index, beta,
-        average_log_prob, chunk_size,
+        average_log_prob, chunk_size, memory,
     ):  # fmt: skip
         """The results of the Swift library's loss."""
         if kl is not None:
@@ -35,6 +35,7 @@ class LigerFusedLinearUnpairedPreferenceBase(LinearLossFunction):
             beta=float(beta),
             averages=average_log_prob,
             ignore_index=ignore_index,
-            budget_bytes=budget(chunk_size, 1, 4 * _input.shape[1] * weight.shape[0]),
+            memory=memory,
+            of_chunks=chunk_bytes(chunk_size, 1, _input.shape[1] * weight.shape[0], weight),
         )
         return out["loss"], out["sums"].flatten().unbind()

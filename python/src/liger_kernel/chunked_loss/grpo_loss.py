@@ -31,11 +31,12 @@ class LigerFusedLinearGRPOFunction(LigerFusedLinearPPOBase):
         sapo_temperature_pos=1.0, sapo_temperature_neg=1.05, temperature=1.0, compiled=True, use_ref_model=True,
         chunk_size=1, vllm_is_ratio=None, delta=None, use_bias_correction_kl=False, vespo_k_pos=2.0,
         vespo_lambda_pos=3.0, vespo_k_neg=3.0, vespo_lambda_neg=2.0, num_items_in_batch=None,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         cls._check(loss_type, importance_sampling_level, max_completion_length)
         has_reference = ref_per_token_logps is not None or (ref_input is not None and ref_weight is not None)
         assert not use_ref_model or has_reference, (
-            "a reference model needs ref_per_token_logps, or ref_input and ref_weight; give them, or use_ref_model=False"
+            "a reference model needs ref_per_token_logps, or ref_input and ref_weight, or use_ref_model=False"
         )
         uses_layer = use_ref_model and ref_per_token_logps is None and beta != 0
         samples = {
@@ -49,7 +50,8 @@ class LigerFusedLinearGRPOFunction(LigerFusedLinearPPOBase):
         reference = (ref_input, ref_weight, ref_bias) if uses_layer else (None, None, None)
         return cls.samples(
             ctx, samples, ((_input, weight, bias), reference), num_items_in_batch=num_items_in_batch,
-            loss_type=loss_type, temperature=temperature, chunk_size=chunk_size, beta=float(beta),
+            loss_type=loss_type, temperature=temperature, chunk_size=chunk_size,
+            memory=(accum_dtype, budget_bytes), beta=float(beta),
             epsilon_low=float(epsilon_low), epsilon_high=float(epsilon_high),
             delta=None if delta is None else float(delta), is_per_sequence=importance_sampling_level == "sequence",
             corrects_bias=use_bias_correction_kl, maximum_length=max_completion_length,
@@ -70,7 +72,10 @@ class LigerFusedLinearGRPOFunction(LigerFusedLinearPPOBase):
 
 
 class LigerFusedLinearGRPOLoss(nn.Module):
-    """`LigerFusedLinearGRPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+    """`LigerFusedLinearGRPOFunction` with its options; `compiled` has no effect, the kernels always are.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
+    """
 
     def __init__(
         self, beta: float = 0.04, compiled: bool = True, use_ref_model: bool = True, chunk_size: int = 1,
@@ -79,6 +84,7 @@ class LigerFusedLinearGRPOLoss(nn.Module):
         sapo_temperature_neg: float = 1.05, temperature: float = 1.0, delta=None, use_bias_correction_kl: bool = False,
         vespo_k_pos: float = 2.0, vespo_lambda_pos: float = 3.0, vespo_k_neg: float = 3.0,
         vespo_lambda_neg: float = 2.0,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         super().__init__()
         _check_positive(
@@ -92,6 +98,7 @@ class LigerFusedLinearGRPOLoss(nn.Module):
         self.temperature, self.delta, self.use_bias_correction_kl = temperature, delta, use_bias_correction_kl
         self.vespo_k_pos, self.vespo_lambda_pos = vespo_k_pos, vespo_lambda_pos
         self.vespo_k_neg, self.vespo_lambda_neg = vespo_k_neg, vespo_lambda_neg
+        self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(
         self, _input, lin_weight, selected_token_ids, attention_mask, advantages, bias=None, ref_per_token_logps=None,
@@ -107,4 +114,5 @@ class LigerFusedLinearGRPOLoss(nn.Module):
             self.sapo_temperature_neg, self.temperature, self.compiled, self.use_ref_model, self.chunk_size,
             vllm_is_ratio, self.delta, self.use_bias_correction_kl, self.vespo_k_pos, self.vespo_lambda_pos,
             self.vespo_k_neg, self.vespo_lambda_neg, num_items_in_batch,
+            self.accum_dtype, self.budget_bytes,
         )  # fmt: skip

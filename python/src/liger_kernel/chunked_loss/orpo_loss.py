@@ -15,26 +15,34 @@ class LigerFusedLinearORPOFunction(LigerFusedLinearPreferenceBase):
     def forward(
         cls, ctx, _input, weight, target, bias=None, ignore_index=-100, beta=0.1, compute_nll_loss=True,
         nll_target=None, compiled=True, chunk_size=1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         return cls.pairs(
             ctx, "orpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=1.0,
-            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, nll_target=nll_target,
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size,
+            memory=(accum_dtype, budget_bytes), nll_target=nll_target,
         )  # fmt: skip
 
 
 class LigerFusedLinearORPOLoss(nn.Module):
-    """`LigerFusedLinearORPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+    """`LigerFusedLinearORPOFunction` with its options; `compiled` has no effect, the kernels always are.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
+    """
 
     def __init__(
         self, ignore_index: int = -100, beta: float = 0.1, compute_nll_loss: bool = True, compiled: bool = True,
         chunk_size: int = 1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         super().__init__()
         self.ignore_index, self.beta, self.compute_nll_loss = ignore_index, beta, compute_nll_loss
         self.compiled, self.chunk_size = compiled, chunk_size
+        self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None, nll_target=None):
         return LigerFusedLinearORPOFunction.apply(
             _input, lin_weight, target, bias, self.ignore_index, self.beta, self.compute_nll_loss, nll_target,
             self.compiled, self.chunk_size,
+            self.accum_dtype, self.budget_bytes,
         )  # fmt: skip

@@ -12,28 +12,36 @@ class LigerFusedLinearSimPOFunction(LigerFusedLinearPreferenceBase):
     def forward(
         cls, ctx, _input, weight, target, bias=None, ignore_index=-100, beta=0.1, alpha=1.0, label_smoothing=0.0,
         compute_nll_loss=False, compiled=True, gamma=0.5, chunk_size=1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         return cls.pairs(
             ctx, "simpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
-            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size, label_smoothing=float(label_smoothing),
+            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size,
+            memory=(accum_dtype, budget_bytes), label_smoothing=float(label_smoothing),
             gamma=float(gamma),
         )  # fmt: skip
 
 
 class LigerFusedLinearSimPOLoss(nn.Module):
-    """`LigerFusedLinearSimPOFunction` with its options; `compiled` has no effect, the kernels always are."""
+    """`LigerFusedLinearSimPOFunction` with its options; `compiled` has no effect, the kernels always are.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
+    """
 
     def __init__(
         self, ignore_index: int = -100, beta: float = 0.1, alpha: float = 1.0, label_smoothing: float = 0.0,
         compute_nll_loss: bool = True, compiled: bool = True, gamma: float = 0.5, chunk_size: int = 1,
+        accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
         super().__init__()
         self.ignore_index, self.beta, self.alpha, self.label_smoothing = ignore_index, beta, alpha, label_smoothing
         self.compute_nll_loss, self.compiled = compute_nll_loss, compiled
         self.gamma, self.chunk_size = gamma, chunk_size
+        self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None):
         return LigerFusedLinearSimPOFunction.apply(
             _input, lin_weight, target, bias, self.ignore_index, self.beta, self.alpha, self.label_smoothing,
             self.compute_nll_loss, self.compiled, self.gamma, self.chunk_size,
+            self.accum_dtype, self.budget_bytes,
         )  # fmt: skip

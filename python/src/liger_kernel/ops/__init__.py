@@ -1,5 +1,7 @@
 """Operations as autograd Functions, with upstream's names and argument orders."""
 
+import importlib
+
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
 from liger_kernel.ops.cross_entropy import cross_entropy_backward
 from liger_kernel.ops.cross_entropy import cross_entropy_forward
@@ -41,10 +43,15 @@ from liger_kernel.ops.swiglu import swiglu_forward
 from liger_kernel.ops.tvd import LigerTVDLossFunction
 
 
-def __getattr__(name):
-    # It loads torch's compiler, which takes a second; so it is imported when it is used.
-    if name == "LigerFusedLinearJSDFunction":
-        from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
+# They load torch's compiler, which takes a second; so they are imported when they are used.
+_LATE = {
+    "GrpoLossFunction": "grpo_loss",
+    "LigerFusedLinearJSDFunction": "fused_linear_jsd",
+    "LigerFusedLinearKLDivFunction": "fused_linear_kl_div",
+}
 
-        return LigerFusedLinearJSDFunction
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name):
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)

@@ -3,6 +3,9 @@
 import torch
 
 from liger_kernel._call import call
+from liger_kernel.ops._memory import budget
+from liger_kernel.ops._memory import bytes_of_logits
+from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.cross_entropy import scale_
@@ -36,14 +39,14 @@ def numbers(tensor):
     return None if tensor is None else tensor.detach().float()
 
 
-def budget(chunk_size, usual, bytes_per_unit):
-    """Bytes for a chunk's logits: None, the library's choice, but where the caller set another chunk size.
+def chunk_bytes(chunk_size, usual, elements, weight):
+    """Bytes of the logits of a chunk; None where the caller left upstream's size.
 
-    Raises ValueError for a size that is not a whole number from 1 on.
+    elements: of a chunk of size 1. Raises ValueError for a size that is not a whole number from 1 on.
     """
     if not isinstance(chunk_size, int) or chunk_size < 1:
         raise ValueError(f"chunk_size must be a whole number of at least 1; found {chunk_size!r}")
-    return None if chunk_size == usual else chunk_size * bytes_per_unit
+    return None if chunk_size == usual else chunk_size * elements * bytes_of_logits(weight)
 
 
 class LinearLossFunction(Function):
@@ -65,9 +68,14 @@ class LinearLossFunction(Function):
         return super().apply(*arguments)
 
     @classmethod
-    def compute(cls, ctx, operation, tensors, **options):
-        """The operation's outputs by name; gradients stay in the context."""
+    def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, **options):
+        """The operation's outputs by name; gradients stay in the context.
+
+        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for.
+        """
         needed = ctx.needs_input_grad
+        options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
+        options["budget_bytes"] = budget(memory[1], of_chunks)
         wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
         options["needs"] = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
         tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}

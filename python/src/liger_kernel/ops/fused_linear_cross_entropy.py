@@ -4,6 +4,9 @@ import torch
 
 from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel.ops._memory import budget as _budget_of
+from liger_kernel.ops._memory import bytes_of_logits
+from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
@@ -82,18 +85,21 @@ def _fused_linear_cross_entropy(
     ]
 
 
-def _budget(tokens, weight, chunk_mem_const):
-    """Bytes for a chunk's logits: 0, the library's choice, but where the caller set upstream's constant."""
+def _budget(tokens, weight, chunk_mem_const, budget_bytes=None):
+    """Bytes for a chunk's logits; 0, the library's choice, where nothing was asked for."""
+    return _budget_of(budget_bytes, _chunk_bytes(tokens, weight, chunk_mem_const)) or 0
+
+
+def _chunk_bytes(tokens, weight, chunk_mem_const):
+    """Bytes of the logits of upstream's chunks; None where its constant is 1."""
     if not isinstance(chunk_mem_const, int) or chunk_mem_const < 1:
         raise ValueError(f"chunk_mem_const must be a whole number of at least 1; found {chunk_mem_const!r}")
     if chunk_mem_const == _CHUNK_MEM_CONST:
-        return 0
+        return None
     vocabulary, hidden = weight.shape
     pieces = -(-vocabulary // (chunk_mem_const * hidden))
     chunk = 1 << max(0, (-(-tokens // pieces) - 1).bit_length())
-    # A GPU's logits have the weight's type, the CPU's are fp32.
-    size = weight.element_size() if weight.is_cuda else 4
-    return size * vocabulary * max(1, min(chunk, tokens))
+    return bytes_of_logits(weight) * vocabulary * max(1, min(chunk, tokens))
 
 
 def _to_autocast(*tensors):
@@ -114,7 +120,7 @@ def fused_linear_cross_entropy_forward(
     _input, weight, target, ce_weight=None, bias=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0,
     reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None, use_token_scaling=False,
     return_token_accuracy=False, return_predicted_tokens=False, ce_impl=None, ce_mode=None, token_grad_output=None,
-    compute_gradients=None, weight_requires_grad=None, chunk_mem_const=_CHUNK_MEM_CONST,
+    compute_gradients=None, weight_requires_grad=None, chunk_mem_const=_CHUNK_MEM_CONST, budget_bytes=None,
 ):  # fmt: skip
     """loss, z-loss, accuracy, predicted classes, and gradients of input, weight and bias (None where not needed)."""
     needs_gradients = _input.requires_grad if compute_gradients is None else compute_gradients
@@ -123,7 +129,7 @@ def fused_linear_cross_entropy_forward(
     upstream = None if token_grad_output is None else token_grad_output.float()
     options = _options(
         _input, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, use_token_scaling,
-        accum_dtype, chunk_mem_const,
+        accum_dtype, chunk_mem_const, budget_bytes,
     )  # fmt: skip
     wants = wanted(return_token_accuracy, return_predicted_tokens)
     out = _fused_linear_cross_entropy(
@@ -141,13 +147,13 @@ def fused_linear_cross_entropy_backward(grad_output, grad_input, grad_weight, gr
     return grad_input, grad_weight, grad_bias
 
 
-def _options(input, weight, ignore_index, z_loss, smoothing, reduction, softcap, scaling, accum_dtype, chunk_mem_const):
-    if accum_dtype not in (None, torch.float32, weight.dtype):
-        raise ValueError(f"accum_dtype is {accum_dtype}; give torch.float32, the weight's {weight.dtype}, or None")
+def _options(
+    input, weight, ignore_index, z_loss, smoothing, reduction, softcap, scaling, accum_dtype, chunk_mem_const,
+    budget_bytes,
+):  # fmt: skip
     return (
         ignore_index, float(z_loss), float(smoothing), reduction, None if softcap is None else float(softcap),
-        scaling, accum_dtype != weight.dtype or weight.dtype == torch.float32,
-        _budget(input.shape[0], weight, chunk_mem_const),
+        scaling, sums_exactly(accum_dtype, weight), _budget(input.shape[0], weight, chunk_mem_const, budget_bytes),
     )  # fmt: skip
 
 
@@ -156,7 +162,7 @@ class LigerFusedLinearCrossEntropyFunction(Function):
 
     _input: (N, H), weight: (V, H), target: (N). Gradients for an upstream gradient of 1 are computed with the
     loss and scaled in the backward pass; without reduction they are computed there. Weight gradients are summed
-    over chunks in fp32 unless `accum_dtype` is the weight's type.
+    over chunks in fp32 unless `accum_dtype` is the weight's type; a chunk's logits take at most `budget_bytes`.
     """
 
     @staticmethod
@@ -164,14 +170,14 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         ctx, _input, weight, target, bias=None, ce_weight=None, ignore_index=-100, lse_square_scale=0.0,
         label_smoothing=0.0, reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None,
         use_token_scaling=False, return_token_accuracy=False, return_predicted_tokens=False, ce_impl=None,
-        ce_mode=None, chunk_mem_const=_CHUNK_MEM_CONST,
+        ce_mode=None, chunk_mem_const=_CHUNK_MEM_CONST, budget_bytes=None,
     ):  # fmt: skip
         check_options(reduction, {})
         check_class_weights(ce_weight, weight.shape[0])
         _input, weight, bias = _to_autocast(gathered(_input), gathered(weight), bias)
         options = _options(
             _input, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, use_token_scaling,
-            accum_dtype, chunk_mem_const,
+            accum_dtype, chunk_mem_const, budget_bytes,
         )  # fmt: skip
         needed = ctx.needs_input_grad
         ctx.needs = _INPUT * needed[0] + _WEIGHT * needed[1] + _BIAS * (bias is not None and needed[3])
@@ -208,4 +214,4 @@ class LigerFusedLinearCrossEntropyFunction(Function):
             gradients = [g if ctx.needs & bit else None for g, bit in zip(gradients, bits)]
             if upstream is None:
                 gradients = fused_linear_cross_entropy_backward(grad_output, *gradients)
-        return gradients[0], gradients[1], None, gradients[2], *(None,) * 14
+        return gradients[0], gradients[1], None, gradients[2], *(None,) * 15

@@ -1,7 +1,5 @@
 """Jensen-Shannon divergence of two linear layers' logits, chunk by chunk of tokens."""
 
-import torch
-
 from liger_kernel.ops._linear_loss import LinearLossFunction
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
@@ -12,23 +10,20 @@ class LigerFusedLinearJSDFunction(LinearLossFunction):
 
     student_input: (N, Hs), student_weight: (V, Hs), teacher_input: (N, Ht), teacher_weight: (V, Ht), shift_labels:
     (N) or None; tokens whose label is `ignore_index` do not count. The loss is fp32, gradients are the student's.
-    Weight gradients are summed over chunks in fp32 unless `accum_dtype` is the weight's type.
+    Weight gradients are summed over chunks in fp32 unless `accum_dtype` is the weight's type; a chunk's logits of both
+    take at most `budget_bytes`.
     """
 
     @classmethod
     def forward(
         cls, ctx, student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta=0.5,
-        ignore_index=-100, temperature=1.0, accum_dtype=None, jsd_impl=None, jsd_mode=None,
+        ignore_index=-100, temperature=1.0, accum_dtype=None, jsd_impl=None, jsd_mode=None, budget_bytes=None,
     ):  # fmt: skip
         assert temperature != 0, "temperature may not be 0"
         count = student_input.shape[0]
         assert shift_labels is None or shift_labels.shape == (count,), (
             f"the shape of shift_labels must be (BT,), got: {shift_labels.shape}"
         )
-        if accum_dtype not in (None, torch.float32, student_weight.dtype):
-            raise ValueError(
-                f"accum_dtype is {accum_dtype}; give torch.float32, the weight's {student_weight.dtype}, or None"
-            )
         tensors = layer(student_input, student_weight, None) | layer(teacher_input, teacher_weight, None, "teacher_")
         out = cls.compute(
             ctx,
@@ -38,6 +33,6 @@ class LigerFusedLinearJSDFunction(LinearLossFunction):
             beta=float(jsd_beta),
             temperature=float(temperature),
             ignore_index=ignore_index,
-            accumulation="exact" if accum_dtype in (None, torch.float32) else "storage",
+            memory=(accum_dtype, budget_bytes),
         )
         return out["loss"]

@@ -8,6 +8,7 @@ _MODULES = {
     "dyt": ["LigerDyT"],
     "fused_add_rms_norm": ["LigerFusedAddRMSNorm"],
     "fused_linear_cross_entropy": ["LigerFusedLinearCrossEntropyLoss"],
+    "fused_linear_kl_div": ["LigerFusedLinearKLDivLoss"],
     "fused_linear_jsd": ["LigerFusedLinearJSD"],
     "geglu": ["LigerGEGLUMLP"],
     "jsd": ["LigerJSD"],
@@ -18,6 +19,7 @@ _MODULES = {
     "rms_norm": ["LigerRMSNorm", "LigerRMSNormForMuseGlimmer", "LigerRMSNormForMuseGlimmerTextCentered"],
     "rope": ["liger_rotary_pos_emb"],
     "softmax": ["LigerSoftmax"],
+    "tiled_mlp": ["LigerTiledGEGLUMLP", "LigerTiledSwiGLUMLP"],
     "tvd": ["LigerTVDLoss"],
     "swiglu": [
         "LigerBlockSparseTop2MLP",

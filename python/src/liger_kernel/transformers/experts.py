@@ -38,23 +38,28 @@ class LigerExperts(nn.Module):
         self.down_proj = nn.Parameter(torch.empty(self.num_experts, self.hidden_dim, self.intermediate_dim))
 
     def forward(self, hidden_states, top_k_index, top_k_weights):
-        width, choices = hidden_states.shape[-1], top_k_index.shape[-1]
-        rows = hidden_states.reshape(-1, 1, width)
-        weights = top_k_weights.reshape(-1, choices)
-        expert = top_k_index.reshape(-1)
-        order = torch.argsort(expert, stable=True)
-        counts = torch.bincount(expert, minlength=self.gate_up_proj.shape[0])[: self.gate_up_proj.shape[0]]
-        sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
-        gate, up = grouped_linear(sorted_rows, self.gate_up_proj, counts).chunk(2, dim=-1)
-        results = grouped_linear(LigerSiLUMulFunction.apply(gate, up), self.down_proj, counts)
-        results = results[torch.argsort(order)].reshape(-1, choices, width)
-        # The results of experts that live elsewhere are zero; their weights may be anything.
-        here = (expert < self.gate_up_proj.shape[0]).reshape(-1, choices)
-        mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
-        return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
+        return fused_experts(hidden_states, self.gate_up_proj, self.down_proj, top_k_index, top_k_weights)
 
     def extra_repr(self):
         return f"num_experts={self.gate_up_proj.shape[0]}, shape={tuple(self.gate_up_proj.shape[1:])}"
+
+
+def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_weights):
+    """The results of all experts of a layer, mixed; see `LigerExperts`."""
+    width, choices = hidden_states.shape[-1], top_k_index.shape[-1]
+    rows = hidden_states.reshape(-1, 1, width)
+    weights = top_k_weights.reshape(-1, choices)
+    expert = top_k_index.reshape(-1)
+    order = torch.argsort(expert, stable=True)
+    counts = torch.bincount(expert, minlength=gate_up_proj.shape[0])[: gate_up_proj.shape[0]]
+    sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
+    gate, up = grouped_linear(sorted_rows, gate_up_proj, counts).chunk(2, dim=-1)
+    results = grouped_linear(LigerSiLUMulFunction.apply(gate, up), down_proj, counts)
+    results = results[torch.argsort(order)].reshape(-1, choices, width)
+    # The results of experts that live elsewhere are zero; their weights may be anything.
+    here = (expert < gate_up_proj.shape[0]).reshape(-1, choices)
+    mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
+    return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
 
 
 def grouped_linear(rows: torch.Tensor, weight: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

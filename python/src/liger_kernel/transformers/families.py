@@ -314,7 +314,7 @@ FAMILIES = (
         model_types=("glm4v",),
         flags=without_rope(),
         norms={"Glm4vRMSNorm": GLM4},
-        mlps={"Glm4vTextMLP": "LigerPhi3SwiGLUMLP", "Glm4VisionMlp": "LigerSwiGLUMLP"},
+        mlps={"Glm4vTextMLP": "LigerPhi3SwiGLUMLP", "Glm4VisionMlp": "LigerGlm4vVisionSwiGLUMLP"},
         refused=NO_ROPE,
     ),
     vision_language(
@@ -324,7 +324,7 @@ FAMILIES = (
         model_types=("glm4v_moe",),
         flags=without_rope(),
         norms={"Glm4vMoeRMSNorm": GLM4, "Glm4vMoeTextRMSNorm": GLM4},
-        mlps={"Glm4vMoeTextMLP": "LigerQwen3MoeSwiGLUMLP", "Glm4vMoeisionMlp": "LigerSwiGLUMLP"},
+        mlps={"Glm4vMoeTextMLP": "LigerQwen3MoeSwiGLUMLP", "Glm4vMoeisionMlp": "LigerGlm4vVisionSwiGLUMLP"},
         experts=("Glm4vMoeTextNaiveMoe", "Glm4vMoeTextExperts"),
         refused=NO_ROPE,
     ),

@@ -79,13 +79,17 @@ def liger_fused_linear_cross_entropy(
     return_token_accuracy: bool = False,
     return_predicted_tokens: bool = False,
     chunk_mem_const: int = 1,
+    budget_bytes: Optional[int] = None,
 ):
-    """Cross entropy of `input @ weight.T + bias`: the loss, or a CrossEntropyOutput."""
+    """Cross entropy of `input @ weight.T + bias`: the loss, or a CrossEntropyOutput.
+
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this call.
+    """
     input, weight, bias = tracked(input, weight, bias)
     results = LigerFusedLinearCrossEntropyFunction.apply(
         input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
         return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens, None, None,
-        chunk_mem_const,
+        chunk_mem_const, budget_bytes,
     )  # fmt: skip
     return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
 

@@ -15,6 +15,7 @@ from liger_kernel.transformers.functional import CrossEntropyOutput
 class LigerFusedLinearCrossEntropyLoss(nn.Module):
     """Cross entropy of `_input @ lin_weight.T + bias` without the logits. The weight comes first.
 
+    accum_dtype and budget_bytes: as for `liger_kernel.set_loss_memory`, for this loss.
     Returns the loss, or a CrossEntropyOutput where a `return_*` switch is on.
     """
 
@@ -31,6 +32,7 @@ class LigerFusedLinearCrossEntropyLoss(nn.Module):
         use_token_scaling: bool = False,
         return_token_accuracy: bool = False,
         return_predicted_tokens: bool = False,
+        budget_bytes: Optional[int] = None,
     ):
         super().__init__()
         check_loss_options(label_smoothing, reduction, softcap)
@@ -38,13 +40,15 @@ class LigerFusedLinearCrossEntropyLoss(nn.Module):
         self.label_smoothing, self.reduction, self.softcap = label_smoothing, reduction, softcap
         self.return_z_loss, self.accum_dtype, self.use_token_scaling = return_z_loss, accum_dtype, use_token_scaling
         self.return_token_accuracy, self.return_predicted_tokens = return_token_accuracy, return_predicted_tokens
+        self.budget_bytes = budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None):
         lin_weight, _input, bias = tracked(lin_weight, _input, bias)
         results = LigerFusedLinearCrossEntropyFunction.apply(
             _input, lin_weight, target, bias, self.ce_weight, self.ignore_index, self.lse_square_scale,
             self.label_smoothing, self.reduction, self.softcap, self.return_z_loss, self.accum_dtype,
-            self.use_token_scaling, self.return_token_accuracy, self.return_predicted_tokens,
+            self.use_token_scaling, self.return_token_accuracy, self.return_predicted_tokens, None,
+            None, 1, self.budget_bytes,
         )  # fmt: skip
         if self.return_z_loss or self.return_token_accuracy or self.return_predicted_tokens:
             return CrossEntropyOutput(*results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import types
 
 from typing import Optional
@@ -76,7 +77,9 @@ def _patch_rms_norm_module(
     module.in_place = in_place
     module.row_mode = row_mode
     module.impl = module.mode = None
-    module.elementwise_affine = getattr(module, "weight", None) is not None
+    if not hasattr(module, "weight"):
+        module.register_parameter("weight", None)
+    module.elementwise_affine = module.weight is not None
     _rebind(module, kernel_class or LigerRMSNorm)
 
 
@@ -116,8 +119,6 @@ def patch_norm(module, norm: Norm) -> Optional[str]:
     cls = kernel(norm.kernel)
     if cls is None:
         return f"this package has no {norm.kernel}"
-    if getattr(getattr(module, "original_module", module), "weight", None) is None:
-        return "it has no weight"
     # The forward is LigerRMSNorm's for every variant; what tells them apart are the attributes.
     _patch_rms_norm_module(module, norm.offset, 1e-6, norm.casting, norm.in_place)
     return None
@@ -148,10 +149,19 @@ def patch_mlp(module, name: str) -> Optional[str]:
     return None
 
 
+def experts_refusal(cls) -> Optional[str]:
+    """Why `LigerExperts` cannot stand in for a class: before release 5 it was called, and stored, in another way."""
+    if isinstance(cls, type) and "top_k_index" not in inspect.signature(cls.forward).parameters:
+        return "its forward does not take top_k_index and top_k_weights"
+    return None
+
+
 def patch_experts(module) -> Optional[str]:
     from liger_kernel.transformers.experts import LigerExperts
 
     weights = [getattr(module, name, None) for name in ("gate_up_proj", "down_proj")]
+    if reason := experts_refusal(type(module)):
+        return reason
     if any(weight is None or not hasattr(weight, "dim") or weight.dim() != 3 for weight in weights):
         return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
     gate_up, down = weights

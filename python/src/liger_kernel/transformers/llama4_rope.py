@@ -13,8 +13,7 @@ def liger_llama4_text_rotary_pos_emb(xq, xk, freqs_cis):
 def liger_llama4_vision_rotary_pos_emb(query, key, freqs_ci):
     """As for text; numbers that are not complex are multiplied as they are."""
     if not freqs_ci.is_complex():
-        shape = [1] * (query.dim() - freqs_ci.dim() - 1)
-        numbers = freqs_ci.reshape(*shape, *freqs_ci.shape[:-1], 1, freqs_ci.shape[-1])
+        numbers = freqs_ci.reshape(-1, query.shape[1], 1, freqs_ci.shape[-1])
         turned = [torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2)) * numbers for x in (query, key)]
         return tuple(torch.view_as_real(t).flatten(-2).type_as(query) for t in turned)
     return LigerLlama4RopeFunction.apply(query, key, freqs_ci)

@@ -148,7 +148,11 @@ def patch_classes(row: Family, flags: dict, modeling, notes: list) -> None:
     for name, kernel_name in row.mlps.items():
         replace(row, modeling, name, kernel_name, mlp_switch(row), flags, notes)
     for name in row.experts:
-        replace(row, modeling, name, "LigerExperts", mlp_switch(row), flags, notes)
+        reason = leaves.experts_refusal(getattr(modeling, name, None))
+        if reason:
+            notes.append(Entry(mlp_switch(row), f"{row.directory}.{name}", None, reason))
+        else:
+            replace(row, modeling, name, "LigerExperts", mlp_switch(row), flags, notes)
     for name, kernel_name in row.activations.items():
         patch_activation_table(row, modeling, name, kernel_name, flags, notes)
 

@@ -75,6 +75,20 @@ class LigerQwen3MoeSwiGLUMLP(LigerSwiGLUMLP):
     """As LigerSwiGLUMLP, for the experts of Qwen 3."""
 
 
+class LigerGlm4vVisionSwiGLUMLP(nn.Module):
+    """As LigerSwiGLUMLP, for the vision towers of GLM-4V, which are `out_hidden_size` wide inside."""
+
+    def __init__(self, config, bias=False):
+        super().__init__()
+        self.hidden_size, self.intermediate_size = config.hidden_size, config.out_hidden_size
+        self.gate_proj = nn.Linear(self.hidden_size, self.intermediate_size, bias=bias)
+        self.up_proj = nn.Linear(self.hidden_size, self.intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(self.intermediate_size, self.hidden_size, bias=bias)
+        _check_activation(config.hidden_act)
+
+    forward = LigerSwiGLUMLP.forward
+
+
 class LigerHunyuanV1SwiGLUMLP(LigerSwiGLUMLP):
     """As LigerSwiGLUMLP, for Hunyuan."""
 

@@ -49,6 +49,7 @@ OWN_OPTIONS = frozenset(
         "accum_dtype",
         "ce_weight",
         "chunk_mem_const",
+        "budget_bytes",
     }
 )
 # Options that transformers' own loss has too.

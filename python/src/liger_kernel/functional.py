@@ -1,0 +1,134 @@
+"""Operations as functions that take an implementation by name; there is one here, so the name is checked, no more.
+
+`impl` (or `backend`, its older name) is "swift" or one of upstream's names, `mode` None or "default".
+"""
+
+import functools
+import inspect
+
+from liger_kernel.backends import check_impl
+from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
+from liger_kernel.ops.fused_add_rms_norm import LigerFusedAddRMSNormFunction
+from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
+from liger_kernel.ops.geglu import LigerGELUMulFunction
+from liger_kernel.ops.jsd import LigerJSDFunction
+from liger_kernel.ops.kl_div import LigerKLDivLossFunction
+from liger_kernel.ops.layer_norm import LigerLayerNormFunction
+from liger_kernel.ops.rope import LigerRopeFunction
+from liger_kernel.ops.softmax import LigerSoftmaxFunction
+from liger_kernel.ops.swiglu import LigerSiLUMulFunction
+
+__all__ = [
+    "cross_entropy", "fused_add_rms_norm", "fused_linear_cross_entropy", "fused_linear_jsd", "geglu", "jsd", "kl_div",
+    "layer_norm", "rms_norm", "rope", "softmax", "swiglu",
+]  # fmt: skip
+
+
+def _named(function):
+    """The function with `impl`, `mode` and `backend`, which are checked before it runs."""
+
+    @functools.wraps(function)
+    def checked(*args, impl=None, mode=None, backend=None, **kwargs):
+        check_impl(function.__name__, backend if impl is None else impl, mode)
+        return function(*args, **kwargs)
+
+    own = inspect.signature(function)
+    only = inspect.Parameter.KEYWORD_ONLY
+    names = [inspect.Parameter(name, only, default=None) for name in ("impl", "mode", "backend")]
+    checked.__signature__ = own.replace(parameters=[*own.parameters.values(), *names])
+    return checked
+
+
+@_named
+def rms_norm(x, weight, eps=1e-6, *, offset=0.0, casting_mode="llama", in_place=False, row_mode=None):
+    """x / sqrt(mean(x^2) + eps) * (weight + offset) over the last dimension; `weight` may be None."""
+    from liger_kernel.ops.rms_norm import rms_norm
+
+    return rms_norm(x, weight, eps, offset, casting_mode)
+
+
+@_named
+def layer_norm(x, weight, bias=None, eps=1e-6):
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; no bias is one of zeros."""
+    bias = weight.new_zeros(weight.shape) if bias is None else bias
+    return LigerLayerNormFunction.apply(x, weight, bias, eps)
+
+
+@_named
+def jsd(_input, target, shift_labels=None, beta=0.5, ignore_index=-100):
+    """Generalised Jensen-Shannon divergence of log-probabilities (N, V)."""
+    return LigerJSDFunction.apply(_input, target, shift_labels, beta, ignore_index)
+
+
+@_named
+def softmax(x):
+    """Over the last dimension."""
+    return LigerSoftmaxFunction.apply(x)
+
+
+@_named
+def swiglu(a, b, gate_multiplier=1.0, down_multiplier=1.0):
+    """silu(gate_multiplier a) b down_multiplier."""
+    return LigerSiLUMulFunction.apply(a, b, gate_multiplier, down_multiplier)
+
+
+@_named
+def geglu(a, b):
+    """gelu(a) b, gelu in its tanh form."""
+    return LigerGELUMulFunction.apply(a, b)
+
+
+@_named
+def rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1):
+    """Turned q and k (B, heads, S, D)."""
+    return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim)
+
+
+@_named
+def cross_entropy(
+    input, target, weight=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0, reduction="mean",
+    softcap=None, return_z_loss=False, return_token_accuracy=False, return_predicted_tokens=False,
+):  # fmt: skip
+    """(loss, z-loss, accuracy, predicted tokens); what was not asked for is None."""
+    return LigerCrossEntropyFunction.apply(
+        input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
+        return_token_accuracy, return_predicted_tokens,
+    )  # fmt: skip
+
+
+@_named
+def fused_add_rms_norm(X, R, W, eps=1e-6, offset=0.0, casting_mode="llama", in_place=False):
+    """(RMSNorm(S), S), S = X + R."""
+    return LigerFusedAddRMSNormFunction.apply(X, R, W, eps, offset, casting_mode, in_place)
+
+
+@_named
+def kl_div(y_pred, y_true, reduction="batchmean", log_target=False, eps=1e-10):
+    """Kullback-Leibler divergence of log-probabilities `y_pred` from `y_true`."""
+    return LigerKLDivLossFunction.apply(y_pred, y_true, reduction, log_target, eps)
+
+
+@_named
+def fused_linear_jsd(
+    student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta=0.5, ignore_index=-100,
+    temperature=1.0,
+):  # fmt: skip
+    """Jensen-Shannon divergence of two linear layers' softmax."""
+    from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
+
+    return LigerFusedLinearJSDFunction.apply(
+        student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index, temperature
+    )
+
+
+@_named
+def fused_linear_cross_entropy(
+    _input, weight, target, bias=None, ce_weight=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0,
+    reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None, use_token_scaling=False,
+    return_token_accuracy=False, return_predicted_tokens=False,
+):  # fmt: skip
+    """(loss, z-loss, accuracy, predicted tokens) of a linear layer's logits; what was not asked for is None."""
+    return LigerFusedLinearCrossEntropyFunction.apply(
+        _input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
+        return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens,
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""How losses of a linear layer treat memory: what weight gradients are summed in, and how long a chunk is.
+
+Arguments decide, then `set_loss_memory`, then the library: fp32 sums, and chunks of logits of 512 MiB on a GPU and
+48 MiB on the CPU.
+"""
+
+import torch
+
+_accum_dtype = None
+_budget_bytes = None
+
+
+def set_loss_memory(accum_dtype=None, budget_bytes=None):
+    """What chunked losses of this process do where their own arguments say nothing; without arguments, the default.
+
+    accum_dtype: what the weight's gradient is summed in over chunks. torch.float32, the default, rounds once and takes
+    half of the gradient's size more than 16-bit sums. The weight's own type rounds chunk by chunk, as upstream does,
+    and takes nothing beside the gradient. budget_bytes: what the logits of a chunk may take; a chunk has at least one
+    token. For trainers that make their losses themselves.
+
+    Raises ValueError for another type, and for a budget that is not a whole number of at least 1.
+    """
+    global _accum_dtype, _budget_bytes
+    if accum_dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"accum_dtype is {accum_dtype}; give torch.float32, the weights' type, or None")
+    _check_budget(budget_bytes)
+    _accum_dtype, _budget_bytes = accum_dtype, budget_bytes
+
+
+def sums_exactly(accum_dtype, weight):
+    """Whether weight gradients are summed in fp32 rather than in the weight's type.
+
+    Raises ValueError for a type that is neither.
+    """
+    accum_dtype = _accum_dtype if accum_dtype is None else accum_dtype
+    if accum_dtype not in (None, torch.float32, weight.dtype):
+        raise ValueError(f"accum_dtype is {accum_dtype}; give torch.float32, the weight's {weight.dtype}, or None")
+    return accum_dtype in (None, torch.float32)
+
+
+def bytes_of_logits(weight):
+    """A GPU's logits have the weight's type, the CPU's are fp32."""
+    return weight.element_size() if weight.is_cuda else 4
+
+
+def budget(budget_bytes, of_chunks=None):
+    """Bytes for a chunk's logits: as given, or what upstream's argument asks for, or the process's; None if none.
+
+    of_chunks: bytes that an argument of upstream's, which counts in other units, was set to. Raises ValueError where
+    both are given.
+    """
+    _check_budget(budget_bytes)
+    if budget_bytes is not None and of_chunks is not None:
+        raise ValueError("both budget_bytes and the size of a chunk are given; leave one out")
+    given = budget_bytes if budget_bytes is not None else of_chunks
+    return _budget_bytes if given is None else given
+
+
+def _check_budget(budget_bytes):
+    is_count = isinstance(budget_bytes, int) and not isinstance(budget_bytes, bool) and budget_bytes >= 1
+    if budget_bytes is not None and not is_count:
+        raise ValueError(f"budget_bytes must be a whole number of at least 1, or None; found {budget_bytes!r}")

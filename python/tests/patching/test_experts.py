@@ -1,0 +1,50 @@
+"""The experts of a mixture against one expert after the other in float64; on a GPU also by grouped products."""
+
+import types
+
+import pytest
+import torch
+
+from conftest import check_close
+
+from liger_kernel.ops.fused_moe import LigerFusedMoEFunction
+from liger_kernel.transformers.experts import LigerExperts
+
+
+def mixed(x, index, weights, gate_up, down):
+    """sum_k w_k down_e (silu(gate_e x) up_e x) for the experts that are here."""
+    result = torch.zeros_like(x)
+    for token, choice in torch.nonzero(index < gate_up.shape[0]).tolist():
+        expert = index[token, choice]
+        gate, up = (gate_up[expert] @ x[token]).chunk(2)
+        row = down[expert] @ (torch.nn.functional.silu(gate) * up)
+        result = result.index_add(0, torch.tensor([token], device=x.device), (weights[token, choice] * row)[None])
+    return result
+
+
+# Rows of 16 bytes' multiples, as the grouped product wants them, and others.
+@pytest.mark.parametrize("hidden, inner", [(16, 24), (10, 7)])
+@pytest.mark.parametrize("tokens", [1, 37])
+def test_experts(device, dtype, hidden, inner, tokens):
+    config = types.SimpleNamespace(num_experts=5, hidden_size=hidden, moe_intermediate_size=inner)
+    experts = LigerExperts(config).to(device, dtype)
+    with torch.no_grad():
+        for weight in experts.parameters():
+            weight.normal_(0, weight.shape[-1] ** -0.5)
+    x = torch.randn(1, tokens, hidden, device=device, dtype=dtype, requires_grad=True)
+    # Expert 3 gets nothing, and number 5 lives elsewhere.
+    index = torch.tensor([0, 1, 2, 4, 5], device=device)[torch.randint(5, (tokens, 3), device=device)]
+    weights = torch.rand(tokens, 3, device=device, requires_grad=True)
+    found = experts(x, index, weights)
+    assert torch.equal(LigerFusedMoEFunction.apply(x, *experts.parameters(), index.int(), weights), found)
+    tensors = [x, weights, *experts.parameters()]
+    twins = [t.detach().double().requires_grad_() for t in tensors]
+    wanted = mixed(twins[0][0], index, *twins[1:])[None]
+    assert found.dtype == dtype
+    check_close(found, wanted, dtype, roundings=3.0)
+    upstream = torch.randn_like(found)
+    found.backward(upstream)
+    if wanted.requires_grad:
+        wanted.backward(upstream.double())
+    for name, tensor, twin in zip(("x", "weights", "gate_up", "down"), tensors, twins):
+        check_close(tensor.grad, twin.grad, dtype, roundings=4.0, what=name)
