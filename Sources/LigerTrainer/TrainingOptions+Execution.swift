@@ -22,6 +22,16 @@ extension TrainingOptions {
             case selective
         }
 
+        /// How a GPU computes attention.
+        public enum Attention: String, Sendable, CaseIterable, Codable {
+            /// `flash` where it can be had, else `blocked`; the run says which.
+            case auto
+            /// By cuDNN in one pass, or not at all.
+            case flash
+            /// By blocks of queries, with kernels of this package.
+            case blocked
+        }
+
         /// `--masters`
         public var masters = Masters.f32
         /// `--moments`: storage of AdamW's two means.
@@ -32,6 +42,8 @@ extension TrainingOptions {
         public var recompute = Recomputation.none
         /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
         public var graph = false
+        /// `--attention`
+        public var attention = Attention.auto
 
         /// Everything exact, everything kept.
         public init() {}
@@ -45,5 +57,12 @@ extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
     func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
         try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+
+    /// Before there was a choice, attention went by blocks.
+    func decode(
+        _ type: TrainingOptions.Execution.Attention.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Attention {
+        try decodeIfPresent(type, forKey: key) ?? .blocked
     }
 }

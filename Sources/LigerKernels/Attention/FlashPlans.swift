@@ -122,7 +122,7 @@ struct FlashGraph: CustomStringConvertible {
         let ds = try scaled(g, g.apply(.multiply, g.apply(.subtract, dp, delta), p), scale)
         try gradient(g, "dk", of: g.transposed(ds, dtype), q)
         // Into its place at once, not by way of fp32 sums to which blocks of keys add.
-        try g.product(ds, g.transposed(k, dtype), into: g.operand("dq", queries, dtype))
+        try g.product(ds, g.transposed(k, .f32), into: g.operand("dq", queries, dtype))
     }
 
     private func scaled(

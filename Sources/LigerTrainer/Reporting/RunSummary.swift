@@ -2,6 +2,8 @@
 package struct RunSummary: Sendable, Equatable {
     /// The model of a GPU, or `cpu`.
     let device: String
+    /// What computed attention on a GPU; nil for the processor.
+    let attention: String?
     /// Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
     let tokensPerSecond: Double?
     /// Of the model.
@@ -14,10 +16,11 @@ package struct RunSummary: Sendable, Equatable {
     let driverBytes: Int?
 
     package init(
-        device: String, tokensPerSecond: Double?, work: ModelWork, peakTeraflops: Double?, peakBytes: Int,
+        device: String, attention: String? = nil, tokensPerSecond: Double?, work: ModelWork, peakTeraflops: Double?, peakBytes: Int,
         driverBytes: Int?
     ) {
         self.device = device
+        self.attention = attention
         self.tokensPerSecond = tokensPerSecond
         self.work = work
         self.peakTeraflops = peakTeraflops
@@ -32,7 +35,7 @@ package struct RunSummary: Sendable, Equatable {
         if let teraflops, let peakTeraflops { teraflops / peakTeraflops } else { nil }
     }
 
-    /// Two lines for people.
+    /// A few lines for people.
     package var lines: [String] {
         var lines: [String] = []
         if let tokensPerSecond, let teraflops {
@@ -42,6 +45,7 @@ package struct RunSummary: Sendable, Equatable {
                 "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s, "
                     + "\(Format.significant(teraflops)) model TFLOP/s\(share)")
         }
+        if let attention { lines.append("        attention \(attention)") }
         let driver = driverBytes.map { ", \(Format.bytes($0)) used as the driver counts" } ?? ""
         lines.append("memory  \(Format.bytes(peakBytes)) in arrays at most\(driver)")
         return lines
@@ -50,6 +54,7 @@ package struct RunSummary: Sendable, Equatable {
     /// One JSON object: `{"summary":{"device":"cpu",...}}`. What is not known is left out.
     package var json: String {
         var fields = ["\"device\":\"\(device)\""]
+        if let attention { fields.append("\"attention\":\"\(attention)\"") }
         let numbers = [
             ("tokens_per_second", tokensPerSecond), ("model_teraflops", teraflops),
             ("model_flops_utilisation", utilisation),

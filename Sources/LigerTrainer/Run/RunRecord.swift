@@ -9,16 +9,20 @@ package struct RunRecord: Sendable, Equatable, Codable {
     package var vocabularySize: Int
     /// Such as `NVIDIA H200`; nil for the processor, whose kind changes no result.
     package var deviceModel: String?
+    /// What computes attention on a GPU, such as `flash, cuDNN 9.19.0`; nil for the processor, and in records
+    /// from before there was a choice: those are of `blocked`.
+    package var attention: String?
 
     package init(
         options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
-        deviceModel: String? = nil
+        deviceModel: String? = nil, attention: String? = nil
     ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
         self.tokenCount = tokenCount
         self.vocabularySize = vocabularySize
         self.deviceModel = deviceModel
+        self.attention = attention
     }
 
     /// Everything that would make resuming another run, in words.
@@ -29,6 +33,10 @@ package struct RunRecord: Sendable, Equatable, Codable {
         }
         if let deviceModel, let before = earlier.deviceModel, deviceModel != before {
             result.append("the GPU was \(before), is \(deviceModel)")
+        }
+        let before = earlier.attention ?? "blocked"
+        if let attention, earlier.deviceModel != nil, attention != before {
+            result.append("--attention came to \(before), comes to \(attention)")
         }
         if dataFingerprint != earlier.dataFingerprint || tokenCount != earlier.tokenCount {
             let counts = "\(Format.integer(earlier.tokenCount)) tokens, is \(Format.integer(tokenCount))"

@@ -1,6 +1,7 @@
 internal import LigerKernels
 internal import LigerLosses
 internal import LigerModels
+internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
@@ -25,7 +26,10 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// What every run of this model takes with these options, whatever its batch.
     package var least: Int { parameters + gradients + optimiser }
 
-    init(_ configuration: ModelConfiguration, _ options: TrainingOptions, on device: Device) {
+    init(
+        _ configuration: ModelConfiguration, _ options: TrainingOptions, _ attention: AttentionSelection,
+        on device: Device
+    ) throws {
         let size = options.dtype.byteCount, execution = options.execution
         let count = configuration.parameterCount
         parameters = count * size
@@ -33,7 +37,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         let hasMasters = execution.masters == .f32 && options.dtype != .f32
         optimiser = count * (2 * execution.moments.byteCount + (hasMasters ? 4 : 0))
 
-        let pass = PassMemory(configuration, options, device)
+        let pass = try PassMemory(configuration, options, attention, device)
         activations = pass.kept
         loss = pass.loss
         // At the end of the forward pass; at the start of the backward pass, with the head's gradient; at its
@@ -62,7 +66,10 @@ private struct PassMemory {
     let backward: Int
     let embeddingGradient: Int
 
-    init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) {
+    init(
+        _ model: ModelConfiguration, _ options: TrainingOptions, _ attention: AttentionSelection,
+        _ device: Device
+    ) throws {
         let size = options.dtype.byteCount
         let tokens = options.batch * options.sequenceLength
         let hidden = tokens * model.hiddenSize * size, inner = tokens * model.intermediateSize * size
@@ -83,19 +90,17 @@ private struct PassMemory {
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
         keptOfOneBlock = whole
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
-        // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
-        // those of keys and values in fp32 first; what the feed-forward layer kept is gone by then. On the
-        // processor that is little.
+        // attention's: what it works in; gradients of its operands and of its output; what the feed-forward
+        // layer kept is gone by then. On the processor that is little.
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
         let workspace = MatMul.workspaceBytes(
             rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
-        let elements = min(
-            BlockedAttention.defaultBudgetBytes / 4,
-            tokens * options.sequenceLength * model.headCount)
-        let scores = elements * (2 * 4 + 2 * size)
-        let attention =
-            device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
-        backward = again + max(3 * inner + 3 * hidden, attention - 3 * inner - hidden) + workspace
+        let shape = AttentionShape(model, options)
+        let attending =
+            device.runsBehind
+            ? try attention.workspaceBytes(shape, options.dtype, on: device) + queries + 2 * keys + 2 * hidden
+            : 0
+        backward = again + max(3 * inner + 3 * hidden, attending - 3 * inner - hidden) + workspace
 
         let table = model.vocabularySize * model.hiddenSize
         headGradients = table * options.execution.gradients.byteCount + hidden

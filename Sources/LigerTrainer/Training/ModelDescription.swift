@@ -1,4 +1,6 @@
+internal import LigerKernels
 package import LigerModels
+package import LigerNN
 package import LigerRuntime
 internal import LigerText
 internal import Tile
@@ -64,8 +66,27 @@ package struct ModelDescription {
             remedy: "Use --seq \(most) or less.")
     }
 
+    /// What will compute its attention.
+    /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
+    package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {
+        try AttentionSelection(
+            AttentionMethod(options.execution.attention), AttentionShape(configuration, options),
+            options.dtype, on: device)
+    }
+
     /// The memory that training it takes.
-    package func memory(_ options: TrainingOptions, on device: Device) -> MemoryEstimate {
-        MemoryEstimate(configuration, options, on: device)
+    /// - Throws: as `attention`.
+    package func memory(_ options: TrainingOptions, on device: Device) throws -> MemoryEstimate {
+        let attention = try attention(options, on: device)
+        return try MemoryEstimate(configuration, options, attention, on: device)
+    }
+}
+
+extension AttentionShape {
+    /// Of one forward pass.
+    init(_ model: ModelConfiguration, _ options: TrainingOptions) {
+        self.init(
+            batch: options.batch, length: options.sequenceLength, heads: model.headCount,
+            kvHeads: model.keyValueHeadCount, headSize: model.headSize)
     }
 }

@@ -1,3 +1,4 @@
+internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
@@ -33,6 +34,7 @@ public final class TrainingRun {
     private let directory: RunDirectory
     private let metrics: MetricsLog
     private let display: ProgressDisplay
+    private let attention: AttentionSelection
     private let isDone: Bool
     private let resumedAt: Int
     private var timer = StepTimer()
@@ -53,7 +55,8 @@ public final class TrainingRun {
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
-        let memory = description.memory(options, on: device)
+        let attention = try description.attention(options, on: device)
+        let memory = try description.memory(options, on: device)
         let warning = try MemoryCheck.run(
             memory, options, on: device, available: MemoryCheck.available(on: device))
         let model = try TrainingModel(description, options, device: device)
@@ -64,7 +67,7 @@ public final class TrainingRun {
         learner = try Learner(model, stream: stream, options: options)
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokens.count,
-            vocabularySize: model.vocabularySize, deviceModel: device.model)
+            vocabularySize: model.vocabularySize, deviceModel: device.model, attention: attention.name)
         directory = try RunDirectory.open(record)
         self.options = options
 
@@ -79,6 +82,7 @@ public final class TrainingRun {
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
+        self.attention = attention
         introduce(corpus, resumingFrom: start)
         introduce(memory, warning: warning)
     }
@@ -190,7 +194,7 @@ public final class TrainingRun {
     private func reportSpeed() throws {
         let device = learner.model.device
         let summary = RunSummary(
-            device: device.model ?? device.name,
+            device: device.model ?? device.name, attention: attention.name,
             tokensPerSecond: timer.steps == 0
                 ? nil : Double(timer.steps * learner.tokensPerStep) / max(timer.seconds, 1e-9),
             work: learner.model.work(length: options.sequenceLength),
@@ -229,6 +233,7 @@ public final class TrainingRun {
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
         let device = model.device
         display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
+        if let summary = attention.summary { display.note("        attention \(summary)") }
         display.note("output  \(directory.path)")
         for (checkpoint, fault) in directory.passedOver(by: start) {
             display.note("\(checkpoint.path) is damaged and passed over: \(fault)")

@@ -123,6 +123,14 @@ struct TrainingArguments: ParsableArguments {
                 Losses and gradients keep their bits.
                 """)
         var graph = false
+
+        @Option(
+            help: """
+                On a GPU: attention in one pass by cuDNN (flash), by blocks of queries with this package's \
+                kernels (blocked), or flash where it can be had; the run says which (auto). Either way the \
+                same run has the same bits.
+                """)
+        var attention = defaults.execution.attention
     }
 
     struct Output: ParsableArguments {
@@ -244,5 +252,6 @@ extension TrainingArguments.Execution {
         options.execution.gradients = gradients.dtype
         options.execution.recompute = recompute
         options.execution.graph = graph
+        options.execution.attention = attention
     }
 }
