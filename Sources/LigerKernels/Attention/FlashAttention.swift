@@ -110,10 +110,16 @@ package enum FlashAttention {
             ? plans.backward.workspaceBytes + 4 * plans.slices.rows : plans.forward.workspaceBytes
     }
 
+    /// The least budget of a backward pass: one key head of a sequence at a time.
+    package static func leastBudgetBytes(_ shape: AttentionShape, dtype: DType) -> Int {
+        FlashSlices.bytes(shape, dtype, sequences: 1, kvHeads: 1)
+    }
+
     private static func aligned(_ name: String, _ x: NDArray) throws -> UnsafeMutableRawPointer {
         if UInt(bitPattern: x.address) % 16 == 0 { return x.address }
         throw RuntimeError(
-            "flash attention needs arrays whose addresses are multiples of 16; \(name)'s is not. Copy it first")
+            "flash attention needs arrays whose addresses are multiples of 16; \(name)'s is not. Copy it first"
+        )
     }
 }
 
@@ -151,7 +157,7 @@ struct FlashSlices {
 
     /// What cuDNN takes: ds by tiles of 64 queries and 128 keys; and where heads share keys, the parts of dk and
     /// dv by query heads.
-    private static func bytes(
+    static func bytes(
         _ shape: AttentionShape, _ dtype: DType, sequences: Int, kvHeads: Int
     ) -> Int {
         let heads = sequences * kvHeads * shape.group

@@ -109,7 +109,8 @@ struct FlashGraph: CustomStringConvertible {
         let dy = try g.operand("dy", queries, dtype), lse = try g.operand("lse", rows, .f32)
         let scale = try g.constant(shape.scale)
 
-        let sums = try g.reduce(.sum, g.apply(.multiply, dy, o, into: g.between(parts)), into: g.between(rows))
+        let sums = try g.reduce(
+            .sum, g.apply(.multiply, dy, o, into: g.between(parts)), into: g.between(rows))
         // The library knows the pattern with a factor here, for dropout.
         let delta = try g.apply(
             .multiply, sums, g.constant(1), into: g.operand("delta", rows, .f32))

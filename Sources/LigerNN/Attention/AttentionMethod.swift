@@ -22,7 +22,8 @@ package enum AttentionSelection: Sendable, Hashable {
     case blocked(refusal: String?)
 
     /// - Throws: `RuntimeError` if the method is `flash`, and the reason why that cannot be had.
-    package init(_ method: AttentionMethod, _ shape: AttentionShape, _ dtype: DType, on device: Device) throws {
+    package init(_ method: AttentionMethod, _ shape: AttentionShape, _ dtype: DType, on device: Device) throws
+    {
         if device.cuda == nil {
             if method == .flash {
                 throw RuntimeError("flash attention is for NVIDIA GPUs. Use --attention auto on \(device)")
@@ -41,7 +42,8 @@ package enum AttentionSelection: Sendable, Hashable {
         }
         if method == .flash {
             throw RuntimeError(
-                "flash attention cannot be had: \(refusal)\nUse --attention auto to go without", kind: .library)
+                "flash attention cannot be had: \(refusal)\nUse --attention auto to go without",
+                kind: .library)
         }
         self = .blocked(refusal: refusal)
     }

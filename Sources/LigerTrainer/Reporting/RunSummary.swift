@@ -16,7 +16,8 @@ package struct RunSummary: Sendable, Equatable {
     let driverBytes: Int?
 
     package init(
-        device: String, attention: String? = nil, tokensPerSecond: Double?, work: ModelWork, peakTeraflops: Double?, peakBytes: Int,
+        device: String, attention: String? = nil, tokensPerSecond: Double?, work: ModelWork,
+        peakTeraflops: Double?, peakBytes: Int,
         driverBytes: Int?
     ) {
         self.device = device

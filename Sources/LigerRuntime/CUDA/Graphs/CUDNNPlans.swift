@@ -94,7 +94,8 @@ extension Device {
     private func graphContext() throws -> CUDAContext {
         guard let cuda, recording == nil else {
             throw RuntimeError(
-                recording == nil ? "\(self) is no NVIDIA GPU" : "a recorded call runs this package's kernels alone")
+                recording == nil
+                    ? "\(self) is no NVIDIA GPU" : "a recorded call runs this package's kernels alone")
         }
         return try cuda.context()
     }
