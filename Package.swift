@@ -78,7 +78,8 @@ let package = Package(
         .testTarget(
             name: "LigerRuntimeTests",
             dependencies: [
-                "LigerRuntime", "LigerModels", "LigerTrainer", "CVector", "FakeCUDA", "TestSupport",
+                "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer", "CVector", "FakeCUDA",
+                "TestSupport",
             ]),
         .testTarget(
             name: "LigerKernelsTests",

@@ -51,6 +51,7 @@ static Descriptor *part(const Descriptor *descriptor, int32_t name) {
 // MARK: - Descriptors
 
 static size_t version(void) { return (size_t)state.cudnn_version; }
+static size_t cudaVersion(void) { return 13000; }
 static const char *statusText(cudnnStatus_t status) { return status ? "a failure" : "success"; }
 static void lastError(char *text, size_t bytes) { snprintf(text, bytes, "what the library says"); }
 
@@ -368,6 +369,7 @@ static cudnnStatus_t execute(
 
 static const FakeSymbol symbols[] = {
     {"cudnnGetVersion", version},
+    {"cudnnGetCudartVersion", cudaVersion},
     {"cudnnGetErrorString", statusText},
     {"cudnnGetLastErrorString", lastError},
     {"cudnnCreate", create},

@@ -133,5 +133,12 @@ extension FakeCUDATests {
         let only = LibrarySearch.cublasLt(["LIGER_CUBLASLT": folder, "VIRTUAL_ENV": root]).candidates
         #expect(only == [folder + "/libcublasLt.so.13", folder + "/libcublasLt.so.12"])
         #expect(LibrarySearch.cublasLt(["LIGER_CUBLASLT": "/x/y.so"]).candidates == ["/x/y.so"])
+        // cuDNN comes from there first: beside PyTorch there is a newer one than in a system.
+        let packaged = root + "/lib/python3.12/site-packages/nvidia/cudnn/lib"
+        try manager.createDirectory(atPath: packaged, withIntermediateDirectories: true)
+        #expect(manager.createFile(atPath: packaged + "/libcudnn.so.9", contents: Data()))
+        let cudnn = LibrarySearch.cudnn(["LIGER_PYTHON": root + "/bin/python"]).candidates
+        #expect(cudnn.first == packaged + "/libcudnn.so.9" && cudnn.contains("libcudnn.so.9"))
+        #expect(LibrarySearch.cudnn(["LIGER_CUDNN": "/x/z.so"]).candidates == ["/x/z.so"])
     }
 }

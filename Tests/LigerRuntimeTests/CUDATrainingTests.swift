@@ -1,4 +1,5 @@
 import FakeCUDA
+import LigerNN
 import LigerRuntime
 import LigerTrainer
 import Testing

@@ -276,6 +276,7 @@ typedef int32_t cudnnStatus_t;
 #define CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED 1008
 #define CUDNN_STATUS_NOT_SUPPORTED 3000
 #define CUDNN_STATUS_INTERNAL_ERROR 4000
+#define CUDNN_STATUS_COMPILATION_FAILED 4001
 #define CUDNN_STATUS_EXECUTION_FAILED 5000
 
 /// How elements are stored.
@@ -374,7 +375,7 @@ typedef int32_t cudnnBackendAttributeName_t;
 typedef struct cudnnContext *cudnnHandle_t;
 typedef void *cudnnBackendDescriptor_t;
 
-typedef size_t (*CUDNNGetVersion)(void);                                               // cudnnGetVersion
+typedef size_t (*CUDNNGetVersion)(void);                                               // cudnnGetVersion, cudnnGetCudartVersion
 typedef const char *(*CUDNNGetStatusText)(cudnnStatus_t status);                       // cudnnGetErrorString
 typedef void (*CUDNNGetLastError)(char *text, size_t bytes);                           // cudnnGetLastErrorString
 typedef cudnnStatus_t (*CUDNNCreate)(cudnnHandle_t *handle);                           // cudnnCreate

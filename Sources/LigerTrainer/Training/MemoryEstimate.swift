@@ -88,13 +88,17 @@ private struct PassMemory {
         // The last norm, the batch itself, the tables of positions.
         let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
-        keptOfOneBlock = whole
+        keptOfOneBlock = perBlock
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
         // attention's: what it works in; gradients of its operands and of its output; what the feed-forward
         // layer kept is gone by then. On the processor that is little.
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
-        let workspace = MatMul.workspaceBytes(
-            rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
+        let workspace =
+            device.runsBehind
+            ? 0
+            : MatMul.workspaceBytes(
+                rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize,
+                dtypes: [options.dtype])
         let shape = AttentionShape(model, options)
         let attending =
             device.runsBehind

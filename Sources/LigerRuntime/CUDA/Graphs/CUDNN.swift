@@ -18,6 +18,8 @@ package struct CUDNN: Sendable {
     package let path: String
     /// 10000 major + 100 minor + patch.
     package let version: Int
+    /// 1000 major + 10 minor of the CUDA that it is built for.
+    package let cudaVersion: Int
 
     let statusText: CUDNNGetStatusText
     let lastError: CUDNNGetLastError
@@ -53,30 +55,48 @@ package struct CUDNN: Sendable {
     package static func load() throws -> CUDNN { try loaded.get() }
 
     private static let loaded = Result<CUDNN, any Error> {
-        try open(LibrarySearch.cudnn(ProcessInfo.processInfo.environment).candidates)
+        // Without a cuBLASLt of its CUDA the library ends the process.
+        let products = try CUBLASLt.load()
+        let library = try open(LibrarySearch.cudnn(ProcessInfo.processInfo.environment).candidates)
+        guard library.cudaVersion / 1000 == products.version / 10_000 else {
+            throw RuntimeError(
+                "\(library.path) is for CUDA \(library.cudaVersion / 1000), but \(products.path) is for CUDA "
+                    + "\(products.version / 10_000). Set LIGER_CUDNN and LIGER_CUBLASLT to two of one CUDA",
+                kind: .library)
+        }
+        return library
     }
 
-    /// The first of these files that loads and is new enough.
+    /// The first of these files that loads. It must do: parts of a second one would mix with its parts.
     static func open(_ candidates: [String]) throws -> CUDNN {
         var refusals: [String] = []
         for path in candidates {
-            guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
-                refusals.append(dlerror().map { String(cString: $0) } ?? "\(path): no reason given")
-                continue
-            }
-            // dlsym only reads the handle.
-            nonisolated(unsafe) let library = handle
-            do {
+            loadCompiler(beside: path)
+            if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
+                // dlsym only reads the handle.
+                nonisolated(unsafe) let library = handle
                 return try CUDNN(path: path) { dlsym(library, $0) }
-            } catch {
-                refusals.append("\(error)")
-                dlclose(handle)
             }
+            refusals.append(dlerror().map { String(cString: $0) } ?? "\(path): no reason given")
         }
         throw RuntimeError(
             "cuDNN was not found; tried:\n  " + refusals.joined(separator: "\n  ")
                 + "\nInstall it with `pip install nvidia-cudnn-cu13` (nvidia-cudnn-cu12 for a driver before "
                 + "CUDA 13), and set LIGER_CUDNN to the file or its folder", kind: .library)
+    }
+
+    /// cuDNN has NVRTC compile its kernels, which asks the system's loader for a part of itself by name. Where
+    /// pip put both, the loader finds it only if it is loaded already.
+    private static func loadCompiler(beside path: String) {
+        guard let slash = path.lastIndex(of: "/") else { return }
+        let folder = String(path[..<slash])
+        for place in [folder + "/../../cu13/lib", folder + "/../../cuda_nvrtc/lib", folder] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? []
+            for name in names.sorted() where name.hasPrefix("libnvrtc-builtins.so.") {
+                // Kept for the life of the process; if it does not load, cuDNN will say that it cannot compile.
+                if dlopen(place + "/" + name, RTLD_NOW | RTLD_LOCAL) != nil { return }
+            }
+        }
     }
 
     /// - Throws: `RuntimeError` if a function is missing or the library is too old.
@@ -96,6 +116,8 @@ package struct CUDNN: Sendable {
             execute = try symbols.find("cudnnBackendExecute")
             let getVersion: CUDNNGetVersion = try symbols.find("cudnnGetVersion")
             version = getVersion()
+            let getCUDAVersion: CUDNNGetVersion = try symbols.find("cudnnGetCudartVersion")
+            cudaVersion = getCUDAVersion()
         } catch let error {
             throw RuntimeError(
                 "\(path) is no cuDNN 9: it has no function \(error.name). Set LIGER_CUDNN to one that is",
@@ -103,7 +125,9 @@ package struct CUDNN: Sendable {
         }
         guard version >= Self.oldestVersion else {
             throw RuntimeError(
-                "\(path) is cuDNN \(versionText); \(Self.text(Self.oldestVersion)) is needed", kind: .library)
+                "\(path) is cuDNN \(versionText); \(Self.text(Self.oldestVersion)) is needed. Install that, as "
+                    + "with `pip install nvidia-cudnn-cu13`, and set LIGER_CUDNN to its file or folder",
+                kind: .library)
         }
     }
 
@@ -131,6 +155,8 @@ package struct CUDNN: Sendable {
             ". A part of it is missing, or NVRTC is: install nvidia-cudnn-cu13 and nvidia-cuda-nvrtc completely"
         case CUDNN_STATUS_NOT_SUPPORTED..<CUDNN_STATUS_INTERNAL_ERROR:
             ". The library does not do this on this GPU; a newer one may"
+        case CUDNN_STATUS_COMPILATION_FAILED:
+            ". NVRTC is missing in part or older than cuDNN: install nvidia-cuda-nvrtc beside it"
         case CUDNN_STATUS_EXECUTION_FAILED...:
             ". An earlier kernel may be at fault: run again with LIGER_STRICT=1"
         default: ""
