@@ -21,7 +21,7 @@ extension Catalogue {
                 let refusal = FlashAttention.refusal(shape, dtype: point.dtype, device: point.device)
                 return [
                     CheckResult(
-                        quantity: "refusal of one token", error: refusal == nil ? .infinity : 0, bound: 0)
+                        quantity: "refusal of one token", error: refusal == nil ? .infinity : 0, bound: 1)
                 ]
             }
             // At every other point the backward pass goes by single key heads.

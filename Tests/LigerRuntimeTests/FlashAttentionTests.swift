@@ -1,4 +1,5 @@
 import FakeCUDA
+import LigerCatalogue
 import LigerKernels
 import LigerNN
 import LigerRuntime
@@ -14,7 +15,8 @@ extension FakeCUDATests {
             /// Whether the backward pass goes by single key heads.
             var isTight = false
 
-            init(_ batch: Int, _ length: Int, _ heads: Int, _ kvHeads: Int, _ size: Int, tight: Bool = false) {
+            init(_ batch: Int, _ length: Int, _ heads: Int, _ kvHeads: Int, _ size: Int, tight: Bool = false)
+            {
                 shape = AttentionShape(
                     batch: batch, length: length, heads: heads, kvHeads: kvHeads, headSize: size)
                 isTight = tight
@@ -46,7 +48,8 @@ extension FakeCUDATests {
                 var random = SeededGenerator(seed: 71)
                 func array(_ heads: Int) throws -> NDArray {
                     let sizes = [shape.batch, shape.length, heads, shape.headSize]
-                    let values = (0..<sizes.reduce(1, *)).map { _ in Float.random(in: -2...2, using: &random) }
+                    let values = (0..<sizes.reduce(1, *)).map { _ in Float.random(in: -2...2, using: &random)
+                    }
                     return try NDArray(values, sizes, dtype: .bf16, device: device)
                 }
                 (q, dy) = (try array(shape.heads), try array(shape.heads))
@@ -157,7 +160,8 @@ extension FakeCUDATests {
             let without = try makeFakeDevice()
             let shape = Self.cases[0].shape
             #expect(
-                FlashAttention.refusal(shape, dtype: .bf16, device: without)?.contains("without cuDNN") == true
+                FlashAttention.refusal(shape, dtype: .bf16, device: without)?.contains("without cuDNN")
+                    == true
             )
             #expect(
                 FlashAttention.refusal(shape, dtype: .bf16, device: .cpu)?.contains("cpu is none") == true)
@@ -192,6 +196,23 @@ extension FakeCUDATests {
                 #expect(fake.pointee.graph_runs - before == expected)
             }
             #expect(fake.pointee.graph_runs > runs)
+        }
+
+        /// What `liger verify` runs: every quantity of every shape, and no other result in their place.
+        @Test(arguments: [(1, 1), (3, 2), (5, 3), (37, 15), (8, 16), (2, 512)])
+        func canBeVerified(rows: Int, columns: Int) throws {
+            let device = try makeFakeDevice(cudnn: true)
+            let attention = try #require(Catalogue.entry("Attention"))
+            let entries = Catalogue.withAlternatives([attention], on: device)
+            #expect(entries.map(\.name) == ["Attention", "FlashAttention"])
+            #expect(Catalogue.withAlternatives([attention], on: .cpu).count == 1)
+            let flash = entries[1]
+            #expect(flash.refusal(.bf16, device) == nil)
+            #expect(flash.refusal(.f32, device)?.contains("not f32") == true)
+            let results = try flash.check(
+                CheckCase(rows: rows, columns: columns, dtype: .bf16, seed: 5, device: device))
+            #expect(results.count == (rows == 1 ? 1 : 5) && results.allSatisfy(\.passes), "\(results)")
+            #expect(rows == 1 || results.allSatisfy { $0.error > 0 })
         }
 
         @Test func failuresSayWhatToDo() throws {
