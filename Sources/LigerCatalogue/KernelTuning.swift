@@ -53,12 +53,14 @@ package final class KernelTuner: LaunchObserver {
         let trial = try KernelTrial(
             kernel, programs: programs, arrays: arrays, scalars: scalars, flush: flush)
         let chosen = GPUSchedule(trial.function, layouts: trial.layouts, capability: capability)
-        let rule = GPUSchedule(trial.function, layouts: trial.layouts)
+        let rule = GPUSchedule.rule(trial.function, layouts: trial.layouts, capability: capability)
         let byRule = try trial.milliseconds(rule)
         var best = (schedule: chosen, time: try trial.milliseconds(chosen))
         var (tried, failed) = (1, 0)
         if searches {
-            for candidate in GPUSchedule.candidates(trial.function, layouts: trial.layouts) {
+            let candidates = GPUSchedule.candidates(
+                trial.function, layouts: trial.layouts, capability: capability)
+            for candidate in candidates {
                 tried += 1
                 // A candidate that needs more than the GPU has is not an error, only not chosen.
                 guard let time = try? trial.milliseconds(candidate, runs: 3) else {

@@ -31,13 +31,25 @@ extension Emulator {
         }
     }
 
+    /// Fills 16 bytes of shared memory, which may be read once the copy has been waited for.
+    mutating func copy(_ instruction: Instruction, from: Int, to: Int, _ thread: Int) throws {
+        let target = read(instruction.sources[0], thread) &+ UInt64(bitPattern: Int64(to))
+        let source = read(instruction.sources[1], thread) &+ UInt64(bitPattern: Int64(from))
+        try check(source, 16, .global, thread, writes: false)
+        try check(target, 16, .shared, thread, writes: true)
+        for byte in 0..<16 {
+            set(bits(.global, source + UInt64(byte), 1, thread), .shared, target + UInt64(byte), 1, thread)
+            coming[place(.shared, target, thread) + byte] = copyGroup
+        }
+    }
+
     private func bits(_ space: Space, _ address: UInt64, _ count: Int, _ thread: Int) -> UInt64 {
         var value: UInt64 = 0
         for i in 0..<count {
             let byte: UInt8
             switch space {
             case .global: byte = UnsafePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee ?? 0
-            case .shared: byte = shared[Int(address) + i]
+            case .shared, .cluster: byte = shared[place(space, address, thread) + i]
             case .local: byte = local[thread][Int(address) + i]
             }
             value |= UInt64(byte) << (8 * UInt64(i))
@@ -52,10 +64,17 @@ extension Emulator {
             let byte = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i)))
             switch space {
             case .global: UnsafeMutablePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee = byte
-            case .shared: shared[Int(address) + i] = byte
+            case .shared, .cluster: shared[place(space, address, thread) + i] = byte
             case .local: local[thread][Int(address) + i] = byte
             }
         }
+    }
+
+    /// Where an address of shared memory lies in that of all blocks. One of another block has its number above 32
+    /// bits.
+    private func place(_ space: Space, _ address: UInt64, _ thread: Int) -> Int {
+        let block = space == .cluster ? Int(address >> 32) : rank(thread)
+        return block * function.sharedBytes + Int(address & 0xFFFF_FFFF)
     }
 
     /// That an access has a size that GPUs know, lies in its memory, at its alignment, and races with no other thread's.
@@ -74,7 +93,9 @@ extension Emulator {
         let isInside: Bool =
             switch space {
             case .global: arrays.contains { $0.lowerBound <= address && end <= $0.upperBound }
-            case .shared: end <= UInt64(shared.count)
+            case .shared: end <= UInt64(function.sharedBytes)
+            case .cluster:
+                end & 0xFFFF_FFFF <= UInt64(function.sharedBytes) && end >> 32 < function.schedule.blocks
             case .local: end <= UInt64(function.localBytes)
             }
         if !isInside {
@@ -82,8 +103,15 @@ extension Emulator {
                 description: what
                     + "\(count) bytes outside \(space == .global ? "the launch's arrays" : "its memory")")
         }
-        guard space == .shared else { return }
-        for byte in Int(address)..<Int(end) {
+        guard space == .shared || space == .cluster else { return }
+        if space == .cluster && meeting != .met {
+            throw EmulationError(description: what + "a block's memory that may not run yet")
+        }
+        let first = place(space, address, thread)
+        for byte in first..<(first + count) {
+            if coming[byte] != nil {
+                throw EmulationError(description: what + "shared byte \(byte), which a copy has yet to fill")
+            }
             if var touch = touches[byte] {
                 if (touch.wrote || writes) && (touch.thread != thread || touch.isShared) {
                     throw EmulationError(

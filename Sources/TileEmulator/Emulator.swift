@@ -34,11 +34,12 @@ package struct EmulationError: Error, CustomStringConvertible {
     package let description: String
 }
 
-/// Runs per-thread programs without a GPU: all threads of a program in step, one program after the other.
+/// Runs per-thread programs without a GPU: all threads of a program in step, in however many blocks they are, one
+/// program after the other.
 ///
 /// It reports what a GPU would leave undefined: an access outside the launch's arrays or off its
-/// alignment, threads of a program taking different ways, and two threads touching one place of shared
-/// memory, one of them writing, with no barrier between.
+/// alignment, threads of a program taking different ways, two threads touching one place of shared
+/// memory, one of them writing, with no barrier between, and a touch of another block's before it is known to run.
 package struct Emulator {
     let function: ThreadFunction
     let parameters: [UInt8]
@@ -49,7 +50,13 @@ package struct Emulator {
     var local: [[UInt8]]
     /// Who touched each byte of shared memory since the last barrier.
     var touches: [Int: Touch] = [:]
+    /// The block, or the first of those that serve a program together.
     var block = 0
+    /// Copies into shared memory that have not been waited for: the group of each, by what they fill.
+    var coming: [Int: Int] = [:]
+    var copyGroup = 0
+    /// What the threads of a cluster know of each other.
+    var meeting = Meeting.strangers
     var failure: (message: Int, program: Int, value: Int)?
 
     struct Touch {
@@ -58,7 +65,17 @@ package struct Emulator {
         var isShared = false
     }
 
-    var threads: Int { function.schedule.blockThreads }
+    enum Meeting {
+        /// The others may not run yet; this thread has arrived and not waited, so that the others may do anything;
+        /// all have met.
+        case strangers, arrived, met
+    }
+
+    /// Threads that run at a time: a block's, or those of all blocks of a program.
+    var threads: Int { function.schedule.blockThreads * function.schedule.blocks }
+
+    /// A thread's block among those of its program.
+    func rank(_ thread: Int) -> Int { thread / function.schedule.blockThreads }
 
     /// Runs programs 0 ..< programs.
     ///
@@ -70,7 +87,7 @@ package struct Emulator {
         let blocks = (programs + function.schedule.programsPerBlock - 1) / function.schedule.programsPerBlock
         var emulator = Emulator(function, programs, arrays, scalars)
         for block in 0..<blocks {
-            emulator.startBlock(block)
+            emulator.startBlock(block * function.schedule.blocks)
             // Programs of one block share nothing, so each runs alone.
             for program in 0..<function.schedule.programsPerBlock {
                 let first = program * function.schedule.threads
@@ -112,9 +129,11 @@ package struct Emulator {
         block = number
         // Registers and shared memory start as noise: a kernel that reads them unwritten shows.
         registers = [UInt64](repeating: 0x7FC0_BAD0_7FC0_BAD0, count: threads * function.registers.count)
-        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes)
+        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * function.schedule.blocks)
         local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
         touches = [:]
+        (coming, copyGroup) = ([:], 0)
+        meeting = .strangers
     }
 
     // MARK: Control
@@ -171,12 +190,27 @@ package struct Emulator {
 
     private mutating func step(_ instruction: Instruction, _ group: Range<Int>) throws {
         switch instruction.kind {
-        case .barrier: touches = [:]
+        case .barrier:
+            if function.schedule.blocks > 1 { throw error("a block's barrier does not stop its cluster") }
+            touches = [:]
+        case .clusterArrive:
+            if meeting == .arrived { throw error("the cluster arrives twice without waiting") }
+            meeting = .arrived
+        case .clusterWait:
+            if meeting != .arrived { throw error("the cluster waits without having arrived") }
+            meeting = .met
+            touches = [:]
         case .shuffle(let distance, let width): shuffle(instruction, distance, width, group)
         case .load(let space, let dtype, let offset):
             for thread in group { try load(instruction, space, dtype, offset, thread) }
         case .store(let space, let dtype, let offset):
             for thread in group { try store(instruction, space, dtype, offset, thread) }
+        case .copy(let from, let to):
+            for thread in group where isOn(instruction, thread) {
+                try copy(instruction, from: from, to: to, thread)
+            }
+        case .copyCommit: copyGroup += 1
+        case .copyWait(let pending): coming = coming.filter { $0.value >= copyGroup - pending }
         case .prefetch: break
         case .fail:
             for thread in group where isOn(instruction, thread) {
@@ -188,6 +222,10 @@ package struct Emulator {
         default:
             for thread in group where isOn(instruction, thread) { compute(instruction, thread) }
         }
+    }
+
+    private func error(_ what: String) -> EmulationError {
+        EmulationError(description: "kernel \(function.name): \(what)")
     }
 
     private mutating func shuffle(
@@ -207,13 +245,16 @@ package struct Emulator {
         case .parameter(let offset):
             let count = function.type(instruction.results[0]) == .b64 ? 8 : 4
             result = (0..<count).reduce(0) { $0 | UInt64(parameters[offset + $1]) << (8 * UInt64($1)) }
-        case .threadIndex: result = UInt64(thread)
-        case .blockIndex: result = UInt64(block)
+        case .threadIndex: result = UInt64(thread % function.schedule.blockThreads)
+        case .blockIndex: result = UInt64(block + rank(thread))
+        case .peerAddress: result = values[0] | (values[1] & 0xFFFF_FFFF) << 32
         case .arithmetic(let arithmetic, let type): result = Scalar.compute(arithmetic, type, values)
         case .compare(let comparison, let type):
             result = Scalar.compare(comparison, type, values[0], values[1]) ? 1 : 0
         case .select: result = values[0] & 1 == 1 ? values[1] : values[2]
         case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
+        case .widen(let dtype, let isHigh, _):
+            result = Scalar.widen(values[0] >> (isHigh ? 16 : 0) & 0xFFFF, dtype)
         case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
         default: preconditionFailure("\(instruction.kind) is no arithmetic")
         }

@@ -40,6 +40,7 @@ enum Scalar {
         case .reciprocalSquareRoot: return 1 / x[0].squareRoot()
         case .reciprocal: return 1 / x[0]
         case .exp2: return exp2f(x[0])
+        case .log2: return log2f(x[0])
         case .multiplyAdd: return x[2].addingProduct(x[0], x[1])
         case .copySign: return Float(signOf: x[1], magnitudeOf: x[0])
         default: preconditionFailure("no \(arithmetic) of floats")

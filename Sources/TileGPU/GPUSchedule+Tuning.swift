@@ -27,7 +27,7 @@ package struct TuningKey: Hashable, Sendable {
 extension GPUSchedule {
     /// The schedule for a function: the tuned one where there is one, else that of the rule.
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
-        self.init(function, layouts: layouts)
+        self = Self.rule(function, layouts: layouts, capability: capability)
         if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
             // The vector is not a matter of taste: lengths and addresses decide it.
             let vector = vector
@@ -36,12 +36,26 @@ extension GPUSchedule {
         }
     }
 
+    /// The choice by rule, with what the architecture has.
+    package static func rule(
+        _ function: TileFunction, layouts: [GPULayout], capability: Int
+    ) -> GPUSchedule {
+        var rule = GPUSchedule(function, layouts: layouts, hasClusters: hasClusters(capability))
+        // Copies that do not wait came with Ampere.
+        if capability >= 80 && rule.programsPerBlock == 1 && function.body.hasLoops { rule.stages = 3 }
+        return rule
+    }
+
+    private static func hasClusters(_ capability: Int) -> Bool { capability >= 90 }
+
     /// The schedules that ship.
     package static var tunedSchedules: [TuningKey: GPUSchedule] { tuned }
 
     /// The schedules that `liger bench --tune` tries, the rule's first.
-    package static func candidates(_ function: TileFunction, layouts: [GPULayout]) -> [GPUSchedule] {
-        let rule = GPUSchedule(function, layouts: layouts)
+    package static func candidates(
+        _ function: TileFunction, layouts: [GPULayout], capability: Int
+    ) -> [GPUSchedule] {
+        let rule = rule(function, layouts: layouts, capability: capability)
         guard let longest = function.extents.map(\.capacity).max() else { return [rule] }
         var found = [rule]
         func add(_ schedule: GPUSchedule) { if !found.contains(schedule) { found.append(schedule) } }
@@ -70,6 +84,35 @@ extension GPUSchedule {
                 }
             }
         }
-        return found
+        if hasClusters(capability) || !function.body.reduces {
+            shared(longest, rule.vector).forEach(add)
+        }
+        if capability < 80 || !function.body.hasLoops { return found }
+        return found.flatMap { schedule in
+            (schedule.programsPerBlock > 1 ? [0] : [0, 2, 3, 4]).map { stages in
+                var staged = schedule
+                staged.stages = stages
+                return staged
+            }
+        }
+    }
+
+    /// Schedules by which several blocks share a row and keep it in registers.
+    private static func shared(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+        [2, 4, 7, 8].flatMap { blocks in
+            [128, 192, 256, 384, 512, 1024].flatMap { threads -> [GPUSchedule] in
+                let span = blocks * threads * vector
+                let vectors = (longest + span - 1) / span
+                // No more threads than lanes need, and no more lanes than registers hold.
+                guard vectors <= 8, 4 * longest > 3 * span * (vectors - 1) || vectors == 1,
+                    longest > span / 2
+                else { return [] }
+                return [0, 1024 / threads, 2048 / threads].map {
+                    GPUSchedule(
+                        threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
+                        residentLanes: vectors * vector, minimumBlocks: $0)
+                }
+            }
+        }
     }
 }

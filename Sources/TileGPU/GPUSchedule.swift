@@ -21,6 +21,9 @@ package struct GPULayout: Sendable, Hashable {
 package struct GPUSchedule: Sendable, Hashable {
     /// Threads that serve one program: a power of two up to 32, or a multiple of 32.
     package var threads: Int
+    /// Blocks that these threads are in, 1 where programs share a block. Where something is reduced they form a
+    /// cluster, and meet in its shared memory.
+    package var blocks: Int
     /// Programs that share a block; 1 where a program has more than a warp.
     package var programsPerBlock: Int
     /// Neighbouring lanes that one thread owns: what one or two accesses of 16 bytes hold.
@@ -32,32 +35,44 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Blocks that a multiprocessor should have room for at a time, which limits a thread's registers; 0 leaves
     /// that to the assembler.
     package var minimumBlocks: Int
+    /// Rows of a loop over rows that are on their way at a time, in shared memory; 0 where a thread asks the cache
+    /// for the next row instead.
+    package var stages: Int
 
     package init(
-        threads: Int, programsPerBlock: Int, vector: Int, residentLanes: Int = 32, chunkVectors: Int = 2,
-        minimumBlocks: Int = 0
+        threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
+        chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0
     ) {
         self.threads = threads
+        self.blocks = blocks
         self.programsPerBlock = programsPerBlock
         self.vector = vector
         self.residentLanes = residentLanes
         self.chunkVectors = chunkVectors
         self.minimumBlocks = minimumBlocks
+        self.stages = stages
     }
 
     /// Threads of a block.
-    package var blockThreads: Int { threads * programsPerBlock }
+    package var blockThreads: Int { threads / blocks * programsPerBlock }
 
     /// The choice for a function, by rule from its lengths and storage types.
     ///
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
     /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
     /// their way before the first is waited for; two where sums over rows, or several functions of each lane, take
-    /// registers too. Rows too long for that are swept twice or more in chunks.
-    package init(_ function: TileFunction, layouts: [GPULayout]) {
+    /// registers too. Rows too long for that are shared by the blocks of a cluster, and those too long for one, or
+    /// where there are none, are swept twice or more in chunks.
+    ///
+    /// - Parameter hasClusters: whether the device runs them.
+    package init(_ function: TileFunction, layouts: [GPULayout], hasClusters: Bool = false) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
+        if let shared = Self.sharing(function.body, longest, vector, shape, hasClusters) {
+            self = shared
+            return
+        }
         let perThread = (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector
         let mostLanes = shape.isHeavy ? 2 * vector : 32
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
@@ -79,9 +94,34 @@ package struct GPUSchedule: Sendable, Hashable {
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy ? 0 : 1024 / threads)
     }
 
-    /// The longest row whose lanes stay in registers; two sweeps over a longer one are faster than a block that
-    /// has a multiprocessor to itself.
+    /// The longest row whose lanes stay in one block's registers; two sweeps over a longer one are faster than a
+    /// block that has a multiprocessor to itself.
     private static let longestKept = 16 * 1024
+
+    /// Several blocks for a long row: apart from each other where no lane waits for another, so that the work ends
+    /// in small pieces; as a cluster that keeps the row in its registers where lanes do.
+    private static func sharing(
+        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasClusters: Bool
+    ) -> GPUSchedule? {
+        if !body.reduces && !body.hasLoops {
+            let blocks = (longest + 256 * vector - 1) / (256 * vector)
+            return blocks <= 2
+                ? nil
+                : GPUSchedule(
+                    threads: 256 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
+                    residentLanes: vector, chunkVectors: 1)
+        }
+        guard hasClusters && shape.reduces && !body.hasLoops && longest > longestKept else { return nil }
+        // So many leave a thread the registers to fold them in, with 1,024 threads a multiprocessor.
+        let lanes = 16
+        let blocks = [2, 4].first { $0 * 512 * lanes >= longest } ?? 8
+        let threads = (longest + blocks * lanes - 1) / (blocks * lanes)
+        let blockThreads = (threads + 31) / 32 * 32
+        if blockThreads > (shape.isHeavy ? 512 : 1024) { return nil }
+        return GPUSchedule(
+            threads: blocks * blockThreads, blocks: blocks, programsPerBlock: 1, vector: vector,
+            residentLanes: lanes, chunkVectors: 2, minimumBlocks: shape.isHeavy ? 0 : 1024 / blockThreads)
+    }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
         var power = 1

@@ -16,6 +16,11 @@ extension Lowering {
         let dtype = function.views[view].dtype
         let type = loadType(view)
         let kind = function.type(operation.results[0]).element
+        if let staged = staged(operation, view, chunk) { return staged }
+        if let packed = loadPacked(operation, view, base, chunk) {
+            prefetch(operation, view, base, chunk)
+            return packed
+        }
         let loaded = forEachAccess(operation, view, base, chunk) { address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
@@ -92,7 +97,7 @@ extension Lowering {
     }
 
     /// Calls `access` for each run of lanes that one instruction can move, in the order of lanes.
-    private func forEachAccess(
+    func forEachAccess(
         _ operation: Operation, _ view: Int, _ base: Register, _ chunk: Chunk,
         _ access: (_ address: Register, _ offset: Int, _ count: Int, _ guarding: Register?) -> [Register]
     ) -> [Register] {
@@ -136,7 +141,7 @@ extension Lowering {
     }
 
     /// Whether lane 0 stands at a multiple of what one access moves, whatever the program.
-    private func startIsAligned(_ operation: Operation, _ axis: Int, _ bytes: Int) -> Bool {
+    func startIsAligned(_ operation: Operation, _ axis: Int, _ bytes: Int) -> Bool {
         divisors.divisor(of: operation.operands[axis]) % Swift.min(schedule.vector, 16 / bytes) == 0
     }
 }

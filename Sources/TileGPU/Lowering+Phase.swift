@@ -19,6 +19,7 @@ extension Lowering {
         let operations = isResident ? phase.operations : residence.operations(of: phase)
         for operation in phase.operations { prepareAddress(operation) }
         var accumulators: [ValueID: [Register]] = [:]
+        remadeLanes = [:]
         for operation in operations {
             if case .reduce(let reduction) = operation.kind {
                 accumulators[operation.results[0]] = begin(reduction, operation)
@@ -31,7 +32,9 @@ extension Lowering {
         try emitChunks(phase.extent, isBackward: isBackward) { chunk in
             var chunk = chunk
             for operation in operations { try emitTile(operation, &chunk, accumulators) }
-            if isResident { tiles.merge(chunk.tiles) { _, new in new } }
+            if isResident {
+                tiles.merge(chunk.tiles.filter { remake[$0.key] == nil }) { _, new in new }
+            }
         }
         let partials = operations.compactMap { operation -> Partial? in
             guard case .reduce(let reduction) = operation.kind else { return nil }
@@ -83,7 +86,7 @@ extension Lowering {
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists; nil if it always does.
-    private func guardOf(_ extent: ExtentID, start: Register?, ahead: Int) -> Register? {
+    func guardOf(_ extent: ExtentID, start: Register?, ahead: Int) -> Register? {
         let length = function.extents[extent.number]
         let span = schedule.threads * schedule.vector
         if length.count == nil {
@@ -135,7 +138,7 @@ extension Lowering {
         if let scalar = scalars[value] {
             return [Register](repeating: scalar, count: chunk.vectors * schedule.vector)
         }
-        if let lanes = chunk.tiles[value] ?? tiles[value] { return lanes }
+        if let lanes = chunk.tiles[value] ?? tiles[value] ?? remade(value) { return lanes }
         if rows[value] != nil { return readRow(value, chunk) }
         throw LoweringError(
             description: "kernel \(function.name): tile %\(value.number) is not at hand where it is used")
@@ -176,15 +179,15 @@ extension Lowering {
         }
         let span = schedule.threads * schedule.vector * schedule.chunkVectors
         let capacity = (function.extents[extent.number].capacity + span - 1) / span * span
-        let bytes = capacity * 4
         let vectorBytes = schedule.vector * 4
+        // Every thread keeps its own lanes.
+        let own = capacity * 4 / schedule.threads
+        let bytes = own * schedule.blockThreads
         if schedule.programsPerBlock == 1 && sharedBytes + bytes <= mostRowBytes {
-            let address = out.b64Address(thread, vectorBytes, base: sharedBytes)
+            let address = out.b64Address(threadInBlock, vectorBytes, base: sharedBytes)
             sharedBytes += bytes
             rows[value] = Row(space: .shared, address: address)
         } else {
-            // Every thread keeps its own lanes, its vectors side by side.
-            let own = bytes / schedule.threads
             let address = out.register(.b64)
             out.move(.integer(localBytes), to: address)
             localBytes += own
@@ -228,22 +231,20 @@ extension Lowering {
         stride(from: 0, to: schedule.vector, by: 4).map { $0..<Swift.min($0 + 4, schedule.vector) }
     }
 
-    /// Where the chunk's first vector lies: in shared memory lane by lane, in local memory packed.
+    /// Where the chunk's first vector lies: in shared memory beside other threads', in local memory packed.
     private func rowAddress(_ row: Row, _ chunk: Chunk) -> Register? {
         guard let start = chunk.start else { return row.address }
         let wide = out.make(.b64, .convert(from: .u32, to: .s64), [.register(start)])
-        let bytes: Register
-        if row.space == .shared {
-            bytes = out.b64(.multiply, .register(wide), .integer(4))
-        } else {
-            let turn = out.b64(.divide, .register(wide), .integer(schedule.threads))
-            bytes = out.b64(.multiply, .register(turn), .integer(4))
-        }
+        // A chunk starts at a multiple of all threads' vectors, of which this memory holds some threads'.
+        let holders = row.space == .shared ? schedule.blockThreads : 1
+        let others = schedule.threads / holders
+        let turn = others == 1 ? wide : out.b64(.divide, .register(wide), .integer(others))
+        let bytes = out.b64(.multiply, .register(turn), .integer(4))
         return out.b64(.add, .register(row.address), .register(bytes))
     }
 
     private func rowOffset(_ row: Row, _ vector: Int) -> Int {
-        let stride = row.space == .shared ? schedule.threads : 1
+        let stride = row.space == .shared ? schedule.blockThreads : 1
         return vector * schedule.vector * 4 * stride
     }
 }

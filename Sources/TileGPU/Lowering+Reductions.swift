@@ -1,7 +1,7 @@
 import Tile
 
 // A reduction folds a thread's own lanes in order, then the threads of a warp by exchanging partial
-// results, then the warps of a block through shared memory: always in the same order.
+// results, then the warps of a block or cluster through shared memory: always in the same order.
 extension Lowering {
     /// A thread's partial result of nothing.
     func begin(_ reduction: Reduction, _ operation: Operation) -> [Register] {
@@ -68,8 +68,8 @@ extension Lowering {
                 replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
             }
         case .sum where element == .f32:
-            let values = lanes.map { present(inputs[0], $0, else: neutral) }
-            let total = out.f32(.add, .register(accumulator[0]), .register(pairwise(.add, values)))
+            let chunkTotal = pairwise(.add, lanes) { present(inputs[0], $0, else: neutral) }
+            let total = out.f32(.add, .register(accumulator[0]), .register(chunkTotal))
             replace(accumulator, with: [total])
         default:
             for lane in lanes {
@@ -94,26 +94,26 @@ extension Lowering {
     /// The chunk's largest value first, then one rescaling of the running sum, then the chunk's sum.
     private func foldMaxSumExp(_ accumulator: [Register], _ values: [Register]) {
         var largest = accumulator[0]
-        largest = out.f32(.maximum, .register(largest), .register(pairwise(.maximum, values)))
+        let chunkLargest = pairwise(.maximum, values.indices) { values[$0] }
+        largest = out.f32(.maximum, .register(largest), .register(chunkLargest))
         let shift = finite(largest)
         var total = out.f32(
             .multiply, .register(accumulator[1]), .register(expDifference(accumulator[0], shift)))
-        total = out.f32(
-            .add, .register(total), .register(pairwise(.add, values.map { expDifference($0, shift) })))
+        let chunkTotal = pairwise(.add, values.indices) { expDifference(values[$0], shift) }
+        total = out.f32(.add, .register(total), .register(chunkTotal))
         replace(accumulator, with: [largest, total])
     }
 
     /// Neighbours first, then neighbouring pairs, and so on: fewer roundings in a row than one by one, and less
-    /// waiting.
-    private func pairwise(_ operation: Arithmetic, _ values: [Register]) -> Register {
-        var values = values
-        while values.count > 1 {
-            values = stride(from: 0, to: values.count, by: 2).map { i in
-                i + 1 < values.count
-                    ? out.f32(operation, .register(values[i]), .register(values[i + 1])) : values[i]
-            }
-        }
-        return values[0]
+    /// waiting. A value is computed just before it is needed, so that few wait in registers.
+    private func pairwise(_ operation: Arithmetic, _ lanes: Range<Int>, _ value: (Int) -> Register) -> Register {
+        if lanes.count == 1 { return value(lanes.lowerBound) }
+        var half = 1
+        while 2 * half < lanes.count { half *= 2 }
+        let middle = lanes.lowerBound + half
+        let first = pairwise(operation, lanes.lowerBound..<middle, value)
+        let second = pairwise(operation, middle..<lanes.upperBound, value)
+        return out.f32(operation, .register(first), .register(second))
     }
 
     /// The value, or 0 where it is -inf, so that -inf - shift stays -inf.
@@ -210,41 +210,83 @@ extension Lowering {
         return result
     }
 
+    /// Every warp tells all blocks of the program what it found; then each warp folds what all said.
     private func combineWarps(_ partials: [Partial]) -> [Partial] {
         let warps = schedule.threads / 32
-        var width = 1
-        while width < warps { width *= 2 }
         let count = partials.reduce(0) { $0 + $1.registers.count }
         let base = exchangeBase(bytes: (count * warps * 4 + 15) & ~15)
         let lane = out.b32(.and, .u32, .register(thread), .integer(31))
         let warp = out.b32(.shiftRight, .u32, .register(thread), .integer(5))
-        let isFirst = out.compare(.equal, .s32, .register(lane), .integer(0))
-        let mine = address(of: warp, from: base)
-        for (i, register) in partials.flatMap(\.registers).enumerated() {
-            out.emit(
-                .store(.shared, dtype(register), offset: i * warps * 4),
-                [.register(mine), .register(register)], guardedBy: isFirst)
-        }
-        // Every warp's result is written before any is read.
-        out.emit(.barrier, [])
-        let slot = out.b32(.and, .u32, .register(lane), .integer(width - 1))
-        let theirs = address(of: slot, from: base)
-        let exists = width == warps ? nil : out.compare(.less, .s32, .register(slot), .integer(warps))
+        tell(partials.flatMap(\.registers), at: address(of: warp, from: base), stride: warps * 4, lane)
+        meet()
         var offset = 0
         return partials.map { partial in
-            var gathered = partial
-            let neutral = identity(partial.reduction, partial.element)
-            gathered.registers = partial.registers.enumerated().map { i, register in
+            defer { offset += partial.registers.count * warps * 4 }
+            return gather(partial, from: base, offset: offset, warps, lane)
+        }
+    }
+
+    /// A warp's results, one lane to each block.
+    private func tell(_ registers: [Register], at place: Register, stride: Int, _ lane: Register) {
+        let (space, isTelling): (Space, Register)
+        var place = place
+        if isCluster {
+            waitForPeers()
+            isTelling = out.compare(.less, .s32, .register(lane), .integer(schedule.blocks))
+            place = out.make(
+                .b64, .peerAddress, [.register(place), .register(lane)], guardedBy: isTelling)
+            space = .cluster
+        } else {
+            isTelling = out.compare(.equal, .s32, .register(lane), .integer(0))
+            space = .shared
+        }
+        for (i, register) in registers.enumerated() {
+            out.emit(
+                .store(space, dtype(register), offset: i * stride),
+                [.register(place), .register(register)], guardedBy: isTelling)
+        }
+    }
+
+    /// Every warp's result is written before any is read.
+    private func meet() {
+        guard isCluster else { return out.emit(.barrier, []) }
+        out.emit(.clusterArrive, [])
+        out.emit(.clusterWait, [])
+    }
+
+    /// A block's shared memory may be written once the block is known to run.
+    func waitForPeers() {
+        if awaitsPeers { out.emit(.clusterWait, []) }
+        awaitsPeers = false
+    }
+
+    /// What all warps found, in each lane: a lane folds every 32nd warp's, in order, then the lanes exchange.
+    private func gather(
+        _ partial: Partial, from base: Source, offset: Int, _ warps: Int, _ lane: Register
+    ) -> Partial {
+        var width = 1
+        while width < Swift.min(warps, 32) { width *= 2 }
+        let neutral = identity(partial.reduction, partial.element)
+        let slot = out.b32(.and, .u32, .register(lane), .integer(width - 1))
+        let place = address(of: slot, from: base)
+        let loads = stride(from: 0, to: warps, by: width).map { first in
+            let exists =
+                first + width <= warps
+                ? nil : out.compare(.less, .s32, .register(slot), .integer(warps - first))
+            return partial.registers.enumerated().map { i, register in
                 let type = out.registers[register.number]
                 let loaded = out.make(
-                    type, .load(.shared, dtype(register), offset: offset), [.register(theirs)],
-                    guardedBy: exists)
-                offset += warps * 4
+                    type, .load(.shared, dtype(register), offset: offset + (i * warps + first) * 4),
+                    [.register(place)], guardedBy: exists)
                 guard let exists else { return loaded }
                 return out.select(type, exists, .register(loaded), neutral[i].value)
             }
-            return combineWarp(gathered, width)
         }
+        var gathered = partial
+        gathered.registers = loads.dropFirst().reduce(loads[0]) {
+            combine(partial.reduction, partial.element, $0, $1)
+        }
+        return combineWarp(gathered, width)
     }
 
     /// Where an exchange starts in shared memory. In a loop two places serve in turn: a thread that writes

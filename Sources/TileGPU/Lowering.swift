@@ -21,7 +21,7 @@ extension ThreadFunction {
             name: function.name, views: function.views, scalars: function.scalars,
             messages: function.messages, schedule: lowering.schedule, registers: lowering.out.registers,
             body: lowering.out.statements, sharedBytes: lowering.sharedBytes,
-            localBytes: lowering.localBytes)
+            localBytes: lowering.localBytes, isCluster: lowering.isCluster)
     }
 }
 
@@ -40,6 +40,10 @@ final class Lowering {
     var scalars: [ValueID: Register] = [:]
     /// Tiles that registers hold: one register per lane the thread owns.
     var tiles: [ValueID: [Register]] = [:]
+    /// Tiles that a later phase makes anew, and what the present phase has made.
+    var remake: [ValueID: () -> [Register]] = [:]
+    var remadeLanes: [ValueID: [Register]] = [:]
+    let usingPhases: [ValueID: Set<Int>]
     /// Tiles in memory of the thread's own, swept in chunks.
     var rows: [ValueID: Row] = [:]
     /// Sizes and strides of views, by view and dimension.
@@ -58,13 +62,21 @@ final class Lowering {
     var depth = 0
     /// The loop over rows being written, whose next turn's loads can be asked for ahead.
     var rowLoop: RowLoop?
+    /// Rows of that loop which are on their way into shared memory.
+    var staging: Staging?
     /// Sweeps in chunks written so far, by length.
     var sweeps: [ExtentID: Int] = [:]
     /// Registers that are set before anything else, and to what.
     var initial: [(Register, Int)] = []
 
+    /// Whether the program's blocks exchange what they found.
+    let isCluster: Bool
+    /// Whether the other blocks of the cluster may not have begun yet: they have once this thread has waited.
+    var awaitsPeers = false
+
     // The thread's place, found once.
     var thread = Register(number: 0)
+    var threadInBlock = Register(number: 0)
     var firstLane = Register(number: 0)
     var program = Register(number: 0)
 
@@ -91,8 +103,11 @@ final class Lowering {
         self.layouts = layouts
         self.schedule = schedule
         parameters = ParameterLayout(views: function.views, scalars: function.scalars)
-        residence = Residence(function: function, schedule: Scheduler.schedule(function))
+        let nodes = Scheduler.schedule(function)
+        residence = Residence(function: function, schedule: nodes)
+        usingPhases = PhaseUses(nodes).phases
         divisors = Divisors(function, layouts)
+        isCluster = schedule.blocks > 1 && function.body.reduces
     }
 
     func run() throws {
@@ -107,17 +122,30 @@ final class Lowering {
         }
         let count = parameter(.b64, parameters.programs)
         let isInside = out.compare(.less, .s64, .register(program), .register(count))
-        let body = try nested { try emit(Scheduler.schedule(function)) }
+        let body = try nested {
+            if isCluster { out.emit(.clusterArrive, []) }
+            awaitsPeers = isCluster
+            try emit(Scheduler.schedule(function))
+            waitForPeers()
+        }
         for (register, value) in initial { out.move(.integer(value), to: register) }
         out.append(.conditional(isInside, then: body, otherwise: []))
     }
 
     /// Program and thread within it, from block and thread numbers.
     private func findPlace() {
-        let threadInBlock = out.make(.b32, .threadIndex, [])
+        threadInBlock = out.make(.b32, .threadIndex, [])
         let block = out.make(.b32, .blockIndex, [])
         let wideBlock = out.make(.b64, .convert(from: .u32, to: .s64), [.register(block)])
-        if schedule.programsPerBlock == 1 {
+        if schedule.blocks > 1 {
+            let blocks = Source.integer(schedule.blocks)
+            program = out.b64(.divide, .register(wideBlock), blocks)
+            let first = out.b64(.multiply, .register(program), blocks)
+            let rank = out.b64(.subtract, .register(wideBlock), .register(first))
+            let narrow = out.make(.b32, .convert(from: .s64, to: .s32), [.register(rank)])
+            let before = out.b32(.multiply, .s32, .register(narrow), .integer(schedule.blockThreads))
+            thread = out.b32(.add, .s32, .register(before), .register(threadInBlock))
+        } else if schedule.programsPerBlock == 1 {
             thread = threadInBlock
             program = wideBlock
         } else {
@@ -164,32 +192,48 @@ final class Lowering {
             try copy(initial, to: argument)
         }
         for (argument, result) in zip(carried, operation.results) { alias(result, to: argument) }
+        waitForPeers()
         let counter = out.register(.b64)
         let bounds = operation.operands.prefix(3).map { scalars[$0] ?? counter }
         scalars[region.arguments[0]] = counter
-        let outer = rowLoop
+        let outer = (rowLoop, staging)
         rowLoop = RowLoop(counter: region.arguments[0], to: bounds[1], step: bounds[2])
+        staging = self.staging(operation)
         depth += 1
         let statements = try nested {
-            try emit(body)
-            try handOver(region.yields, to: carried)
+            func turn() throws {
+                try emit(body)
+                try handOver(region.yields, to: carried)
+            }
+            guard let staging else { return try turn() }
+            try emitStagedTurn(
+                staging, counter: region.arguments[0], from: bounds[0], to: bounds[1], step: bounds[2], turn)
         }
         depth -= 1
-        rowLoop = outer
+        let first = staging.map { early(bounds[0], by: $0.slots - 1, bounds[2]) } ?? bounds[0]
+        (rowLoop, staging) = outer
         out.append(
             .loop(
-                counter: counter, from: .register(bounds[0]), to: .register(bounds[1]),
+                counter: counter, from: .register(first), to: .register(bounds[1]),
                 step: .register(bounds[2]), body: statements))
+    }
+
+    private func early(_ start: Register, by turns: Int, _ step: Register) -> Register {
+        let before = out.b64(.multiply, .register(step), .integer(turns))
+        return out.b64(.subtract, .register(start), .register(before))
     }
 
     private func emitConditional(
         _ operation: Operation, _ first: [ScheduleNode], _ second: [ScheduleNode]
     ) throws {
         for result in operation.results { try place(result) }
+        let awaited = awaitsPeers
         let ways = try zip(operation.regions, [first, second]).map { region, nodes in
             try nested {
+                awaitsPeers = awaited
                 try emit(nodes)
                 for (yield, result) in zip(region.yields, operation.results) { try copy(yield, to: result) }
+                waitForPeers()
             }
         }
         guard let condition = scalars[operation.operands[0]] else { return }

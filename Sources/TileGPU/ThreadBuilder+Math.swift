@@ -22,21 +22,17 @@ extension ThreadBuilder {
     }
 
     /// log(x) = k ln 2 + log(1 + f), 1 + f = x / 2^k in [sqrt(1/2), sqrt(2)]; a polynomial of f. The
-    /// instruction for log2 loses digits near 1.
+    /// instruction for log2 loses digits near 1; it serves what is no positive normal number: it knows -inf, NaN
+    /// and infinity, and far from 1 its error is small.
     mutating func log(_ x: Source) -> Register {
-        let isSmall = compare(.less, .f32, x, .float(0x1p-126))
-        let larger = f32(.multiply, x, .float(0x1p23))
-        let scaled = select(.f32, isSmall, .register(larger), x)
-        let bits = make(.b32, .move, [.register(scaled)])
+        let bits = make(.b32, .move, [x])
         let above = b32(.subtract, .u32, .register(bits), .bits(0x3F35_04F3))
         let k = b32(.shiftRight, .s32, .register(above), .integer(23))
         let exponent = b32(.shiftLeft, .u32, .register(k), .integer(23))
         let mantissa = make(
             .f32, .move, [.register(b32(.subtract, .u32, .register(bits), .register(exponent)))])
         let f = f32(.subtract, .register(mantissa), .float(1))
-        let lower = b32(.subtract, .s32, .register(k), .integer(23))
-        let power = select(.b32, isSmall, .register(lower), .register(k))
-        let whole = make(.f32, .convert(from: .s32, to: .f32), [.register(power)])
+        let whole = make(.f32, .convert(from: .s32, to: .f32), [.register(k)])
         let p = polynomial(
             f,
             [
@@ -50,13 +46,10 @@ extension ThreadBuilder {
         let low = f32(.multiplyAdd, .register(square), .float(-0.5), .register(tail))
         let near = f32(.add, .register(f), .register(low))
         let result = f32(.multiplyAdd, .register(whole), .float(0x1.62e4p-1), .register(near))
-        // Below zero NaN, at zero -inf; an infinity or NaN is its own logarithm.
-        let isNegative = compare(.less, .f32, x, .float(0))
-        let isZero = compare(.equal, .f32, x, .float(0))
-        let isFinite = compare(.less, .f32, x, .float(.infinity))
-        let signed = select(.f32, isNegative, .float(.nan), .register(result))
-        let limited = select(.f32, isZero, .float(-.infinity), .register(signed))
-        return select(.f32, isFinite, .register(limited), x)
+        let aboveLeast = b32(.subtract, .u32, .register(bits), .bits(0x0080_0000))
+        let isNormal = compare(.less, .u32, .register(aboveLeast), .bits(0x7F00_0000))
+        let other = f32(.multiply, .register(f32(.log2, x)), .float(0x1.62e43p-1))
+        return select(.f32, isNormal, .register(result), .register(other))
     }
 
     /// 1 / (1 + exp(-x)).

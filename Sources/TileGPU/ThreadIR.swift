@@ -25,8 +25,12 @@ package enum NumberType: String, Sendable, Hashable {
     case f32, s32, u32, s64, predicate
 }
 
-/// The memory an access goes to. Local memory is each thread's own.
-package enum Space: String, Sendable, Hashable { case global, shared, local }
+/// The memory an access goes to. Local memory is each thread's own; `cluster` is the shared memory of a block that
+/// serves the same program, at a `peerAddress`.
+package enum Space: String, Sendable, Hashable {
+    case global, shared, local
+    case cluster = "shared::cluster"
+}
 
 /// Arithmetic that every target has, or that the printer expands to one or two instructions.
 package enum Arithmetic: String, Sendable, Hashable {
@@ -37,6 +41,8 @@ package enum Arithmetic: String, Sendable, Hashable {
     case reciprocalSquareRoot, reciprocal
     /// 2^x, within 2 units in the last place.
     case exp2
+    /// log2(x), to a relative error of 2^-22 outside of [1/2, 2].
+    case log2
     /// a * b + c, one rounding.
     case multiplyAdd
     /// The first operand's magnitude with the second's sign.
@@ -56,18 +62,31 @@ package enum InstructionKind: Hashable, Sendable {
     /// predicate, then value where set, else value.
     case select
     case convert(from: NumberType, to: NumberType)
+    /// One of two 16-bit floats in a b32, as f32; `isAgain` has the same done by another instruction.
+    case widen(DType, isHigh: Bool, isAgain: Bool)
     /// f32 rounded to a 16-bit type and widened again.
     case round(DType)
     /// Sources: address in bytes. Results: consecutive elements, widened; zeros where the guard is off.
     case load(Space, DType, offset: Int)
     /// Sources: address in bytes, then consecutive elements, narrowed. Nothing where the guard is off.
     case store(Space, DType, offset: Int)
+    /// Begins to copy 16 bytes. Sources: address in shared memory (plus `to`), address in global memory (plus
+    /// `from`).
+    case copy(from: Int, to: Int)
+    /// Makes a group of the copies begun since the last; waits until all but the `pending` newest groups have come.
+    case copyCommit
+    case copyWait(pending: Int)
     /// Brings the line at an address (plus offset) of global memory nearer; has no result.
     case prefetch(offset: Int)
     /// The value of the thread whose number differs in those bits, within aligned groups of `width`.
     case shuffle(xor: Int, width: Int)
     /// Waits for all threads of the block.
     case barrier
+    /// Says that this thread has come so far, then waits until all threads of the cluster have. Between the two
+    /// a thread may do what concerns no other.
+    case clusterArrive, clusterWait
+    /// Sources: address in shared memory, a block's number in the cluster; where that block has the same place.
+    case peerAddress
     /// Records a failed check. Sources: message number, program, value.
     case fail
 }
@@ -102,6 +121,8 @@ package struct ThreadFunction: Sendable {
     /// Bytes of shared memory of a block; of local memory of a thread.
     package var sharedBytes = 0
     package var localBytes = 0
+    /// Whether the blocks of a program meet, so that they must run at the same time.
+    package var isCluster = false
 
     package func type(_ register: Register) -> RegisterType { registers[register.number] }
 }

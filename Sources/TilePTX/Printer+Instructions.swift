@@ -20,6 +20,7 @@ extension Printer {
             )
         case .select: writeSelect(instruction)
         case .convert(let from, let to): writeConvert(from, to, instruction)
+        case .widen(let dtype, let isHigh, let isAgain): writeWiden(dtype, isHigh, isAgain, instruction)
         case .round(let dtype): writeRound(dtype, instruction)
         case .load(let space, let dtype, let offset): writeLoad(space, dtype, offset, instruction)
         case .store(let space, let dtype, let offset): writeStore(space, dtype, offset, instruction)
@@ -27,8 +28,14 @@ extension Printer {
             emit(
                 "prefetch.global.L2 [\(text(instruction.sources[0], .s64))+\(offset)];",
                 guardedBy: instruction.guardedBy)
+        case .copy(let from, let to): writeCopy(from, to, instruction)
+        case .copyCommit: emit("cp.async.commit_group;")
+        case .copyWait(let pending): emit("cp.async.wait_group \(pending);")
         case .shuffle(let distance, let width): writeShuffle(distance, width, instruction)
         case .barrier: emit("bar.sync 0;")
+        case .clusterArrive: emit("barrier.cluster.arrive.release.aligned;")
+        case .clusterWait: emit("barrier.cluster.wait.acquire.aligned;")
+        case .peerAddress: writePeerAddress(instruction)
         case .fail: writeFail(instruction)
         }
     }
@@ -98,6 +105,7 @@ extension Printer {
         .reciprocalSquareRoot: [.f32: "rsqrt.approx.f32"],
         .reciprocal: [.f32: "rcp.approx.f32"],
         .exp2: [.f32: "ex2.approx.f32"],
+        .log2: [.f32: "lg2.approx.f32"],
         .multiplyAdd: [.f32: "fma.rn.f32"],
     ]
 
@@ -176,6 +184,15 @@ extension Printer {
         emit("and.b32 \(first), \(lane), \(~(width - 1) & 31);")
         emit("shl.b32 \(mask), \((1 << width) - 1), \(first);")
         return mask
+    }
+
+    private mutating func writePeerAddress(_ instruction: Instruction) {
+        let own = temporary("b64")
+        let (place, rank) = (text(instruction.sources[0], .s64), text(instruction.sources[1], .s32))
+        emit("add.s64 \(own), %shared_base, \(place);")
+        emit(
+            "mapa.shared::cluster.u64 \(result(instruction)), \(own), \(rank);",
+            guardedBy: instruction.guardedBy)
     }
 
     private mutating func writeFail(_ instruction: Instruction) {

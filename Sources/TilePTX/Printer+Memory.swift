@@ -73,6 +73,12 @@ extension Printer {
         }
     }
 
+    mutating func writeCopy(_ from: Int, _ to: Int, _ instruction: Instruction) {
+        let target = address(instruction.sources[0], .shared, to)
+        let source = address(instruction.sources[1], .global, from)
+        emit("cp.async.cg.shared.global \(target), \(source), 16;", guardedBy: instruction.guardedBy)
+    }
+
     private func word(_ space: Space, _ instruction: Instruction) -> String { space.rawValue }
 
     private func vector(_ count: Int) -> String { count == 1 ? "" : "v\(count)." }
@@ -82,7 +88,7 @@ extension Printer {
     }
 
     private mutating func address(_ source: Source, _ space: Space, _ offset: Int) -> String {
-        guard space != .global else { return "[\(text(source, .s64))+\(offset)]" }
+        guard space == .shared || space == .local else { return "[\(text(source, .s64))+\(offset)]" }
         let sum = temporary("b64")
         emit("add.s64 \(sum), %\(space.rawValue)_base, \(text(source, .s64));")
         return "[\(sum)+\(offset)]"
@@ -122,6 +128,23 @@ extension Printer {
         emit("and.b32 \(second), \(pair), 0xFFFF0000;")
         emit("mov.b32 \(low), \(first);")
         emit("mov.b32 \(high), \(second);")
+    }
+
+    mutating func writeWiden(_ dtype: DType, _ isHigh: Bool, _ isAgain: Bool, _ instruction: Instruction) {
+        let (pair, result) = (text(instruction.sources[0], .u32), name(instruction.results[0]))
+        let word = temporary("b32")
+        if dtype == .f16 {
+            let (a, b) = (temporary("b16"), temporary("b16"))
+            emit("mov.b32 {\(a), \(b)}, \(pair);")
+            emit("cvt.f32.f16 \(result), \(isHigh ? b : a);")
+            return
+        }
+        if isAgain {
+            emit("prmt.b32 \(word), \(pair), 0, \(isHigh ? "0x3244" : "0x1044");")
+        } else {
+            emit(isHigh ? "and.b32 \(word), \(pair), 0xFFFF0000;" : "shl.b32 \(word), \(pair), 16;")
+        }
+        emit("mov.b32 \(result), \(word);")
     }
 
     mutating func narrowed(_ float: String, _ dtype: DType) -> String {

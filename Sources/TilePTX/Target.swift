@@ -16,7 +16,9 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
         case ..<80: "6.3"
         case 80..<86: "7.0"
         case 86..<89: "7.1"
-        case 89..<100: "7.8"
+        case 89: "7.8"
+        // Clusters' barriers.
+        case 90..<100: "8.0"
         case 100..<120: "8.6"
         default: "8.7"
         }

@@ -65,5 +65,5 @@ func kernel(
         name: entry, views: declared.views, scalars: declared.scalars,
         messages: ["never", "label {} is out of range"], ptx: "// \(entry)", entry: entry,
         threadsPerBlock: threads, programsPerBlock: programsPerBlock, sharedBytes: shared,
-        clusterBlocks: cluster)
+        blocksPerProgram: cluster, isCluster: cluster > 1)
 }

@@ -35,4 +35,47 @@ private let grid: [(rows: Int, columns: Int)] = [
             try LaunchObservation.with(observer) { _ = try entry.check(point) }
         }
     }
+
+    /// Rows of a loop are copied ahead, fewer than a program has and more; whole and in part.
+    @Test(arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
+    func copiesRowsAhead(operation: String, stages: Int) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(schedule: { function in
+            let vector = GPUSchedule(function, layouts: []).vector
+            return GPUSchedule(
+                threads: 64, programsPerBlock: 1, vector: vector, residentLanes: 4 * vector, stages: stages)
+        })
+        for (rows, columns) in [(70, 64), (7, 512), (200, 1000)] {
+            let point = CheckCase(rows: rows, columns: columns, dtype: .bf16, seed: 5)
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
+    /// In registers; in chunks, with what must be kept in every block's shared memory.
+    @Test(arguments: Catalogue.entries.map(\.name), [64, 1])
+    func sharesAProgramAmongBlocks(operation: String, lanes: Int) throws {
+        for blocks in [2, 3] { try share(operation, among: blocks, threads: 32, lanes: lanes, columns: [33, 520]) }
+    }
+
+    /// More warps than a warp has lanes, and two results of a reduction.
+    @Test(arguments: ["CrossEntropy", "Softmax"])
+    func foldsMoreWarpsThanLanes(operation: String) throws {
+        try share(operation, among: 2, threads: 544, lanes: 8, columns: [1100])
+    }
+
+    private func share(
+        _ operation: String, among blocks: Int, threads: Int, lanes: Int, columns: [Int]
+    ) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(schedule: { function in
+            let vector = GPUSchedule(function, layouts: []).vector
+            return GPUSchedule(
+                threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
+                residentLanes: lanes * vector, chunkVectors: 2)
+        })
+        for columns in columns {
+            let point = CheckCase(rows: 2, columns: columns, dtype: .bf16, seed: 5)
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
 }

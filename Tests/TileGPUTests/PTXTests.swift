@@ -42,9 +42,10 @@ private enum Assembler {
 }
 
 @Suite struct PTXTests {
-    /// Every kernel at lengths that fill vectors, at one that does not, and at one that no block holds.
+    /// Every kernel at lengths that fill vectors, at one that does not, at one that a cluster holds and at one that
+    /// none does.
     private func kernels(_ entry: CatalogueEntry) throws -> [any TileKernel] {
-        try [(4096, DType.bf16), (1000, .f16), (33, .f32), (262_144, .bf16)].flatMap { columns, dtype in
+        try [(4096, DType.bf16), (1000, .f16), (33, .f32), (32_768, .bf16), (262_144, .bf16)].flatMap { columns, dtype in
             try LaunchRecorder.kernels {
                 _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
             }

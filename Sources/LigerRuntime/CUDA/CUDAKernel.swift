@@ -46,7 +46,7 @@ package final class CUDAKernel: Sendable {
 
     private static func checkSchedule(_ kernel: GPUKernel, _ device: CUDADeviceProperties) throws {
         precondition(
-            kernel.programsPerBlock > 0 && kernel.threadsPerBlock > 0 && kernel.clusterBlocks > 0,
+            kernel.programsPerBlock > 0 && kernel.threadsPerBlock > 0 && kernel.blocksPerProgram > 0,
             "a schedule has positive sizes")
         if kernel.sharedBytes > device.largestSharedBytesPerBlock {
             throw RuntimeError(

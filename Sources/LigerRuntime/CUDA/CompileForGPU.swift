@@ -21,5 +21,6 @@ func compileForGPU(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,
         ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
         programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
-        localBytes: threads.localBytes)
+        localBytes: threads.localBytes, blocksPerProgram: threads.schedule.blocks,
+        isCluster: threads.isCluster)
 }

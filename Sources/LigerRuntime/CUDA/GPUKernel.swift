@@ -16,19 +16,23 @@ package struct GPUKernel: Sendable {
     package var ptx: String
     package var entry: String
     package var threadsPerBlock: Int
-    /// Programs that one block serves; one cluster, where `clusterBlocks` is above 1.
+    /// Programs that one block serves; or that `blocksPerProgram` blocks serve together.
     package var programsPerBlock: Int
+    /// Blocks that serve a program between them.
+    package var blocksPerProgram: Int
+    /// Whether those share their shared memory.
+    package var isCluster: Bool
     /// Shared memory that the launch asks for, beside what the PTX declares with a size.
     package var sharedBytes: Int
     /// Memory of each thread's own that the PTX declares, for rows that nothing else holds.
     package var localBytes: Int
     /// Blocks that share their shared memory; 1 if they do not.
-    package var clusterBlocks: Int
+    package var clusterBlocks: Int { isCluster ? blocksPerProgram : 1 }
 
     package init(
         name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
         entry: String, threadsPerBlock: Int, programsPerBlock: Int, sharedBytes: Int = 0,
-        localBytes: Int = 0, clusterBlocks: Int = 1
+        localBytes: Int = 0, blocksPerProgram: Int = 1, isCluster: Bool = false
     ) {
         self.name = name
         self.views = views
@@ -40,12 +44,13 @@ package struct GPUKernel: Sendable {
         self.programsPerBlock = programsPerBlock
         self.sharedBytes = sharedBytes
         self.localBytes = localBytes
-        self.clusterBlocks = clusterBlocks
+        self.blocksPerProgram = blocksPerProgram
+        self.isCluster = isCluster
     }
 
-    /// Blocks of a launch: enough for all programs, in whole clusters.
+    /// Blocks of a launch: enough for all programs.
     package func blocks(programs: Int) -> Int {
-        (programs + programsPerBlock - 1) / programsPerBlock * clusterBlocks
+        (programs + programsPerBlock - 1) / programsPerBlock * blocksPerProgram
     }
 }
 

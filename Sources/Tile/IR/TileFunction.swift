@@ -48,6 +48,18 @@ extension Region {
         }
     }
 
+    /// Whether anything in it folds a tile's lanes.
+    package var reduces: Bool {
+        operations.contains { operation in
+            if case .reduce = operation.kind { return true }
+            return operation.regions.contains(where: \.reduces)
+        }
+    }
+
+    package var hasLoops: Bool {
+        operations.contains { $0.kind == .loop || $0.regions.contains(where: \.hasLoops) }
+    }
+
     /// Replaces operands and yields throughout, nested regions included.
     package mutating func replaceUses(_ replacement: (ValueID) -> ValueID) {
         for i in operations.indices {

@@ -52,9 +52,11 @@ private struct TunedFile {
                     TuningKey(
                         kernel: "\(key.kernel)", vector: \(key.vector), lengthExponent: \(key.lengthExponent), \
             capability: \(key.capability)): GPUSchedule(
-                            threads: \(schedule.threads), programsPerBlock: \(schedule.programsPerBlock), \
-            vector: \(schedule.vector), residentLanes: \(schedule.residentLanes),
-                            chunkVectors: \(schedule.chunkVectors), minimumBlocks: \(schedule.minimumBlocks)),
+                            threads: \(schedule.threads), blocks: \(schedule.blocks), \
+            programsPerBlock: \(schedule.programsPerBlock), vector: \(schedule.vector),
+                            residentLanes: \(schedule.residentLanes), chunkVectors: \(schedule.chunkVectors), \
+            minimumBlocks: \(schedule.minimumBlocks),
+                            stages: \(schedule.stages)),
             """
         }
         let body = lines.isEmpty ? "[:]" : "[\n" + lines.sorted().joined(separator: "\n") + "\n    ]"
@@ -71,10 +73,11 @@ private struct TunedFile {
 extension GPUSchedule {
     /// Such as `256 x 1, 16 lanes`: threads of a program, programs of a block, lanes of a thread.
     fileprivate var summary: String {
-        let blocks = minimumBlocks > 0 ? ", \(minimumBlocks) blocks" : ""
+        let least = minimumBlocks > 0 ? ", \(minimumBlocks) at least" : ""
+        let shared = blocks > 1 ? " in \(blocks) blocks" : ""
         return
-            "\(threads) x \(programsPerBlock), vector \(vector), \(residentLanes) lanes, chunk \(chunkVectors)"
-            + blocks
+            "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
+            + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
     }
 }
 
