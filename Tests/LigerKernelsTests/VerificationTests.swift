@@ -1,6 +1,7 @@
 import LigerCatalogue
 import LigerRuntime
 import Testing
+import Tile
 
 @Suite struct VerificationTests {
     @Test func lastRowsOfAWholeAreThoseAlone() throws {
