@@ -70,7 +70,7 @@ let package = Package(
 
         // What tests share: seeded numbers, error measures, temporary folders, Python.
         .target(name: "TestSupport", dependencies: ["LigerRuntime", "Tile"], path: "Tests/TestSupport"),
-        // A driver and a cuBLASLt in plain C, which tests load in the place of NVIDIA's.
+        // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(
             name: "TileGPUTests",
@@ -80,7 +80,8 @@ let package = Package(
         .testTarget(
             name: "LigerRuntimeTests",
             dependencies: [
-                "LigerRuntime", "LigerModels", "LigerTrainer", "CVector", "FakeCUDA", "TestSupport",
+                "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer", "LigerCatalogue",
+                "CVector", "FakeCUDA", "TestSupport",
             ]),
         .testTarget(
             name: "LigerKernelsTests",

@@ -11,27 +11,12 @@ import Tile
 #endif
 
 extension Catalogue {
-    /// Sequences of up to 4,096 tokens, heads of up to 128, four of which share a key head.
+    /// By blocks of queries, which every device has.
     static let attention = CatalogueEntry(
         name: "Attention",
         summary: "softmax(q k^T / sqrt(D)) v, causal and grouped-query, by blocks of queries",
         workload: { size in
-            let length = min(size.rows, 4096), batch = size.rows / length
-            let headSize = min(128, size.columns), heads = size.columns / headSize
-            let kvHeads = heads % 4 == 0 ? heads / 4 : heads
-            func random(_ heads: Int, _ stream: UInt32) throws -> NDArray {
-                let x = try NDArray(
-                    empty: [batch, length, heads, headSize], dtype: size.dtype, device: size.device)
-                try RandomFill.normal(x, seed: 14, stream: stream)
-                return x
-            }
-            let (q, dy) = (try random(heads, 1), try random(heads, 2))
-            let (k, v) = (try random(kvHeads, 3), try random(kvHeads, 4))
-            let results = 2 * q.byteCount + 2 * k.byteCount
-            return Workload(
-                shape: "\(batch)x\(heads)/\(kvHeads)x\(length)x\(headSize) \(size.dtype.rawValue)",
-                floorBytes: 6 * q.byteCount + 6 * k.byteCount, resultBytes: results
-            ) {
+            try attentionWorkload(size) { q, k, v, dy in
                 let (y, lse) = try BlockedAttention.forward(q: q, k: k, v: v)
                 _ = try BlockedAttention.backward(dy: dy, q: q, k: k, v: v, output: y, logSumExp: lse)
             }
@@ -63,7 +48,8 @@ extension Catalogue {
                 result("dk", dk, expected.dk), result("dv", dv, expected.dv),
                 point.result("lse", lse, expected.logSumExp, terms: 1, scale: 12),
             ]
-        })
+        },
+        alternatives: [flashAttention])
 
     /// The kernels between its products, over rows of which every key is seen.
     static let attentionSoftmax = CatalogueEntry(

@@ -1,3 +1,5 @@
+package import LigerRuntime
+
 /// Every operation, in the order of a model's forward pass: one line each.
 package enum Catalogue {
     package static let entries: [CatalogueEntry] = [
@@ -33,6 +35,11 @@ package enum Catalogue {
         adamW,
         randomFill,
     ]
+
+    /// Entries and, on a GPU, other ways to the same results, beside each other.
+    package static func withAlternatives(_ entries: [CatalogueEntry], on device: Device) -> [CatalogueEntry] {
+        device.runsBehind ? entries.flatMap { [$0] + $0.alternatives } : entries
+    }
 
     /// The entry of a name.
     package static func entry(_ name: String) -> CatalogueEntry? {

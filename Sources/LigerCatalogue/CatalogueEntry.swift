@@ -12,6 +12,10 @@ package struct CatalogueEntry: Sendable {
     package let workload: (@Sendable (BenchmarkSize) throws -> Workload)?
     /// What `verify` runs, per storage type and row length.
     package let check: @Sendable (CheckCase) throws -> [CheckResult]
+    /// Why it cannot be had for a storage type on a device; nil if it can.
+    package let refusal: @Sendable (DType, Device) -> String?
+    /// Other ways to the same results, which not every device has.
+    package let alternatives: [CatalogueEntry]
 
     /// The kernels it launches for rows of 4,096 in bf16, in that order.
     package var kernels: [any TileKernel] {
@@ -24,12 +28,16 @@ package struct CatalogueEntry: Sendable {
 
     package init(
         name: String, summary: String, workload: (@Sendable (BenchmarkSize) throws -> Workload)?,
-        check: @escaping @Sendable (CheckCase) throws -> [CheckResult]
+        check: @escaping @Sendable (CheckCase) throws -> [CheckResult],
+        refusal: @escaping @Sendable (DType, Device) -> String? = { _, _ in nil },
+        alternatives: [CatalogueEntry] = []
     ) {
         self.name = name
         self.summary = summary
         self.workload = workload
         self.check = check
+        self.refusal = refusal
+        self.alternatives = alternatives
     }
 }
 

@@ -1,6 +1,7 @@
 import CVector
 import LigerKernels
 import LigerRuntime
+import Tile
 
 /// What `liger doctor` looks at.
 package enum Diagnosis {
@@ -33,7 +34,7 @@ package enum Diagnosis {
         do {
             let devices = try Device.cudaDevices()
             if devices.isEmpty { return [absent("device cuda", "the driver lists no GPU")] }
-            return devices.map(gpu) + [gpuProducts]
+            return devices.map(gpu) + [gpuProducts] + devices.map(flashAttention)
         } catch {
             return [absent("device cuda", "\(error)")]
         }
@@ -77,6 +78,28 @@ package enum Diagnosis {
             return Finding(
                 subject: subject, isUsable: true,
                 detail: "\(library.path), cuBLASLt \(library.versionText)", isRequired: false)
+        } catch {
+            return absent(subject, "\(error)")
+        }
+    }
+
+    /// Has cuDNN take a small case, as training would.
+    private static func flashAttention(_ device: Device) -> Finding {
+        let subject = "flash attention \(device)"
+        var refusal: String?
+        let time = ContinuousClock().measure {
+            refusal = Catalogue.flashAttention.refusal(.bf16, device)
+        }
+        if let refusal {
+            return absent(
+                subject, "\(refusal)\nWithout it attention goes by blocks of queries, which takes longer")
+        }
+        do {
+            let library = try device.graphLibrary()
+            return Finding(
+                subject: subject, isUsable: true,
+                detail: "\(library.path), cuDNN \(library.versionText); planned in \(milliseconds(time)) ms",
+                isRequired: false)
         } catch {
             return absent(subject, "\(error)")
         }

@@ -118,11 +118,44 @@ extension Verification {
                 }
             ),
         ]
-        return try operations.map { name, run in
+        return try (operations + attentionRuns(on: device)).map { name, run in
             let first = try run().map { try $0.map(bytes) }
             var differing = 0
             for _ in 1..<max(count, 2) where try run().map({ try $0.map(bytes) }) != first { differing += 1 }
             return (name, differing)
         }
+    }
+
+    /// Both ways to attention and its gradients, on a GPU.
+    private static func attentionRuns(on device: Device) throws -> [(String, () throws -> [NDArray?])] {
+        guard device.runsBehind else { return [] }
+        var samples = Samples(seed: 4, device: device)
+        let (queries, keys) = ([2, 2048, 16, 128], [2, 2048, 4, 128])
+        let q = try samples.array(queries, .bf16), dy = try samples.array(queries, .bf16)
+        let k = try samples.array(keys, .bf16), v = try samples.array(keys, .bf16)
+        var runs: [(String, () throws -> [NDArray?])] = [
+            (
+                "Attention",
+                {
+                    let (y, lse) = try BlockedAttention.forward(q: q, k: k, v: v)
+                    let gradients = try BlockedAttention.backward(
+                        dy: dy, q: q, k: k, v: v, output: y, logSumExp: lse)
+                    return [y, lse, gradients.dq, gradients.dk, gradients.dv]
+                }
+            )
+        ]
+        if FlashAttention.refusal(try AttentionShape(q, k, v), dtype: .bf16, device: device) == nil {
+            runs.append(
+                (
+                    "FlashAttention",
+                    {
+                        let (y, lse) = try FlashAttention.forward(q: q, k: k, v: v)
+                        let gradients = try FlashAttention.backward(
+                            dy: dy, q: q, k: k, v: v, output: y, logSumExp: lse)
+                        return [y, lse, gradients.dq, gradients.dk, gradients.dv]
+                    }
+                ))
+        }
+        return runs
     }
 }

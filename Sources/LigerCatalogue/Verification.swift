@@ -33,6 +33,12 @@ package enum Verification {
     }
 
     private static func isWorse(_ a: CheckResult, than b: CheckResult) -> Bool {
-        a.error / a.bound > b.error / b.bound
+        badness(a) > badness(b)
+    }
+
+    /// Above 1 for a result that does not pass. A bound of 0 allows nothing.
+    private static func badness(_ result: CheckResult) -> Double {
+        if result.bound > 0 && result.error.isFinite { return result.error / result.bound }
+        return result.passes ? 0 : .infinity
     }
 }

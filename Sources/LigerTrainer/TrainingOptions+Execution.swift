@@ -22,6 +22,16 @@ extension TrainingOptions {
             case selective
         }
 
+        /// How a GPU computes attention.
+        public enum Attention: String, Sendable, CaseIterable, Codable {
+            /// `flash` where it can be had, else `blocked`; the run says which.
+            case auto
+            /// By cuDNN in one pass, or not at all.
+            case flash
+            /// By blocks of queries, with kernels of this package.
+            case blocked
+        }
+
         /// `--masters`
         public var masters = Masters.f32
         /// `--moments`: storage of AdamW's two means.
@@ -34,6 +44,8 @@ extension TrainingOptions {
         public var graph = false
         /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.
         public var lossBudget: Int?
+        /// `--attention`
+        public var attention = Attention.auto
 
         /// Everything exact, everything kept.
         public init() {}
@@ -47,5 +59,12 @@ extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
     func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
         try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+
+    /// Before there was a choice, attention went by blocks.
+    func decode(
+        _ type: TrainingOptions.Execution.Attention.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Attention {
+        try decodeIfPresent(type, forKey: key) ?? .blocked
     }
 }

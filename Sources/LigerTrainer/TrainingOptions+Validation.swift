@@ -47,6 +47,12 @@ extension TrainingOptions {
         if execution.graph, device == .cpu {
             problems.append("--graph is for GPUs; leave it out, or give --device cuda")
         }
+        if execution.attention == .flash, device == .cpu {
+            problems.append("--attention flash is for GPUs; leave it out, or give --device cuda")
+        }
+        if execution.attention == .flash, dtype == .f32 {
+            problems.append("--attention flash takes 16 bits; leave it out, or give --dtype bf16")
+        }
         if execution.recompute == .selective, !kernels[.rmsNorm], !kernels[.swiGLU] {
             problems.append(
                 "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "

@@ -16,6 +16,8 @@ void fake_cuda_reset(void) {
     state.driver_version = 13000;
     state.memory_limit = (size_t)1 << 30;
     state.threads_per_block = 512;
+    state.cudnn_version = 91900;
+    state.graph_workspace = 4096;
 }
 
 void fake_cuda_enter_foreign_context(void) { stack[depth++] = &foreign; }
@@ -112,8 +114,9 @@ static CUresult destroyStream(CUstream stream) {
 
 // Captured work: what would have been done, in order.
 typedef struct {
-    enum { LAUNCH, COPY, FILL } kind;
+    enum { LAUNCH, COPY, FILL, OTHER } kind;
     CUfunction function;
+    void (*perform)(void *);
     size_t bytes;
     void *target;
     const void *source;
@@ -150,6 +153,14 @@ static CUresult isCapturing(CUstream stream, int32_t *status) {
 }
 
 static Operation *record(void) { return &recording->operations[recording->count++]; }
+
+int32_t fake_capture(void (*perform)(void *), void *argument) {
+    if (!recording) return 0;
+    *record() = (Operation){.kind = OTHER, .perform = perform, .target = argument};
+    return 1;
+}
+
+CUresult fake_current_context(CUcontext *context) { return currentContext(context); }
 
 static CUresult beginCapture(CUstream stream, int32_t mode) {
     NEEDS_CONTEXT;
@@ -334,6 +345,7 @@ static CUresult launchGraph(CUgraphExec instance, CUstream stream) {
             break;
         case COPY: memcpy(operation->target, operation->source, operation->bytes); break;
         case FILL: memset(operation->target, operation->value, operation->bytes); break;
+        case OTHER: operation->perform(operation->target); break;
         }
     }
     return stream ? 0 : 1;
@@ -507,7 +519,8 @@ static const FakeSymbol symbols[] = {
 
 void *fake_cuda_symbol(const char *name) {
     void *address = fake_find(symbols, sizeof symbols / sizeof symbols[0], name);
-    return address ? address : fake_products_symbol(name);
+    if (!address) address = fake_products_symbol(name);
+    return address ? address : fake_graphs_symbol(name);
 }
 
 void *fake_find(const FakeSymbol *symbols, size_t count, const char *name) {

@@ -1,6 +1,7 @@
 import LigerCatalogue
 import LigerRuntime
 import Testing
+import Tile
 
 @Suite struct VerificationTests {
     @Test func lastRowsOfAWholeAreThoseAlone() throws {
@@ -10,6 +11,20 @@ import Testing
             operations.append(result.operation)
         }
         #expect(operations == ["RMSNorm", "SwiGLU", "Softmax", "CrossEntropy", "Embedding"])
+    }
+
+    /// A result without an error of its own must not hide one that fails.
+    @Test(arguments: [0.0, 1]) func theWorstIsWhatFails(bound: Double) throws {
+        let entry = CatalogueEntry(
+            name: "X", summary: "", workload: nil,
+            check: { point in
+                [
+                    CheckResult(quantity: "exact", error: 0, bound: bound),
+                    CheckResult(quantity: "wrong", error: point.rows == 5 ? .nan : 0.5, bound: 1),
+                ]
+            })
+        let worst = try Verification.worst(of: entry, dtype: .f32, seed: 1)
+        #expect(worst.result.quantity == "wrong" && !worst.result.passes && worst.point.rows == 5)
     }
 
     @Test func repetitionsGiveTheSameBits() throws {

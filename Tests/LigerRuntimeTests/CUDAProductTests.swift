@@ -115,7 +115,7 @@ extension FakeCUDATests {
     }
 }
 
-@Suite struct CUBLASLtSearchTests {
+@Suite struct LibrarySearchTests {
     @Test func looksIntoPythonEnvironments() throws {
         let manager = FileManager.default
         let root = manager.temporaryDirectory.path + "/search-\(UInt64.random(in: 0 ... .max))"
@@ -127,11 +127,18 @@ extension FakeCUDATests {
         for file in [folder + "/libcublasLt.so.13", root + "/bin/python"] {
             #expect(manager.createFile(atPath: file, contents: Data()))
         }
-        let found = CUBLASLtSearch(environment: ["LIGER_PYTHON": root + "/bin/python"]).candidates
+        let found = LibrarySearch.cublasLt(["LIGER_PYTHON": root + "/bin/python"]).candidates
         #expect(found.prefix(2) == ["libcublasLt.so.13", "libcublasLt.so.12"])
         #expect(found.contains(folder + "/libcublasLt.so.13"))
-        let only = CUBLASLtSearch(environment: ["LIGER_CUBLASLT": folder, "VIRTUAL_ENV": root]).candidates
+        let only = LibrarySearch.cublasLt(["LIGER_CUBLASLT": folder, "VIRTUAL_ENV": root]).candidates
         #expect(only == [folder + "/libcublasLt.so.13", folder + "/libcublasLt.so.12"])
-        #expect(CUBLASLtSearch(environment: ["LIGER_CUBLASLT": "/x/y.so"]).candidates == ["/x/y.so"])
+        #expect(LibrarySearch.cublasLt(["LIGER_CUBLASLT": "/x/y.so"]).candidates == ["/x/y.so"])
+        // cuDNN comes from there first: beside PyTorch there is a newer one than in a system.
+        let packaged = root + "/lib/python3.12/site-packages/nvidia/cudnn/lib"
+        try manager.createDirectory(atPath: packaged, withIntermediateDirectories: true)
+        #expect(manager.createFile(atPath: packaged + "/libcudnn.so.9", contents: Data()))
+        let cudnn = LibrarySearch.cudnn(["LIGER_PYTHON": root + "/bin/python"]).candidates
+        #expect(cudnn.first == packaged + "/libcudnn.so.9" && cudnn.contains("libcudnn.so.9"))
+        #expect(LibrarySearch.cudnn(["LIGER_CUDNN": "/x/z.so"]).candidates == ["/x/z.so"])
     }
 }

@@ -9,13 +9,16 @@ var fake: UnsafeMutablePointer<FakeCUDAState> { fake_cuda_state() }
 /// The parent of all suites on the fake driver, which has one state for the process.
 @Suite(.serialized) struct FakeCUDATests {}
 
-/// A fresh GPU on a fresh fake driver.
-func makeFakeDevice(strict: Bool = false, memory: Int = 1 << 30) throws -> Device {
+/// A fresh GPU on a fresh fake driver, with a fake cuDNN if asked for.
+func makeFakeDevice(strict: Bool = false, memory: Int = 1 << 30, cudnn: Bool = false) throws -> Device {
     fake_cuda_reset()
     fake.pointee.memory_limit = memory
     let driver = try CUDADriver(file: "fake") { fake_cuda_symbol($0) }
     let library = try CUBLASLt(path: "fake") { fake_cuda_symbol($0) }
-    return Device(cuda: try CUDADevice(driver: driver, ordinal: 0, library: library, isStrict: strict))
+    let graphs = cudnn ? CUDNN.Source.given(try CUDNN(path: "fake") { fake_cuda_symbol($0) }) : .none
+    return Device(
+        cuda: try CUDADevice(
+            driver: driver, ordinal: 0, library: library, cudnn: graphs, isStrict: strict))
 }
 
 /// The text of what `body` throws; a failure if it throws nothing.

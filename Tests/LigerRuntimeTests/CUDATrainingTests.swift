@@ -1,4 +1,5 @@
 import FakeCUDA
+import LigerNN
 import LigerRuntime
 import LigerTrainer
 import Testing
@@ -60,10 +61,33 @@ extension FakeCUDATests {
             #expect(fake.pointee.allocations == taken)
         }
 
-        /// Arrays on a GPU, where attention goes by blocks and the loss by longer chunks.
-        @Test(arguments: [DType.f32, .bf16], TrainingOptions.Execution.Recomputation.allCases)
-        func theEstimateHolds(dtype: DType, recompute: TrainingOptions.Execution.Recomputation) throws {
-            let device = try makeFakeDevice()
+        /// Arrays on a GPU, where attention goes by blocks, or with bf16 by cuDNN, and the loss by longer chunks.
+        @Test(arguments: [false, true], TrainingOptions.Execution.Recomputation.allCases)
+        func flashStepsRunOnlyCUDNN(
+            graph: Bool, recompute: TrainingOptions.Execution.Recomputation
+        ) throws {
+            let device = try makeFakeDevice(cudnn: true)
+            let (learner, options) = try learner(on: device) {
+                ($0.execution.graph, $0.execution.recompute) = (graph, recompute)
+            }
+            let layers = Int32(learner.model.decoder.blocks.count)
+            for _ in 0..<3 { try learner.step() }
+            // Forward and backward in each block, forward again where blocks are recomputed.
+            #expect(fake.pointee.graph_runs == 3 * layers * (recompute == .blocks ? 3 : 2))
+            let attention = try ModelDescription(options).attention(options, on: device)
+            #expect(attention.name == "flash, cuDNN 9.19.0")
+        }
+
+        @Test(
+            arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)],
+            TrainingOptions.Execution.Recomputation.allCases)
+        func theEstimateHolds(
+            storage: (dtype: DType, isFlash: Bool), recompute: TrainingOptions.Execution.Recomputation
+        ) throws {
+            let dtype = storage.dtype
+            let device = try makeFakeDevice(cudnn: storage.isFlash)
+            // More than all else in the backward pass, so that it counts.
+            fake.pointee.graph_workspace = 8 << 20
             let (learner, options) = try learner(on: device) {
                 ($0.dtype, $0.execution.recompute) = (dtype, recompute)
                 ($0.batch, $0.sequenceLength) = (8, 128)

@@ -220,6 +220,30 @@ import Tile
         #expect(record(later, "A").differences(from: record(earlier, "B")) == ["the GPU was B, is A"])
     }
 
+    /// What computes attention decides the bits; records from before there was a choice are of blocks.
+    @Test func anotherAttentionMayNotGoOn() throws {
+        func record(_ attention: String?) -> RunRecord {
+            RunRecord(
+                options: TrainingOptions(), dataFingerprint: "", tokenCount: 1, vocabularySize: 256,
+                deviceModel: "A", attention: attention)
+        }
+        let flash = record("flash, cuDNN 9.19.0")
+        #expect(flash.differences(from: flash).isEmpty)
+        #expect(record("blocked").differences(from: record(nil)).isEmpty)
+        #expect(
+            flash.differences(from: record(nil)) == [
+                "--attention came to blocked, comes to flash, cuDNN 9.19.0"
+            ])
+        #expect(record("blocked").differences(from: flash).count == 1)
+        let json = try JSONEncoder().encode(TrainingOptions())
+        var object = try #require(try JSONSerialization.jsonObject(with: json) as? [String: Any])
+        var execution = try #require(object["execution"] as? [String: Any])
+        #expect(execution.removeValue(forKey: "attention") as? String == "auto")
+        object["execution"] = execution
+        let older = try JSONSerialization.data(withJSONObject: object)
+        #expect(try JSONDecoder().decode(TrainingOptions.self, from: older).execution.attention == .blocked)
+    }
+
     @Test func aConstantRateCanBeProlonged() {
         var earlier = TrainingOptions()
         earlier.schedule = .constant

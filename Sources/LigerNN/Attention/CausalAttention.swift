@@ -12,27 +12,35 @@ import Tile
 /// order that depends on the shapes alone.
 ///
 /// On the processor each thread works on a head, with the operands widened to fp32 and nothing saved but them.
-/// On a GPU `BlockedAttention` works on many heads at a time; it rounds probabilities to the storage type, and
-/// saves o and one fp32 number a query and head.
+/// On a GPU `FlashAttention` or `BlockedAttention` works on many heads at a time (`AttentionSelection` says which);
+/// they round probabilities to the storage type, and save o and one fp32 number a query and head.
 package enum CausalAttention {
     /// What a GPU's backward pass needs beside the operands: o and, per head and query, the logarithm of the
     /// sum of exponentials.
     package struct Saved: Sendable {
         let output: NDArray
         let logSumExp: NDArray
+        /// The backward pass goes the way of the forward pass.
+        let isFlash: Bool
     }
 
     /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
     @TaskLocal package static var isAlwaysBlocked = false
 
+    /// - Parameter method: on a GPU.
     /// - Returns: o, and what the backward pass is to be given; nil on the processor.
-    /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
+    /// - Throws: `RuntimeError` if shapes do not fit, the method cannot be had or memory runs out.
     package static func forward(
-        q: NDArray, k: NDArray, v: NDArray
+        q: NDArray, k: NDArray, v: NDArray, method: AttentionMethod = .auto
     ) throws -> (output: NDArray, saved: Saved?) {
-        if q.device.cuda != nil || isAlwaysBlocked {
+        let selection = try AttentionSelection(method, AttentionShape(q, k, v), q.dtype, on: q.device)
+        if selection.isFlash {
+            let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v)
+            return (output, Saved(output: output, logSumExp: lse, isFlash: true))
+        }
+        if selection != .processor || isAlwaysBlocked {
             let (output, lse) = try BlockedAttention.forward(q: q, k: k, v: v)
-            return (output, Saved(output: output, logSumExp: lse))
+            return (output, Saved(output: output, logSumExp: lse, isFlash: false))
         }
         let geometry = try Geometry(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
@@ -52,6 +60,10 @@ package enum CausalAttention {
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, saved: Saved?
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
+        if let saved, saved.isFlash {
+            return try FlashAttention.backward(
+                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
+        }
         if let saved {
             return try BlockedAttention.backward(
                 dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)

@@ -8,6 +8,8 @@ public final class Decoder: Module {
     public let configuration: DecoderConfiguration
     /// Which kernels run; may change between passes.
     public var kernels: KernelChoice
+    /// How a GPU computes attention; may change between passes.
+    public var attention = AttentionMethod.auto
     /// `model.embed_tokens`.
     public let embedding: TokenEmbedding
     /// `model.layers`.
@@ -97,7 +99,7 @@ public final class Decoder: Module {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
-            batch: ids.shape[0], length: ids.shape[1], kernels: kernels,
+            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
             tables: try tables.slice(ids.shape[1]))
         var x = try embedding(ids.flattened, on: tape)
         for block in blocks {

@@ -37,7 +37,8 @@ public struct CausalSelfAttention: Module {
         let q = try query(x).reshaped([batch, length, heads, headSize])
         let k = try key(x).reshaped([batch, length, kvHeads, headSize])
         let v = try value(x).reshaped([batch, length, kvHeads, headSize])
-        let attended = try rotated(q, context).attending(to: rotated(k, context), v)
+        let attended = try rotated(q, context).attending(
+            to: rotated(k, context), v, method: context.attention)
         return try output(attended.reshaped([batch * length, heads * headSize]))
     }
 

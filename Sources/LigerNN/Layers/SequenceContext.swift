@@ -8,5 +8,7 @@ public struct SequenceContext {
     public let length: Int
     /// Which kernels run.
     public let kernels: KernelChoice
+    /// How a GPU computes attention.
+    public let attention: AttentionMethod
     let tables: RotaryTables.Slice
 }

@@ -19,14 +19,16 @@ package final class CUDAContext: Sendable {
     let staging = CUDAStaging()
     let records = CUDAErrorRecords()
     let products: CUDAProductCache
+    let plans: CUDNNPlans
 
     /// Retains the primary context of a device.
     init(
         driver: CUDADriver, properties: CUDADeviceProperties, device: CUdevice, library: CUBLASLt?,
-        isStrict: Bool
+        cudnn: CUDNN.Source, isStrict: Bool
     ) throws(CUDAError) {
         self.driver = driver
         products = CUDAProductCache(library)
+        plans = CUDNNPlans(cudnn)
         self.properties = properties
         self.isStrict = isStrict
         let functions = driver.functions

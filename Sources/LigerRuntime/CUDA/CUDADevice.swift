@@ -11,16 +11,22 @@ package final class CUDADevice: Sendable {
     package let properties: CUDADeviceProperties
     private let number: CUdevice
     private let library: CUBLASLt?
+    private let cudnn: CUDNN.Source
     private let isStrict: Bool
     private let opened = Mutex<CUDAContext?>(nil)
 
     /// - Parameters:
     ///   - library: does the matrix products; nil for the one this machine has, loaded when needed.
+    ///   - cudnn: runs graphs.
     ///   - isStrict: whether every launch is followed by a wait for its outcome; nil for what LIGER_STRICT says.
     /// - Throws: ``CUDAError`` if the driver has no device of that number.
-    package init(driver: CUDADriver, ordinal: Int, library: CUBLASLt? = nil, isStrict: Bool? = nil) throws {
+    package init(
+        driver: CUDADriver, ordinal: Int, library: CUBLASLt? = nil, cudnn: CUDNN.Source = .machine,
+        isStrict: Bool? = nil
+    ) throws {
         self.driver = driver
         self.library = library
+        self.cudnn = cudnn
         self.isStrict = isStrict ?? (ProcessInfo.processInfo.environment["LIGER_STRICT"] == "1")
         var device: CUdevice = 0
         try driver.functions.check(
@@ -36,7 +42,8 @@ package final class CUDADevice: Sendable {
         try opened.withLock { opened in
             if let opened { return opened }
             let context = try CUDAContext(
-                driver: driver, properties: properties, device: number, library: library, isStrict: isStrict)
+                driver: driver, properties: properties, device: number, library: library, cudnn: cudnn,
+                isStrict: isStrict)
             opened = context
             return context
         }

@@ -2,6 +2,8 @@
 package struct RunSummary: Sendable, Equatable {
     /// The model of a GPU, or `cpu`.
     let device: String
+    /// What computed attention on a GPU; nil for the processor.
+    let attention: String?
     /// Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
     let tokensPerSecond: Double?
     /// Of the model; nil where other work is done beside it.
@@ -14,10 +16,12 @@ package struct RunSummary: Sendable, Equatable {
     let driverBytes: Int?
 
     package init(
-        device: String, tokensPerSecond: Double?, work: ModelWork?, peakTeraflops: Double?, peakBytes: Int,
+        device: String, attention: String? = nil, tokensPerSecond: Double?, work: ModelWork?,
+        peakTeraflops: Double?, peakBytes: Int,
         driverBytes: Int?
     ) {
         self.device = device
+        self.attention = attention
         self.tokensPerSecond = tokensPerSecond
         self.work = work
         self.peakTeraflops = peakTeraflops
@@ -34,7 +38,7 @@ package struct RunSummary: Sendable, Equatable {
         if let teraflops, let peakTeraflops { teraflops / peakTeraflops } else { nil }
     }
 
-    /// Two lines for people.
+    /// A few lines for people.
     package var lines: [String] {
         var lines: [String] = []
         if let tokensPerSecond {
@@ -44,6 +48,7 @@ package struct RunSummary: Sendable, Equatable {
             lines.append(
                 "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s\(work)\(share)")
         }
+        if let attention { lines.append("        attention \(attention)") }
         let driver = driverBytes.map { ", \(Format.bytes($0)) used as the driver counts" } ?? ""
         lines.append("memory  \(Format.bytes(peakBytes)) in arrays at most\(driver)")
         return lines
@@ -52,6 +57,7 @@ package struct RunSummary: Sendable, Equatable {
     /// One JSON object: `{"summary":{"device":"cpu",...}}`. What is not known is left out.
     package var json: String {
         var fields = ["\"device\":\"\(device)\""]
+        if let attention { fields.append("\"attention\":\"\(attention)\"") }
         let numbers = [
             ("tokens_per_second", tokensPerSecond), ("model_teraflops", teraflops),
             ("model_flops_utilisation", utilisation),

@@ -11,10 +11,13 @@ package struct RunRecord: Sendable, Equatable, Codable {
     package var deviceModel: String?
     /// `FrozenModel.fingerprint` of the reference or teacher; nil where there is none.
     package var frozenFingerprint: String?
+    /// What computes attention on a GPU, such as `flash, cuDNN 9.19.0`; nil for the processor, and in records
+    /// from before there was a choice: those are of `blocked`.
+    package var attention: String?
 
     package init(
         options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
-        deviceModel: String? = nil, frozenFingerprint: String? = nil
+        deviceModel: String? = nil, frozenFingerprint: String? = nil, attention: String? = nil
     ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
@@ -22,6 +25,7 @@ package struct RunRecord: Sendable, Equatable, Codable {
         self.vocabularySize = vocabularySize
         self.deviceModel = deviceModel
         self.frozenFingerprint = frozenFingerprint
+        self.attention = attention
     }
 
     /// Everything that would make resuming another run, in words.
@@ -38,6 +42,10 @@ package struct RunRecord: Sendable, Equatable, Codable {
         {
             let role = options.objective.kind.frozenRole ?? "reference"
             result.append("the \(role)'s weights have changed: they had \(before), have \(frozenFingerprint)")
+        }
+        let before = earlier.attention ?? "blocked"
+        if let attention, earlier.deviceModel != nil, attention != before {
+            result.append("--attention came to \(before), comes to \(attention)")
         }
         if dataFingerprint != earlier.dataFingerprint || tokenCount != earlier.tokenCount {
             let counts = "\(Format.integer(earlier.tokenCount)) tokens, is \(Format.integer(tokenCount))"

@@ -68,11 +68,12 @@ struct FrozenDescription {
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
     func load(beside model: Decoder, on device: Device) throws -> FrozenModel {
         switch source {
-        case .start: try FrozenModel(copying: model, on: device)
+        case .start: return try FrozenModel(copying: model, on: device)
         case .folder(let url):
-            FrozenModel(
-                try CausalLanguageModel(
-                    folder: url, dtype: model.configuration.dtype, kernels: model.kernels, device: device))
+            let other = try CausalLanguageModel(
+                folder: url, dtype: model.configuration.dtype, kernels: model.kernels, device: device)
+            other.decoder.attention = model.attention
+            return FrozenModel(other)
         }
     }
 }

@@ -14,6 +14,7 @@ package struct FrozenModel {
     /// - Throws: `RuntimeError` when memory runs out.
     init(copying model: Decoder, on device: Device) throws {
         decoder = try Decoder(model.configuration, kernels: model.kernels, device: device)
+        decoder.attention = model.attention
         for (copy, parameter) in zip(decoder.parameters, model.parameters) {
             try parameter.value.copyBytes(to: copy.value)
         }

@@ -18,7 +18,7 @@ extension KernelComparison {
         let description = try ModelDescription(options, vocabularySize: vocabularySize)
         try description.checkLength(options.sequenceLength)
         _ = try MemoryCheck.run(
-            description.memory(options, on: device), options, on: device,
+            try description.memory(options, on: device), options, on: device,
             available: MemoryCheck.available(on: device), copies: 2)
         var runners = try [KernelSelection.Preset.reference, .liger].map {
             try Runner(KernelSelection($0), corpus, description, options, device)

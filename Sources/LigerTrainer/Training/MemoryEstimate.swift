@@ -1,6 +1,7 @@
 internal import LigerKernels
 internal import LigerLosses
 internal import LigerModels
+internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
@@ -28,10 +29,11 @@ package struct MemoryEstimate: Sendable, Equatable {
     package var least: Int { parameters + gradients + optimiser + frozen }
 
     /// - Parameter other: the reference or teacher.
+    /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
     init(
         _ configuration: ModelConfiguration, frozen other: ModelConfiguration?, _ options: TrainingOptions,
         on device: Device
-    ) {
+    ) throws {
         let size = options.dtype.byteCount, execution = options.execution
         let count = configuration.parameterCount
         parameters = count * size
@@ -41,9 +43,9 @@ package struct MemoryEstimate: Sendable, Equatable {
 
         frozen = (other?.parameterCount ?? 0) * size
 
-        let pass = PassMemory(configuration, options, device)
+        let pass = try PassMemory(configuration, options, device)
         // The teacher's hidden states wait for the student's. A reference is done by then.
-        let asked = other.map { PassMemory($0, options, device) }
+        let asked = try other.map { try PassMemory($0, options, device) }
         let teacher =
             options.objective.kind == .distill
             ? options.tokensPerPass * (other?.hiddenSize ?? 0) * size : 0
@@ -78,7 +80,7 @@ private struct PassMemory {
     let backward: Int
     let embeddingGradient: Int
 
-    init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) {
+    init(_ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device) throws {
         let size = options.dtype.byteCount
         let tokens = options.tokensPerPass
         let hidden = tokens * model.hiddenSize * size, inner = tokens * model.intermediateSize * size
@@ -97,26 +99,36 @@ private struct PassMemory {
         // The last norm, the batch itself, the tables of positions.
         let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
-        keptOfOneBlock = whole
+        keptOfOneBlock = perBlock
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
-        // attention's: scores and their gradients, within its budget; q, k, v and dy by heads; all gradients,
-        // those of keys and values in fp32 first; what the feed-forward layer kept is gone by then. On the
-        // processor that is little.
+        // attention's: what it works in; gradients of its operands and of its output; what the feed-forward
+        // layer kept is gone by then. On the processor that is little.
         let again = options.execution.recompute == .none ? 0 : whole - perBlock
-        let workspace = MatMul.workspaceBytes(
-            rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize, dtypes: [options.dtype])
-        let elements = min(
-            BlockedAttention.defaultBudgetBytes / 4,
-            tokens * options.sequenceLength * model.headCount)
-        let scores = elements * (2 * 4 + 2 * size)
-        let attention =
-            device.runsBehind ? scores + 4 * queries + 4 * keys + 2 * keys * 4 / size + 2 * hidden : 0
-        backward = again + max(3 * inner + 3 * hidden, attention - 3 * inner - hidden) + workspace
+        let workspace =
+            device.runsBehind
+            ? 0
+            : MatMul.workspaceBytes(
+                rows: tokens, columns: model.intermediateSize, inner: model.hiddenSize,
+                dtypes: [options.dtype])
+        let attending =
+            device.runsBehind
+            ? try Self.attention(model, options, device) + queries + 2 * keys + 2 * hidden
+            : 0
+        backward = again + max(3 * inner + 3 * hidden, attending - 3 * inner - hidden) + workspace
 
         let table = model.vocabularySize * model.hiddenSize
         headGradients = table * options.execution.gradients.byteCount + hidden
         embeddingGradient = options.execution.gradients == .f32 ? 0 : table * 4
         loss = Self.loss(model, options, device, tokens: tokens) + hidden + table * size
+    }
+
+    /// What attention works in.
+    private static func attention(
+        _ model: ModelConfiguration, _ options: TrainingOptions, _ device: Device
+    ) throws -> Int {
+        let shape = AttentionShape(model, options)
+        return try AttentionSelection(shape, options, on: device).workspaceBytes(
+            shape, options.dtype, on: device)
     }
 
     private static func loss(

@@ -1,4 +1,6 @@
+internal import LigerKernels
 package import LigerModels
+package import LigerNN
 package import LigerRuntime
 internal import LigerText
 internal import Tile
@@ -68,8 +70,31 @@ package struct ModelDescription {
             remedy: "Use --seq \(most) or less.")
     }
 
+    /// What will compute its attention.
+    /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
+    package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {
+        try AttentionSelection(AttentionShape(configuration, options), options, on: device)
+    }
+
     /// The memory that training it takes.
-    package func memory(_ options: TrainingOptions, on device: Device) -> MemoryEstimate {
-        MemoryEstimate(configuration, frozen: frozen?.configuration, options, on: device)
+    /// - Throws: as `attention`.
+    package func memory(_ options: TrainingOptions, on device: Device) throws -> MemoryEstimate {
+        try MemoryEstimate(configuration, frozen: frozen?.configuration, options, on: device)
+    }
+}
+
+extension AttentionSelection {
+    /// As the options ask, for sequences of a shape.
+    init(_ shape: AttentionShape, _ options: TrainingOptions, on device: Device) throws {
+        try self.init(AttentionMethod(options.execution.attention), shape, options.dtype, on: device)
+    }
+}
+
+extension AttentionShape {
+    /// Of one forward pass.
+    init(_ model: ModelConfiguration, _ options: TrainingOptions) {
+        self.init(
+            batch: options.tokensPerPass / options.sequenceLength, length: options.sequenceLength,
+            heads: model.headCount, kvHeads: model.keyValueHeadCount, headSize: model.headSize)
     }
 }

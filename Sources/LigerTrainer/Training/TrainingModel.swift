@@ -42,6 +42,7 @@ package struct TrainingModel {
             model = try CausalLanguageModel(
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
+        model.decoder.attention = AttentionMethod(options.execution.attention)
         frozen = try description.frozen?.load(beside: model.decoder, on: device)
     }
 
@@ -94,6 +95,17 @@ package struct TrainingModel {
 extension TrainingOptions {
     /// Whether `--model` names a preset rather than a folder.
     public var usesPreset: Bool { ModelPreset(rawValue: model) != nil }
+}
+
+extension AttentionMethod {
+    /// The same choice, for the model.
+    package init(_ choice: TrainingOptions.Execution.Attention) {
+        switch choice {
+        case .auto: self = .auto
+        case .flash: self = .flash
+        case .blocked: self = .blocked
+        }
+    }
 }
 
 extension KernelChoice {

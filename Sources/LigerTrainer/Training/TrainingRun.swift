@@ -1,3 +1,4 @@
+internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
@@ -33,6 +34,7 @@ public final class TrainingRun {
     private let directory: RunDirectory
     private let metrics: MetricsLog
     private let display: ProgressDisplay
+    private let attention: AttentionSelection
     private let isDone: Bool
     private let resumedAt: Int
     private var timer = StepTimer()
@@ -54,7 +56,8 @@ public final class TrainingRun {
         let data = try TrainingData(options)
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
-        let memory = description.memory(options, on: device)
+        let attention = try description.attention(options, on: device)
+        let memory = try description.memory(options, on: device)
         let warning = try MemoryCheck.run(
             memory, options, on: device, available: MemoryCheck.available(on: device))
         let model = try TrainingModel(description, options, device: device)
@@ -63,7 +66,7 @@ public final class TrainingRun {
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
-            frozenFingerprint: try model.frozen?.fingerprint())
+            frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name)
         directory = try RunDirectory.open(record)
         self.options = options
 
@@ -79,6 +82,7 @@ public final class TrainingRun {
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
+        self.attention = attention
         introduce(data, resumingFrom: start)
         introduce(memory, warning: warning)
     }
@@ -196,7 +200,7 @@ public final class TrainingRun {
     private func reportSpeed() throws {
         let device = learner.model.device
         let summary = RunSummary(
-            device: device.model ?? device.name,
+            device: device.model ?? device.name, attention: attention.name,
             tokensPerSecond: timer.steps == 0 ? nil : Double(timer.tokens) / max(timer.seconds, 1e-9),
             work: isText ? learner.model.work(length: options.sequenceLength) : nil,
             peakTeraflops: ModelWork.peakTeraflops(of: device.model, dtype: options.dtype),
@@ -235,6 +239,7 @@ public final class TrainingRun {
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
         let device = model.device
         display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
+        if let summary = attention.summary { display.note("        attention \(summary)") }
         display.note("output  \(directory.path)")
         for (checkpoint, fault) in directory.passedOver(by: start) {
             display.note("\(checkpoint.path) is damaged and passed over: \(fault)")

@@ -72,8 +72,12 @@ struct Bench: ParsableCommand {
                 try operations.entries().compactMap { try $0.workload?(size) }, size.device)
         }
         var workloads = [("copy", try Benchmark.copyWorkload(size.device))]
-        for entry in try operations.entries() {
-            if let workload = entry.workload { workloads.append((entry.name, try workload(size))) }
+        for entry in Catalogue.withAlternatives(try operations.entries(), on: size.device) {
+            if let refusal = entry.refusal(size.dtype, size.device) {
+                if !output.json { print("\(entry.name) not run: \(refusal)") }
+            } else if let workload = entry.workload {
+                workloads.append((entry.name, try workload(size)))
+            }
         }
         let results = try Benchmark.run(
             workloads.map { (name: $0.0, workload: $0.1) }, rounds: rounds, on: size.device)

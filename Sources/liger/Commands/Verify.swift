@@ -46,9 +46,13 @@ struct Verify: ParsableCommand {
             .text("operation"), .text("type"), .text("worst quantity"), .number("error"), .number("bound"),
             .text("result"),
         ])
-        var failures = 0
-        for entry in try operations.entries() {
+        var (failures, notes) = (0, [String]())
+        for entry in Catalogue.withAlternatives(try operations.entries(), on: device) {
             for dtype in dtype.map({ [$0.dtype] }) ?? [DType.f32, .bf16, .f16] {
+                if let refusal = entry.refusal(dtype, device) {
+                    notes.append("\(entry.name) in \(dtype.rawValue) was not run: \(refusal)")
+                    continue
+                }
                 let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed, device: device)
                 if !worst.result.passes { failures += 1 }
                 let outcome = worst.result.passes ? "pass" : "FAIL"
@@ -64,7 +68,9 @@ struct Verify: ParsableCommand {
                 }
             }
         }
-        if !output.json { print(table.plain, terminator: "") }
+        if !output.json {
+            print(table.plain, notes.map { $0 + "\n" }.joined(), separator: "", terminator: "")
+        }
         for (kernel, bytes) in CUDAKernel.spilling.sorted(by: { $0.key < $1.key }) {
             failures += 1
             if output.json { continue }

@@ -132,6 +132,14 @@ struct TrainingArguments: ParsableArguments {
                 "What the logits of a chunk may take. (default: 48 on the processor, 512 on a GPU)",
                 valueName: "MiB"))
         var lossBudget: Int?
+
+        @Option(
+            help: """
+                On a GPU: attention in one pass by cuDNN (flash), by blocks of queries with this package's \
+                kernels (blocked), or flash where it can be had; the run says which (auto). Either way the \
+                same run has the same bits.
+                """)
+        var attention = defaults.execution.attention
     }
 
     struct Output: ParsableArguments {
@@ -255,5 +263,6 @@ extension TrainingArguments.Execution {
         options.execution.recompute = recompute
         options.execution.graph = graph
         options.execution.lossBudget = lossBudget
+        options.execution.attention = attention
     }
 }

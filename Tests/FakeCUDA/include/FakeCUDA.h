@@ -1,4 +1,4 @@
-// A CUDA driver and a cuBLASLt in host memory, for tests on machines without a GPU: device memory is malloc,
+// A CUDA driver, a cuBLASLt and a cuDNN in host memory, for tests on machines without a GPU: device memory is malloc,
 // work is done when it is handed in, and calls without a current context fail as the driver's would.
 #ifndef FAKE_CUDA_H
 #define FAKE_CUDA_H
@@ -20,6 +20,12 @@ typedef struct {
     int32_t threads_per_block;
     /// What cuModuleLoadDataEx writes into the error log and returns.
     const char *compile_log;
+    /// What cudnnGetVersion returns, and the workspace of every plan.
+    int32_t cudnn_version;
+    int64_t graph_workspace;
+    /// Whether no engine takes any graph; whether running one fails.
+    int32_t refuses_graphs;
+    int32_t fails_graphs;
 
     // Observations.
     size_t memory_used;
@@ -46,6 +52,12 @@ typedef struct {
     uint32_t reduction_mask;
     uint32_t alignments[4];
     size_t workspace_bytes;
+    /// cuDNN's: descriptors alive, plans made, runs, where the last run worked and in which stream.
+    int32_t descriptors;
+    int32_t graph_plans;
+    int32_t graph_runs;
+    void *graph_workspace_given;
+    CUstream graph_stream;
 } FakeCUDAState;
 
 FakeCUDAState *fake_cuda_state(void);

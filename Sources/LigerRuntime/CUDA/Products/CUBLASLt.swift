@@ -37,7 +37,7 @@ package struct CUBLASLt: Sendable {
     package static func load() throws -> CUBLASLt { try loaded.get() }
 
     private static let loaded = Result<CUBLASLt, any Error> {
-        try open(CUBLASLtSearch(environment: ProcessInfo.processInfo.environment).candidates)
+        try open(LibrarySearch.cublasLt(ProcessInfo.processInfo.environment).candidates)
     }
 
     /// The first of these files that loads.

@@ -1,29 +1,57 @@
 import FoundationEssentials
 
-/// Where cuBLASLt may lie.
-package struct CUBLASLtSearch {
+/// Where one of NVIDIA's libraries may lie.
+package struct LibrarySearch {
     let environment: [String: String]
-    private let fileNames = ["libcublasLt.so.13", "libcublasLt.so.12"]
+    /// The environment variable that names its file or folder.
+    private let variable: String
+    private let fileNames: [String]
+    /// Where pip puts it within a folder of packages.
+    private let packages: [String]
+    /// Whether these come before what the system's loader finds.
+    private var prefersPackages = false
 
-    package init(environment: [String: String]) { self.environment = environment }
+    package static func cublasLt(_ environment: [String: String]) -> LibrarySearch {
+        LibrarySearch(
+            environment: environment, variable: "LIGER_CUBLASLT",
+            fileNames: ["libcublasLt.so.13", "libcublasLt.so.12"],
+            packages: ["nvidia/cu13/lib", "nvidia/cublas/lib"])
+    }
 
-    /// Files to try, in order: what LIGER_CUBLASLT names and nothing else; without it what the system's loader
+    package static func cudnn(_ environment: [String: String]) -> LibrarySearch {
+        LibrarySearch(
+            environment: environment, variable: "LIGER_CUDNN", fileNames: ["libcudnn.so.9"],
+            packages: ["nvidia/cudnn/lib"], prefersPackages: true)
+    }
+
+    private init(
+        environment: [String: String], variable: String, fileNames: [String], packages: [String],
+        prefersPackages: Bool = false
+    ) {
+        (self.environment, self.variable) = (environment, variable)
+        (self.fileNames, self.packages) = (fileNames, packages)
+        self.prefersPackages = prefersPackages
+    }
+
+    /// Files to try, in order: what the variable names and nothing else; without it what the system's loader
     /// finds (LD_LIBRARY_PATH, or already loaded by PyTorch), a CUDA toolkit, and the packages of the Python
-    /// environments at hand.
+    /// environments at hand; or these first.
     package var candidates: [String] {
-        if let requested = value("LIGER_CUBLASLT") {
+        if let requested = value(variable) {
             return isFolder(requested) ? fileNames.map { requested + "/" + $0 } : [requested]
         }
-        let folders = ["/usr/local/cuda/lib64"] + pythonFolders
-        return fileNames
-            + folders.flatMap { folder in fileNames.map { folder + "/" + $0 } }
-            .filter { FileManager.default.fileExists(atPath: $0) }
+        func files(_ folders: [String]) -> [String] {
+            folders.flatMap { folder in fileNames.map { folder + "/" + $0 } }
+                .filter { FileManager.default.fileExists(atPath: $0) }
+        }
+        let (system, packaged) = (fileNames + files(["/usr/local/cuda/lib64"]), files(pythonFolders))
+        return prefersPackages ? packaged + system : system + packaged
     }
 
     /// Folders in which pip puts NVIDIA's libraries, per Python.
     var pythonFolders: [String] {
         prefixes.flatMap { prefix in
-            packageFolders(prefix).flatMap { [$0 + "/nvidia/cu13/lib", $0 + "/nvidia/cublas/lib"] }
+            packageFolders(prefix).flatMap { folder in packages.map { folder + "/" + $0 } }
         }
     }
 
