@@ -1,11 +1,12 @@
-"""Times our kernels, PyTorch's, torch.compile's and Liger-Kernel's on one NVIDIA GPU, forward and backward.
+"""Times our kernels, PyTorch's, torch.compile's, Liger-Kernel's and QuACK's on one NVIDIA GPU, forward and backward.
 
 Usage: python Benchmarks/compare_on_gpu.py [--rounds N] [--liger PATH] [--only NAME]
 
 Device time in bf16 with cold caches, as CUDA events see it: every run comes behind a write of 512 MiB. Ours are
 run by `liger bench`, the others in this process, one after the other for each operation. The GPU is kept busy
 until the host has handed it a peer's whole run, so that what starting kernels costs there does not count. A row shows medians in
-milliseconds and, in brackets, how far half of the runs spread. Liger-Kernel is left out where it is not installed.
+milliseconds and, in brackets, how far half of the runs spread. Liger-Kernel and QuACK are left out where they are not
+installed.
 Prints a Markdown table.
 """
 
@@ -35,12 +36,22 @@ def upstream():
         return None
 
 
+def quack():
+    try:
+        import quack
+        return quack
+    except ImportError:
+        return None
+
+
 def rms_norm(rows, columns):
     x, w, dy = leaf(rows, columns), leaf(columns), torch.randn(rows, columns, device=DEVICE, dtype=torch.bfloat16)
     plain = lambda: F.rms_norm(x, (columns,), w, 1e-6)
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerRMSNormFunction.apply(x, w, 1e-6, 0.0, "llama", False, None)
+    if other := quack():
+        peers["QuACK"] = lambda: other.rmsnorm(x, w, eps=1e-6)
     return (x, w), dy, peers
 
 
@@ -73,6 +84,8 @@ def softmax(rows, columns):
     peers = {"torch": lambda: F.softmax(x, -1)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerSoftmaxFunction.apply(x)
+    if other := quack():
+        peers["QuACK"] = lambda: other.softmax(x)
     return (x,), dy, peers
 
 
@@ -82,6 +95,8 @@ def cross_entropy(rows, vocabulary):
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerCrossEntropyFunction.apply(x.clone(), labels, None)[0]
+    if other := quack():
+        peers["QuACK"] = lambda: other.cross_entropy(x, labels)
     return (x,), None, peers
 
 
@@ -165,7 +180,7 @@ def main():
     if not torch.cuda.is_available():
         sys.exit("compare_on_gpu: PyTorch sees no GPU here. Run it on a machine with one.")
     flush = torch.empty(1 << 28, dtype=torch.uint8, device=DEVICE)
-    names = ["torch", "torch.compile", "Liger-Kernel"]
+    names = ["torch", "torch.compile", "Liger-Kernel", "QuACK"]
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}\n")
     print("| operation | shape | " + " | ".join(names) + " | ours | ours / best peer |")
     print("|---|---|" + "---:|" * (len(names) + 2))
