@@ -54,7 +54,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         // At the end of the forward pass; at the start of the backward pass, with the head's gradient; at its
         // end, with all gradients. Sums over several passes, and captured steps, keep all gradients all the time.
         let forward = pass.kept + pass.loss + teacher
-        let asking = (asked?.keptOfOneBlock ?? 0) + (asked?.loss ?? 0)
+        let asking = (asked?.block ?? 0) + (asked?.loss ?? 0)
         let start = pass.kept + pass.headGradients + pass.backward
         let end = gradients + pass.keptOfOneBlock + max(pass.backward, pass.embeddingGradient)
         let early = options.accumulate > 1 || execution.graph ? gradients : 0
@@ -75,6 +75,8 @@ package struct MemoryEstimate: Sendable, Equatable {
 private struct PassMemory {
     let kept: Int
     let keptOfOneBlock: Int
+    /// All that is computed within a block.
+    let block: Int
     let loss: Int
     let headGradients: Int
     let backward: Int
@@ -100,6 +102,7 @@ private struct PassMemory {
         let batch = tokens * (4 + 8) + options.sequenceLength * model.headSize * 4
         kept = model.layerCount * perBlock + 2 * hidden + tokens * 4 + batch
         keptOfOneBlock = perBlock
+        block = whole
         // Of the feed-forward layer: gradients of product, gate and up beside the block's own. On a GPU,
         // attention's: what it works in; gradients of its operands and of its output; what the feed-forward
         // layer kept is gone by then. On the processor that is little.
