@@ -60,7 +60,13 @@ def timed(functions, rounds, device):
             synchronize(device)
             if turn > 1:
                 own.append(1e3 * (time.perf_counter() - start))
-    return [(statistics.median(own), (max(own) - min(own)) / 2 / statistics.median(own)) for own in times]
+    return [summary(own) for own in times]
+
+
+def summary(times):
+    times.sort()
+    middle = statistics.median(times)
+    return middle, (times[len(times) * 3 // 4] - times[len(times) // 4]) / 2 / middle
 
 
 def synchronize(device):

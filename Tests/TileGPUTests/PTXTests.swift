@@ -45,12 +45,15 @@ private enum Assembler {
     /// Every kernel at lengths that fill vectors, at one that does not, at one that a cluster holds and at one that
     /// none does.
     private func kernels(_ entry: CatalogueEntry) throws -> [any TileKernel] {
-        try [(4096, DType.bf16), (1000, .f16), (33, .f32), (20_001, .f16), (32_768, .bf16), (262_144, .bf16)]
-            .flatMap { columns, dtype in
-                try LaunchRecorder.kernels {
-                    _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
-                }
+        try [
+            (4096, DType.bf16), (1000, .f16), (33, .f32), (20_001, .f16), (32_768, .bf16), (262_144, .bf16),
+            (262_144, .f32), (4096, .f32), (513, .bf16), (20_001, .f32),
+        ]
+        .flatMap { columns, dtype in
+            try LaunchRecorder.kernels {
+                _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
             }
+        }
     }
 
     private func module(_ kernel: any TileKernel, _ target: Target) throws -> (PTXModule, ThreadFunction) {
