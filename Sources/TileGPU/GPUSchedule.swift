@@ -72,8 +72,8 @@ package struct GPUSchedule: Sendable, Hashable {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
-        if let special = Self.special(function.body, longest, vector, shape, hasMuchSharedMemory) {
-            self = special
+        if let schedule = Self.forLongRows(function.body, longest, vector, shape, hasMuchSharedMemory) {
+            self = schedule
             return
         }
         let perThread = (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector
@@ -101,7 +101,8 @@ package struct GPUSchedule: Sendable, Hashable {
     /// block that has a multiprocessor to itself.
     private static let longestKept = 16 * 1024
 
-    private static func special(
+    /// Where a long row is better off with several blocks or with shared memory; nil where it is not.
+    private static func forLongRows(
         _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool
     ) -> GPUSchedule? {
         if body.hasLoops { return nil }
