@@ -1,5 +1,7 @@
 """What losses of a linear layer take beside inputs and gradients, and the switches that lower it."""
 
+from unittest import mock
+
 import pytest
 import torch
 
@@ -92,12 +94,13 @@ def run(name, options, dtype=torch.bfloat16, device="cpu"):
     torch.manual_seed(3)
     x = torch.randn(ROWS, LENGTH, HIDDEN).to(device, dtype).requires_grad_()
     w = (0.3 * torch.randn(CLASSES, HIDDEN)).to(device, dtype).requires_grad_()
-    _call._calls.clear()
-    loss = LOSSES[name](options, x, w, labels(device))
-    loss.backward()
+    _call._runners.clear()
+    calls, prepare = [], _call.prepare
+    with mock.patch.object(_call, "prepare", lambda *arguments: calls.append(prepare(*arguments)) or calls[-1]):
+        loss = LOSSES[name](options, x, w, labels(device))
+        loss.backward()
     # The others scale gradients, and take nothing.
-    workspace = max(call.workspace for call in _call._calls.values())
-    return loss.detach(), x.grad, w.grad, workspace
+    return loss.detach(), x.grad, w.grad, max(call.workspace for call in calls)
 
 
 @pytest.fixture(autouse=True)
