@@ -16,11 +16,12 @@ package enum Verification {
         (2, 512), (3, 513), (2, 1025), (3, 4096), (1, 20_001), (2, 262_144),
     ]
 
-    package static func worst(of entry: CatalogueEntry, dtype: DType, seed: UInt64, device: Device = .cpu)
-        throws -> Worst
-    {
+    /// - Parameter columns: only the grid's points with rows so long; nil for all.
+    package static func worst(
+        of entry: CatalogueEntry, dtype: DType, seed: UInt64, device: Device = .cpu, columns: Set<Int>? = nil
+    ) throws -> Worst {
         var worst: Worst?
-        for (i, size) in grid.enumerated() {
+        for (i, size) in grid.enumerated() where columns?.contains(size.columns) ?? true {
             let point = CheckCase(
                 rows: size.rows, columns: size.columns, dtype: dtype, seed: seed &+ UInt64(i), device: device)
             for result in try entry.check(point) where worst.map({ isWorse(result, than: $0.result) }) ?? true
@@ -28,7 +29,9 @@ package enum Verification {
                 worst = Worst(point: point, result: result)
             }
         }
-        guard let worst else { preconditionFailure("an operation checks at least one quantity") }
+        guard let worst else {
+            preconditionFailure("the grid has a point so long, and an operation checks at least one quantity")
+        }
         return worst
     }
 

@@ -16,6 +16,7 @@ struct Verify: ParsableCommand {
             EXAMPLES:
               liger verify
               liger verify --operation RMSNorm CrossEntropy
+              liger verify --columns 129 4096 --dtype bf16
             """)
 
     @OptionGroup var operations: OperationArguments
@@ -28,7 +29,24 @@ struct Verify: ParsableCommand {
     var device = "cpu"
 
     @Option(help: "One storage type only.")
-    var dtype: TrainingDType?
+    var dtype: StorageType?
+
+    @Option(
+        parsing: .upToNextOption,
+        help: """
+            Only rows so long, of \
+            \(Verification.grid.map { String($0.columns) }.joined(separator: ", ")) (default: all).
+            """)
+    var columns: [Int] = []
+
+    func validate() throws {
+        let lengths = Set(Verification.grid.map(\.columns))
+        if let column = columns.first(where: { !lengths.contains($0) }) {
+            throw ValidationError(
+                "no row of the grid has \(column) columns. Name some of "
+                    + lengths.sorted().map(String.init).joined(separator: ", "))
+        }
+    }
 
     @Flag(help: "Check instead tensors of more than 2^31 elements; takes some 30 GB of the device's memory.")
     var large = false
@@ -48,12 +66,14 @@ struct Verify: ParsableCommand {
         ])
         var (failures, notes) = (0, [String]())
         for entry in Catalogue.withAlternatives(try operations.entries(), on: device) {
-            for dtype in dtype.map({ [$0.dtype] }) ?? [DType.f32, .bf16, .f16] {
+            for dtype in dtype.map({ [$0.dtype] }) ?? StorageType.all {
                 if let refusal = entry.refusal(dtype, device) {
                     notes.append("\(entry.name) in \(dtype.rawValue) was not run: \(refusal)")
                     continue
                 }
-                let worst = try Verification.worst(of: entry, dtype: dtype, seed: seed, device: device)
+                let worst = try Verification.worst(
+                    of: entry, dtype: dtype, seed: seed, device: device,
+                    columns: columns.isEmpty ? nil : Set(columns))
                 if !worst.result.passes { failures += 1 }
                 let outcome = worst.result.passes ? "pass" : "FAIL"
                 if output.json {

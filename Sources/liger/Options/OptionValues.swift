@@ -32,6 +32,20 @@ struct TrainingDType: ExpressibleByArgument, CustomStringConvertible {
     var description: String { dtype.rawValue }
 }
 
+/// A storage type that kernels take.
+struct StorageType: ExpressibleByArgument {
+    static let all: [DType] = [.f32, .bf16, .f16]
+
+    let dtype: DType
+
+    init?(argument: String) {
+        guard let dtype = Self.all.first(where: { $0.rawValue == argument }) else { return nil }
+        self.dtype = dtype
+    }
+
+    static var allValueStrings: [String] { all.map(\.rawValue) }
+}
+
 /// AdamW's two decay rates, as in `0.9,0.95`.
 struct Betas: ExpressibleByArgument, CustomStringConvertible {
     let first: Double
