@@ -105,6 +105,12 @@ def test_installed_version_is_the_librarys():
     assert installed.startswith(_library.library().liger_version().decode())
 
 
+def test_version_without_an_installation():
+    code = "import liger_kernel; print(getattr(liger_kernel, '__version__', 'N/A'), hasattr(liger_kernel, 'other'))"
+    assert python(code) == f"{_library.library().liger_version().decode()} False"
+    assert python(code, LIGER_LIBRARY="/nowhere/libliger.so") == "N/A False"
+
+
 def test_library_that_is_not_there():
     code = """
 import torch
