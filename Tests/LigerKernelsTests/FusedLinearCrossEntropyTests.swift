@@ -234,6 +234,18 @@ import Tile
         #expect(plan(false).chunks == 4 && plan(false).accumulatorBytes == 0)
     }
 
+    /// Long chunks are whole tiles of a product, and all of them together the batch.
+    @Test(arguments: [
+        (16_384, 151_936, 1664, 10), (8192, 128_256, 2048, 4), (5000, 128_256, 1792, 3), (61, 700, 61, 1),
+    ])
+    func longChunksAreWholeTiles(tokens: Int, vocabulary: Int, length: Int, chunks: Int) {
+        let layer = LinearShape(
+            tokens: tokens, hidden: 2048, vocabulary: vocabulary, dtype: .bf16, logits: .bf16)
+        let plan = ChunkPlan(layer, needs: .all, exact: true, budgetBytes: 512 << 20, lossBytes: 0)
+        #expect(plan.chunkTokens == length && plan.chunks == chunks, "\(plan)")
+        #expect((chunks - 1) * length < tokens && chunks * length >= tokens)
+    }
+
     @Test func refusesWhatDoesNotFit() throws {
         let sample = try Sample(tokens: 4, hidden: 3, vocabulary: 5, .f32, .init(), seed: 6)
         let (x, w, y) = (sample.input, sample.weight, sample.labels)

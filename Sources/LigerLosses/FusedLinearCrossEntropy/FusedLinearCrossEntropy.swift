@@ -61,9 +61,11 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// Chunks long enough for products at full speed, at common vocabularies.
-    public static func defaultBudgetBytes(on device: Device) -> Int {
-        device.cuda == nil ? 48 << 20 : 512 << 20
+    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have twice as much
+    /// of a GPU, and still takes less than one with gradients, which needs their sums beside.
+    public static func defaultBudgetBytes(on device: Device, needs: Needs = .all) -> Int {
+        if device.cuda == nil { return 48 << 20 }
+        return needs.isEmpty ? 1 << 30 : 512 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
@@ -95,7 +97,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         ChunkPlan(
             layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device),
+            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device, needs: needs),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }
