@@ -27,7 +27,7 @@ public enum FusedLinearCrossEntropy {
         /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
         /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the
-        /// device's: 48 MiB on the processor, 512 MiB on a GPU, whose products need longer chunks.
+        /// device's: 48 MiB on the processor, 640 MiB on a GPU, whose products need longer chunks.
         public var budgetBytes: Int?
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
@@ -65,7 +65,7 @@ public enum FusedLinearCrossEntropy {
     /// of a GPU, and still takes less than one with gradients, which needs their sums beside.
     public static func defaultBudgetBytes(on device: Device, needs: Needs = .all) -> Int {
         if device.cuda == nil { return 48 << 20 }
-        return needs.isEmpty ? 1 << 30 : 512 << 20
+        return needs.isEmpty ? 1 << 30 : 640 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
