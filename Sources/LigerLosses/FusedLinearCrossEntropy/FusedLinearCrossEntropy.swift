@@ -6,7 +6,8 @@ public import Tile
 /// into a loss and its gradients, and overwritten chunk by chunk of tokens.
 ///
 /// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded on
-/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it.
+/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it. In f16 their
+/// gradient must stay below 64 there, which a mean does (`LogitStorage` has the reason).
 /// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
 public enum FusedLinearCrossEntropy {
     /// How a call is cut, and the memory it takes.
@@ -78,7 +79,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         let layer = LinearShape(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
-            logits: device.cuda == nil ? .f32 : dtype)
+            logits: LogitStorage.dtype(weight: dtype, on: device))
         return plan(layer, options, wants, needs, device)
     }
 
@@ -133,7 +134,8 @@ public enum FusedLinearCrossEntropy {
             plan(layer, options, wants, needs, input.device), needs: needs,
             exact: options.accumulation == .exact
         ) { logits, rows in
-            try task.run(logits, rows, gradient: needs.isEmpty ? nil : logits)
+            try task.run(
+                logits, rows, gradient: needs.isEmpty ? nil : logits, scale: linear.gradientScale)
             if let upstream, !needs.isEmpty {
                 try CrossEntropy.scale(logits, by: upstream.sliced(0, rows))
             }
