@@ -236,7 +236,8 @@ import Tile
 
     /// Long chunks are whole tiles of a product, and all of them together the batch.
     @Test(arguments: [
-        (16_384, 151_936, 2048, 8), (8192, 128_256, 2048, 4), (5000, 128_256, 2560, 2), (9100, 262_144, 1280, 8),
+        (16_384, 151_936, 2048, 8), (8192, 128_256, 2048, 4), (5000, 128_256, 2560, 2),
+        (9100, 262_144, 1280, 8),
         (61, 700, 61, 1),
     ])
     func longChunksAreWholeTiles(tokens: Int, vocabulary: Int, length: Int, chunks: Int) {
