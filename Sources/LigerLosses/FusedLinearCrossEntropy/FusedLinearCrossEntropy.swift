@@ -62,11 +62,13 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have twice as much
-    /// of a GPU, and still takes less than one with gradients, which needs their sums beside.
-    public static func defaultBudgetBytes(on device: Device, needs: Needs = .all) -> Int {
+    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have 1 GiB of a GPU,
+    /// and still takes less than one with exact gradients, which needs their sums beside.
+    public static func defaultBudgetBytes(
+        on device: Device, needs: Needs = .all, accumulation: Accumulation = .exact
+    ) -> Int {
         if device.cuda == nil { return 48 << 20 }
-        return needs.isEmpty ? 1 << 30 : 640 << 20
+        return needs.isEmpty && accumulation == .exact ? 1 << 30 : 640 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
@@ -98,7 +100,8 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         ChunkPlan(
             layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device, needs: needs),
+            budgetBytes: options.budgetBytes
+                ?? defaultBudgetBytes(on: device, needs: needs, accumulation: options.accumulation),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }
