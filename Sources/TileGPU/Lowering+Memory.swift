@@ -22,13 +22,14 @@ extension Lowering {
             prefetch(operation, view, base, chunk)
             return packed
         }
+        let reuse = reuse(operation, view, chunk)
         let loaded = forEachAccess(operation, view, base, chunk) { address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
                 .instruction(
                     Instruction(
                         kind: .load(.global, dtype, offset: offset), results: results,
-                        sources: [.register(address)], guardedBy: guarding)))
+                        sources: [.register(address)], guardedBy: guarding, reuse: reuse)))
             return results
         }
         prefetch(operation, view, base, chunk)
@@ -69,13 +70,17 @@ extension Lowering {
         let dtype = function.views[view].dtype
         let element = function.type(value).element
         let base = address(operation, view, except: nil)
+        let reuse = reuse(operation, view, chunk)
         var next = 0
         _ = forEachAccess(operation, view, base, chunk) { address, offset, count, guarding in
             let values = lanes[next..<(next + count)].map { stored($0, view, element) }
             next += count
-            out.emit(
-                .store(.global, dtype, offset: offset),
-                [.register(address)] + values.map { .register($0) }, guardedBy: guarding)
+            out.append(
+                .instruction(
+                    Instruction(
+                        kind: .store(.global, dtype, offset: offset),
+                        sources: [.register(address)] + values.map { .register($0) }, guardedBy: guarding,
+                        reuse: reuse)))
             return []
         }
     }

@@ -15,6 +15,7 @@ struct Chunk {
 
 extension Lowering {
     func emitPhase(_ phase: Phase) throws {
+        phaseNumber = phase.number
         let isResident = isResident(phase.extent)
         let operations = isResident ? phase.operations : residence.operations(of: phase)
         for operation in phase.operations { prepareAddress(operation) }

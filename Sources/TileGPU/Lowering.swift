@@ -44,6 +44,9 @@ final class Lowering {
     var remake: [ValueID: () -> [Register]] = [:]
     var remadeLanes: [ValueID: [Register]] = [:]
     let usingPhases: [ValueID: Set<Int>]
+    let sweptLoads: SweptLoads
+    /// The phase being written.
+    var phaseNumber = 0
     /// Tiles in memory of the thread's own, swept in chunks.
     var rows: [ValueID: Row] = [:]
     /// Sizes and strides of views, by view and dimension.
@@ -108,6 +111,7 @@ final class Lowering {
         let nodes = Scheduler.schedule(function)
         residence = Residence(function: function, schedule: nodes)
         usingPhases = PhaseUses(nodes).phases
+        sweptLoads = SweptLoads(nodes, residence)
         divisors = Divisors(function, layouts)
         isCluster = schedule.blocks > 1 && function.body.reduces
     }

@@ -98,6 +98,8 @@ package struct Instruction: Sendable {
     package var sources: [Source] = []
     /// Runs only where this predicate is set.
     package var guardedBy: Register?
+    /// Of a load or store in global memory: what caches may know.
+    package var reuse = Reuse.unknown
 }
 
 /// A thread's program: instructions and structured control flow. All threads of a program take the same

@@ -11,13 +11,13 @@ extension Printer {
             let type = dtype == .f32 ? "f32" : dtype == .i64 ? "b64" : "b32"
             zero(results, type, instruction)
             emit(
-                "ld.\(word(space, instruction)).\(vector(results.count))\(type) \(tuple(results)), \(place);",
+                "ld.\(word(space, instruction)).\(vector(results.count))\(type) \(tuple(results)), \(place)\(policy(instruction));",
                 guardedBy: instruction.guardedBy)
         case .u8:
             zero(results, "b32", instruction)
             for (i, result) in results.enumerated() {
                 emit(
-                    "ld.\(word(space, instruction)).u8 \(result), \(address(instruction.sources[0], space, offset + i));",
+                    "ld.\(space.rawValue).u8 \(result), \(address(instruction.sources[0], space, offset + i));",
                     guardedBy: instruction.guardedBy)
             }
         case .bf16, .f16:
@@ -25,14 +25,15 @@ extension Printer {
                 let half = temporary("b16")
                 zero([half], "b16", instruction)
                 emit(
-                    "ld.\(word(space, instruction)).b16 \(half), \(place);", guardedBy: instruction.guardedBy)
+                    "ld.\(word(space, instruction)).b16 \(half), \(place)\(policy(instruction));",
+                    guardedBy: instruction.guardedBy)
                 writeWidening(half, dtype, to: results[0])
                 return
             }
             let pairs = (0..<(results.count / 2)).map { _ in temporary("b32") }
             zero(pairs, "b32", instruction)
             emit(
-                "ld.\(word(space, instruction)).\(vector(pairs.count))b32 \(tuple(pairs)), \(place);",
+                "ld.\(word(space, instruction)).\(vector(pairs.count))b32 \(tuple(pairs)), \(place)\(policy(instruction));",
                 guardedBy: instruction.guardedBy)
             for (i, pair) in pairs.enumerated() {
                 writeWideningPair(pair, dtype, to: results[2 * i], results[2 * i + 1])
@@ -50,7 +51,7 @@ extension Printer {
             let number: NumberType = dtype == .f32 ? .f32 : dtype == .i64 ? .s64 : .s32
             let texts = values.map { text($0, number) }
             emit(
-                "st.\(space.rawValue).\(vector(texts.count))\(type) \(place), \(tuple(texts));",
+                "st.\(word(space, instruction)).\(vector(texts.count))\(type) \(place), \(tuple(texts))\(policy(instruction));",
                 guardedBy: guarding)
         case .u8:
             for (i, value) in values.enumerated() {
@@ -61,14 +62,16 @@ extension Printer {
             let floats = values.map { text($0, .f32) }
             if floats.count == 1 {
                 let half = narrowed(floats[0], dtype)
-                emit("st.\(space.rawValue).b16 \(place), \(half);", guardedBy: guarding)
+                emit(
+                    "st.\(word(space, instruction)).b16 \(place), \(half)\(policy(instruction));",
+                    guardedBy: guarding)
                 return
             }
             let pairs = stride(from: 0, to: floats.count, by: 2).map {
                 narrowedPair(floats[$0], floats[$0 + 1], dtype)
             }
             emit(
-                "st.\(space.rawValue).\(vector(pairs.count))b32 \(place), \(tuple(pairs));",
+                "st.\(word(space, instruction)).\(vector(pairs.count))b32 \(place), \(tuple(pairs))\(policy(instruction));",
                 guardedBy: guarding)
         }
     }
@@ -79,7 +82,20 @@ extension Printer {
         emit("cp.async.cg.shared.global \(target), \(source), 16;", guardedBy: instruction.guardedBy)
     }
 
-    private func word(_ space: Space, _ instruction: Instruction) -> String { space.rawValue }
+    /// The space's word, and that a policy follows.
+    private func word(_ space: Space, _ instruction: Instruction) -> String {
+        space.rawValue + (policy(instruction).isEmpty ? "" : ".L2::cache_hint")
+    }
+
+    /// What stands behind an access whose memory caches should keep or drop.
+    private func policy(_ instruction: Instruction) -> String {
+        guard target.hasCachePolicies else { return "" }
+        return switch instruction.reuse {
+        case .unknown: ""
+        case .again: ", %keep"
+        case .never: ", %drop"
+        }
+    }
 
     private func vector(_ count: Int) -> String { count == 1 ? "" : "v\(count)." }
 

@@ -51,7 +51,7 @@ struct Printer {
         if function.localBytes > 0 {
             head.append("    .local .align 16 .b8 local_memory[\(function.localBytes)];")
         }
-        let text = head + declarations() + spaceBases() + lines + ["    ret;", "}", ""]
+        let text = head + declarations() + spaceBases() + policies() + lines + ["    ret;", "}", ""]
         return text.joined(separator: "\n")
     }
 
@@ -76,6 +76,17 @@ struct Printer {
             lines += ["    .reg .b64 %local_base;", "    mov.u64 %local_base, local_memory;"]
         }
         return lines
+    }
+
+    /// What accesses that end in `%keep` and `%drop` ask of the second-level cache.
+    private func policies() -> [String] {
+        [("%keep", "evict_last"), ("%drop", "evict_first")].flatMap { name, priority in
+            lines.contains { $0.hasSuffix(", \(name);") }
+                ? [
+                    "    .reg .b64 \(name);",
+                    "    createpolicy.fractional.L2::\(priority).b64 \(name), 1.0;",
+                ] : []
+        }
     }
 
     private mutating func write(_ statements: [Statement]) {

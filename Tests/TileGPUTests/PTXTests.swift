@@ -98,4 +98,25 @@ private enum Assembler {
             }
         }
     }
+
+    /// x / Σx over rows that no registers hold: read for the sum, then once more.
+    private struct Shares: TileKernel {
+        let columns: Int
+
+        func body(_ p: Program) {
+            let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 2), c = p.range(columns)
+            y[p.index, c] = x[p.index, c] / sum(x[p.index, c])
+        }
+    }
+
+    /// What a later sweep reads again is to be kept by the cache; what the last one moves is not.
+    @Test(arguments: [(262_144, 90, true), (4096, 90, false), (262_144, 80, false)])
+    func tellsCachesWhatIsReadAgain(columns: Int, capability: Int, tells: Bool) throws {
+        let (module, _) = try module(Shares(columns: columns), Target(capability: capability))
+        let lines = module.text.split(separator: "\n")
+        let endings = lines.filter { $0.contains("cache_hint") }.map {
+            ($0.contains("ld.") ? "load " : "store ") + ($0.hasSuffix("%keep;") ? "keep" : "drop")
+        }
+        #expect(Set(endings) == (tells ? ["load keep", "load drop", "store drop"] : []))
+    }
 }

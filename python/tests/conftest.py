@@ -22,11 +22,12 @@ def seed():
     torch.manual_seed(20261123)
 
 
-def check_close(actual, expected, dtype, roundings=1.5, what="result"):
+def check_close(actual, expected, dtype, roundings=1.5, what="result", terms=None):
     """That no element of `actual` is further from float64's than a few roundings of the largest element.
 
     roundings: how many roundings to the storage type the formula has, in units of its epsilon; fp32 has 32, as
-    its sums have many terms.
+    its sums have many terms. terms: what the result is a sum of, where that may be far larger than the result: the
+    largest of them counts then.
     """
     assert actual.shape == expected.shape, f"{what}: shape {tuple(actual.shape)}, not {tuple(expected.shape)}"
     actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
@@ -35,10 +36,11 @@ def check_close(actual, expected, dtype, roundings=1.5, what="result"):
         return
     epsilon = torch.finfo(dtype).eps
     bound = max(roundings * epsilon if dtype != torch.float32 else 0, 32 * torch.finfo(torch.float32).eps)
-    scale = expected.abs().max().clamp_min(1e-6)
+    scale = max(t.detach().double().abs().max().item() for t in (expected, *(terms or ())))
+    scale = max(scale, 1e-6)
     # Below the normal numbers a type's steps have one size.
     step = roundings * torch.finfo(dtype).smallest_normal * epsilon
-    worst = (((actual - expected).abs().max() - step) / scale).item()
+    worst = ((actual - expected).abs().max() - step).item() / scale
     assert worst <= bound, f"{what}: error {worst:.2e} of the largest element, bound {bound:.2e}"
 
 

@@ -87,6 +87,17 @@ def test_fullgraph(device, name):
         assert a is None or torch.allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_loss_is_converted_only_where_its_type_changes(monkeypatch, dtype):
+    """Else torch 2.11 compiles it to a constant, as test_fullgraph finds there."""
+    converted, to = [], torch.Tensor.to
+    x, target = random(4, 8, dtype=dtype), random(4, 8, dtype=dtype, grad=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "to", lambda tensor, kind: converted.append(kind) or to(tensor, kind))
+        loss = liger_jsd(x, target)
+    assert loss.dtype == dtype and converted == ([] if dtype == torch.float32 else [dtype])
+
+
 def test_without_gradients(device):
     x, w = random(4, 8, device=device), random(8, device=device)
     with torch.no_grad():

@@ -48,6 +48,31 @@ print(time.process_time() - start, 'transformers' in sys.modules, 'triton' in sy
     assert min(float(run[0]) for run in runs) < 0.05
 
 
+def test_import_asks_nothing_of_cuda():
+    """The driver takes a fifth of a second to start, and after a fork cannot be used."""
+    code = """
+import torch
+
+def asked(*_, **__):
+    raise AssertionError("CUDA was asked for on import")
+
+for name in ("is_available", "_lazy_init", "device_count", "current_device", "get_device_properties"):
+    setattr(torch.cuda, name, asked)
+import pkgutil
+import liger_kernel.chunked_loss, liger_kernel.ops, liger_kernel.transformers.functional
+from liger_kernel.transformers import LigerRMSNorm, LigerSwiGLUMLP, LigerCrossEntropyLoss
+for module in pkgutil.walk_packages(liger_kernel.ops.__path__, "liger_kernel.ops."):
+    __import__(module.name)
+from liger_kernel.ops.utils import amp_custom_fwd
+try:
+    amp_custom_fwd(len)
+except AssertionError as error:
+    print(error)
+"""
+    # What is decorated asks: the stand-ins are in the way of it.
+    assert python(code) == "CUDA was asked for on import"
+
+
 def test_root_import_needs_no_torch():
     assert python("import sys, liger_kernel; print('torch' in sys.modules)") == "False"
 
@@ -78,6 +103,12 @@ def test_installed_version_is_the_librarys():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("liger_kernel runs from its sources, without an installation")
     assert installed.startswith(_library.library().liger_version().decode())
+
+
+def test_version_without_an_installation():
+    code = "import liger_kernel; print(getattr(liger_kernel, '__version__', 'N/A'), hasattr(liger_kernel, 'other'))"
+    assert python(code) == f"{_library.library().liger_version().decode()} False"
+    assert python(code, LIGER_LIBRARY="/nowhere/libliger.so") == "N/A False"
 
 
 def test_library_that_is_not_there():

@@ -67,10 +67,10 @@ public enum DyT {
         try kernel.launch(
             programs: split.programs, arrays + [alphas, gammas] + (betas.map { [$0] } ?? []),
             scalars: [.index(split.rowsPerProgram)])
+        let sums = try ColumnSum.apply([(gammas, gamma.dtype), betas.map { ($0, beta?.dtype ?? .f32) }])
         return Gradients(
             dx: dx, dalpha: try Cast.apply(Total.apply(alphas).flattened, to: alpha.dtype),
-            dgamma: try ColumnSum.apply(gammas, dtype: gamma.dtype),
-            dbeta: try betas.map { try ColumnSum.apply($0, dtype: beta?.dtype ?? .f32) })
+            dgamma: sums[0], dbeta: sums[1])
     }
 
     private static func check(

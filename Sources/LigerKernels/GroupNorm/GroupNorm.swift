@@ -77,10 +77,8 @@ public enum GroupNorm {
             programs: shape.programs, arrays + [weight, weightSums, biasSums].compactMap { $0 },
             scalars: [.index(groups)])
         let dtype = weight?.dtype ?? x.dtype
-        return (
-            dx, try weightSums.map { try ColumnSum.apply($0, dtype: dtype) },
-            try biasSums.map { try ColumnSum.apply($0, dtype: dtype) }
-        )
+        let sums = try ColumnSum.apply([weightSums, biasSums].map { $0.map { ($0, dtype) } })
+        return (dx, sums[0], sums[1])
     }
 }
 

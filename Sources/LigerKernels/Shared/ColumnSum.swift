@@ -11,15 +11,31 @@ package enum ColumnSum {
         return sum
     }
 
+    /// The sums of arrays of one shape, in one launch where that serves.
+    ///
+    /// - Parameter terms: each [rows, columns], and the storage type of its sums; nil is given back as nil.
+    package static func apply(_ terms: [(x: NDArray, dtype: DType)?]) throws -> [NDArray?] {
+        let sums = try terms.map {
+            try $0.map { try NDArray(empty: [$0.x.shape[1]], dtype: $0.dtype, device: $0.x.device) }
+        }
+        let pairs = zip(terms, sums).compactMap { terms, sum in
+            sum.flatMap { sum in terms.map { ($0.x, sum) } }
+        }
+        guard let (x, _) = pairs.first else { return sums }
+        if pairs.count > 1, TallColumnSum.suits(rows: x.shape[0], columns: x.shape[1]) {
+            try TallColumnSum(pairs, accumulates: false).launch(pairs)
+        } else {
+            for (x, sum) in pairs { try apply(x, into: sum, accumulate: false) }
+        }
+        return sums
+    }
+
     /// - Parameters:
     ///   - sum: [columns]; what it holds comes first in the sum where `accumulate` is set.
     package static func apply(_ x: NDArray, into sum: NDArray, accumulate: Bool) throws {
         let (rows, columns) = (x.shape[0], x.shape[1])
         if TallColumnSum.suits(rows: rows, columns: columns) {
-            return try TallColumnSum(
-                terms: x.dtype, dtype: sum.dtype, accumulates: accumulate,
-                capacity: capacity(for: rows, atLeast: 256)
-            ).launch(programs: columns / TallColumnSum.group, [x, sum])
+            return try TallColumnSum([(x, sum)], accumulates: accumulate).launch([(x, sum)])
         }
         let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
         try ColumnSumKernel(terms: x.dtype, dtype: sum.dtype, accumulates: accumulate).launch(
@@ -49,24 +65,41 @@ struct ColumnSumKernel: TileKernel {
 /// along the rows, so that a row's neighbours come from one stretch of memory.
 struct TallColumnSum: TileKernel {
     static let group = 8
-    let terms: DType
-    let dtype: DType
+    /// The storage types of each array's terms and sums.
+    let terms: [DType]
+    let sums: [DType]
     let accumulates: Bool
     /// The most rows.
     let capacity: Int
+
+    init(_ arrays: [(x: NDArray, sum: NDArray)], accumulates: Bool) {
+        terms = arrays.map(\.x.dtype)
+        sums = arrays.map(\.sum.dtype)
+        self.accumulates = accumulates
+        capacity = LigerKernels.capacity(for: arrays[0].x.shape[0], atLeast: 256)
+    }
+
+    func launch(_ arrays: [(x: NDArray, sum: NDArray)]) throws {
+        try launch(
+            programs: arrays[0].x.shape[1] / Self.group, arrays.map(\.x) + arrays.map(\.sum))
+    }
 
     static func suits(rows: Int, columns: Int) -> Bool {
         rows > 64 && rows <= 1 << 14 && columns % group == 0 && columns < 64 * rows
     }
 
     func body(_ p: Program) {
-        let x = p.input("x", terms, rank: 2)
-        let out = accumulates ? p.update("sum", dtype, rank: 1) : p.output("sum", dtype, rank: 1)
-        let r = p.range(capacity: capacity, limit: x.size(0))
+        let x = terms.enumerated().map { p.input("x \($0)", $1, rank: 2) }
+        let out = sums.enumerated().map { i, dtype in
+            accumulates ? p.update("sum \(i)", dtype, rank: 1) : p.output("sum \(i)", dtype, rank: 1)
+        }
+        let r = p.range(capacity: capacity, limit: x[0].size(0))
         for step in 0..<Self.group {
             let c = p.index * Self.group + step
-            let total = sum(x[r, c])
-            out[c] = accumulates ? out[c] + total : total
+            for (x, out) in zip(x, out) {
+                let total = sum(x[r, c])
+                out[c] = accumulates ? out[c] + total : total
+            }
         }
     }
 }

@@ -28,9 +28,13 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         let units = layer.tokens / unit
         let most = max(1, min(units, budgetBytes / (rowBytes * unit)))
         tokens = layer.tokens
-        chunks = (units + most - 1) / most
-        // Chunks of one length, as far as possible.
-        chunkTokens = chunks == 0 ? 0 : (units + chunks - 1) / chunks * unit
+        // Chunks of one length, as far as possible, and of whole tiles of a product where they are long.
+        let least = (units + most - 1) / most
+        let even = least == 0 ? 0 : (units + least - 1) / least
+        let whole = [256, 128].map { (even + $0 - 1) / $0 * $0 }.first { $0 <= most }
+        let length = unit == 1 && even >= 512 ? whole ?? even : even
+        chunks = length == 0 ? 0 : (units + length - 1) / length
+        chunkTokens = length * unit
         logitsBytes = chunkTokens * rowBytes
         accumulatorBytes =
             (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)

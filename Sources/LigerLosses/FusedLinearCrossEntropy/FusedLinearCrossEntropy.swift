@@ -28,7 +28,7 @@ public enum FusedLinearCrossEntropy {
         /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
         /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the
-        /// device's: 48 MiB on the processor, 512 MiB on a GPU, whose products need longer chunks.
+        /// device's: 48 MiB on the processor, 640 MiB on a GPU, whose products need longer chunks.
         public var budgetBytes: Int?
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
@@ -62,9 +62,11 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// Chunks long enough for products at full speed, at common vocabularies.
-    public static func defaultBudgetBytes(on device: Device) -> Int {
-        device.cuda == nil ? 48 << 20 : 512 << 20
+    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have twice as much
+    /// of a GPU, and still takes less than one with gradients, which needs their sums beside.
+    public static func defaultBudgetBytes(on device: Device, needs: Needs = .all) -> Int {
+        if device.cuda == nil { return 48 << 20 }
+        return needs.isEmpty ? 1 << 30 : 640 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
@@ -96,7 +98,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         ChunkPlan(
             layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device),
+            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device, needs: needs),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }

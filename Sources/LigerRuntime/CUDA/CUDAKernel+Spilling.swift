@@ -37,7 +37,7 @@ extension CUDAKernel {
     package static var spilling: [String: Int] { spills.withLock { $0 } }
 
     /// Local memory, which comes in units of 16 bytes, beyond what the schedule gives a thread.
-    private var spilledBytes: Int {
+    var spilledBytes: Int {
         let found = resources.localBytesPerThread
         return found > (kernel.localBytes + 15) & ~15 ? found - kernel.localBytes : 0
     }

@@ -10,6 +10,18 @@ from liger_kernel.backends import set_impl as set_backend
 __all__ = ["available_impls", "get_impl", "set_impl", "available_backends", "get_backend", "set_backend"]
 
 
+def __getattr__(name):
+    """`__version__`, the library's: what transformers reads of a package that runs from its sources."""
+    if name == "__version__":
+        from liger_kernel import _library
+
+        try:
+            return _library.library().liger_version().decode()
+        except ImportError as error:
+            raise AttributeError(f"liger_kernel has no version without its library: {error}") from error
+    raise AttributeError(f"module 'liger_kernel' has no attribute {name!r}")
+
+
 def launch_counts():
     """How often each kernel was launched by this process, by name: what proves that kernels ran."""
     from liger_kernel._library import launch_counts

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from conftest import check_close
-from conftest import random
 from sequences import IGNORED
+from sequences import as_stored
+from sequences import check_layer_gradients
+from sequences import factor
 
 from liger_kernel.chunked_loss import LigerFusedLinearCosineSimilarityLoss
 from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
@@ -36,10 +38,10 @@ class Models:
 
     def __init__(self, dtype, device, rows=7, classes=61, more=0, has_bias=True, scale=0.3):
         make = {"device": device, "dtype": dtype}
-        self.student = [random(rows, 16, scale=scale, **make), random(classes, 16, **make)]
-        self.student.append(random(classes, **make) if has_bias else None)
-        teacher = [random(rows, 24, scale=scale, **make), random(classes + more, 24, **make)]
-        teacher.append(random(classes + more, **make) if has_bias else None)
+        self.student = [factor(rows, 16, scale=scale, **make), factor(classes, 16, **make)]
+        self.student.append(factor(classes, **make) if has_bias else None)
+        teacher = [factor(rows, 24, scale=scale, **make), factor(classes + more, 24, **make)]
+        teacher.append(factor(classes + more, **make) if has_bias else None)
         self.teacher = [t if t is None else t.detach() for t in teacher]
         self.twins = [t if t is None else t.detach().double().requires_grad_() for t in self.student]
         self.labels = torch.randint(classes, (rows,), device=device)
@@ -48,18 +50,16 @@ class Models:
     def logits(self):
         made = []
         for x, weight, bias in (self.twins, [t if t is None else t.double() for t in self.teacher]):
-            made.append(x @ weight.T + (0 if bias is None else bias))
+            made.append(as_stored(x @ weight.T + (0 if bias is None else bias), self.student[1]))
+        self.kept = made[0]
         return made
 
     def run(self, loss):
         (x, w, b), (tx, tw, tb) = self.student, self.teacher
         return loss(x, w, tx, tw, self.labels, b, tb)
 
-    def check_gradients(self, dtype):
-        for name, ours, twin in zip(("input", "weight", "bias"), self.student, self.twins):
-            if ours is not None:
-                assert ours.grad.dtype == ours.dtype
-                check_close(ours.grad, twin.grad, dtype, 2.5, f"gradient of the {name}")
+    def check_gradients(self, dtype, upstream=1.0):
+        check_layer_gradients(self.student, self.twins, self.kept, dtype, upstream)
 
 
 def expected(kind, models, hard_weight, soft_weight, beta, temperature):
@@ -94,7 +94,7 @@ def test_losses(device, dtype, kind, weights, beta, more, has_bias):
         return
     (2 * loss).backward()
     (2 * wanted[0]).backward()
-    models.check_gradients(dtype)
+    models.check_gradients(dtype, upstream=2)
 
 
 @pytest.mark.parametrize("kind", LOSSES)

@@ -8,6 +8,7 @@ import torch
 from conftest import check_close
 
 from liger_kernel.ops.fused_moe import LigerFusedMoEFunction
+from liger_kernel.transformers import experts as module
 from liger_kernel.transformers.experts import LigerExperts
 
 
@@ -22,17 +23,14 @@ def mixed(x, index, weights, gate_up, down):
     return result
 
 
-# Rows of 16 bytes' multiples, as the grouped product wants them, and others.
-@pytest.mark.parametrize("hidden, inner", [(16, 24), (10, 7)])
-@pytest.mark.parametrize("tokens", [1, 37])
-def test_experts(device, dtype, hidden, inner, tokens):
+def check(device, dtype, hidden, inner, tokens):
+    """Results and gradients, where expert 3 gets nothing and number 5 lives elsewhere."""
     config = types.SimpleNamespace(num_experts=5, hidden_size=hidden, moe_intermediate_size=inner)
     experts = LigerExperts(config).to(device, dtype)
     with torch.no_grad():
         for weight in experts.parameters():
             weight.normal_(0, weight.shape[-1] ** -0.5)
     x = torch.randn(1, tokens, hidden, device=device, dtype=dtype, requires_grad=True)
-    # Expert 3 gets nothing, and number 5 lives elsewhere.
     index = torch.tensor([0, 1, 2, 4, 5], device=device)[torch.randint(5, (tokens, 3), device=device)]
     weights = torch.rand(tokens, 3, device=device, requires_grad=True)
     found = experts(x, index, weights)
@@ -48,3 +46,46 @@ def test_experts(device, dtype, hidden, inner, tokens):
         wanted.backward(upstream.double())
     for name, tensor, twin in zip(("x", "weights", "gate_up", "down"), tensors, twins):
         check_close(tensor.grad, twin.grad, dtype, roundings=4.0, what=name)
+
+
+# Rows of 16 bytes' multiples, as the grouped product wants them, and others.
+@pytest.mark.parametrize("hidden, inner", [(16, 24), (10, 7)])
+@pytest.mark.parametrize("tokens", [1, 37])
+def test_experts(device, dtype, hidden, inner, tokens):
+    check(device, dtype, hidden, inner, tokens)
+
+
+class _Grouped(torch.autograd.Function):
+    """A grouped product as a GPU's: rows beyond the last group keep what the memory held, here NaN."""
+
+    @staticmethod
+    def forward(ctx, rows, weight, ends):
+        ctx.save_for_backward(rows, weight, ends)
+        return _Grouped.product(rows, weight, ends)
+
+    @staticmethod
+    def product(rows, weight, ends):
+        result = rows.new_full((rows.shape[0], weight.shape[-1]), torch.nan)
+        for start, end, matrix in zip([0, *ends.tolist()], ends.tolist(), weight):
+            result[start:end] = rows[start:end] @ matrix
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):
+        rows, weight, ends = ctx.saved_tensors
+        groups = list(zip([0, *ends.tolist()], ends.tolist()))
+        of_weight = torch.stack([rows[start:end].T @ gradient[start:end] for start, end in groups])
+        return _Grouped.product(gradient, weight.transpose(-2, -1), ends), of_weight, None
+
+
+def test_rows_that_a_grouped_product_leaves(monkeypatch, dtype):
+    calls = []
+
+    def grouped(rows, weight, offs):
+        calls.append(offs)
+        return _Grouped.apply(rows, weight, offs)
+
+    monkeypatch.setattr(module, "uses_grouped_product", lambda rows, weight: True)
+    monkeypatch.setattr(module.F, "grouped_mm", grouped, raising=False)
+    check("cpu", dtype, 16, 24, 37)
+    assert len(calls) == 4 and all(int(offs[-1]) < 37 * 3 for offs in calls), "no row was left"

@@ -18,7 +18,10 @@ class LigerJSDFunction(Function):
             f"the shape of shift_labels must be (BT,), got: {shift_labels.shape}"
         )
         options = ("jsd", "batchmean", ignore_index, float(beta), 0.0)
-        return _divergence.forward(ctx, _input, target, shift_labels, options).to(_input.dtype)
+        loss = _divergence.forward(ctx, _input, target, shift_labels, options)
+        # A conversion to the type it has is no harmless one: torch.compile in torch 2.11 then takes the result for
+        # a constant, and the gradient is 0.
+        return loss if loss.dtype == _input.dtype else loss.to(_input.dtype)
 
     @staticmethod
     @first_order

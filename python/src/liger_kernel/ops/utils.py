@@ -56,17 +56,19 @@ def device_context(device):
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
-def _amp(name):
-    module = getattr(torch, "amp", None)
-    decorator = getattr(module, name, None)
-    if decorator is not None:
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-        return functools.partial(decorator, device_type=kind)
-    return getattr(torch.cuda.amp, name)
+def _amp(name, *arguments, **options):
+    """Torch's decorator of a name, for the kind of device that there is.
+
+    Which one that is, is asked when something is decorated and not on import, as the question starts CUDA's driver.
+    """
+    decorator = getattr(getattr(torch, "amp", None), name, None)
+    if decorator is None:
+        return getattr(torch.cuda.amp, name)(*arguments, **options)
+    return decorator(*arguments, device_type="cuda" if torch.cuda.is_available() else "cpu", **options)
 
 
-amp_custom_fwd = _amp("custom_fwd")
-amp_custom_bwd = _amp("custom_bwd")
+amp_custom_fwd = functools.partial(_amp, "custom_fwd")
+amp_custom_bwd = functools.partial(_amp, "custom_bwd")
 
 
 def gathered(tensor):

@@ -62,14 +62,34 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
     return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
 
 
+class _ZeroGradientBeyond(torch.autograd.Function):
+    """Rows as they are; the gradient of those beyond the first `count` is zero, whatever comes back for them."""
+
+    @staticmethod
+    def forward(ctx, rows, count):
+        ctx.save_for_backward(count)
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (count,) = ctx.saved_tensors
+        return zero_beyond(gradient, count), None
+
+
+def zero_beyond(rows: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Rows from `count` on, a number on the device, as zeros. What was in them may be anything, NaN too."""
+    is_beyond = torch.arange(rows.shape[0], device=rows.device) >= count
+    return rows.masked_fill(is_beyond.unsqueeze(-1), 0)
+
+
 def grouped_linear(rows: torch.Tensor, weight: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """rows weight_e^T, where the first `counts[0]` rows belong to expert 0 and so on; rows beyond are zero."""
     if uses_grouped_product(rows, weight):
         ends = counts.cumsum(0).to(torch.int32)
-        # Rows beyond the last group are not written by the product.
-        known = torch.arange(rows.shape[0], device=rows.device) < ends[-1]
-        product = F.grouped_mm(rows, weight.transpose(-2, -1), offs=ends)
-        return torch.where(known.unsqueeze(-1), product, torch.zeros((), dtype=product.dtype, device=rows.device))
+        # Grouped products leave rows beyond the last group as they found them: here the result's, and in the
+        # backward pass, where another one makes it, the gradient's.
+        rows = _ZeroGradientBeyond.apply(rows, ends[-1])
+        return zero_beyond(F.grouped_mm(rows, weight.transpose(-2, -1), offs=ends), ends[-1])
     sizes = counts.tolist()
     parts = torch.split(rows, [*sizes, rows.shape[0] - sum(sizes)])
     products = [F.linear(part, weight[e]) for e, part in enumerate(parts[:-1]) if part.shape[0]]
