@@ -66,12 +66,36 @@ import Tile
         #expect(zip(once, twice).count { $0 != $1 } > 100)
     }
 
+    /// The gradients over gate and up have the bits of those beside them, and dy stays.
+    @Test(arguments: columnGrid, floatTypes)
+    func overwritesItsInputsWithTheSameBits(columns: Int, dtype: DType) throws {
+        let multipliers = GatedMultipliers(gate: 0.5, down: 3)
+        let besides: [(Inputs) throws -> (dgate: NDArray, dup: NDArray)] = [
+            { try SwiGLU.backward(dy: $0.dy, gate: $0.gate, up: $0.up, multipliers: multipliers) },
+            { try GeGLU.backward(dy: $0.dy, gate: $0.gate, up: $0.up) },
+            { try GeGLU.backward(dy: $0.dy, gate: $0.gate, up: $0.up, approximation: .erf) },
+        ]
+        let overs: [(Inputs) throws -> Void] = [
+            { try SwiGLU.backward(dy: $0.dy, overGate: $0.gate, up: $0.up, multipliers: multipliers) },
+            { try GeGLU.backward(dy: $0.dy, overGate: $0.gate, up: $0.up) },
+            { try GeGLU.backward(dy: $0.dy, overGate: $0.gate, up: $0.up, approximation: .erf) },
+        ]
+        for (beside, over) in zip(besides, overs) {
+            let inputs = try Inputs(5, columns, dtype), dy = inputs.dy.doubles
+            let (dgate, dup) = try beside(inputs)
+            try over(inputs)
+            #expect(inputs.gate.doubles == dgate.doubles && inputs.up.doubles == dup.doubles)
+            #expect(inputs.dy.doubles == dy)
+        }
+    }
+
     @Test func refusesMisfits() throws {
         let a = try NDArray.zeros([2, 3]), b = try NDArray.zeros([3, 2])
         let half = try NDArray.zeros([2, 3], dtype: .bf16)
         #expect(throws: RuntimeError.self) { try SwiGLU.forward(gate: a, up: b) }
         #expect(throws: RuntimeError.self) { try SwiGLU.forward(gate: a, up: half) }
         #expect(throws: RuntimeError.self) { try GeGLU.backward(dy: b, gate: a, up: a) }
+        #expect(throws: RuntimeError.self) { try GeGLU.backward(dy: b, overGate: a, up: a) }
     }
 }
 

@@ -11,6 +11,12 @@ extension Operation {
                 dy: a("dy"), gate: a("gate"), up: a("up"), multipliers: a.multipliers())
             return [r.dgate, r.dup]
         },
+        // The gradients over gate and up themselves.
+        Operation("swiglu_backward_over_inputs", returns: "none") { a in
+            try SwiGLU.backward(
+                dy: a("dy"), overGate: a("gate"), up: a("up"), multipliers: a.multipliers())
+            return [nil]
+        },
         Operation("swiglu_gate_up_forward", returns: "y") { a in [try SwiGLU.forward(gateUp: a("gate_up"))] },
         Operation("swiglu_gate_up_backward", returns: "dgate_up") { a in
             [try SwiGLU.backward(dy: a("dy"), gateUp: a("gate_up"))]
@@ -26,6 +32,13 @@ extension Operation {
                 dy: a("dy"), gate: a("gate"), up: a("up"),
                 approximation: a.choice("approximation", default: .tanh))
             return [r.dgate, r.dup]
+        },
+        // The gradients over gate and up themselves.
+        Operation("geglu_backward_over_inputs", returns: "none") { a in
+            try GeGLU.backward(
+                dy: a("dy"), overGate: a("gate"), up: a("up"),
+                approximation: a.choice("approximation", default: .tanh))
+            return [nil]
         },
         Operation("relu_squared_forward", returns: "y") { a in [try ReLUSquared.forward(a("x"))] },
         Operation("relu_squared_backward", returns: "dx") { a in

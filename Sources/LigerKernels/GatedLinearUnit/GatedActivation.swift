@@ -72,7 +72,20 @@ extension GatedActivation {
         return (dgate, dup)
     }
 
-    /// As above, with gate and up in the halves of one array.
+    /// As above, with dgate written over gate and dup over up.
+    func backward(
+        dy: NDArray, overGate gate: NDArray, up: NDArray, _ multipliers: GatedMultipliers = .none
+    ) throws {
+        let rows = try gate.asRows("gate")
+        try up.expect("up", shape: gate.shape, dtype: gate.dtype)
+        try dy.expect("dy", shape: gate.shape, dtype: gate.dtype)
+        let kernel = GatedBackward(
+            columns: rows.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers,
+            isOverInputs: true)
+        try kernel.launch(programs: rows.shape[0], [try dy.asRows("dy"), rows, try up.asRows("up")])
+    }
+
+    /// As `forward`, with gate and up in the halves of one array.
     func forward(gateUp: NDArray) throws -> NDArray {
         let halves = try Halves(gateUp, "gate and up")
         let shape = gateUp.shape.dropLast() + [halves.columns]
@@ -81,7 +94,7 @@ extension GatedActivation {
         return y
     }
 
-    /// As above, with gate and up, and their gradients, in the halves of one array each.
+    /// As `backward`, with gate and up, and their gradients, in the halves of one array each.
     func backward(dy: NDArray, gateUp: NDArray) throws -> NDArray {
         let halves = try Halves(gateUp, "gate and up")
         try dy.expect("dy", shape: gateUp.shape.dropLast() + [halves.columns], dtype: gateUp.dtype)

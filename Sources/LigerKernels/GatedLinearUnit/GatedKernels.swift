@@ -20,19 +20,23 @@ struct GatedForward: TileKernel {
     }
 }
 
-/// dgate = dy up f'(gate), dup = dy f(gate); one program a row.
+/// dgate = dy up f'(gate), dup = dy f(gate); one program a row. Over its inputs it writes dgate to gate and dup to
+/// up, with the same bits.
 struct GatedBackward: TileKernel {
     let columns: Int
     let dtype: DType
     let activation: GatedActivation
     var multipliers = GatedMultipliers.none
+    var isOverInputs = false
 
-    var name: String { activation.operation + "Backward" }
+    var name: String { activation.operation + (isOverInputs ? "BackwardOverInputs" : "Backward") }
 
     func body(_ p: Program) {
         let dy = p.input("dy", dtype, rank: 2)
-        let gate = p.input("gate", dtype, rank: 2), up = p.input("up", dtype, rank: 2)
-        let dgate = p.output("dgate", dtype, rank: 2), dup = p.output("dup", dtype, rank: 2)
+        let gate = isOverInputs ? p.update("gate", dtype, rank: 2) : p.input("gate", dtype, rank: 2)
+        let up = isOverInputs ? p.update("up", dtype, rank: 2) : p.input("up", dtype, rank: 2)
+        let dgate = isOverInputs ? gate : p.output("dgate", dtype, rank: 2)
+        let dup = isOverInputs ? up : p.output("dup", dtype, rank: 2)
         let row = p.index, c = p.range(columns)
 
         let (value, derivative) = activation(scaled(gate[row, c], multipliers.gate))

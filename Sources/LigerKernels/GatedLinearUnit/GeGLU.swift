@@ -39,4 +39,13 @@ public enum GeGLU {
     ) throws -> (dgate: NDArray, dup: NDArray) {
         try approximation.activation.backward(dy: dy, gate: gate, up: up)
     }
+
+    /// The gradients' bits, dgate written over gate and dup over up: for a caller to whom the two are of no more use.
+    ///
+    /// - Throws: `RuntimeError` if shapes or types do not fit.
+    package static func backward(
+        dy: NDArray, overGate gate: NDArray, up: NDArray, approximation: Approximation = .tanh
+    ) throws {
+        try approximation.activation.backward(dy: dy, overGate: gate, up: up)
+    }
 }

@@ -45,6 +45,15 @@ public enum SwiGLU {
         try GatedActivation.silu.backward(dy: dy, gate: gate, up: up, multipliers)
     }
 
+    /// The gradients' bits, dgate written over gate and dup over up: for a caller to whom the two are of no more use.
+    ///
+    /// - Throws: `RuntimeError` if shapes or types do not fit.
+    package static func backward(
+        dy: NDArray, overGate gate: NDArray, up: NDArray, multipliers: GatedMultipliers = .none
+    ) throws {
+        try GatedActivation.silu.backward(dy: dy, overGate: gate, up: up, multipliers)
+    }
+
     /// As `forward`, with gate and up in the halves of the last dimension, as one projection makes them.
     ///
     /// - Parameter gateUp: [..., 2F], f32, bf16 or f16, contiguous.

@@ -3,6 +3,8 @@
 import torch
 
 from liger_kernel._call import operation
+from liger_kernel.ops._ownership import note_hooks
+from liger_kernel.ops._ownership import saved_pair
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
@@ -10,6 +12,7 @@ from liger_kernel.ops.utils import gathered
 
 _forward = operation("geglu_forward", "gate, up", "y")
 _backward = operation("geglu_backward", "dy, gate, up", "dgate, dup")
+_backward_over_inputs = operation("geglu_backward_over_inputs", "dy, gate, up", "")
 
 
 def _like(*tensors):
@@ -37,15 +40,21 @@ def geglu_backward(a, b, dc):
 
 
 class LigerGELUMulFunction(Function):
-    """gelu(a) b with the tanh form. Inputs stay as they are, also in the backward pass."""
+    """gelu(a) b with the tanh form. The backward pass writes over inputs that nobody else can see."""
 
     @staticmethod
     def forward(ctx, a, b):
         a, b = gathered(a), gathered(b)
+        note_hooks(ctx)
         ctx.save_for_backward(a, b)
         return _geglu_forward(a, b)
 
     @staticmethod
     @first_order
     def backward(ctx, dc):
-        return _geglu_backward(gathered(dc), *ctx.saved_tensors)
+        a, b, are_ours = saved_pair(ctx)
+        dc = gathered(dc)
+        if not are_ours:
+            return _geglu_backward(dc, a, b)
+        _backward_over_inputs(dc, a, b)
+        return a.detach(), b.detach()

@@ -3,6 +3,8 @@
 import torch
 
 from liger_kernel._call import operation
+from liger_kernel.ops._ownership import note_hooks
+from liger_kernel.ops._ownership import saved_pair
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import primitive
@@ -10,6 +12,7 @@ from liger_kernel.ops.utils import gathered
 
 _forward = operation("swiglu_forward", "gate, up", "y", "gate_multiplier, down_multiplier")
 _backward = operation("swiglu_backward", "dy, gate, up", "dgate, dup", "gate_multiplier, down_multiplier")
+_backward_over_inputs = operation("swiglu_backward_over_inputs", "dy, gate, up", "", "gate_multiplier, down_multiplier")
 _gate_up_forward = operation("swiglu_gate_up_forward", "gate_up", "y")
 _gate_up_backward = operation("swiglu_gate_up_backward", "dy, gate_up", "dgate_up")
 
@@ -47,20 +50,25 @@ def swiglu_backward(a, b, dc, gate_multiplier=1.0):
 
 
 class LigerSiLUMulFunction(Function):
-    """silu(a gate_multiplier) b down_multiplier. Inputs stay as they are, also in the backward pass."""
+    """silu(a gate_multiplier) b down_multiplier. The backward pass writes over inputs that nobody else can see."""
 
     @staticmethod
     def forward(ctx, a, b, gate_multiplier=1.0, down_multiplier=1.0):
         a, b = gathered(a), gathered(b)
         ctx.multipliers = float(gate_multiplier), float(down_multiplier)
+        note_hooks(ctx)
         ctx.save_for_backward(a, b)
         return _swiglu_forward(a, b, *ctx.multipliers)
 
     @staticmethod
     @first_order
     def backward(ctx, dc):
-        a, b = ctx.saved_tensors
-        return *_swiglu_backward(gathered(dc), a, b, *ctx.multipliers), None, None
+        a, b, are_ours = saved_pair(ctx)
+        dc = gathered(dc)
+        if not are_ours:
+            return *_swiglu_backward(dc, a, b, *ctx.multipliers), None, None
+        _backward_over_inputs(dc, a, b, *ctx.multipliers)
+        return a.detach(), b.detach(), None, None
 
 
 @primitive(
