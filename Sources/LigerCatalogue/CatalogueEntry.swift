@@ -108,9 +108,11 @@ package struct CheckCase: Sendable {
         let size = scale ?? expected.lazy.map { abs($0) }.max() ?? 0
         // Below its smallest normal number a type has steps of one size.
         let step = found?.dtype == .f16 ? 0x1p-25 / max(size, 0x1p-25) : 0
+        let values = found?.doubles ?? []
         return CheckResult(
-            quantity: quantity, error: relativeError(found?.doubles ?? [], expected, scale: size),
-            bound: errorBound(found?.dtype ?? dtype, terms: terms, roundings: roundings) + step)
+            quantity: quantity, error: relativeError(values, expected, scale: size),
+            bound: errorBound(found?.dtype ?? dtype, terms: terms, roundings: roundings) + step,
+            values: values)
     }
 }
 
@@ -122,11 +124,14 @@ package struct CheckResult: Sendable {
     package let error: Double
     /// What the storage type and the number of terms allow.
     package let bound: Double
+    /// What was found, where it was an array.
+    package let values: [Double]
 
-    package init(quantity: String, error: Double, bound: Double) {
+    package init(quantity: String, error: Double, bound: Double, values: [Double] = []) {
         self.quantity = quantity
         self.error = error
         self.bound = bound
+        self.values = values
     }
 
     package var passes: Bool { error <= bound }

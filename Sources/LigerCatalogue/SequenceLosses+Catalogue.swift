@@ -226,8 +226,8 @@ private struct AnswerSample {
         gradients: (input: SequenceReference.Gradient, weight: SequenceReference.Gradient)
     ) -> [CheckResult] {
         // On a GPU logits are rounded to storage, and so is their gradient.
-        let isRounded = point.device.cuda != nil
-        let roundings = isRounded ? 3.0 : 1.0, stored = isRounded ? point.dtype : DType.f32
+        let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
+        let stored = LogitStorage.dtype(weight: point.dtype, on: point.device)
         // Log-probabilities of up to 12 in sums of 9.
         let scale = max(16, abs(loss))
         return [

@@ -203,9 +203,8 @@ private final class KernelCache: Sendable {
         case .cuda(_, let layouts):
             guard let cuda = device.cuda else { preconditionFailure("a target of another device") }
             let unknown = GPULayout(hasUnitStride: false, isAligned: false, hasWholeVectors: false)
-            let kernel = try compileForGPU(
-                function, layouts: padded(layouts, count, unknown), device: cuda.properties)
-            return .cuda(try CUDAKernel(kernel, context: try cuda.context()))
+            return .cuda(
+                try CUDAKernel.compiling(function, layouts: padded(layouts, count, unknown), on: cuda))
         }
     }
 

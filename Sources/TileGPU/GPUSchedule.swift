@@ -92,7 +92,7 @@ package struct GPUSchedule: Sendable, Hashable {
             threads: function.extents.isEmpty ? 1 : threads,
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: shape.reduces ? mostLanes : 2 * vector,
-            chunkVectors: shape.reduces ? (shape.isHeavy || shape.loadsSeveral ? 2 : 4) : 1,
+            chunkVectors: shape.reduces ? (shape.functions > 1 || shape.loadsSeveral ? 2 : 4) : 1,
             // Registers are not to be had for less where many functions are taken.
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads)
     }
@@ -142,8 +142,10 @@ package struct GPUSchedule: Sendable, Hashable {
         var reduces = false
         /// Whether a loop hands tiles on.
         var carries = false
-        /// Whether many functions such as exp are taken of a lane.
-        var isHeavy = false
+        /// How many functions such as exp are taken of a lane.
+        var functions = 0
+        /// Whether they are many.
+        var isHeavy: Bool { functions > 2 }
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
         /// How many views' lanes are loaded or stored.
@@ -151,7 +153,7 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
-        var (shape, functions) = (Shape(), 0)
+        var shape = Shape()
         var (storesTiles, waits) = (false, false)
         var reduced: Set<ValueID> = []
         var loaded: Set<Int> = []
@@ -172,11 +174,10 @@ package struct GPUSchedule: Sendable, Hashable {
                 waits = true
             case .store: storesTiles = storesTiles || isTile
             case .load(let view, _?): loaded.insert(view)
-            case .unary(let unary) where isTile && unary.isFunction: functions += 1
+            case .unary(let unary) where isTile && unary.isFunction: shape.functions += 1
             default: break
             }
         }
-        shape.isHeavy = functions > 2
         shape.loadsSeveral = loaded.count > 1
         shape.views = moved.union(loaded).count
         shape.reduces = shape.carries || (shape.reduces && (waits || !storesTiles))

@@ -24,9 +24,6 @@ void fake_cuda_enter_foreign_context(void) { stack[depth++] = &foreign; }
 int32_t fake_cuda_is_in_foreign_context(void) { return depth > 0 && stack[depth - 1] == &foreign; }
 void fake_cuda_leave_foreign_context(void) { depth -= 1; }
 
-#define NEEDS_CONTEXT \
-    if (depth == 0 || stack[depth - 1] != &primary) return 201
-
 static CUresult init(uint32_t flags) { return flags == 0 ? 0 : 1; }
 
 static CUresult driverVersion(int32_t *version) {
@@ -112,93 +109,17 @@ static CUresult destroyStream(CUstream stream) {
     return 0;
 }
 
-// Captured work: what would have been done, in order.
-typedef struct {
-    enum { LAUNCH, COPY, FILL, OTHER } kind;
-    CUfunction function;
-    void (*perform)(void *);
-    size_t bytes;
-    void *target;
-    const void *source;
-    uint8_t value;
-    uint8_t parameters[1024];
-} Operation;
-
-struct CUgraph_st {
-    size_t count;
-    Operation operations[2048];
-};
-struct CUgraphExec_st {
-    struct CUgraph_st graph;
-};
-
-static CUgraph recording;
-
 static CUresult synchronizeStream(CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
-    if (recording) {
-        state.capturing = 2;
-        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    }
+    if (fake_forbids_waiting()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     state.synchronizations += 1;
     return state.stream_result;
 }
 
-static CUresult isCapturing(CUstream stream, int32_t *status) {
-    NEEDS_CONTEXT;
-    (void)stream;
-    *status = state.capturing;
-    return 0;
-}
-
-static Operation *record(void) { return &recording->operations[recording->count++]; }
-
-int32_t fake_capture(void (*perform)(void *), void *argument) {
-    if (!recording) return 0;
-    *record() = (Operation){.kind = OTHER, .perform = perform, .target = argument};
-    return 1;
-}
-
 CUresult fake_current_context(CUcontext *context) { return currentContext(context); }
 
-static CUresult beginCapture(CUstream stream, int32_t mode) {
-    NEEDS_CONTEXT;
-    if (!stream || mode != CU_STREAM_CAPTURE_MODE_RELAXED || recording) return 1;
-    recording = calloc(1, sizeof *recording);
-    state.capturing = 1;
-    return 0;
-}
-
-static CUresult endCapture(CUstream stream, CUgraph *graph) {
-    NEEDS_CONTEXT;
-    if (!stream || !recording) return 1;
-    int32_t isValid = state.capturing == 1;
-    *graph = isValid ? recording : NULL;
-    if (!isValid) free(recording);
-    recording = NULL;
-    state.capturing = 0;
-    return isValid ? 0 : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-}
-
-static CUresult instantiateGraph(CUgraphExec *instance, CUgraph graph, uint64_t flags) {
-    NEEDS_CONTEXT;
-    *instance = malloc(sizeof **instance);
-    (*instance)->graph = *graph;
-    state.graphs += 1;
-    return flags;
-}
-
-static CUresult destroyGraph(CUgraph graph) {
-    free(graph);
-    return 0;
-}
-
-static CUresult destroyGraphInstance(CUgraphExec instance) {
-    free(instance);
-    state.graphs -= 1;
-    return 0;
-}
+int32_t fake_has_context(void) { return depth > 0 && stack[depth - 1] == &primary; }
 
 static CUresult waitForEvent(CUstream stream, CUevent event, uint32_t flags) {
     NEEDS_CONTEXT;
@@ -250,6 +171,7 @@ static CUresult loadModule(
         return CUDA_ERROR_INVALID_PTX;
     }
     state.modules_loaded += 1;
+    if (state.sees_module) state.sees_module(image);
     *module = malloc(strlen(image) + 1);
     strcpy((char *)*module, image);
     return 0;
@@ -273,6 +195,7 @@ static CUresult functionAttribute(int32_t *value, CUfunction_attribute attribute
     NEEDS_CONTEXT;
     switch (attribute) {
     case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = 40; break;
+    case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: *value = state.local_bytes; break;
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = state.threads_per_block; break;
     default: *value = 0;
     }
@@ -307,7 +230,7 @@ static void perform(CUfunction function, int64_t programs) {
     }
 }
 
-static void performLaunch(CUfunction function) {
+void fake_perform_launch(CUfunction function) {
     state.launches += 1;
     int64_t programs;
     memcpy(&programs, state.parameters + state.parameter_bytes - 16, 8);
@@ -320,35 +243,9 @@ static CUresult launchAny(CUfunction function, void **parameters, void **extra) 
     state.parameter_bytes = *(size_t *)extra[3];
     if (state.parameter_bytes > sizeof state.parameters) return 1;
     memcpy(state.parameters, extra[1], state.parameter_bytes);
-    if (recording) {
-        Operation *operation = record();
-        operation->kind = LAUNCH;
-        operation->function = function;
-        operation->bytes = state.parameter_bytes;
-        memcpy(operation->parameters, state.parameters, state.parameter_bytes);
-        return 0;
-    }
-    performLaunch(function);
+    if (fake_capture_launch(function)) return 0;
+    fake_perform_launch(function);
     return 0;
-}
-
-static CUresult launchGraph(CUgraphExec instance, CUstream stream) {
-    NEEDS_CONTEXT;
-    state.graph_launches += 1;
-    for (size_t i = 0; i < instance->graph.count; i++) {
-        Operation *operation = &instance->graph.operations[i];
-        switch (operation->kind) {
-        case LAUNCH:
-            state.parameter_bytes = operation->bytes;
-            memcpy(state.parameters, operation->parameters, operation->bytes);
-            performLaunch(operation->function);
-            break;
-        case COPY: memcpy(operation->target, operation->source, operation->bytes); break;
-        case FILL: memset(operation->target, operation->value, operation->bytes); break;
-        case OTHER: operation->perform(operation->target); break;
-        }
-    }
-    return stream ? 0 : 1;
 }
 
 static CUresult launch(
@@ -433,11 +330,7 @@ static CUresult copyToHost(void *target, CUdeviceptr source, size_t bytes, CUstr
 }
 
 static CUresult copyOnDevice(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
-    if (recording) {
-        *record() = (Operation){
-            .kind = COPY, .target = (void *)target, .source = (const void *)source, .bytes = bytes};
-        return 0;
-    }
+    if (fake_capture_copy((void *)target, (const void *)source, bytes)) return 0;
     return copyToHost((void *)target, source, bytes, stream);
 }
 
@@ -451,10 +344,7 @@ static CUresult copyToPeer(
 static CUresult fill(CUdeviceptr target, uint8_t value, size_t bytes, CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
-    if (recording) {
-        *record() = (Operation){.kind = FILL, .target = (void *)target, .value = value, .bytes = bytes};
-        return 0;
-    }
+    if (fake_capture_fill((void *)target, value, bytes)) return 0;
     memset((void *)target, value, bytes);
     return 0;
 }
@@ -484,14 +374,7 @@ static const FakeSymbol symbols[] = {
     {"cuStreamCreate", createStream},
     {"cuStreamDestroy_v2", destroyStream},
     {"cuStreamSynchronize", synchronizeStream},
-    {"cuStreamIsCapturing", isCapturing},
     {"cuStreamWaitEvent", waitForEvent},
-    {"cuStreamBeginCapture_v2", beginCapture},
-    {"cuStreamEndCapture", endCapture},
-    {"cuGraphInstantiateWithFlags", instantiateGraph},
-    {"cuGraphLaunch", launchGraph},
-    {"cuGraphDestroy", destroyGraph},
-    {"cuGraphExecDestroy", destroyGraphInstance},
     {"cuEventCreate", createEvent},
     {"cuEventDestroy_v2", destroyEvent},
     {"cuEventRecord", recordEvent},
@@ -519,6 +402,7 @@ static const FakeSymbol symbols[] = {
 
 void *fake_cuda_symbol(const char *name) {
     void *address = fake_find(symbols, sizeof symbols / sizeof symbols[0], name);
+    if (!address) address = fake_captures_symbol(name);
     if (!address) address = fake_products_symbol(name);
     return address ? address : fake_graphs_symbol(name);
 }

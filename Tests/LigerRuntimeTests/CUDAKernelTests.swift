@@ -6,8 +6,36 @@ import Tile
 // Never freed: the fake driver keeps the pointer.
 private nonisolated(unsafe) let compilerLog = StaticString("line 3: unknown instruction").utf8Start
 
+private struct SpillingKernel: TileKernel {
+    let lanes: Int
+
+    func body(_ p: Program) {
+        let x = p.update("x", .f32, rank: 1), c = p.range(lanes)
+        x[c] = x[c] + 1
+    }
+}
+
 extension FakeCUDATests {
     @Suite struct Kernels {
+        /// A compiler that spills is told that one block is enough; one that spills all the same is reported.
+        @Test(arguments: [false, true]) func spillsAreAvoidedOrReported(always: Bool) throws {
+            let device = try makeFakeDevice()
+            fake.pointee.local_bytes = 24
+            if !always {
+                fake.pointee.sees_module = { text in
+                    let isTold = text.map { String(cString: $0).contains(".minnctapersm 1\n") } ?? false
+                    fake_cuda_state().pointee.local_bytes = isTold ? 0 : 24
+                }
+            }
+            let x = try NDArray.zeros([always ? 4 : 8], device: device)
+            try SpillingKernel(lanes: x.count).launch(programs: 1, [x])
+            #expect(fake.pointee.modules_loaded == 2)
+            let known = CUDAKernel.spilling.filter {
+                $0.key.contains("SpillingKernel (f32; \(x.count) lanes by 4")
+            }
+            #expect(Array(known.values) == (always ? [24] : []))
+        }
+
         @Test func launchesOnStridedViews() throws {
             let device = try makeFakeDevice()
             let x = try NDArray([1, 9, 2, 9, 3, 9], [3, 2], device: device)

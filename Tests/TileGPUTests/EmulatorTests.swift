@@ -1,4 +1,5 @@
 import LigerCatalogue
+import LigerLosses
 import LigerRuntime
 import Testing
 import Tile
@@ -17,6 +18,19 @@ private let grid: [(rows: Int, columns: Int)] = [
         for (i, size) in grid.enumerated() {
             let point = CheckCase(rows: size.rows, columns: size.columns, dtype: dtype, seed: UInt64(i))
             try LaunchObservation.with(EmulatedLaunch()) { _ = try entry.check(point) }
+        }
+    }
+
+    /// The gradients of logits in 16 bits, which only a GPU has, scaled in f16.
+    @Test(
+        arguments: Catalogue.entries.map(\.name).filter { $0.hasPrefix("FusedLinear") }, [DType.bf16, .f16])
+    func agreesWithTheCPUOnRoundedLogits(operation: String, dtype: DType) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        for (rows, columns) in [(5, 3), (3, 33), (2, 512), (2, 1000)] {
+            let point = CheckCase(rows: rows, columns: columns, dtype: dtype, seed: 7)
+            try LogitStorage.$isAsOnGPU.withValue(true) {
+                try LaunchObservation.with(EmulatedLaunch()) { _ = try entry.check(point) }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import LigerCatalogue
+import LigerLosses
 import LigerRuntime
 import Testing
 import Tile
@@ -43,24 +44,31 @@ private enum Assembler {
 
 @Suite struct PTXTests {
     /// Every kernel at lengths that fill vectors, at two that do not, at one that shared memory holds and at one that
-    /// it does not.
+    /// it does not; with logits as a GPU stores them.
     private func kernels(_ entry: CatalogueEntry) throws -> [any TileKernel] {
         try [
-            (4096, DType.bf16), (1000, .f16), (33, .f32), (20_001, .f16), (32_768, .bf16), (262_144, .f32),
+            (4096, DType.bf16), (1000, .f16), (33, .f32), (128, .f32), (20_001, .f16), (32_768, .bf16),
+            (262_144, .bf16),
         ]
         .flatMap { columns, dtype in
             try LaunchRecorder.kernels {
-                _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
+                try LogitStorage.$isAsOnGPU.withValue(true) {
+                    _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
+                }
             }
         }
     }
 
-    private func module(_ kernel: any TileKernel, _ target: Target) throws -> (PTXModule, ThreadFunction) {
+    /// - Parameter isOneBlockEnough: what the runtime says where the assembler spills for the sake of more.
+    private func module(
+        _ kernel: any TileKernel, _ target: Target, isOneBlockEnough: Bool = false
+    ) throws -> (PTXModule, ThreadFunction) {
         let function = try TileFunction.trace(kernel)
         let layouts = function.views.map { _ in
             GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
         }
-        let schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
+        var schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
+        if isOneBlockEnough && schedule.minimumBlocks == 0 { schedule.minimumBlocks = 1 }
         let threads = try ThreadFunction(
             function, layouts: layouts, schedule: schedule, sharedLimit: target.sharedBytes)
         #expect(threads.sharedBytes <= target.sharedBytes, "\(function.name) for \(target)")
@@ -78,13 +86,15 @@ private enum Assembler {
         let kernels = try kernels(entry)
         for target in Target.all {
             for kernel in kernels {
-                let (module, function) = try module(kernel, target)
-                let report = try Assembler.report(module, target, in: folder)
-                if function.localBytes == 0 {
-                    #expect(
-                        report.contains(" 0 bytes stack frame, 0 bytes spill stores"),
-                        "\(module.entry): \(report)")
+                func report(isOneBlockEnough: Bool) throws -> (text: String, isWithoutSpills: Bool) {
+                    let (module, function) = try module(kernel, target, isOneBlockEnough: isOneBlockEnough)
+                    let text = try Assembler.report(module, target, in: folder)
+                    let isPlain = function.localBytes > 0 || text.contains(" 0 bytes stack frame")
+                    return (text, isPlain && text.contains(" 0 bytes spill stores"))
                 }
+                var found = try report(isOneBlockEnough: false)
+                if !found.isWithoutSpills { found = try report(isOneBlockEnough: true) }
+                #expect(found.isWithoutSpills, "\(kernel) for \(target): \(found.text)")
             }
         }
     }

@@ -1,6 +1,7 @@
 import Tile
 
-/// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`; one program a row.
+/// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`, the latter times a scale; one program a
+/// row.
 ///
 /// With m = max(v) and s = sum(exp(v - m)), lse = m + log(s) and p = exp(v - m) / s. The loss is summed from
 /// m - v and log(s), which do not cancel where logits are large.
@@ -18,6 +19,7 @@ struct CrossEntropyRows: TileKernel {
     let hasCorrect: Bool
     let hasArgmax: Bool
     let gradient: Gradient?
+    let scale: Float
 
     func body(_ p: Program) {
         let views = Views(self, p)
@@ -76,11 +78,16 @@ struct CrossEntropyRows: TileKernel {
         }
         guard let gradient = views.gradient else { return }
 
-        var g = decay(v - m) * (mass / s)
-        if options.labelSmoothing > 0 { g = g - (w.map { $0 * (share * spread) } ?? share * spread) }
-        g = select(c.index == label.int32, g - hit, g)
+        var g = decay(v - m) * (scaled(mass) / s)
+        if options.labelSmoothing > 0 {
+            let even = scaled(share * spread)
+            g = g - (w.map { $0 * even } ?? even)
+        }
+        g = select(c.index == label.int32, g - scaled(hit), g)
         gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g
     }
+
+    private func scaled(_ x: Tile<Float>) -> Tile<Float> { scale == 1 ? x : x * scale }
 
     private func capped(_ x: Tile<Float>) -> Tile<Float> {
         options.softcap.map { tanh(x / $0) * $0 } ?? x

@@ -59,13 +59,17 @@ package struct CrossEntropyTask {
 
     /// Works on a range of rows, whose logits are given: [rows of the range, V], contiguous.
     ///
-    /// - Parameter gradient: where the logits' gradient goes; the logits themselves will do.
-    package func run(_ logits: NDArray, _ range: Range<Int>, gradient: NDArray?) throws {
+    /// - Parameters:
+    ///   - gradient: where the logits' gradient goes; the logits themselves will do.
+    ///   - scale: what the gradient is multiplied by.
+    package func run(
+        _ logits: NDArray, _ range: Range<Int>, gradient: NDArray?, scale: Float = 1
+    ) throws {
         let isOverLogits = gradient.map { $0.address == logits.address } ?? false
         let kernel = CrossEntropyRows(
             classes: classes, dtype: logits.dtype, labels: labels.dtype, weights: classWeights?.dtype,
             options: options, hasCorrect: correct != nil, hasArgmax: argmax != nil,
-            gradient: gradient.map { isOverLogits ? .overLogits : .separate($0.dtype) })
+            gradient: gradient.map { isOverLogits ? .overLogits : .separate($0.dtype) }, scale: scale)
         let rowArrays = [loss, lse, zLoss, correct, argmax].compactMap { $0?.sliced(0, range) }
         var arrays = [logits, labels.sliced(0, range), normalisers.shares] + rowArrays
         if let classWeights, let sum = normalisers.weightSum { arrays += [classWeights, sum] }

@@ -39,7 +39,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         accumulatorBytes =
             (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
                 ? WeightSums.byteCount(vocabulary: layer.vocabulary, hidden: layer.hidden) : 0)
-            + (needs.contains(.bias) && layer.bias.map { $0 != .f32 } ?? false ? 4 * layer.vocabulary : 0)
+            + (needs.contains(.bias) && Self.separatesBias(layer) ? 4 * layer.vocabulary : 0)
         let workspace =
             layer.logits == .f32 ? Self.workspaceBytes(layer, needs, chunkTokens, sums: exact) : 0
         peakBytes = logitsBytes + accumulatorBytes + lossBytes + workspace
@@ -48,6 +48,12 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// Whether weight gradients need sums of another type than their own.
     static func separatesSums(_ dtype: DType, _ exact: Bool, chunks: Int) -> Bool {
         dtype != .f32 && exact && chunks > 1
+    }
+
+    /// Whether the bias' gradient is another array than its sums in fp32.
+    private static func separatesBias(_ layer: LinearShape) -> Bool {
+        guard let bias = layer.bias else { return false }
+        return bias != .f32 || LogitStorage.gradientScale(layer.logits) != 1
     }
 
     private static func workspaceBytes(

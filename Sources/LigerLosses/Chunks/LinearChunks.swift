@@ -7,8 +7,8 @@ import Tile
 /// Per chunk: logits into one buffer, which the loss overwrites with their gradient g; then dx = g W,
 /// dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
 ///
-/// Logits and g are fp32 on the processor. On a GPU they have the weight's type, since the library multiplies
-/// factors of one type only, and x is rounded to it where it has another.
+/// Logits and g are of the type, and g of the scale, that `LogitStorage` says. Where that is the weight's type, x is
+/// rounded to it too.
 package struct LinearChunks {
     package struct Gradients {
         package var input: NDArray?
@@ -20,9 +20,12 @@ package struct LinearChunks {
     private let inputType: DType
     private let weight: NDArray
     private let bias: NDArray?
+    /// What the loss multiplies the logits' gradient by; a power of two, which the gradients here are free of.
+    package let gradientScale: Float
 
+    /// - Parameter gradientScale: nil takes the one for the logits' type.
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
-    package init(input: NDArray, weight: NDArray, bias: NDArray?) throws {
+    package init(input: NDArray, weight: NDArray, bias: NDArray?, gradientScale: Float? = nil) throws {
         let rows = try input.asRows("input")
         guard weight.shape.count == 2, weight.shape[0] > 0, weight.shape[1] == rows.shape[1] else {
             throw RuntimeError(
@@ -31,17 +34,20 @@ package struct LinearChunks {
         }
         try weight.expectFloats("weight", shape: weight.shape)
         try bias?.expectFloats("bias", shape: [weight.shape[0]])
-        self.input = input.device.cuda == nil ? rows : try Cast.apply(rows, to: weight.dtype)
+        let isRounded = LogitStorage.isRounded(on: input.device)
+        self.input = isRounded ? try Cast.apply(rows, to: weight.dtype) : rows
         inputType = input.dtype
         self.weight = weight
         self.bias = bias
+        let logits = LogitStorage.dtype(weight: weight.dtype, on: input.device)
+        self.gradientScale = gradientScale ?? LogitStorage.gradientScale(logits)
     }
 
     package var shape: LinearShape {
         LinearShape(
             tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
             weight: weight.dtype, bias: bias?.dtype,
-            logits: input.device.cuda == nil ? .f32 : weight.dtype)
+            logits: LogitStorage.dtype(weight: weight.dtype, on: input.device))
     }
 
     /// Runs a loss over all chunks.
@@ -49,7 +55,7 @@ package struct LinearChunks {
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
     ///   - loss: gets a chunk's logits, [rows of the range, V], and the range of its rows. If any
-    ///     gradient is needed it leaves the logits' gradient in their place.
+    ///     gradient is needed it leaves the logits' gradient, times `gradientScale`, in their place.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
         _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
@@ -85,22 +91,24 @@ package struct LinearChunks {
             ? try NDArray(
                 empty: [plan.chunkTokens, input.shape[1]], dtype: input.dtype, device: input.device)
             : nil
+        let alpha = 1 / gradientScale
         for (chunk, pieces) in chunks.enumerated() {
             let x = try rows(pieces, gathered)
             let logits = buffer.sliced(0, 0..<x.shape[0])
             try computeLogits(of: x, into: logits)
             try loss(logits, pieces)
             if let dWeight {
-                _ = try MatMul.apply(logits, x, transposeA: true, into: dWeight, accumulate: chunk > 0)
+                _ = try MatMul.apply(
+                    logits, x, transposeA: true, into: dWeight, alpha: alpha, accumulate: chunk > 0)
             }
-            try sums?.add(logits, x, accumulate: chunk > 0)
+            try sums?.add(logits, x, alpha: alpha, accumulate: chunk > 0)
             if let dBias { try ColumnSum.apply(logits, into: dBias, accumulate: chunk > 0) }
             if let dInput { try differentiateInput(logits, pieces, gathered: x, into: dInput) }
         }
         return Gradients(
             input: try dInput.map { try Cast.apply($0, to: inputType) },
             weight: try sums?.rounded(scratch: buffer.buffer) ?? dWeight,
-            bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32) })
+            bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32, times: alpha) })
     }
 
     /// The input's rows of some pieces: as they lie, or gathered.
@@ -119,10 +127,10 @@ package struct LinearChunks {
         _ g: NDArray, _ pieces: [Range<Int>], gathered x: NDArray, into dInput: NDArray
     ) throws {
         if pieces.count == 1 {
-            _ = try MatMul.apply(g, weight, into: dInput.sliced(0, pieces[0]))
+            _ = try MatMul.apply(g, weight, into: dInput.sliced(0, pieces[0]), alpha: 1 / gradientScale)
             return
         }
-        _ = try MatMul.apply(g, weight, into: x)
+        _ = try MatMul.apply(g, weight, into: x, alpha: 1 / gradientScale)
         var start = 0
         for piece in pieces {
             try x.sliced(0, start..<(start + piece.count)).copyBytes(to: dInput.sliced(0, piece))

@@ -28,13 +28,13 @@ struct WeightSums {
         second = try NDArray(empty: [vocabulary - rows, hidden], device: weight.device)
     }
 
-    /// sums = sums + g^T x, or g^T x alone.
-    func add(_ g: NDArray, _ x: NDArray, accumulate: Bool) throws {
+    /// sums = sums + alpha g^T x, or alpha g^T x alone.
+    func add(_ g: NDArray, _ x: NDArray, alpha: Float, accumulate: Bool) throws {
         let rows = first.shape[0]
         for (sums, columns) in [(first, 0..<rows), (second, rows..<gradient.shape[0])] where !columns.isEmpty
         {
             _ = try MatMul.apply(
-                g.sliced(1, columns), x, transposeA: true, into: sums, accumulate: accumulate)
+                g.sliced(1, columns), x, transposeA: true, into: sums, alpha: alpha, accumulate: accumulate)
         }
     }
 

@@ -102,7 +102,8 @@ struct DistillationBatch {
                 student: logits.dtype, teacher: given.dtype, labels: labels?.dtype,
                 ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
                 hardWeight: options.hardWeight, hasHard: options.computesHard,
-                softWeight: options.softWeight, hasGradient: !needs.isEmpty)
+                softWeight: options.softWeight, hasGradient: !needs.isEmpty,
+                gradientScale: linear.gradientScale)
             try kernel.launch(
                 programs: rows.count,
                 [logits, given, share]

@@ -1,7 +1,7 @@
 import LigerKernels
 import Tile
 
-/// Loss of one token beside a teacher, and its gradient over the student's logits; one program a row.
+/// Loss of one token beside a teacher, and its gradient, times a scale, over the student's logits; one program a row.
 struct DistillationRows: TileKernel {
     let formula: FusedLinearDistillation.Formula
     let classes: Int
@@ -16,6 +16,7 @@ struct DistillationRows: TileKernel {
     let hasHard: Bool
     let softWeight: Float
     let hasGradient: Bool
+    let gradientScale: Float
 
     func body(_ p: Program) {
         let z = hasGradient ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
@@ -30,13 +31,13 @@ struct DistillationRows: TileKernel {
             let value = soft.value * share[0]
             softs[row] = value
             var loss = value * softWeight
-            var gradient = soft.gradient * (share[0] * softWeight)
+            var gradient = soft.gradient * scaled(share[0] * softWeight, by: gradientScale)
             if hasHard, let label = labels?[row] {
                 let x = z[row, c], (m, s) = maxAndSumExp(x)
                 let hard = ((m - z[row, label]) + log(s)) * share[0]
                 hards?[row] = hard
                 loss = loss + hard * hardWeight
-                let weight = share[0] * hardWeight
+                let weight = scaled(share[0] * hardWeight, by: gradientScale)
                 let g = gradient + decay(x - m) * (weight / s)
                 gradient = select(c.index == label.int32, g - weight, g)
             }

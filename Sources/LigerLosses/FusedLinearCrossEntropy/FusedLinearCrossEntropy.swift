@@ -6,7 +6,8 @@ public import Tile
 /// into a loss and its gradients, and overwritten chunk by chunk of tokens.
 ///
 /// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded on
-/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it.
+/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it. In f16 their
+/// gradient must stay below 64 there, which a mean does (`LogitStorage` has the reason).
 /// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
 public enum FusedLinearCrossEntropy {
     /// How a call is cut, and the memory it takes.
@@ -27,7 +28,7 @@ public enum FusedLinearCrossEntropy {
         /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
         /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the
-        /// device's: 48 MiB on the processor, 512 MiB on a GPU, whose products need longer chunks.
+        /// device's: 48 MiB on the processor, 640 MiB on a GPU, whose products need longer chunks.
         public var budgetBytes: Int?
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
@@ -61,11 +62,13 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have twice as much
-    /// of a GPU, and still takes less than one with gradients, which needs their sums beside.
-    public static func defaultBudgetBytes(on device: Device, needs: Needs = .all) -> Int {
+    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have 1 GiB of a GPU,
+    /// and still takes less than one with exact gradients, which needs their sums beside.
+    public static func defaultBudgetBytes(
+        on device: Device, needs: Needs = .all, accumulation: Accumulation = .exact
+    ) -> Int {
         if device.cuda == nil { return 48 << 20 }
-        return needs.isEmpty ? 1 << 30 : 512 << 20
+        return needs.isEmpty && accumulation == .exact ? 1 << 30 : 640 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
@@ -78,7 +81,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         let layer = LinearShape(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
-            logits: device.cuda == nil ? .f32 : dtype)
+            logits: LogitStorage.dtype(weight: dtype, on: device))
         return plan(layer, options, wants, needs, device)
     }
 
@@ -97,7 +100,8 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         ChunkPlan(
             layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device, needs: needs),
+            budgetBytes: options.budgetBytes
+                ?? defaultBudgetBytes(on: device, needs: needs, accumulation: options.accumulation),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }
@@ -133,7 +137,8 @@ public enum FusedLinearCrossEntropy {
             plan(layer, options, wants, needs, input.device), needs: needs,
             exact: options.accumulation == .exact
         ) { logits, rows in
-            try task.run(logits, rows, gradient: needs.isEmpty ? nil : logits)
+            try task.run(
+                logits, rows, gradient: needs.isEmpty ? nil : logits, scale: linear.gradientScale)
             if let upstream, !needs.isEmpty {
                 try CrossEntropy.scale(logits, by: upstream.sliced(0, rows))
             }

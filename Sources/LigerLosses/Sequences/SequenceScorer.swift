@@ -79,7 +79,7 @@ package struct SequenceScorer {
             try evaluate(next..<end, scores)
             next = end
             try eachPiece(of: logits, pieces) {
-                try tokens.differentiate($0, $1, scores, coefficients)
+                try tokens.differentiate($0, $1, scores, coefficients, scale: linear.gradientScale)
             }
         }
         return (scores, gradients)
@@ -121,7 +121,8 @@ package struct SequenceScorer {
     ) throws -> LinearChunks.Gradients {
         if needs.isEmpty { return LinearChunks.Gradients() }
         return try linear.run(plan(needs: needs), needs: needs, exact: options.accumulation == .exact) {
-            logits, rows in try tokens.differentiate(logits, rows, scores, coefficients)
+            logits, rows in
+            try tokens.differentiate(logits, rows, scores, coefficients, scale: linear.gradientScale)
         }
     }
 }

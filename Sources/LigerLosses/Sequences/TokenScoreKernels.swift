@@ -60,7 +60,7 @@ struct TokenScoreRows: TileKernel {
 }
 
 /// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed
-/// over the row's labels that count; one program a row.
+/// over the row's labels that count, times a scale; one program a row.
 struct TokenGradientRows: TileKernel {
     let classes: Int
     let dtype: DType
@@ -68,6 +68,7 @@ struct TokenGradientRows: TileKernel {
     let second: DType?
     let ignoreIndex: Int
     let temperature: Float
+    let scale: Float
 
     func body(_ p: Program) {
         let logits = p.update("logits", dtype, rank: 2)
@@ -81,7 +82,8 @@ struct TokenGradientRows: TileKernel {
         let row = p.index, c = p.range(classes)
         let parts = labelled.map { views in
             let label = views.labels[row], isCounted = label != ignoreIndex
-            return (label: label.int32, k: select(isCounted, views.coefficients[row] / temperature, 0))
+            let k = scaled(views.coefficients[row] / temperature, by: scale)
+            return (label: label.int32, k: select(isCounted, k, 0))
         }
         let isIgnored = labelled.map { $0.labels[row] == ignoreIndex }
         let isAllIgnored = isIgnored.dropFirst().reduce(isIgnored[0]) { $0 & $1 }

@@ -57,13 +57,16 @@ struct TokenScorer {
 
     /// Overwrites logits of a range of tokens with the gradient of a loss of its log-probabilities.
     ///
-    /// - Parameter coefficients: dL/dlogp of all tokens, f32.
+    /// - Parameters:
+    ///   - coefficients: dL/dlogp of all tokens, f32.
+    ///   - scale: what the gradient is multiplied by.
     func differentiate(
-        _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, _ coefficients: TokenCoefficients
+        _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, _ coefficients: TokenCoefficients,
+        scale: Float = 1
     ) throws {
         let kernel = TokenGradientRows(
             classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
-            ignoreIndex: ignoreIndex, temperature: temperature)
+            ignoreIndex: ignoreIndex, temperature: temperature, scale: scale)
         let arrays = [
             scores.maximum, scores.sumExp, labels, coefficients.first, second, coefficients.second,
         ]

@@ -1,5 +1,4 @@
 import CCUDA
-import Synchronization
 import TileGPU
 
 /// A kernel loaded on a GPU.
@@ -23,10 +22,6 @@ package final class CUDAKernel: Sendable {
         function = try context.modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
         record = try context.records.add(kernel: kernel.name, messages: kernel.messages, in: context)
         let resources = function.resources
-        // Local memory comes in units of 16 bytes.
-        if resources.localBytesPerThread > (kernel.localBytes + 15) & ~15 {
-            Self.spills.withLock { $0[kernel.name] = resources.localBytesPerThread - kernel.localBytes }
-        }
         if kernel.threadsPerBlock > resources.maximumThreadsPerBlock {
             throw RuntimeError(
                 "kernel \(kernel.name) takes \(resources.registersPerThread) registers a thread, so a block has "
@@ -37,12 +32,6 @@ package final class CUDAKernel: Sendable {
     }
 
     package var resources: CUDAFunctionResources { function.resources }
-
-    private static let spills = Mutex<[String: Int]>([:])
-
-    /// Kernels of this process for which the driver's compiler took memory beside what their schedule gives
-    /// them, and how many bytes a thread: registers that it spilled.
-    package static var spilling: [String: Int] { spills.withLock { $0 } }
 
     private static func checkSchedule(_ kernel: GPUKernel, _ device: CUDADeviceProperties) throws {
         precondition(

@@ -22,5 +22,6 @@ func compileForGPU(
         ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
         programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
         localBytes: threads.localBytes, blocksPerProgram: threads.schedule.blocks,
-        isCluster: threads.isCluster)
+        isCluster: threads.isCluster, lanes: function.extents.map(\.capacity).max() ?? 1,
+        vector: threads.schedule.vector)
 }

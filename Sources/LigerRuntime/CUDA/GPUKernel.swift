@@ -26,13 +26,17 @@ package struct GPUKernel: Sendable {
     package var sharedBytes: Int
     /// Memory of each thread's own that the PTX declares, for rows that nothing else holds.
     package var localBytes: Int
+    /// Lanes of its longest tile, and how many neighbours of them a thread has: what tells specialisations apart.
+    package var lanes: Int
+    package var vector: Int
     /// Blocks that share their shared memory; 1 if they do not.
     package var clusterBlocks: Int { isCluster ? blocksPerProgram : 1 }
 
     package init(
         name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
         entry: String, threadsPerBlock: Int, programsPerBlock: Int, sharedBytes: Int = 0,
-        localBytes: Int = 0, blocksPerProgram: Int = 1, isCluster: Bool = false
+        localBytes: Int = 0, blocksPerProgram: Int = 1, isCluster: Bool = false, lanes: Int = 1,
+        vector: Int = 1
     ) {
         self.name = name
         self.views = views
@@ -46,6 +50,8 @@ package struct GPUKernel: Sendable {
         self.localBytes = localBytes
         self.blocksPerProgram = blocksPerProgram
         self.isCluster = isCluster
+        self.lanes = lanes
+        self.vector = vector
     }
 
     /// Blocks of a launch: enough for all programs.

@@ -36,12 +36,17 @@ package struct KernelTrial {
 
     /// The median time of a few runs, the first not counted.
     ///
-    /// - Throws: an error of the lowering or the driver if the schedule cannot run.
+    /// - Throws: an error of the lowering or the driver if the schedule cannot run, or spills registers.
     package func milliseconds(_ schedule: GPUSchedule?, runs: Int = 7) throws -> Float {
         let context = try cuda.context()
         let kernel = try CUDAKernel(
             try compileForGPU(function, layouts: layouts, device: cuda.properties, schedule: schedule),
             context: context)
+        // A schedule that ships may not, however fast it is with these registers.
+        if kernel.spilledBytes > 0 {
+            throw RuntimeError(
+                "kernel \(function.name) spills \(kernel.spilledBytes) bytes a thread as scheduled")
+        }
         let stream = try context.stream()
         let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
         var times: [Float] = []

@@ -53,7 +53,7 @@ struct Verify: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "Check instead that so many runs of every operation that sums over rows give the same bits.")
+        help: "Check instead that so many runs of every operation give the same bits, gradients too.")
     var repetitions: Int?
 
     func run() throws {

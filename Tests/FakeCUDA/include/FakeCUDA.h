@@ -18,8 +18,12 @@ typedef struct {
     int32_t capturing;
     /// Threads that a block of any function may have.
     int32_t threads_per_block;
+    /// Memory of its own that a thread of any function takes.
+    int32_t local_bytes;
     /// What cuModuleLoadDataEx writes into the error log and returns.
     const char *compile_log;
+    /// Gets the text of each module that is loaded; NULL if nobody wants it.
+    void (*sees_module)(const char *text);
     /// What cudnnGetVersion returns, and the workspace of every plan.
     int32_t cudnn_version;
     int64_t graph_workspace;

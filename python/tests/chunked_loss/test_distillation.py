@@ -48,10 +48,11 @@ class Models:
         self.labels[1::3] = IGNORED
 
     def logits(self):
+        """The student's, which their gradient replaces, as they are stored; the teacher's, which are in fp32."""
         made = []
         for x, weight, bias in (self.twins, [t if t is None else t.double() for t in self.teacher]):
-            made.append(as_stored(x @ weight.T + (0 if bias is None else bias), self.student[1]))
-        self.kept = made[0]
+            made.append(x @ weight.T + (0 if bias is None else bias))
+        self.kept = made[0] = as_stored(made[0], self.student[1])
         return made
 
     def run(self, loss):

@@ -206,9 +206,12 @@ import torch, torch.distributed as dist
 from patching import tiny
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 rank, way = int(sys.argv[1]), sys.argv[2]
+device = torch.device("cpu") if sys.argv[4] == "cpu" else torch.device("cuda", rank)
+if device.type == "cuda":
+    torch.cuda.set_device(device)
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
-plain = tiny.text_model("llama", tie_word_embeddings=False)
+dist.init_process_group("gloo" if device.type == "cpu" else "nccl", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
+plain = tiny.text_model("llama", tie_word_embeddings=False).to(device)
 model = copy.deepcopy(plain)
 apply_liger_kernel_to_llama(model=model)
 if way.startswith("fsdp2"):
@@ -220,9 +223,9 @@ if way.startswith("fsdp2"):
     fully_shard(model)
 else:
     from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
-    model.lm_head = FSDP(model.lm_head, use_orig_params=True, device_id=torch.device("cpu"))
-    model = FSDP(model, use_orig_params=True, device_id=torch.device("cpu"))
-batches = [tiny.text_batch(seed) for seed in (1, 2)]
+    model.lm_head = FSDP(model.lm_head, use_orig_params=True, device_id=device)
+    model = FSDP(model, use_orig_params=True, device_id=device)
+batches = [{{name: t.to(device) for name, t in tiny.text_batch(seed).items()}} for seed in (1, 2)]
 loss = model(**batches[rank]).loss
 loss.backward()
 expected = [plain(**b).loss for b in batches]
@@ -237,8 +240,8 @@ for name, parameter in plain.named_parameters():
     else:
         # FSDP1 keeps this rank's slice of the flat gradient, which may cut a row.
         parts = [None, None]
-        dist.all_gather_object(parts, torch.empty(0) if found is None else found.flatten())
-        found = torch.cat(parts).reshape(wanted.shape)
+        dist.all_gather_object(parts, torch.empty(0) if found is None else found.flatten().cpu())
+        found = torch.cat(parts).reshape(wanted.shape).to(device)
     worst = ((found - wanted).abs().max() / wanted.abs().max()).item()
     assert worst < 1e-5, f"{{name}}: {{worst}}"
 dist.barrier()
@@ -248,13 +251,15 @@ os._exit(0)
 """
 
 
+# Every process has a GPU of its own.
+@pytest.mark.parametrize("kind", ["cpu"] + (["cuda"] if torch.cuda.device_count() > 1 else []))
 @pytest.mark.parametrize("way", ["fsdp2", "fsdp2-head", "fsdp1-head"])
-def test_a_head_that_fsdp_shards(way, tmp_path):
+def test_a_head_that_fsdp_shards(way, kind, tmp_path):
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     script = textwrap.dedent(FSDP.format(paths=[here, *(p for p in sys.path if p)]))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(rank), way, str(tmp_path / "meeting")],
+            [sys.executable, "-c", script, str(rank), way, str(tmp_path / "meeting"), kind],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """How losses of a linear layer treat memory: what weight gradients are summed in, and how long a chunk is.
 
-Arguments decide, then `set_loss_memory`, then the library: fp32 sums, and chunks of logits of 512 MiB on a GPU and
+Arguments decide, then `set_loss_memory`, then the library: fp32 sums, and chunks of logits of 640 MiB on a GPU and
 48 MiB on the CPU.
 """
 

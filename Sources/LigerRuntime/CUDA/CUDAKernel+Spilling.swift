@@ -1,0 +1,51 @@
+import Synchronization
+import Tile
+import TileGPU
+
+extension CUDAKernel {
+    /// Compiles a traced kernel and loads it.
+    ///
+    /// Left to choose how many blocks a multiprocessor shall hold, the driver's compiler may spill registers for one
+    /// more. Which specialisations suffer differs from release to release, so it is told only then, by compiling
+    /// once more, that one block is enough.
+    static func compiling(
+        _ function: TileFunction, layouts: [GPULayout], on device: CUDADevice
+    ) throws -> CUDAKernel {
+        let (properties, context) = (device.properties, try device.context())
+        var schedule = GPUSchedule(function, layouts: layouts, capability: properties.target)
+        func compiled() throws -> CUDAKernel {
+            let kernel = try compileForGPU(
+                function, layouts: layouts, device: properties, schedule: schedule)
+            return try CUDAKernel(kernel, context: context)
+        }
+        var kernel = try compiled()
+        if kernel.spilledBytes > 0 && schedule.minimumBlocks == 0 {
+            schedule.minimumBlocks = 1
+            kernel = try compiled()
+        }
+        if kernel.spilledBytes > 0 {
+            let (bytes, specialisation) = (kernel.spilledBytes, kernel.specialisation)
+            spills.withLock { $0[specialisation] = bytes }
+        }
+        return kernel
+    }
+
+    private static let spills = Mutex<[String: Int]>([:])
+
+    /// Specialisations in use in this process for which the driver's compiler took memory beside what their
+    /// schedule gives them, and how many bytes a thread: registers that it spilled.
+    package static var spilling: [String: Int] { spills.withLock { $0 } }
+
+    /// Local memory, which comes in units of 16 bytes, beyond what the schedule gives a thread.
+    var spilledBytes: Int {
+        let found = resources.localBytesPerThread
+        return found > (kernel.localBytes + 15) & ~15 ? found - kernel.localBytes : 0
+    }
+
+    /// Such as `CastKernel (f32, bf16; 4096 lanes by 8, 256 threads, 40 registers)`.
+    private var specialisation: String {
+        let dtypes = kernel.views.map(\.dtype.rawValue).joined(separator: ", ")
+        return "\(kernel.name) (\(dtypes); \(kernel.lanes) lanes by \(kernel.vector), "
+            + "\(kernel.threadsPerBlock) threads, \(resources.registersPerThread) registers)"
+    }
+}
