@@ -74,7 +74,7 @@ except (ImportError, TypeError):  # Another release of torch.
 
 @functools.cache
 def _can_count():
-    """Whether torch says its counts and Python's are exact: without its global lock, or compiled, they are not."""
+    """Whether torch tells its counts and Python's are exact: without the global lock, or with a compiler, they are not."""
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
     has_compiler = hasattr(sys, "_jit") and sys._jit.is_enabled()
     return _torch_counts and has_lock and not has_compiler
