@@ -1,9 +1,9 @@
 """Whether a backward pass may write over the two tensors that its forward pass saved.
 
-It may when nobody else can see their memory: the gradients then need no memory of their own. Who can see a tensor is
-counted, by three counts: references to the tensor in C++ (other nodes that saved it, views of it), to its storage (views,
-detached tensors, arrays, results saved by their own node) and to its Python object (a user's variable, a hook's list).
-Each of the cases raises at least one of them above that of a tensor nobody else has.
+It may when nobody else can see their memory: the gradients then need no memory of their own. Three counts say who can:
+of references to the tensor in C++ (other nodes that saved it, views of it), to its storage (views, detached tensors,
+arrays, results saved by their own node) and to its Python object (a user's variable, a hook's list). Each of these
+raises at least one of them above that of a tensor nobody else has.
 
 What a tensor nobody else has counts is not written here, as releases of Python and torch differ in what they hold
 meanwhile. It is found once, by counting such a tensor and shared ones in a backward pass of a probe, in which the same
@@ -74,7 +74,7 @@ except (ImportError, TypeError):  # Another release of torch.
 
 @functools.cache
 def _can_count():
-    """Whether torch tells its counts and Python's are exact: without the global lock, or with a compiler, they are not."""
+    """Whether torch tells its counts and Python's are exact, as they are with the global lock and no compiler."""
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
     has_compiler = hasattr(sys, "_jit") and sys._jit.is_enabled()
     return _torch_counts and has_lock and not has_compiler
