@@ -53,8 +53,8 @@ extension GPUSchedule {
                 stages: 0, bringsRows: false),
         TuningKey(
             kernel: "TallColumnSum", vector: 1, lengthExponent: 8, capability: 90): GPUSchedule(
-                threads: 16, blocks: 1, programsPerBlock: 4, vector: 1,
-                residentLanes: 16, chunkVectors: 2, minimumBlocks: 0,
+                threads: 32, blocks: 1, programsPerBlock: 4, vector: 1,
+                residentLanes: 8, chunkVectors: 2, minimumBlocks: 0,
                 stages: 0, bringsRows: false),
         TuningKey(
             kernel: "TallColumnSum", vector: 1, lengthExponent: 9, capability: 90): GPUSchedule(
