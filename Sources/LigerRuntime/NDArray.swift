@@ -47,6 +47,8 @@ public struct NDArray: Sendable {
     public var byteCount: Int { count * dtype.byteCount }
     /// Whether elements lie side by side, last dimension innermost.
     public var isContiguous: Bool {
+        // Of nothing, every order is the same: a sum's gradient over no rows has strides of 0.
+        if shape.contains(0) { return true }
         var expected = 1
         for (size, stride) in zip(shape, strides).reversed() where size != 1 {
             if stride != expected { return false }
