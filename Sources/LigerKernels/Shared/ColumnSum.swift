@@ -22,7 +22,7 @@ package enum ColumnSum {
             sum.flatMap { sum in terms.map { ($0.x, sum) } }
         }
         guard let (x, _) = pairs.first else { return sums }
-        if pairs.count > 1, TallColumnSum.suits(rows: x.shape[0], columns: x.shape[1]) {
+        if pairs.count > 1, parts(of: x) == nil, TallColumnSum.suits(rows: x.shape[0], columns: x.shape[1]) {
             try TallColumnSum(pairs, accumulates: false).launch(pairs)
         } else {
             for (x, sum) in pairs { try apply(x, into: sum, accumulate: false) }
@@ -34,12 +34,26 @@ package enum ColumnSum {
     ///   - sum: [columns]; what it holds comes first in the sum where `accumulate` is set.
     package static func apply(_ x: NDArray, into sum: NDArray, accumulate: Bool) throws {
         let (rows, columns) = (x.shape[0], x.shape[1])
+        if let parts = parts(of: x) {
+            let first = try apply(x.reshaped([rows / parts, parts * columns]), dtype: .f32)
+            return try apply(first.reshaped([parts, columns]), into: sum, accumulate: accumulate)
+        }
         if TallColumnSum.suits(rows: rows, columns: columns) {
             return try TallColumnSum([(x, sum)], accumulates: accumulate).launch([(x, sum)])
         }
         let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
         try ColumnSumKernel(terms: x.dtype, dtype: sum.dtype, accumulates: accumulate).launch(
             programs: blocks, [x, sum])
+    }
+}
+
+extension ColumnSum {
+    /// How many sums, each of every so manieth row, are made first where columns alone give too few programs to occupy
+    /// a GPU: such rows side by side are the columns of a shorter array. Nil where one launch does.
+    private static func parts(of x: NDArray) -> Int? {
+        let parts = 32
+        return x.shape[0] >= 1024 && x.shape[0] % parts == 0 && x.shape[1] <= 512 && x.isContiguous
+            ? parts : nil
     }
 }
 
