@@ -36,7 +36,8 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
 
     /// Conversions to and from bfloat16, and minima that keep NaN.
     var hasAmpere: Bool { capability >= 80 }
-    /// Accesses that say what the second-level cache should keep: since PTX 7.4.
+    /// Accesses that say what the second-level cache should keep: since PTX 7.4, which is more than
+    /// `ptxVersion` asks for below.
     var hasCachePolicies: Bool { capability >= 89 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
     var spillsForOccupancy: Bool { capability < 90 }

@@ -48,8 +48,8 @@ package enum ColumnSum {
 }
 
 extension ColumnSum {
-    /// How many sums, each of every so manieth row, are made first where columns alone give too few programs to occupy
-    /// a GPU: such rows side by side are the columns of a shorter array. Nil where one launch does.
+    /// How many partial sums are made first, the i-th over rows i, i + parts, i + 2 parts, ..., where columns alone give
+    /// too few programs to occupy a GPU: so many rows side by side are one of a shorter array. Nil where one launch does.
     private static func parts(of x: NDArray) -> Int? {
         let parts = 32
         return x.shape[0] >= 1024 && x.shape[0] % parts == 0 && x.shape[1] <= 512 && x.isContiguous

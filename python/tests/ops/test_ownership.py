@@ -1,5 +1,6 @@
 """Gated units whose backward pass writes over gate and up: where it does, and where somebody would see it."""
 
+import threading
 import types
 
 import pytest
@@ -203,6 +204,40 @@ def test_hooks_that_keep_what_they_took(function, hooks, never):
     never()
     expected, _ = gradients(function, alone, hooked, leaves, upstream, [])
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_memory_of_others_stays(function):
+    """Hooks that keep what they took in arrays, one for each tensor, and hand out tensors over them."""
+    kept = {}
+
+    def pack(t):
+        key = t.data_ptr()
+        kept.setdefault(key, t.detach().numpy().copy())
+        return key
+
+    leaves, upstream = [random(4, 9) for _ in range(2)], random(4, 9, grad=False)
+    with saved_tensors_hooks(pack, lambda key: torch.from_numpy(kept[key])):
+        a, b = leaves[0] * 2, leaves[1] * 3
+        y = function.apply(a, b)
+    before = {key: array.copy() for key, array in kept.items()}
+    y.backward(upstream)
+    assert all((kept[key] == array).all() for key, array in before.items())
+
+
+def test_a_tracer_does_not_count():
+    """One that looks at a frame's variables, as debuggers do, while the counts are found."""
+    expected = _ownership._counts_alone.__wrapped__()
+
+    def trace(frame, event, argument):
+        frame.f_locals
+        return trace
+
+    threading.settrace(trace)
+    try:
+        found = _ownership._counts_alone.__wrapped__()
+    finally:
+        threading.settrace(None)
+    assert found == expected and found
 
 
 def test_leaves_and_subclasses_stay(device, function):

@@ -11,11 +11,15 @@ function does the counting. Tensors that went through hooks for saved tensors, a
 so it is found with hooks and without, and a context notes which it has. Where a count is missing, or where shared
 tensors count the same, nothing is ever written over.
 
+No count tells that another stream still reads a tensor which was given up to it by `record_stream`: where that is done
+with gate or up themselves, LIGER_KEEP_SAVED=1 in the environment has every pass keep what it saved.
+
 Counts say nothing about a second pass: a graph that is kept (retain_graph, create_graph) keeps its tensors.
 """
 
 import contextlib
 import functools
+import os
 import sys
 import threading
 
@@ -51,13 +55,19 @@ def _counted(ctx):
 
 
 def _is_whole(tensor):
-    """Whether it is a plain result that fills its storage in order."""
+    """Whether it is a plain result that fills its storage in order, of memory that torch made for this process.
+
+    Memory of others, such as an array's, counts nobody: torch cannot resize it. On a GPU any memory may be shared.
+    """
+    storage = tensor.untyped_storage()
     return (
         type(tensor) is torch.Tensor
         and not tensor.is_leaf
         and tensor.is_contiguous()
         and tensor.storage_offset() == 0
-        and tensor.numel() * tensor.itemsize == tensor.untyped_storage().nbytes()
+        and tensor.numel() * tensor.itemsize == storage.nbytes()
+        and storage.resizable()
+        and not (tensor.device.type == "cpu" and storage.is_shared())
     )
 
 
@@ -77,7 +87,7 @@ def _can_count():
     """Whether torch tells its counts and Python's are exact, as they are with the global lock and no compiler."""
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
     has_compiler = hasattr(sys, "_jit") and sys._jit.is_enabled()
-    return _torch_counts and has_lock and not has_compiler
+    return _torch_counts and has_lock and not has_compiler and os.environ.get("LIGER_KEEP_SAVED", "0") == "0"
 
 
 @functools.cache
@@ -86,6 +96,9 @@ def _counts_alone():
     found = {}
 
     def find():
+        # A tracer that looks at variables holds them.
+        sys.settrace(None)
+        sys.setprofile(None)
         for hooks in (False, True):
             alone, same = _probed(hooks, lambda a: None)
             sharers = (lambda a: a, lambda a: a.square(), lambda a: a.detach(), lambda a: a[:1])
