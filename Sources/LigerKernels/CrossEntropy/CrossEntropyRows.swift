@@ -78,16 +78,14 @@ struct CrossEntropyRows: TileKernel {
         }
         guard let gradient = views.gradient else { return }
 
-        var g = decay(v - m) * (scaled(mass) / s)
+        var g = decay(v - m) * (scaled(mass, by: scale) / s)
         if options.labelSmoothing > 0 {
-            let even = scaled(share * spread)
+            let even = scaled(share * spread, by: scale)
             g = g - (w.map { $0 * even } ?? even)
         }
-        g = select(c.index == label.int32, g - scaled(hit), g)
+        g = select(c.index == label.int32, g - scaled(hit, by: scale), g)
         gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g
     }
-
-    private func scaled(_ x: Tile<Float>) -> Tile<Float> { scale == 1 ? x : x * scale }
 
     private func capped(_ x: Tile<Float>) -> Tile<Float> {
         options.softcap.map { tanh(x / $0) * $0 } ?? x

@@ -15,8 +15,8 @@ struct GatedForward: TileKernel {
         let y = p.output("y", dtype, rank: 2)
         let row = p.index, c = p.range(columns)
 
-        let value = activation(scaled(gate[row, c], multipliers.gate)).value.rounded(to: dtype)
-        y[row, c] = scaled(value * up[row, c], multipliers.down)
+        let value = activation(scaled(gate[row, c], by: multipliers.gate)).value.rounded(to: dtype)
+        y[row, c] = scaled(value * up[row, c], by: multipliers.down)
     }
 }
 
@@ -39,11 +39,9 @@ struct GatedBackward: TileKernel {
         let dup = isOverInputs ? up : p.output("dup", dtype, rank: 2)
         let row = p.index, c = p.range(columns)
 
-        let (value, derivative) = activation(scaled(gate[row, c], multipliers.gate))
-        let g = scaled(dy[row, c], multipliers.down)
-        dgate[row, c] = scaled(g * up[row, c] * derivative, multipliers.gate)
+        let (value, derivative) = activation(scaled(gate[row, c], by: multipliers.gate))
+        let g = scaled(dy[row, c], by: multipliers.down)
+        dgate[row, c] = scaled(g * up[row, c] * derivative, by: multipliers.gate)
         dup[row, c] = g * value.rounded(to: dtype)
     }
 }
-
-private func scaled(_ x: Tile<Float>, _ factor: Float) -> Tile<Float> { factor == 1 ? x : x * factor }

@@ -27,6 +27,3 @@ package enum LogitStorage {
     /// What gradients stored in a type are multiplied by: a power of two, so that nothing is rounded.
     package static func gradientScale(_ dtype: DType) -> Float { dtype == .f16 ? 0x1p10 : 1 }
 }
-
-/// x times a scale of gradients.
-func scaled(_ x: Tile<Float>, by scale: Float) -> Tile<Float> { scale == 1 ? x : x * scale }

@@ -119,7 +119,7 @@ struct DistillationBatch {
     /// Chunks of which the logits of both sides fit the budget.
     private func plan(_ needs: LinearNeeds) -> ChunkPlan {
         let shape = linear.shape, exact = options.sequences.accumulation == .exact
-        let budget = options.sequences.budgetBytes(on: student.input.device, needs: needs)
+        let budget = options.sequences.budgetBytes(on: student.input.device)
         let own = shape.vocabulary * shape.logits.byteCount
         let other = if case .layer = teacher { 4 * teacher.classes } else { 0 }
         let rows = max(1, min(shape.tokens, budget / (own + other)))

@@ -62,13 +62,9 @@ public enum FusedLinearCrossEntropy {
         public let dBias: NDArray?
     }
 
-    /// Chunks long enough for products at full speed, at common vocabularies. A loss alone may have 1 GiB of a GPU,
-    /// and still takes less than one with exact gradients, which needs their sums beside.
-    public static func defaultBudgetBytes(
-        on device: Device, needs: Needs = .all, accumulation: Accumulation = .exact
-    ) -> Int {
-        if device.cuda == nil { return 48 << 20 }
-        return needs.isEmpty && accumulation == .exact ? 1 << 30 : 640 << 20
+    /// Chunks long enough for products at full speed, at common vocabularies.
+    public static func defaultBudgetBytes(on device: Device) -> Int {
+        device.cuda == nil ? 48 << 20 : 640 << 20
     }
 
     /// How a call will be cut, and the memory it will take.
@@ -100,8 +96,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         ChunkPlan(
             layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes
-                ?? defaultBudgetBytes(on: device, needs: needs, accumulation: options.accumulation),
+            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device),
             lossBytes: CrossEntropyTask.byteCount(
                 rows: layer.tokens, options: options.crossEntropy, wants: wants))
     }

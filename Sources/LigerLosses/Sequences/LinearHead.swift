@@ -43,9 +43,7 @@ public struct SequenceOptions: Sendable, Hashable {
 
 extension SequenceOptions {
     /// The budget given, or else the device's.
-    func budgetBytes(on device: Device, needs: LinearNeeds) -> Int {
-        budgetBytes
-            ?? FusedLinearCrossEntropy.defaultBudgetBytes(
-                on: device, needs: needs, accumulation: accumulation)
+    func budgetBytes(on device: Device) -> Int {
+        budgetBytes ?? FusedLinearCrossEntropy.defaultBudgetBytes(on: device)
     }
 }

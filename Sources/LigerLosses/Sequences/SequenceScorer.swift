@@ -61,7 +61,7 @@ package struct SequenceScorer {
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
         let plan = plan(needs: needs, unit: units.tokens)
-        let isTooLong = plan.logitsBytes > options.budgetBytes(on: tokens.labels.device, needs: needs)
+        let isTooLong = plan.logitsBytes > options.budgetBytes(on: tokens.labels.device)
         if needs.isEmpty || isTooLong {
             let scores = try scores(sumsLogits: sumsLogits)
             try evaluate(0..<units.count, scores)
@@ -99,7 +99,7 @@ package struct SequenceScorer {
     package func plan(needs: LinearNeeds, unit: Int = 1) -> ChunkPlan {
         ChunkPlan(
             shape, needs: needs, exact: options.accumulation == .exact, unit: unit,
-            budgetBytes: options.budgetBytes(on: tokens.labels.device, needs: needs),
+            budgetBytes: options.budgetBytes(on: tokens.labels.device),
             lossBytes: 4 * (tokens.second == nil ? 5 : 7) * shape.tokens)
     }
 

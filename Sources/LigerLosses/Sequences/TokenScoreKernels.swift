@@ -1,3 +1,4 @@
+import LigerKernels
 import Tile
 
 /// log p(label) of one row of logits, with v = x / temperature: m = max(v), s = sum(exp(v - m)) and

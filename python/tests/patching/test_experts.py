@@ -89,3 +89,9 @@ def test_rows_that_a_grouped_product_leaves(monkeypatch, dtype):
     monkeypatch.setattr(module.F, "grouped_mm", grouped, raising=False)
     check("cpu", dtype, 16, 24, 37)
     assert len(calls) == 4 and all(int(offs[-1]) < 37 * 3 for offs in calls), "no row was left"
+
+
+def test_rows_beyond_are_left_out_under_function_transforms():
+    rows, count = torch.randn(5, 3), torch.tensor(3)
+    gradient = torch.func.grad(lambda x: (module._ZeroGradientBeyond.apply(x, count) ** 2).sum())(rows)
+    assert torch.equal(gradient[:3], 2 * rows[:3]) and not gradient[3:].any()

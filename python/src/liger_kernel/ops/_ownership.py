@@ -77,7 +77,7 @@ try:
     from torch._C._autograd import _top_saved_tensors_default_hooks as _top_hooks
 
     _top_hooks(True)
-    _torch_counts = hasattr(torch.Tensor, "_use_count")
+    _torch_counts = hasattr(torch.Tensor, "_use_count") and hasattr(torch.UntypedStorage, "resizable")
 except (ImportError, TypeError):  # Another release of torch.
     _torch_counts = False
 

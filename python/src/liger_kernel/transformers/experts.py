@@ -65,10 +65,15 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
 class _ZeroGradientBeyond(torch.autograd.Function):
     """Rows as they are; the gradient of those beyond the first `count` is zero, whatever comes back for them."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, rows, count):
-        ctx.save_for_backward(count)
+    def forward(rows, count):
         return rows.view_as(rows)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx, gradient):
