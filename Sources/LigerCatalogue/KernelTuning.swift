@@ -18,22 +18,25 @@ package struct KernelTime: Sendable {
     package let failed: Int
 }
 
-/// Times every kernel that a workload launches, alone and with cold caches; where asked, under every candidate
-/// schedule.
+/// Times every kernel that a workload launches, or some of them, alone and with cold caches; where asked, under every
+/// candidate schedule.
 package final class KernelTuner: LaunchObserver {
     private let flush: NDArray
     private let capability: Int
     private let searches: Bool
+    private let names: Set<String>
     private let times = Mutex<[KernelTime]>([])
 
+    /// - Parameter names: of the kernels to time; none means all.
     /// - Throws: `RuntimeError` if the device is no GPU.
-    package init(on device: Device, searches: Bool) throws {
+    package init(on device: Device, searches: Bool, names: [String] = []) throws {
         guard let cuda = device.cuda else {
             throw RuntimeError("kernels are timed one by one on GPUs only. Pass --device cuda")
         }
         flush = try NDArray(empty: [1 << 26], device: device)
         capability = cuda.properties.target
         self.searches = searches
+        self.names = Set(names)
     }
 
     /// - Returns: one entry per launch, in their order.
@@ -50,6 +53,7 @@ package final class KernelTuner: LaunchObserver {
         run: () throws -> Void
     ) throws {
         try run()
+        guard names.isEmpty || names.contains(kernel.name) else { return }
         let trial = try KernelTrial(
             kernel, programs: programs, arrays: arrays, scalars: scalars, flush: flush)
         let chosen = GPUSchedule(trial.function, layouts: trial.layouts, capability: capability)

@@ -31,6 +31,18 @@ struct Divisors {
         return found
     }
 
+    /// A value as another plus a constant.
+    func offset(of value: ValueID) -> (base: ValueID, constant: Int) {
+        guard let maker = makers[value], maker.kind == .binary(.add) else { return (value, 0) }
+        let constants = maker.operands.map { operand -> Int? in
+            guard case .constant(.index(let constant)) = makers[operand]?.kind else { return nil }
+            return constant
+        }
+        if let constant = constants[1] { return (maker.operands[0], constant) }
+        if let constant = constants[0] { return (maker.operands[1], constant) }
+        return (value, 0)
+    }
+
     private mutating func divisor(of operation: Operation) -> Int {
         let operands = operation.operands
         switch operation.kind {

@@ -119,20 +119,36 @@ extension GPUSchedule {
         }
     }
 
-    /// Schedules by which the shared memory of a block or a cluster holds a row.
+    /// Schedules by which the shared memory of a block or a cluster holds a row, or a block's a row's beginning.
     private static func bringing(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
-        [1, 2, 4, 8].flatMap { blocks -> [GPUSchedule] in
-            let bytes = longest * 16 / vector / blocks
-            guard vector > 1, bytes > 12 << 10, bytes < 112 << 10 else { return [] }
-            return [256, 512, 1024].flatMap { threads in
+        if vector == 1 { return [] }
+        return [1, 2, 4, 8].flatMap { blocks in
+            [256, 512, 1024].flatMap { threads in
                 [1, 2, 4].flatMap { chunk in
-                    [0, 1024 / threads, 1536 / threads].filter { $0 != 1 }.map {
-                        GPUSchedule(
-                            threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
-                            residentLanes: vector, chunkVectors: chunk, minimumBlocks: $0, bringsRows: true)
-                    }
+                    [1, 2, 3, 4].compactMap { bringing(longest, vector, blocks, threads, chunk, residents: $0) }
                 }
             }
         }
     }
+
+    /// Blocks that share a multiprocessor with others, and each as much of a row as there is room for.
+    private static func bringing(
+        _ longest: Int, _ vector: Int, _ blocks: Int, _ threads: Int, _ chunk: Int, residents: Int
+    ) -> GPUSchedule? {
+        let chunkBytes = threads * chunk * 16
+        let rowBytes = longest * 16 / vector / blocks
+        let all = (rowBytes + chunkBytes - 1) / chunkBytes
+        let fitting = (sharedBytesOfMultiprocessor / residents - 5120) / chunkBytes
+        // A cluster is for rows that no block holds; a beginning of less than a quarter gains little.
+        guard rowBytes > 12 << 10, blocks == 1 ? 4 * fitting >= all : fitting >= all && rowBytes < 112 << 10,
+            threads * residents <= 2048
+        else { return nil }
+        return GPUSchedule(
+            threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
+            residentLanes: vector, chunkVectors: chunk, minimumBlocks: residents == 1 ? 0 : residents,
+            broughtChunks: Swift.min(all, fitting))
+    }
+
+    /// Of sm_90 and sm_100.
+    private static let sharedBytesOfMultiprocessor = 228 << 10
 }

@@ -38,13 +38,14 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Rows of a loop over rows that are on their way at a time, in shared memory; 0 where a thread asks the cache
     /// for the next row instead.
     package var stages: Int
-    /// Whether rows that are swept more than once are brought into shared memory first, as far as they fit.
-    package var bringsRows: Bool
+    /// Chunks of a row that is swept more than once which are brought into shared memory first, as far as they
+    /// fit; what is behind them is read by each sweep.
+    package var broughtChunks: Int
 
     package init(
         threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
         chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0,
-        bringsRows: Bool = false
+        broughtChunks: Int = 0
     ) {
         self.threads = threads
         self.blocks = blocks
@@ -54,7 +55,7 @@ package struct GPUSchedule: Sendable, Hashable {
         self.chunkVectors = chunkVectors
         self.minimumBlocks = minimumBlocks
         self.stages = stages
-        self.bringsRows = bringsRows
+        self.broughtChunks = broughtChunks
     }
 
     /// Threads of a block.
@@ -76,23 +77,26 @@ package struct GPUSchedule: Sendable, Hashable {
             self = schedule
             return
         }
-        let perThread = (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector
-        let mostLanes = shape.isHeavy ? 2 * vector : 32
+        let mostLanes = shape.mostLanes(vector)
+        let perThread = Swift.min(
+            (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector, mostLanes)
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
         let wanted = (longest + perThread - 1) / perThread
+        let fewLanes = Swift.min(2 * vector, mostLanes)
         let threads: Int
         if wanted <= 32 {
-            threads = Self.powerOfTwo(
-                atLeast: Swift.max(1, (longest + 2 * vector - 1) / (2 * vector)), most: 32)
+            threads = Self.powerOfTwo(atLeast: (longest + fewLanes - 1) / fewLanes, most: 32)
         } else {
             threads = Swift.min(most, (wanted + 31) / 32 * 32)
         }
-        let isKept = threads * (shape.reduces ? mostLanes : 2 * vector) >= longest
+        let resident = shape.reduces ? mostLanes : fewLanes
+        let isKept = threads * resident >= longest
         self.init(
             threads: function.extents.isEmpty ? 1 : threads,
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
-            residentLanes: shape.reduces ? mostLanes : 2 * vector,
-            chunkVectors: shape.reduces ? (shape.functions > 1 || shape.loadsSeveral ? 2 : 4) : 1,
+            residentLanes: resident,
+            chunkVectors: shape.reduces
+                ? Swift.min(mostLanes / vector, shape.functions > 1 || shape.loadsSeveral ? 2 : 4) : 1,
             // Registers are not to be had for less where many functions are taken.
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads)
     }
@@ -128,7 +132,7 @@ package struct GPUSchedule: Sendable, Hashable {
         guard vector > 1, bytes <= 72 << 10 else { return nil }
         return GPUSchedule(
             threads: 256, programsPerBlock: 1, vector: vector, residentLanes: vector, chunkVectors: 2,
-            bringsRows: true)
+            broughtChunks: (bytes + 8191) / 8192)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -142,10 +146,17 @@ package struct GPUSchedule: Sendable, Hashable {
         var reduces = false
         /// Whether a loop hands tiles on.
         var carries = false
-        /// How many functions such as exp are taken of a lane.
+        /// How many functions such as exp are taken of a lane, long ones counted twice.
         var functions = 0
         /// Whether they are many.
         var isHeavy: Bool { functions > 2 }
+
+        /// Lanes of which a thread takes all these functions: with more, the driver compiles for longer than a
+        /// first call should wait.
+        func mostLanes(_ vector: Int) -> Int {
+            Swift.min(32, Swift.max(vector, 64 / Swift.max(1, functions) / vector * vector))
+        }
+
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
         /// How many views' lanes are loaded or stored.
@@ -174,7 +185,8 @@ package struct GPUSchedule: Sendable, Hashable {
                 waits = true
             case .store: storesTiles = storesTiles || isTile
             case .load(let view, _?): loaded.insert(view)
-            case .unary(let unary) where isTile && unary.isFunction: shape.functions += 1
+            case .unary(let unary) where isTile: shape.functions += unary.functions
+            case .binary(.divide) where isTile: shape.functions += 1
             default: break
             }
         }
@@ -206,11 +218,12 @@ package struct GPUSchedule: Sendable, Hashable {
 }
 
 extension UnaryOperation {
-    /// Whether it is a series of steps with numbers of its own.
-    fileprivate var isFunction: Bool {
+    /// For how many functions it counts: series of steps, not single instructions.
+    fileprivate var functions: Int {
         switch self {
-        case .exp, .decay, .log, .tanh, .erf, .sigmoid, .sin, .cos: true
-        default: false
+        case .exp, .decay, .log, .sigmoid, .sqrt: 1
+        case .tanh, .erf, .sin, .cos: 2
+        default: 0
         }
     }
 }

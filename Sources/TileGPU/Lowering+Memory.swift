@@ -18,6 +18,7 @@ extension Lowering {
         let kind = function.type(operation.results[0]).element
         if let staged = staged(operation, view, chunk) { return staged }
         if let near = readBrought(operation, view, chunk) { return near }
+        if let beside = loadWithNeighbours(operation, view, chunk) { return beside }
         if let packed = loadPacked(operation, view, base, chunk) {
             prefetch(operation, view, base, chunk)
             return packed

@@ -9,6 +9,8 @@ struct Chunk {
     let vectors: Int
     /// By vector: whether its lanes exist; nil where they all do.
     let guards: [Register?]
+    /// Whether it is one of those that are brought into shared memory.
+    var isBrought = false
     /// Tiles of this chunk alone.
     var tiles: [ValueID: [Register]] = [:]
 }
@@ -19,6 +21,7 @@ extension Lowering {
         let isResident = isResident(phase.extent)
         let operations = isResident ? phase.operations : residence.operations(of: phase)
         for operation in phase.operations { prepareAddress(operation) }
+        neighbours = findNeighbours(operations)
         var accumulators: [ValueID: [Register]] = [:]
         remadeLanes = [:]
         for operation in operations {
@@ -60,31 +63,57 @@ extension Lowering {
             try body(Chunk(extent: extent, start: nil, vectors: vectors, guards: guards))
             return
         }
-        let chunkLanes = span * schedule.chunkVectors
-        let counter = out.register(.b64)
         let length = function.extents[extent.number]
         let end =
             length.count.flatMap { scalars[$0] }.map { Source.register($0) } ?? .integer(length.capacity)
-        let last = isBackward ? lastChunk(end, chunkLanes) : nil
+        let near = broughtLanes(extent)
+        if near < length.capacity {
+            try emitTurns(extent, from: near, to: end, isBackward: isBackward, isBrought: false, body)
+        }
+        waitForCopies()
+        if near > 0 {
+            let limit = near < length.capacity ? atMost(near, end) : end
+            try emitTurns(extent, from: 0, to: limit, isBackward: isBackward, isBrought: true, body)
+        }
+    }
+
+    private func atMost(_ limit: Int, _ length: Source) -> Source {
+        guard case .register = length else { return .integer(limit) }
+        return .register(out.make(.b64, .arithmetic(.minimum, .s64), [length, .integer(limit)]))
+    }
+
+    /// A loop over the chunks of a part of an extent; `from` is where a chunk starts.
+    private func emitTurns(
+        _ extent: ExtentID, from: Int, to end: Source, isBackward: Bool, isBrought: Bool,
+        _ body: (Chunk) throws -> Void
+    ) rethrows {
+        let span = schedule.threads * schedule.vector
+        let chunkLanes = span * schedule.chunkVectors
+        let counter = out.register(.b64)
+        let last = isBackward ? lastChunk(end, from, chunkLanes) : nil
         depth += 1
         let statements = try nested {
             let place = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
             let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(place)])
             let guards = (0..<schedule.chunkVectors).map { guardOf(extent, start: start, ahead: $0 * span) }
             try body(
-                Chunk(extent: extent, start: start, vectors: schedule.chunkVectors, guards: guards))
+                Chunk(
+                    extent: extent, start: start, vectors: schedule.chunkVectors, guards: guards,
+                    isBrought: isBrought))
         }
         depth -= 1
         out.append(
             .loop(
-                counter: counter, from: .integer(0), to: end, step: .integer(chunkLanes), body: statements))
+                counter: counter, from: .integer(from), to: end, step: .integer(chunkLanes), body: statements)
+        )
     }
 
-    /// Where the last chunk of a length starts.
-    private func lastChunk(_ length: Source, _ chunkLanes: Int) -> Register {
+    /// Where the last chunk of a length starts, plus where the first does: what a counter from there is taken from.
+    private func lastChunk(_ length: Source, _ first: Int, _ chunkLanes: Int) -> Register {
         let before = out.b64(.subtract, length, .integer(1))
         let chunks = out.b64(.divide, .register(before), .integer(chunkLanes))
-        return out.b64(.multiply, .register(chunks), .integer(chunkLanes))
+        let last = out.b64(.multiply, .register(chunks), .integer(chunkLanes))
+        return first == 0 ? last : out.b64(.add, .register(last), .integer(first))
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists; nil if it always does.

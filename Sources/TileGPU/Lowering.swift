@@ -67,8 +67,15 @@ final class Lowering {
     var rowLoop: RowLoop?
     /// Loads whose rows lie in shared memory, by the address of this thread's first vector.
     var brought: [ValueID: Register] = [:]
+    /// The lengths that these rows have.
+    var broughtExtents: Set<ExtentID> = []
+    /// Whether some of these rows have been asked for and not been waited for.
+    var awaitsCopies = false
     /// Rows of that loop which are on their way into shared memory.
     var staging: Staging?
+    /// Loads of the phase being written that one access serves, and what such an access has brought of others.
+    var neighbours: [ValueID: [Operation]] = [:]
+    var broughtAlong: [ValueID: [Register]] = [:]
     /// Sweeps in chunks written so far, by length.
     var sweeps: [ExtentID: Int] = [:]
     /// Registers that are set before anything else, and to what.

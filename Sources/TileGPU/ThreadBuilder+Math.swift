@@ -4,16 +4,21 @@ import Tile
 // of the CPU's vector loops (CVector/Math.c), which say how they were derived.
 extension ThreadBuilder {
     /// e^x = 2^n 2^f with n + f = x log2(e), n whole: the product in two parts, so that a large x keeps its
-    /// digits. n is kept where 2^n is a number; beyond, f takes the rest to 0 or infinity.
+    /// digits. n is kept where 2^n is a number, or 0; beyond, f takes the rest to 0 or infinity.
+    ///
+    /// n stands in the low bits of its sum with 3 2^22: shifted to where a number has its exponent, it is 2^n.
     mutating func exp(_ x: Source) -> Register {
-        let shifted = f32(.multiplyAdd, x, .float(0x1.715476p0), .float(0x1.8p23))
-        let whole = f32(.subtract, .register(shifted), .float(0x1.8p23))
-        let n = f32(.maximum, .register(f32(.minimum, .register(whole), .float(127))), .float(-150))
+        let sum = f32(.multiplyAdd, x, .float(0x1.715476p0), .float(0x1.8p23))
+        let atMost = f32(.minimum, .register(sum), .float(0x1.8p23 + 127))
+        let shifted = f32(.maximum, .register(atMost), .float(0x1.8p23 - 127))
+        let n = f32(.subtract, .register(shifted), .float(0x1.8p23))
         let high = f32(
             .multiplyAdd, x, .float(0x1.715476p0), .register(f32(.negate, .register(n))))
         let fraction = f32(.multiplyAdd, x, .float(0x1.4ae0cp-26), .register(high))
+        let exponent = b32(.shiftLeft, .u32, .register(make(.b32, .move, [.register(shifted)])), .integer(23))
+        let scale = b32(.add, .u32, .register(exponent), .bits(0x3F80_0000))
         let power = f32(.exp2, .register(fraction))
-        return f32(.multiply, .register(power), .register(f32(.exp2, .register(n))))
+        return f32(.multiply, .register(power), .register(make(.f32, .move, [.register(scale)])))
     }
 
     /// e^x for x <= 0, to within 2 + |x| units in the last place: the product with log2(e) is rounded.
@@ -32,7 +37,9 @@ extension ThreadBuilder {
         let mantissa = make(
             .f32, .move, [.register(b32(.subtract, .u32, .register(bits), .register(exponent)))])
         let f = f32(.subtract, .register(mantissa), .float(1))
-        let whole = make(.f32, .convert(from: .s32, to: .f32), [.register(k)])
+        // As a float, by way of one whose low bits are k: quicker than the instruction that converts.
+        let shifted = b32(.add, .u32, .register(k), .bits(0x4B40_0000))
+        let whole = f32(.subtract, .register(make(.f32, .move, [.register(shifted)])), .float(0x1.8p23))
         let p = polynomial(
             f,
             [
@@ -40,10 +47,9 @@ extension ThreadBuilder {
                 -0x1.000226p-2, 0x1.555554p-2,
             ])
         let square = f32(.multiply, .register(f), .register(f))
-        let cube = f32(.multiply, .register(f), .register(square))
-        let bend = f32(.multiply, .register(cube), .register(p))
-        let tail = f32(.multiplyAdd, .register(whole), .float(0x1.7f7d1cp-20), .register(bend))
-        let low = f32(.multiplyAdd, .register(square), .float(-0.5), .register(tail))
+        let bend = f32(.multiplyAdd, .register(p), .register(f), .float(-0.5))
+        let tail = f32(.multiply, .register(whole), .float(0x1.7f7d1cp-20))
+        let low = f32(.multiplyAdd, .register(square), .register(bend), .register(tail))
         let near = f32(.add, .register(f), .register(low))
         let result = f32(.multiplyAdd, .register(whole), .float(0x1.62e4p-1), .register(near))
         let aboveLeast = b32(.subtract, .u32, .register(bits), .bits(0x0080_0000))

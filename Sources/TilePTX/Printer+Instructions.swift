@@ -103,8 +103,8 @@ extension Printer {
         .squareRoot: [.f32: "sqrt.rn.f32"],
         .floor: [.f32: "cvt.rmi.f32.f32"],
         .reciprocalSquareRoot: [.f32: "rsqrt.approx.f32"],
-        .reciprocal: [.f32: "rcp.approx.f32"],
-        .exp2: [.f32: "ex2.approx.f32"],
+        .reciprocal: [.f32: "rcp.approx.ftz.f32"],
+        .exp2: [.f32: "ex2.approx.ftz.f32"],
         .log2: [.f32: "lg2.approx.f32"],
         .multiplyAdd: [.f32: "fma.rn.f32"],
     ]
@@ -155,7 +155,14 @@ extension Printer {
     }
 
     private mutating func writeRound(_ dtype: DType, _ instruction: Instruction) {
-        let half = narrowed(text(instruction.sources[0], .f32), dtype)
+        let source = text(instruction.sources[0], .f32)
+        if dtype == .bf16 && target.hasAmpere {
+            // The upper of a pair whose lower is 0: a float's bits.
+            let pair = temporary("b32")
+            emit("cvt.rn.bf16x2.f32 \(pair), \(source), 0f00000000;")
+            return emit("mov.b32 \(result(instruction)), \(pair);")
+        }
+        let half = narrowed(source, dtype)
         writeWidening(half, dtype, to: result(instruction))
     }
 

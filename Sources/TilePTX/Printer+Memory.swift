@@ -125,10 +125,9 @@ extension Printer {
             emit("cvt.f32.f16 \(result), \(half);")
             return
         }
-        let (word, zero) = (temporary("b32"), temporary("b16"))
+        let zero = temporary("b16")
         emit("mov.b16 \(zero), 0;")
-        emit("mov.b32 \(word), {\(zero), \(half)};")
-        emit("mov.b32 \(result), \(word);")
+        emit("mov.b32 \(result), {\(zero), \(half)};")
     }
 
     private mutating func writeWideningPair(_ pair: String, _ dtype: DType, to low: String, _ high: String) {
@@ -139,28 +138,21 @@ extension Printer {
             emit("cvt.f32.f16 \(high), \(b);")
             return
         }
-        let (first, second) = (temporary("b32"), temporary("b32"))
-        emit("shl.b32 \(first), \(pair), 16;")
-        emit("and.b32 \(second), \(pair), 0xFFFF0000;")
-        emit("mov.b32 \(low), \(first);")
-        emit("mov.b32 \(high), \(second);")
+        emit("shl.b32 \(low), \(pair), 16;")
+        emit("and.b32 \(high), \(pair), 0xFFFF0000;")
     }
 
     mutating func writeWiden(_ dtype: DType, _ isHigh: Bool, _ isAgain: Bool, _ instruction: Instruction) {
         let (pair, result) = (text(instruction.sources[0], .u32), name(instruction.results[0]))
-        let word = temporary("b32")
         if dtype == .f16 {
             let (a, b) = (temporary("b16"), temporary("b16"))
             emit("mov.b32 {\(a), \(b)}, \(pair);")
             emit("cvt.f32.f16 \(result), \(isHigh ? b : a);")
-            return
-        }
-        if isAgain {
-            emit("prmt.b32 \(word), \(pair), 0, \(isHigh ? "0x3244" : "0x1044");")
+        } else if isAgain {
+            emit("prmt.b32 \(result), \(pair), 0, \(isHigh ? "0x3244" : "0x1044");")
         } else {
-            emit(isHigh ? "and.b32 \(word), \(pair), 0xFFFF0000;" : "shl.b32 \(word), \(pair), 16;")
+            emit(isHigh ? "and.b32 \(result), \(pair), 0xFFFF0000;" : "shl.b32 \(result), \(pair), 16;")
         }
-        emit("mov.b32 \(result), \(word);")
     }
 
     mutating func narrowed(_ float: String, _ dtype: DType) -> String {

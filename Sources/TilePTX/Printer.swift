@@ -101,6 +101,8 @@ struct Printer {
                 emit("setp.ge.s64 \(skips), \(name(counter)), \(text(to, .s64));")
                 emit("@\(skips) bra \(end);")
                 lines.append("\(top):")
+                // The schedule has decided how much is on its way in a turn; more copies only take longer to compile.
+                emit(".pragma \"nounroll\";")
                 write(body)
                 emit("add.s64 \(name(counter)), \(name(counter)), \(text(step, .s64));")
                 emit("setp.lt.s64 \(skips), \(name(counter)), \(text(to, .s64));")

@@ -74,18 +74,18 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
-    /// Rows in shared memory, of one block and of the blocks of a cluster; whole chunks and part of one.
-    @Test(arguments: Catalogue.entries.map(\.name), [1, 2])
-    func bringsRows(operation: String, blocks: Int) throws {
+    /// Rows in shared memory, of one block and of the blocks of a cluster: whole chunks and part of one, all of a row
+    /// and its beginning.
+    @Test(arguments: Catalogue.entries.map(\.name), [(1, 2), (2, 2), (1, 1), (2, 1)])
+    func bringsRows(operation: String, among: (blocks: Int, chunks: Int)) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function in
             let vector = GPUSchedule(function, layouts: []).vector
             return GPUSchedule(
-                threads: 64 * blocks, blocks: blocks, programsPerBlock: 1, vector: vector,
-                residentLanes: vector,
-                chunkVectors: 2, bringsRows: true)
+                threads: 64 * among.blocks, blocks: among.blocks, programsPerBlock: 1, vector: vector,
+                residentLanes: vector, chunkVectors: 2, broughtChunks: among.chunks)
         })
-        for columns in [520, 2048] {
+        for columns in [520, 3600] {
             let point = CheckCase(rows: 2, columns: columns, dtype: .bf16, seed: 5)
             try LaunchObservation.with(observer) { _ = try entry.check(point) }
         }

@@ -119,4 +119,31 @@ private enum Assembler {
         }
         #expect(Set(endings) == (tells ? ["load keep", "load drop", "store drop"] : []))
     }
+
+    /// Sums of columns, `step` apart, over lanes along the rows.
+    private struct SumsOfColumns: TileKernel {
+        let step: Int
+
+        func body(_ p: Program) {
+            let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 1)
+            let r = p.range(capacity: 64, limit: x.size(0))
+            for column in 0..<8 {
+                let c = p.index * 8 + column * step
+                y[c] = sum(x[r, c])
+            }
+        }
+    }
+
+    /// Columns side by side come by one access; others, and arrays off 16 bytes, one by one.
+    @Test(arguments: [(1, true, 4), (2, true, 1), (1, false, 1)])
+    func bringsNeighbouringColumnsAtOnce(step: Int, isAligned: Bool, width: Int) throws {
+        let function = try TileFunction.trace(SumsOfColumns(step: step))
+        let layouts = function.views.map { _ in
+            GPULayout(hasUnitStride: true, isAligned: isAligned, hasWholeVectors: true)
+        }
+        let module = PTXModule(
+            try ThreadFunction(function, layouts: layouts), target: Target(capability: 90))
+        let loads = module.text.split(separator: "\n").filter { $0.contains("ld.global.") }
+        #expect(!loads.isEmpty && loads.allSatisfy { $0.contains(".v4.f32") == (width == 4) })
+    }
 }

@@ -63,18 +63,17 @@ extension Divergence.Formula {
     }
 
     /// With d = Y - X and l = log(β e^d + 1 - β), X - log m = -l and Y - log m = d - l; where d > 0, e^d is taken
-    /// out of the logarithm, so that nothing overflows. The lesser of p and q is the larger times e^-|d|.
+    /// out of the logarithm, so that nothing overflows.
     private static func mixed(
         _ x: Tile<Float>, _ y: Tile<Float>, _ beta: Float
     ) -> (value: Tile<Float>, slope: Tile<Float>) {
         // A logarithm of 0 as a number that is its own difference's equal: 0 times it is 0.
         let x = maximum(x, -1e30), y = maximum(y, -1e30)
-        let d = y - x, isTeacherLarger = d > 0, e = exp(-abs(d))
-        let l = log(select(isTeacherLarger, e * (1 - beta) + beta, e * beta + (1 - beta)))
-        let larger = exp(maximum(x, y)), lesser = larger * e
-        let p = select(isTeacherLarger, larger, lesser), q = select(isTeacherLarger, lesser, larger)
-        let student = q * (1 - beta) * (-maximum(d, 0) - l)
-        let teacher = p * beta * (minimum(d, 0) - l)
+        let d = y - x, e = decay(-abs(d))
+        let l = log(select(d > 0, e * (1 - beta) + beta, e * beta + (1 - beta)))
+        let above = maximum(d, 0), below = d - above
+        let student = decay(x) * (1 - beta) * (-above - l)
+        let teacher = decay(y) * beta * (below - l)
         return (student + teacher, student)
     }
 }

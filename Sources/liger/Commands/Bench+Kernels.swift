@@ -7,7 +7,7 @@ internal import TileGPU
 extension Bench {
     /// Times kernels one by one; with `--tune` under every schedule, and keeps the winners.
     func timeKernels(_ workloads: [Workload], _ device: Device) throws {
-        let tuner = try KernelTuner(on: device, searches: tune != nil)
+        let tuner = try KernelTuner(on: device, searches: tune != nil, names: kernel)
         var winners = TunedFile(GPUSchedule.tunedSchedules)
         var table = Table([
             .text("kernel"), .number("programs"), .number("ms"), .number("rule's ms"), .number("GB/s"),
@@ -56,7 +56,7 @@ private struct TunedFile {
             programsPerBlock: \(schedule.programsPerBlock), vector: \(schedule.vector),
                             residentLanes: \(schedule.residentLanes), chunkVectors: \(schedule.chunkVectors), \
             minimumBlocks: \(schedule.minimumBlocks),
-                            stages: \(schedule.stages), bringsRows: \(schedule.bringsRows)),
+                            stages: \(schedule.stages), broughtChunks: \(schedule.broughtChunks)),
             """
         }
         let body = lines.isEmpty ? "[:]" : "[\n" + lines.sorted().joined(separator: "\n") + "\n    ]"
@@ -78,7 +78,7 @@ extension GPUSchedule {
         return
             "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
             + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
-            + (bringsRows ? ", rows in shared memory" : "")
+            + (broughtChunks > 0 ? ", \(broughtChunks) chunks in shared memory" : "")
     }
 }
 

@@ -41,6 +41,9 @@ struct Bench: ParsableCommand {
     @Flag(help: "Time each kernel alone with cold caches, on a GPU.")
     var kernels = false
 
+    @Option(parsing: .upToNextOption, help: "With --kernels or --tune, only these.")
+    var kernel: [String] = []
+
     @Option(
         help: ArgumentHelp(
             """

@@ -96,11 +96,21 @@ struct Verify: ParsableCommand {
             if output.json { continue }
             print("FAIL: the driver's compiler spills \(bytes) bytes a thread of \(kernel)")
         }
+        if !output.json { printCompilations() }
         if failures > 0 { throw ExitCode(1) }
     }
 }
 
 extension Verify {
+    /// What compiling for a GPU took, and where it took longest.
+    private func printCompilations() {
+        let slowest = CUDAKernel.compilations.sorted { $0.wait > $1.wait }
+        if slowest.isEmpty { return }
+        let half = slowest[slowest.count / 2].wait.milliseconds
+        print("compiled \(slowest.count) modules, half of them in under \(half) ms each; the slowest:")
+        for (kernel, wait) in slowest.prefix(5) { print("  \(wait.milliseconds) ms: \(kernel)") }
+    }
+
     private func checkLarge(_ device: Device) throws {
         var fails = false
         try Verification.large(on: device) { result in
@@ -120,6 +130,10 @@ extension Verify {
         }
         if results.contains(where: { $0.differing > 0 }) { throw ExitCode(1) }
     }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int { Int((self / .milliseconds(1)).rounded()) }
 }
 
 private struct VerificationRow: Encodable {

@@ -14,9 +14,13 @@ extension CUDAKernel {
         let (properties, context) = (device.properties, try device.context())
         var schedule = GPUSchedule(function, layouts: layouts, capability: properties.target)
         func compiled() throws -> CUDAKernel {
-            let kernel = try compileForGPU(
-                function, layouts: layouts, device: properties, schedule: schedule)
-            return try CUDAKernel(kernel, context: context)
+            let begin = ContinuousClock.now
+            let kernel = try CUDAKernel(
+                try compileForGPU(function, layouts: layouts, device: properties, schedule: schedule),
+                context: context)
+            let wait = ContinuousClock.now - begin
+            waits.withLock { $0.append((kernel.specialisation, wait)) }
+            return kernel
         }
         var kernel = try compiled()
         if kernel.spilledBytes > 0 && schedule.minimumBlocks == 0 {
@@ -35,6 +39,13 @@ extension CUDAKernel {
     /// Specialisations in use in this process for which the driver's compiler took memory beside what their
     /// schedule gives them, and how many bytes a thread: registers that it spilled.
     package static var spilling: [String: Int] { spills.withLock { $0 } }
+
+    private static let waits = Mutex<[(String, Duration)]>([])
+
+    /// The specialisations that this process compiled, and how long each took from Tile IR to a loaded module.
+    package static var compilations: [(kernel: String, wait: Duration)] {
+        waits.withLock { $0.map { (kernel: $0.0, wait: $0.1) } }
+    }
 
     /// Local memory, which comes in units of 16 bytes, beyond what the schedule gives a thread.
     var spilledBytes: Int {
