@@ -125,7 +125,9 @@ extension GPUSchedule {
         return [1, 2, 4, 8].flatMap { blocks in
             [256, 512, 1024].flatMap { threads in
                 [1, 2, 4].flatMap { chunk in
-                    [1, 2, 3, 4].compactMap { bringing(longest, vector, blocks, threads, chunk, residents: $0) }
+                    [1, 2, 3, 4].compactMap {
+                        bringing(longest, vector, blocks, threads, chunk, residents: $0)
+                    }
                 }
             }
         }

@@ -71,18 +71,18 @@ package struct GPUSchedule: Sendable, Hashable {
     /// - Parameter hasMuchSharedMemory: whether a multiprocessor holds some long rows.
     package init(_ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false) {
         let longest = function.extents.map(\.capacity).max() ?? 1
-        let vector = Self.vector(function, layouts)
         let shape = Self.shape(function)
+        let vector = Swift.min(Self.vector(function, layouts), shape.mostLanes)
         if let schedule = Self.forLongRows(function.body, longest, vector, shape, hasMuchSharedMemory) {
             self = schedule
             return
         }
-        let mostLanes = shape.mostLanes(vector)
+        let mostLanes = shape.mostLanes / vector * vector
         let perThread = Swift.min(
             (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector, mostLanes)
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
         let wanted = (longest + perThread - 1) / perThread
-        let fewLanes = Swift.min(2 * vector, mostLanes)
+        let fewLanes = Swift.min((shape.carries || shape.isScattered ? 1 : 2) * vector, mostLanes)
         let threads: Int
         if wanted <= 32 {
             threads = Self.powerOfTwo(atLeast: (longest + fewLanes - 1) / fewLanes, most: 32)
@@ -96,7 +96,7 @@ package struct GPUSchedule: Sendable, Hashable {
             programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: resident,
             chunkVectors: shape.reduces
-                ? Swift.min(mostLanes / vector, shape.functions > 1 || shape.loadsSeveral ? 2 : 4) : 1,
+                ? Swift.min(mostLanes / vector, shape.chunkVectors) : 1,
             // Registers are not to be had for less where many functions are taken.
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads)
     }
@@ -146,21 +146,28 @@ package struct GPUSchedule: Sendable, Hashable {
         var reduces = false
         /// Whether a loop hands tiles on.
         var carries = false
-        /// How many functions such as exp are taken of a lane, long ones counted twice.
+        /// What functions such as exp cost that are taken of a lane, in tens of instructions.
         var functions = 0
-        /// Whether they are many.
-        var isHeavy: Bool { functions > 2 }
+        /// Whether that is much.
+        var isHeavy: Bool { functions > 4 }
 
-        /// Lanes of which a thread takes all these functions: with more, the driver compiles for longer than a
-        /// first call should wait.
-        func mostLanes(_ vector: Int) -> Int {
-            Swift.min(32, Swift.max(vector, 64 / Swift.max(1, functions) / vector * vector))
+        /// Lanes of which a thread takes all these functions, a power of two: with more, the driver compiles for
+        /// longer than a first call should wait.
+        var mostLanes: Int {
+            let most = 64 / Swift.max(2, functions)
+            return Swift.max(4, 1 << (Int.bitWidth - 1 - most.leadingZeroBitCount))
         }
+
+        /// Vectors of a long row on their way at a time.
+        var chunkVectors: Int { carries ? 1 : functions > 2 || loadsSeveral ? 2 : 4 }
 
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
         /// How many views' lanes are loaded or stored.
         var views = 0
+        /// Whether lanes of several accesses lie apart, each for an instruction of its own.
+        var isScattered: Bool { apart > 2 }
+        var apart = 0
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
@@ -171,13 +178,19 @@ package struct GPUSchedule: Sendable, Hashable {
         var moved: Set<Int> = []
         function.body.forEachOperation { operation in
             if case .store(let view, _?) = operation.kind { moved.insert(view) }
+            switch operation.kind {
+            case .load(let view, let axis?), .store(let view, let axis?):
+                if axis < function.views[view].rank - 1 { shape.apart += 1 }
+            default: break
+            }
             let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
             if operation.operands.contains(where: reduced.contains) {
                 reduced.formUnion(operation.results)
                 waits = waits || isTile
             }
             switch operation.kind {
-            case .reduce:
+            case .reduce(let reduction):
+                if reduction == .maxSumExp { shape.functions += 1 }
                 shape.reduces = true
                 reduced.formUnion(operation.results)
             case .loop:
@@ -185,8 +198,8 @@ package struct GPUSchedule: Sendable, Hashable {
                 waits = true
             case .store: storesTiles = storesTiles || isTile
             case .load(let view, _?): loaded.insert(view)
-            case .unary(let unary) where isTile: shape.functions += unary.functions
-            case .binary(.divide) where isTile: shape.functions += 1
+            case .unary(let unary) where isTile: shape.functions += unary.tensOfInstructions
+            case .binary(let binary) where isTile: shape.functions += binary.tensOfInstructions
             default: break
             }
         }
@@ -218,11 +231,24 @@ package struct GPUSchedule: Sendable, Hashable {
 }
 
 extension UnaryOperation {
-    /// For how many functions it counts: series of steps, not single instructions.
-    fileprivate var functions: Int {
+    /// What it costs, 0 for an instruction or two.
+    fileprivate var tensOfInstructions: Int {
         switch self {
-        case .exp, .decay, .log, .sigmoid, .sqrt: 1
-        case .tanh, .erf, .sin, .cos: 2
+        case .exp, .decay, .sigmoid: 1
+        case .log, .tanh, .sin, .cos: 3
+        case .erf: 4
+        // To the last place: with a way apart for numbers of extreme size.
+        case .sqrt: 6
+        default: 0
+        }
+    }
+}
+
+extension BinaryOperation {
+    fileprivate var tensOfInstructions: Int {
+        switch self {
+        case .divide: 6
+        case .multiplyHigh: 1
         default: 0
         }
     }

@@ -8,16 +8,19 @@ extension Lowering {
         var columns: [Columns: [Int: Operation]] = [:]
         for operation in operations {
             guard case .load(let view, let axis?) = operation.kind, axis < function.views[view].rank - 1,
-                function.views[view].access == .input, layouts[view].hasUnitStride, layouts[view].isAligned, let last = operation.operands.last
+                function.views[view].access == .input, layouts[view].hasUnitStride, layouts[view].isAligned,
+                let last = operation.operands.last
             else { continue }
             let (base, offset) = divisors.offset(of: last)
-            let key = Columns(view: view, axis: axis, others: Array(operation.operands.dropLast()), base: base)
+            let key = Columns(
+                view: view, axis: axis, others: Array(operation.operands.dropLast()), base: base)
             columns[key, default: [:]][offset] = operation
         }
         var found: [ValueID: [Operation]] = [:]
         for (key, loads) in columns {
             let count = 16 / function.views[key.view].dtype.byteCount
-            for (offset, first) in loads where divisors.divisor(of: first.operands.last ?? key.base) % count == 0 {
+            for (offset, first) in loads
+            where divisors.divisor(of: first.operands.last ?? key.base) % count == 0 {
                 let group = (offset..<(offset + count)).compactMap { loads[$0] }
                 if group.count < count { continue }
                 for load in group { found[load.results[0]] = group }

@@ -8,9 +8,14 @@ extension GPUSchedule {
                 stages: 0, broughtChunks: 8),
         TuningKey(
             kernel: "CrossEntropyRows", vector: 8, lengthExponent: 17, capability: 90): GPUSchedule(
-                threads: 512, blocks: 1, programsPerBlock: 1, vector: 8,
-                residentLanes: 8, chunkVectors: 4, minimumBlocks: 2,
-                stages: 0, broughtChunks: 0),
+                threads: 1024, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 2, minimumBlocks: 2,
+                stages: 0, broughtChunks: 3),
+        TuningKey(
+            kernel: "CrossEntropyRows", vector: 8, lengthExponent: 18, capability: 90): GPUSchedule(
+                threads: 1024, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 1, minimumBlocks: 2,
+                stages: 0, broughtChunks: 6),
         TuningKey(
             kernel: "GeGLUTanhForward", vector: 8, lengthExponent: 14, capability: 90): GPUSchedule(
                 threads: 896, blocks: 7, programsPerBlock: 1, vector: 8,

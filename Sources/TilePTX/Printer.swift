@@ -51,7 +51,8 @@ struct Printer {
         if function.localBytes > 0 {
             head.append("    .local .align 16 .b8 local_memory[\(function.localBytes)];")
         }
-        let text = head + declarations() + spaceBases() + policies() + lines + ["    ret;", "}", ""]
+        let text =
+            head + declarations() + order() + spaceBases() + policies() + lines + ["    ret;", "}", ""]
         return text.joined(separator: "\n")
     }
 
@@ -64,6 +65,12 @@ struct Printer {
         }
         return counted
             + temporaries.sorted { $0.key < $1.key }.map { "    .reg .\($0.key) %t_\($0.key)_<\($0.value)>;" }
+    }
+
+    /// The kernel before in the stream may still run: its end is awaited before anything is read or written. The next
+    /// one may take its place on the GPU as soon as all of this one's blocks have theirs.
+    private func order() -> [String] {
+        target.launchesEarly ? ["    griddepcontrol.wait;", "    griddepcontrol.launch_dependents;"] : []
     }
 
     /// The 64-bit addresses at which the block's and the thread's own memory start.

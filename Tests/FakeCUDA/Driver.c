@@ -256,18 +256,31 @@ static CUresult launch(
     state.block = blockX;
     state.shared_bytes = sharedBytes;
     state.cluster = 1;
+    state.launched_early = 0;
     state.stream = stream;
     return launchAny(function, parameters, extra);
 }
 
 static CUresult launchWithAttributes(
     const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra) {
-    if (config->numAttrs != 1 || config->attrs->id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return 1;
-    if (config->attrs->cluster.y != 1 || config->attrs->cluster.z != 1) return 1;
+    uint32_t cluster = 1, early = 0;
+    if (config->numAttrs < 1) return 1;
+    for (uint32_t i = 0; i < config->numAttrs; i++) {
+        const CUlaunchAttribute *attribute = &config->attrs[i];
+        if (attribute->id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+            if (attribute->cluster.y != 1 || attribute->cluster.z != 1) return 1;
+            cluster = attribute->cluster.x;
+        } else if (attribute->id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION) {
+            early = (uint32_t)attribute->waitsItself;
+        } else {
+            return 1;
+        }
+    }
     CUresult result = launch(
         function, config->gridDimX, config->gridDimY, config->gridDimZ, config->blockDimX, config->blockDimY,
         config->blockDimZ, config->sharedMemBytes, config->hStream, parameters, extra);
-    state.cluster = config->attrs->cluster.x;
+    state.cluster = cluster;
+    state.launched_early = early;
     return config->gridDimX % state.cluster == 0 ? result : CUDA_ERROR_INVALID_CLUSTER_SIZE;
 }
 

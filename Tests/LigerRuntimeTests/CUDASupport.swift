@@ -10,8 +10,11 @@ var fake: UnsafeMutablePointer<FakeCUDAState> { fake_cuda_state() }
 @Suite(.serialized) struct FakeCUDATests {}
 
 /// A fresh GPU on a fresh fake driver, with a fake cuDNN if asked for.
-func makeFakeDevice(strict: Bool = false, memory: Int = 1 << 30, cudnn: Bool = false) throws -> Device {
+func makeFakeDevice(
+    strict: Bool = false, memory: Int = 1 << 30, cudnn: Bool = false, driverVersion: Int32 = 13_000
+) throws -> Device {
     fake_cuda_reset()
+    fake.pointee.driver_version = driverVersion
     fake.pointee.memory_limit = memory
     let driver = try CUDADriver(file: "fake") { fake_cuda_symbol($0) }
     let library = try CUBLASLt(path: "fake") { fake_cuda_symbol($0) }

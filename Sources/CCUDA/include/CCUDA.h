@@ -97,15 +97,20 @@ typedef int32_t CUjit_option;
 #define CU_LAUNCH_PARAM_BUFFER_SIZE 2
 
 #define CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION 4
+#define CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION 6
 
-/// One attribute of a launch; the value is a union of 64 bytes, of which clusters use three numbers.
+/// One attribute of a launch; the value is a union of 64 bytes.
 typedef struct {
     int32_t id;
     int32_t padding;
-    struct {
-        uint32_t x, y, z;
-        uint32_t unused[13];
-    } cluster;
+    union {
+        struct {
+            uint32_t x, y, z;
+        } cluster;
+        /// Whether the kernel waits itself for what is before it in the stream.
+        int32_t waitsItself;
+        uint32_t unused[16];
+    };
 } CUlaunchAttribute;
 
 /// What cuLaunchKernelEx launches.

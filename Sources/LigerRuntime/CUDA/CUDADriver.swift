@@ -76,6 +76,9 @@ package final class CUDADriver: Sendable {
         deviceCount = Int(number)
     }
 
+    /// Whether kernels may be launched while the one before them runs, in captured graphs too.
+    var launchesEarly: Bool { version >= 12_030 }
+
     /// `13.0`.
     package var versionText: String { Self.text(version) }
 

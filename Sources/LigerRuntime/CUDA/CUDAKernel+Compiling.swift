@@ -6,8 +6,9 @@ extension CUDAKernel {
     /// Compiles a traced kernel and loads it.
     ///
     /// Left to choose how many blocks a multiprocessor shall hold, the driver's compiler may spill registers for one
-    /// more. Which specialisations suffer differs from release to release, so it is told only then, by compiling
-    /// once more, that one block is enough.
+    /// more; so it must where a schedule that was tuned with few options asks for several. Which specialisations
+    /// suffer differs from release to release, so it is told only then, by compiling once more, that one block is
+    /// enough.
     static func compiling(
         _ function: TileFunction, layouts: [GPULayout], on device: CUDADevice
     ) throws -> CUDAKernel {
@@ -23,7 +24,7 @@ extension CUDAKernel {
             return kernel
         }
         var kernel = try compiled()
-        if kernel.spilledBytes > 0 && schedule.minimumBlocks == 0 {
+        if kernel.spilledBytes > 0 && schedule.minimumBlocks != 1 {
             schedule.minimumBlocks = 1
             kernel = try compiled()
         }

@@ -10,6 +10,7 @@ package final class CUDAKernel: Sendable {
     private let function: CUDAFunction
     let layout: ParameterLayout
     private let record: CUDAErrorRecords.Record
+    private let launchesEarly: Bool
 
     /// Compiles and prepares the kernel.
     ///
@@ -18,6 +19,7 @@ package final class CUDAKernel: Sendable {
         self.kernel = kernel
         self.context = context
         layout = ParameterLayout(views: kernel.views, scalars: kernel.scalars)
+        launchesEarly = kernel.waitsItself && context.driver.launchesEarly
         try Self.checkSchedule(kernel, context.properties)
         function = try context.modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
         record = try context.records.add(kernel: kernel.name, messages: kernel.messages, in: context)
@@ -140,8 +142,8 @@ package final class CUDAKernel: Sendable {
                 extra[2] = UnsafeMutableRawPointer(bitPattern: UInt(CU_LAUNCH_PARAM_BUFFER_SIZE))
                 extra[3] = UnsafeMutableRawPointer(bytes)
                 extra[4] = nil
-                return kernel.clusterBlocks > 1
-                    ? launchInClusters(blocks, stream, extra.baseAddress)
+                return kernel.clusterBlocks > 1 || launchesEarly
+                    ? launchWithAttributes(blocks, stream, extra.baseAddress)
                     : context.functions.launch(
                         function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
                         UInt32(kernel.sharedBytes), stream, nil, extra.baseAddress)
@@ -149,17 +151,28 @@ package final class CUDAKernel: Sendable {
         }
     }
 
-    private func launchInClusters(
+    private func launchWithAttributes(
         _ blocks: UInt32, _ stream: CUstream?, _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
     ) -> CUresult {
-        var attribute = CUlaunchAttribute()
-        attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
-        (attribute.cluster.x, attribute.cluster.y, attribute.cluster.z) = (UInt32(kernel.clusterBlocks), 1, 1)
-        return withUnsafeMutablePointer(to: &attribute) { attribute in
+        withUnsafeTemporaryAllocation(of: CUlaunchAttribute.self, capacity: 2) { attributes in
+            var count = 0
+            if kernel.clusterBlocks > 1 {
+                attributes[count] = CUlaunchAttribute()
+                attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+                attributes[count].cluster.x = UInt32(kernel.clusterBlocks)
+                (attributes[count].cluster.y, attributes[count].cluster.z) = (1, 1)
+                count += 1
+            }
+            if launchesEarly {
+                attributes[count] = CUlaunchAttribute()
+                attributes[count].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+                attributes[count].waitsItself = 1
+                count += 1
+            }
             var configuration = CUlaunchConfig(
                 gridDimX: blocks, gridDimY: 1, gridDimZ: 1, blockDimX: UInt32(kernel.threadsPerBlock),
                 blockDimY: 1, blockDimZ: 1, sharedMemBytes: UInt32(kernel.sharedBytes),
-                hStream: stream, attrs: attribute, numAttrs: 1)
+                hStream: stream, attrs: attributes.baseAddress, numAttrs: UInt32(count))
             return context.functions.launchWithAttributes(&configuration, function.handle, nil, extra)
         }
     }

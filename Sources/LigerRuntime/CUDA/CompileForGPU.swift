@@ -16,12 +16,13 @@ func compileForGPU(
         schedule ?? GPUSchedule(function, layouts: layouts, capability: device.target)
     let threads = try ThreadFunction(
         function, layouts: layouts, schedule: chosen, sharedLimit: device.largestSharedBytesPerBlock)
-    let module = PTXModule(threads, target: Target(capability: device.target))
+    let target = Target(capability: device.target)
+    let module = PTXModule(threads, target: target)
     return GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,
         ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
         programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
         localBytes: threads.localBytes, blocksPerProgram: threads.schedule.blocks,
         isCluster: threads.isCluster, lanes: function.extents.map(\.capacity).max() ?? 1,
-        vector: threads.schedule.vector)
+        vector: threads.schedule.vector, waitsItself: target.launchesEarly)
 }

@@ -49,6 +49,8 @@ typedef struct {
     uint32_t block;
     uint32_t shared_bytes;
     uint32_t cluster;
+    /// Whether the last launch may begin before what is ahead of it has ended.
+    uint32_t launched_early;
     CUstream stream;
     size_t parameter_bytes;
     uint8_t parameters[1024];
