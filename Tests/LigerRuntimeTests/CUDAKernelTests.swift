@@ -86,15 +86,15 @@ extension FakeCUDATests {
 
         /// A kernel that waits for the one before it is launched early, by drivers that know that in graphs too.
         @Test(arguments: [(13_000, true), (12_030, true), (12_020, false)])
-        func waitingKernelsAreLaunchedEarly(version: Int, early: Bool) throws {
+        func kernelsAreLaunchedEarly(version: Int, knows: Bool) throws {
             let device = try makeFakeDevice(driverVersion: Int32(version))
             let x = try NDArray.zeros([7], device: device)
-            var waiting = try kernel("negate", programsPerBlock: 1)
-            try CUDAKernel(waiting, context: try device.context()).launch(programs: 7, [x, x], [])
+            var early = try kernel("negate", programsPerBlock: 1)
+            try CUDAKernel(early, context: try device.context()).launch(programs: 7, [x, x], [])
             #expect(fake.pointee.launched_early == 0)
-            waiting.waitsItself = true
-            try CUDAKernel(waiting, context: try device.context()).launch(programs: 7, [x, x], [])
-            #expect(fake.pointee.launched_early == (early ? 1 : 0))
+            early.mayLaunchEarly = true
+            try CUDAKernel(early, context: try device.context()).launch(programs: 7, [x, x], [])
+            #expect(fake.pointee.launched_early == (knows ? 1 : 0))
             #expect(fake.pointee.grid == 7 && fake.pointee.cluster == 1)
         }
 

@@ -99,7 +99,7 @@ struct TallColumnSum: TileKernel {
     }
 
     static func suits(rows: Int, columns: Int) -> Bool {
-        rows > 64 && rows <= 1 << 14 && columns % group == 0 && columns < 64 * rows
+        rows >= 32 && rows <= 1 << 14 && columns % group == 0 && columns < 64 * rows
     }
 
     func body(_ p: Program) {

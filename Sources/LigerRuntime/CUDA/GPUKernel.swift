@@ -29,8 +29,8 @@ package struct GPUKernel: Sendable {
     /// Lanes of its longest tile, and how many neighbours of them a thread has: what tells specialisations apart.
     package var lanes: Int
     package var vector: Int
-    /// Whether the PTX itself waits for the kernel before it in the stream.
-    package var waitsItself: Bool
+    /// Whether it may be launched while the kernel before it in the stream runs, for whose end it waits itself.
+    package var mayLaunchEarly: Bool
     /// Blocks that share their shared memory; 1 if they do not.
     package var clusterBlocks: Int { isCluster ? blocksPerProgram : 1 }
 
@@ -38,7 +38,7 @@ package struct GPUKernel: Sendable {
         name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
         entry: String, threadsPerBlock: Int, programsPerBlock: Int, sharedBytes: Int = 0,
         localBytes: Int = 0, blocksPerProgram: Int = 1, isCluster: Bool = false, lanes: Int = 1,
-        vector: Int = 1, waitsItself: Bool = false
+        vector: Int = 1, mayLaunchEarly: Bool = false
     ) {
         self.name = name
         self.views = views
@@ -54,7 +54,7 @@ package struct GPUKernel: Sendable {
         self.isCluster = isCluster
         self.lanes = lanes
         self.vector = vector
-        self.waitsItself = waitsItself
+        self.mayLaunchEarly = mayLaunchEarly
     }
 
     /// Blocks of a launch: enough for all programs.
