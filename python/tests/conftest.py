@@ -54,8 +54,12 @@ def twin(tensor):
     return None if tensor is None else tensor.detach().double().requires_grad_(tensor.requires_grad)
 
 
-def check_function(ours, reference, inputs, dtype, roundings=1.5, gradient_roundings=2.5):
-    """Outputs and gradients of a function against a plain one in float64, for random upstream gradients."""
+def check_function(ours, reference, inputs, dtype, roundings=1.5, gradient_roundings=2.5, terms=None):
+    """Outputs and gradients of a function against a plain one in float64, for random upstream gradients.
+
+    terms: by an input's number, a function of the inputs and upstream gradients that gives what its gradient is the
+    sum of, where terms of either sign may cancel.
+    """
     twins = [twin(t) if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in inputs]
     outputs, expected = ours(*inputs), reference(*twins)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -71,4 +75,5 @@ def check_function(ours, reference, inputs, dtype, roundings=1.5, gradient_round
             assert (a.grad is None) == (b.grad is None), f"gradient {i}: {'none' if a.grad is None else 'one'}"
             if a.grad is not None:
                 assert a.grad.dtype == a.dtype and a.grad.device == a.device
-                check_close(a.grad, b.grad, dtype, gradient_roundings, f"gradient {i}")
+                summed = [terms[i](*twins, *(u.double() for u in upstream))] if terms and i in terms else None
+                check_close(a.grad, b.grad, dtype, gradient_roundings, f"gradient {i}", summed)
