@@ -38,8 +38,10 @@ package enum Arithmetic: String, Sendable, Hashable {
     case and, or, xor, shiftLeft, shiftRight
     case negate, abs, not, squareRoot, floor
     /// Within 2 units in the last place.
-    case reciprocalSquareRoot, reciprocal
-    /// 2^x, within 2 units in the last place.
+    case reciprocalSquareRoot
+    /// Within 2 units in the last place; 0 and infinity stand for what lies below the normal numbers.
+    case reciprocal
+    /// 2^x, within 2 units in the last place; 0 where that is below the normal numbers.
     case exp2
     /// log2(x), to a relative error of 2^-22 outside of [1/2, 2].
     case log2
