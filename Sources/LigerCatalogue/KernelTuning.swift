@@ -26,6 +26,7 @@ package final class KernelTuner: LaunchObserver {
     private let searches: Bool
     private let names: Set<String>
     private let times = Mutex<[KernelTime]>([])
+    private let launched = Mutex<Set<String>>([])
 
     /// - Parameter names: of the kernels to time; none means all.
     /// - Throws: `RuntimeError` if the device is no GPU.
@@ -48,11 +49,16 @@ package final class KernelTuner: LaunchObserver {
         }
     }
 
+    /// The kernels that were launched, and those to be timed that were not.
+    package var seen: [String] { launched.withLock { $0.sorted() } }
+    package var unseen: [String] { names.subtracting(seen).sorted() }
+
     package func observe(
         _ kernel: any TileKernel, programs: Int, arrays: [NDArray], scalars: [Constant],
         run: () throws -> Void
     ) throws {
         try run()
+        _ = launched.withLock { $0.insert(kernel.name) }
         guard names.isEmpty || names.contains(kernel.name) else { return }
         let trial = try KernelTrial(
             kernel, programs: programs, arrays: arrays, scalars: scalars, flush: flush)

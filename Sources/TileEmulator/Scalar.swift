@@ -38,14 +38,17 @@ enum Scalar {
         case .squareRoot: return x[0].squareRoot()
         case .floor: return x[0].rounded(.down)
         case .reciprocalSquareRoot: return 1 / x[0].squareRoot()
-        case .reciprocal: return 1 / x[0]
-        case .exp2: return exp2f(x[0])
+        case .reciprocal: return flushed(1 / flushed(x[0]))
+        case .exp2: return flushed(exp2f(flushed(x[0])))
         case .log2: return log2f(x[0])
         case .multiplyAdd: return x[2].addingProduct(x[0], x[1])
         case .copySign: return Float(signOf: x[1], magnitudeOf: x[0])
         default: preconditionFailure("no \(arithmetic) of floats")
         }
     }
+
+    /// 0 for what lies below the normal numbers, as instructions have it that end in `.ftz`.
+    private static func flushed(_ x: Float) -> Float { x.isSubnormal ? Float(signOf: x, magnitudeOf: 0) : x }
 
     private static func compute(_ arithmetic: Arithmetic, _ x: [Int64]) -> UInt64 {
         let value: Int64

@@ -29,7 +29,7 @@ extension GPUSchedule {
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
         self = Self.rule(function, layouts: layouts, capability: capability)
         if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
-            // The vector is not a matter of taste: lengths and addresses decide it.
+            // The vector is not a matter of taste: lengths, addresses and the work of a lane decide it.
             let vector = vector
             self = tuned
             self.vector = vector
@@ -88,7 +88,7 @@ extension GPUSchedule {
         if !function.body.reduces {
             shared(longest, rule.vector).forEach(add)
         } else if hasClusters(capability) && !function.body.hasLoops {
-            bringing(longest, rule.vector).forEach(add)
+            bringingRows(longest, rule.vector).forEach(add)
         }
         if capability < 80 || !function.body.hasLoops { return found }
         return found.flatMap { schedule in
@@ -120,13 +120,13 @@ extension GPUSchedule {
     }
 
     /// Schedules by which the shared memory of a block or a cluster holds a row, or a block's a row's beginning.
-    private static func bringing(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+    private static func bringingRows(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
         if vector == 1 { return [] }
         return [1, 2, 4, 8].flatMap { blocks in
             [256, 512, 1024].flatMap { threads in
                 [1, 2, 4].flatMap { chunk in
                     [1, 2, 3, 4].compactMap {
-                        bringing(longest, vector, blocks, threads, chunk, residents: $0)
+                        bringingRows(longest, vector, blocks, threads, chunk, residents: $0)
                     }
                 }
             }
@@ -134,23 +134,23 @@ extension GPUSchedule {
     }
 
     /// Blocks that share a multiprocessor with others, and each as much of a row as there is room for.
-    private static func bringing(
+    private static func bringingRows(
         _ longest: Int, _ vector: Int, _ blocks: Int, _ threads: Int, _ chunk: Int, residents: Int
     ) -> GPUSchedule? {
         let chunkBytes = threads * chunk * 16
         let rowBytes = longest * 16 / vector / blocks
         let all = (rowBytes + chunkBytes - 1) / chunkBytes
-        let fitting = (sharedBytesOfMultiprocessor / residents - 5120) / chunkBytes
+        let fitting = (sharedBytesOfMultiprocessor / residents - sharedBytesKeptBack) / chunkBytes
         // A cluster is for rows that no block holds; a beginning of less than a quarter gains little.
-        guard rowBytes > 12 << 10, blocks == 1 ? 4 * fitting >= all : fitting >= all && rowBytes < 112 << 10,
-            threads * residents <= 2048
-        else { return nil }
+        let isWorthwhile = blocks == 1 ? 4 * fitting >= all : fitting >= all && rowBytes < 112 << 10
+        guard isWorthwhile, rowBytes > 12 << 10, threads * residents <= 2048 else { return nil }
         return GPUSchedule(
             threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
             residentLanes: vector, chunkVectors: chunk, minimumBlocks: residents == 1 ? 0 : residents,
             broughtChunks: Swift.min(all, fitting))
     }
 
-    /// Of sm_90 and sm_100.
+    /// Of sm_90 and sm_100; and what of a block's share the driver takes and reductions exchange through.
     private static let sharedBytesOfMultiprocessor = 228 << 10
+    private static let sharedBytesKeptBack = 5 << 10
 }

@@ -26,7 +26,8 @@ package struct GPUSchedule: Sendable, Hashable {
     package var blocks: Int
     /// Programs that share a block; 1 where a program has more than a warp.
     package var programsPerBlock: Int
-    /// Neighbouring lanes that one thread owns: what one or two accesses of 16 bytes hold.
+    /// Neighbouring lanes that one thread owns: what one or two accesses of 16 bytes hold, fewer where each lane is
+    /// much work.
     package var vector: Int
     /// Lanes a thread may hold of each tile. Longer tiles are swept in chunks.
     package var residentLanes: Int
@@ -72,12 +73,12 @@ package struct GPUSchedule: Sendable, Hashable {
     package init(_ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let shape = Self.shape(function)
-        let vector = Swift.min(Self.vector(function, layouts), shape.mostLanes)
+        let vector = Swift.min(Self.vector(function, layouts), shape.mostNeighbours)
         if let schedule = Self.forLongRows(function.body, longest, vector, shape, hasMuchSharedMemory) {
             self = schedule
             return
         }
-        let mostLanes = shape.mostLanes / vector * vector
+        let mostLanes = Swift.max(vector, shape.mostLanes)
         let perThread = Swift.min(
             (shape.reduces && !shape.carries && !shape.isHeavy ? 4 : 2) * vector, mostLanes)
         let most = shape.reduces ? (longest > Self.longestKept ? 512 : 1024) : 256
@@ -111,7 +112,8 @@ package struct GPUSchedule: Sendable, Hashable {
     ) -> GPUSchedule? {
         if body.hasLoops { return nil }
         if !body.reduces { return apart(longest, vector, shape) }
-        return hasMuchSharedMemory && shape.reduces && longest > longestKept ? bringing(longest, vector) : nil
+        return hasMuchSharedMemory && shape.reduces && longest > longestKept
+            ? bringingWholeRows(longest, vector) : nil
     }
 
     /// Several blocks for a long row where no lane waits for another and much is moved for each, so that the work
@@ -125,14 +127,16 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     /// A long row in the shared memory of a block, which leaves room for the rows of two others that work while this
-    /// one waits. Longer ones would fit the shared memory of a cluster, but were read twice in less time: 0.72 ms
-    /// where a cluster took 1.11, for the cross entropy of 4,096 rows of 128,256 on an H200.
-    private static func bringing(_ longest: Int, _ vector: Int) -> GPUSchedule? {
-        let bytes = longest * 16 / vector
+    /// one waits. Of longer ones tuned schedules bring the beginning; in the shared memory of a cluster, which would hold
+    /// them, they took longer than when read twice: 1.11 ms beside 0.72, for the cross entropy of 4,096 rows of 128,256
+    /// on an H200.
+    private static func bringingWholeRows(_ longest: Int, _ vector: Int) -> GPUSchedule? {
+        let bytes = longest * 16 / vector, (threads, chunkVectors) = (256, 2)
         guard vector > 1, bytes <= 72 << 10 else { return nil }
+        let chunkBytes = threads * chunkVectors * 16
         return GPUSchedule(
-            threads: 256, programsPerBlock: 1, vector: vector, residentLanes: vector, chunkVectors: 2,
-            broughtChunks: (bytes + 8191) / 8192)
+            threads: threads, programsPerBlock: 1, vector: vector, residentLanes: vector,
+            chunkVectors: chunkVectors, broughtChunks: (bytes + chunkBytes - 1) / chunkBytes)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -154,9 +158,13 @@ package struct GPUSchedule: Sendable, Hashable {
         /// Lanes of which a thread takes all these functions, a power of two: with more, the driver compiles for
         /// longer than a first call should wait.
         var mostLanes: Int {
-            let most = 64 / Swift.max(2, functions)
-            return Swift.max(4, 1 << (Int.bitWidth - 1 - most.leadingZeroBitCount))
+            let most = Swift.max(4, 64 / Swift.max(2, functions))
+            return 1 << (Int.bitWidth - 1 - most.leadingZeroBitCount)
         }
+
+        /// Neighbours that a thread owns at most. Narrower accesses are slower, so only where phases repeat many
+        /// functions, or a lane takes hundreds of instructions.
+        var mostNeighbours: Int { functions > (reduces ? 8 : 24) ? mostLanes : 32 }
 
         /// Vectors of a long row on their way at a time.
         var chunkVectors: Int { carries ? 1 : functions > 2 || loadsSeveral ? 2 : 4 }
@@ -165,9 +173,10 @@ package struct GPUSchedule: Sendable, Hashable {
         var loadsSeveral = false
         /// How many views' lanes are loaded or stored.
         var views = 0
-        /// Whether lanes of several accesses lie apart, each for an instruction of its own.
-        var isScattered: Bool { apart > 2 }
-        var apart = 0
+        /// How many accesses have their lanes apart, each for an instruction of its own.
+        var accessesApart = 0
+        /// Whether they are several.
+        var isScattered: Bool { accessesApart > 2 }
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
@@ -176,13 +185,10 @@ package struct GPUSchedule: Sendable, Hashable {
         var reduced: Set<ValueID> = []
         var loaded: Set<Int> = []
         var moved: Set<Int> = []
+        func countApart(_ view: Int, _ axis: Int) {
+            if axis < function.views[view].rank - 1 { shape.accessesApart += 1 }
+        }
         function.body.forEachOperation { operation in
-            if case .store(let view, _?) = operation.kind { moved.insert(view) }
-            switch operation.kind {
-            case .load(let view, let axis?), .store(let view, let axis?):
-                if axis < function.views[view].rank - 1 { shape.apart += 1 }
-            default: break
-            }
             let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
             if operation.operands.contains(where: reduced.contains) {
                 reduced.formUnion(operation.results)
@@ -196,8 +202,12 @@ package struct GPUSchedule: Sendable, Hashable {
             case .loop:
                 shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
                 waits = true
-            case .store: storesTiles = storesTiles || isTile
-            case .load(let view, _?): loaded.insert(view)
+            case .store(let view, let axis):
+                storesTiles = storesTiles || isTile
+                if let axis { moved.insert(view); countApart(view, axis) }
+            case .load(let view, let axis?):
+                loaded.insert(view)
+                countApart(view, axis)
             case .unary(let unary) where isTile: shape.functions += unary.tensOfInstructions
             case .binary(let binary) where isTile: shape.functions += binary.tensOfInstructions
             default: break
@@ -247,7 +257,7 @@ extension UnaryOperation {
 extension BinaryOperation {
     fileprivate var tensOfInstructions: Int {
         switch self {
-        case .divide: 6
+        case .divide, .remainder: 6
         case .multiplyHigh: 1
         default: 0
         }

@@ -70,7 +70,7 @@ struct Printer {
     /// The kernel before in the stream may still run: its end is awaited before anything is read or written. The next
     /// one may take its place on the GPU as soon as all of this one's blocks have theirs.
     private func order() -> [String] {
-        target.launchesEarly ? ["    griddepcontrol.wait;", "    griddepcontrol.launch_dependents;"] : []
+        target.hasEarlyLaunch ? ["    griddepcontrol.wait;", "    griddepcontrol.launch_dependents;"] : []
     }
 
     /// The 64-bit addresses at which the block's and the thread's own memory start.

@@ -40,7 +40,7 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// `ptxVersion` asks for below.
     var hasCachePolicies: Bool { capability >= 89 }
     /// Kernels that are launched while the one before them in the stream still runs, and wait for it themselves.
-    package var launchesEarly: Bool { capability >= 90 }
+    package var hasEarlyLaunch: Bool { capability >= 90 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
     var spillsForOccupancy: Bool { capability < 90 }
 }

@@ -6,6 +6,24 @@ import Tile
 // Never freed: the fake driver keeps the pointer.
 private nonisolated(unsafe) let compilerLog = StaticString("line 3: unknown instruction").utf8Start
 
+private struct Doubled: TileKernel {
+    let lanes: Int
+
+    func body(_ p: Program) {
+        let x = p.update("x", .f32, rank: 1), c = p.range(lanes)
+        x[c] = x[c] + x[c]
+    }
+}
+
+private struct SumOfRows: TileKernel {
+    let columns: Int
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 1), c = p.range(columns)
+        y[c] = p.loop(from: p.index, to: x.size(0), carrying: p.full(c, 0)) { row, sum in sum + x[row, c] }
+    }
+}
+
 private struct SpillingKernel: TileKernel {
     let lanes: Int
 
@@ -98,6 +116,17 @@ extension FakeCUDATests {
             #expect(fake.pointee.grid == 7 && fake.pointee.cluster == 1)
         }
 
+        /// Loops that have rows on their way occupy the GPU on their own; other kernels begin early.
+        @Test func kernelsThatCopyAheadAreLaunchedLate() throws {
+            let device = try makeFakeDevice()
+            let x = try NDArray.zeros([4, 4096], device: device),
+                y = try NDArray.zeros([4096], device: device)
+            try Doubled(lanes: 4096).launch(programs: 1, [y])
+            #expect(fake.pointee.launched_early == 1)
+            try SumOfRows(columns: 4096).launch(programs: 1, [x, y])
+            #expect(fake.pointee.launched_early == 0)
+        }
+
         @Test func clustersAndSharedMemory() throws {
             let device = try makeFakeDevice()
             let context = try device.context()
@@ -108,7 +137,12 @@ extension FakeCUDATests {
             #expect(fake.pointee.wide_clusters_allowed == 1)
             try wide.launch(programs: 7, [x, x], [])
             #expect(fake.pointee.grid == 7 * 16)
-            #expect(fake.pointee.cluster == 16)
+            #expect(fake.pointee.cluster == 16 && fake.pointee.launched_early == 0)
+            var early = try kernel("negate", programsPerBlock: 1, cluster: 16)
+            early.mayLaunchEarly = true
+            try CUDAKernel(early, context: context).launch(programs: 7, [x, x], [])
+            #expect(fake.pointee.cluster == 16 && fake.pointee.launched_early == 1)
+            try wide.launch(programs: 7, [x, x], [])
             #expect(fake.pointee.shared_bytes == 100_000)
             #expect(fake.pointee.parameter_bytes == 8 * 8)
             let text = message { _ = try CUDAKernel(try kernel("negate", shared: 300_000), context: context) }

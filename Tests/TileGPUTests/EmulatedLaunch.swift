@@ -7,7 +7,7 @@ import TileGPU
 /// Runs every launch on the CPU and, on copies of its arrays, on the emulator, and compares what both wrote.
 struct EmulatedLaunch: LaunchObserver {
     /// Chooses the mapping to threads; nil for the one by rule.
-    var schedule: (@Sendable (TileFunction) -> GPUSchedule)?
+    var schedule: (@Sendable (TileFunction, [GPULayout]) -> GPUSchedule)?
     /// What fp32 sums in another order may differ by, relative to the array's largest value.
     var tolerance = 2e-5
 
@@ -18,8 +18,8 @@ struct EmulatedLaunch: LaunchObserver {
         let function = try TileFunction.trace(kernel)
         let copies = try arrays.map(Self.copy)
         try run()
-        let threads = try ThreadFunction(
-            function, layouts: copies.map(Self.layout), schedule: schedule?(function))
+        let layouts = copies.map(Self.layout)
+        let threads = try ThreadFunction(function, layouts: layouts, schedule: schedule?(function, layouts))
         let failure = try Emulator.run(
             threads, programs: programs,
             arrays: copies.map {

@@ -38,8 +38,8 @@ private let grid: [(rows: Int, columns: Int)] = [
     @Test(arguments: Catalogue.entries.map(\.name), [1, 4, 32, 64])
     func sweepsInChunks(operation: String, threads: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let observer = EmulatedLaunch(schedule: { function in
-            let rule = GPUSchedule(function, layouts: [])
+        let observer = EmulatedLaunch(schedule: { function, layouts in
+            let rule = GPUSchedule(function, layouts: layouts)
             return GPUSchedule(
                 threads: threads, programsPerBlock: threads < 32 ? 32 / threads : 1, vector: rule.vector,
                 residentLanes: rule.vector, chunkVectors: 2)
@@ -55,8 +55,8 @@ private let grid: [(rows: Int, columns: Int)] = [
         arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
     func copiesRowsAhead(operation: String, stages: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let observer = EmulatedLaunch(schedule: { function in
-            let vector = GPUSchedule(function, layouts: []).vector
+        let observer = EmulatedLaunch(schedule: { function, layouts in
+            let vector = GPUSchedule(function, layouts: layouts).vector
             return GPUSchedule(
                 threads: 64, programsPerBlock: 1, vector: vector, residentLanes: 4 * vector, stages: stages)
         })
@@ -79,8 +79,8 @@ private let grid: [(rows: Int, columns: Int)] = [
     @Test(arguments: Catalogue.entries.map(\.name), [(1, 2), (2, 2), (1, 1), (2, 1)])
     func bringsRows(operation: String, among: (blocks: Int, chunks: Int)) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let observer = EmulatedLaunch(schedule: { function in
-            let vector = GPUSchedule(function, layouts: []).vector
+        let observer = EmulatedLaunch(schedule: { function, layouts in
+            let vector = GPUSchedule(function, layouts: layouts).vector
             return GPUSchedule(
                 threads: 64 * among.blocks, blocks: among.blocks, programsPerBlock: 1, vector: vector,
                 residentLanes: vector, chunkVectors: 2, broughtChunks: among.chunks)
@@ -101,8 +101,8 @@ private let grid: [(rows: Int, columns: Int)] = [
         _ operation: String, among blocks: Int, threads: Int, lanes: Int, columns: [Int]
     ) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let observer = EmulatedLaunch(schedule: { function in
-            let vector = GPUSchedule(function, layouts: []).vector
+        let observer = EmulatedLaunch(schedule: { function, layouts in
+            let vector = GPUSchedule(function, layouts: layouts).vector
             return GPUSchedule(
                 threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
                 residentLanes: lanes * vector, chunkVectors: 2)

@@ -153,4 +153,15 @@ private enum Assembler {
         let loads = module.text.split(separator: "\n").filter { $0.contains("ld.global.") }
         #expect(!loads.isEmpty && loads.allSatisfy { $0.contains(".v4.f32") == (width == 4) })
     }
+
+    /// From sm_90 on a kernel waits for the one before it, and then lets the next one in, ahead of any access.
+    @Test(arguments: Target.all) func waitsBeforeItTouchesMemory(target: Target) throws {
+        let (module, _) = try module(SumsOfColumns(step: 1), target)
+        let lines = module.text.split(separator: "\n")
+        let order = ["griddepcontrol.wait;", "griddepcontrol.launch_dependents;", "ld.global", "st.global"]
+            .map { word in lines.firstIndex { $0.contains(word) } }
+        guard target.capability >= 90 else { return #expect(order[0] == nil && order[1] == nil) }
+        let found = try order.map { try #require($0) }
+        #expect(found[0] < found[1] && found[1] < found[2] && found[1] < found[3])
+    }
 }

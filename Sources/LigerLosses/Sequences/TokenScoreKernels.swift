@@ -99,5 +99,5 @@ struct TokenGradientRows: TileKernel {
 }
 
 private func tempered(_ x: Tile<Float>, _ temperature: Float) -> Tile<Float> {
-    temperature == 1 ? x : x / temperature
+    temperature == 1 ? x : x * (1 / temperature)
 }

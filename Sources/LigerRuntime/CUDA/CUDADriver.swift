@@ -77,7 +77,7 @@ package final class CUDADriver: Sendable {
     }
 
     /// Whether kernels may be launched while the one before them runs, in captured graphs too.
-    var launchesEarly: Bool { version >= 12_030 }
+    var allowsEarlyLaunch: Bool { version >= 12_030 }
 
     /// `13.0`.
     package var versionText: String { Self.text(version) }

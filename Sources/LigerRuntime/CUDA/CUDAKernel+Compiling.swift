@@ -5,10 +5,9 @@ import TileGPU
 extension CUDAKernel {
     /// Compiles a traced kernel and loads it.
     ///
-    /// Left to choose how many blocks a multiprocessor shall hold, the driver's compiler may spill registers for one
-    /// more; so it must where a schedule that was tuned with few options asks for several. Which specialisations
-    /// suffer differs from release to release, so it is told only then, by compiling once more, that one block is
-    /// enough.
+    /// The driver's compiler may spill registers for one block more a multiprocessor: unasked, or as the schedule wants
+    /// several, which was chosen for the kernel with fewer options. Which specialisations suffer differs from release
+    /// to release, so it is told only then, by compiling once more, that one block is enough.
     static func compiling(
         _ function: TileFunction, layouts: [GPULayout], on device: CUDADevice
     ) throws -> CUDAKernel {

@@ -19,7 +19,7 @@ package final class CUDAKernel: Sendable {
         self.kernel = kernel
         self.context = context
         layout = ParameterLayout(views: kernel.views, scalars: kernel.scalars)
-        launchesEarly = kernel.mayLaunchEarly && context.driver.launchesEarly
+        launchesEarly = kernel.mayLaunchEarly && context.driver.allowsEarlyLaunch
         try Self.checkSchedule(kernel, context.properties)
         function = try context.modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
         record = try context.records.add(kernel: kernel.name, messages: kernel.messages, in: context)

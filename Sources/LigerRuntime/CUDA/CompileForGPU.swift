@@ -18,14 +18,14 @@ func compileForGPU(
         function, layouts: layouts, schedule: chosen, sharedLimit: device.largestSharedBytesPerBlock)
     let target = Target(capability: device.target)
     let module = PTXModule(threads, target: target)
-    // Programs that walk rows are as many as fit at a time. Launched early they would crowd where the kernel before
-    // ends first, and the last of them would end late.
-    let walksRows = threads.schedule.stages > 0
+    // A loop that has rows on their way in shared memory runs in as many blocks as fit at a time. Launched early they
+    // would crowd where the kernel before ends first, and the last of them would end late.
+    let copiesAhead = threads.schedule.stages > 0
     return GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,
         ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
         programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
         localBytes: threads.localBytes, blocksPerProgram: threads.schedule.blocks,
         isCluster: threads.isCluster, lanes: function.extents.map(\.capacity).max() ?? 1,
-        vector: threads.schedule.vector, mayLaunchEarly: target.launchesEarly && !walksRows)
+        vector: threads.schedule.vector, mayLaunchEarly: target.hasEarlyLaunch && !copiesAhead)
 }

@@ -15,11 +15,12 @@ public func abs(_ a: Tile<Float>) -> Tile<Float> { a.unary(.abs) }
 public func sqrt(_ a: Tile<Float>) -> Tile<Float> { a.unary(.sqrt) }
 /// 1 / sqrt(a).
 public func rsqrt(_ a: Tile<Float>) -> Tile<Float> { a.unary(.rsqrt) }
-/// 1 / a.
+/// 1 / a within 2 units in the last place, less work than a division. A GPU takes what lies below the normal numbers,
+/// 2^-126, for 0, before and after.
 public func reciprocal(_ a: Tile<Float>) -> Tile<Float> { a.unary(.reciprocal) }
 /// Largest integer not above.
 public func floor(_ a: Tile<Float>) -> Tile<Float> { a.unary(.floor) }
-/// e to the a, within 2 units in the last place.
+/// e to the a, within 2 units in the last place; a GPU may have 0 below 2^-126.
 public func exp(_ a: Tile<Float>) -> Tile<Float> { a.unary(.exp) }
 /// e to the a for a <= 0, within 2 + |a| units in the last place: less work than `exp`. What a softmax weighs
 /// its lanes with: there an error of |a| exp(a) units beside a largest weight of 1 is below rounding.

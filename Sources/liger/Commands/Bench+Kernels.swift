@@ -1,3 +1,4 @@
+internal import ArgumentParser
 internal import FoundationEssentials
 internal import LigerCatalogue
 internal import LigerRuntime
@@ -7,7 +8,7 @@ internal import TileGPU
 extension Bench {
     /// Times kernels one by one; with `--tune` under every schedule, and keeps the winners.
     func timeKernels(_ workloads: [Workload], _ device: Device) throws {
-        let tuner = try KernelTuner(on: device, searches: tune != nil, names: kernel)
+        let tuner = try KernelTuner(on: device, searches: tune != nil, names: only)
         var winners = TunedFile(GPUSchedule.tunedSchedules)
         var table = Table([
             .text("kernel"), .number("programs"), .number("ms"), .number("rule's ms"), .number("GB/s"),
@@ -31,6 +32,12 @@ extension Bench {
             }
         }
         if !output.json { print(table.plain, terminator: "") }
+        let missing = tuner.unseen
+        if !missing.isEmpty {
+            throw ValidationError(
+                "no kernel \(missing.joined(separator: ", ")) was launched. There were: "
+                    + tuner.seen.joined(separator: ", "))
+        }
         if let tune { try winners.text.write(toFile: tune, atomically: true, encoding: .utf8) }
     }
 }

@@ -41,8 +41,8 @@ struct Bench: ParsableCommand {
     @Flag(help: "Time each kernel alone with cold caches, on a GPU.")
     var kernels = false
 
-    @Option(parsing: .upToNextOption, help: "With --kernels or --tune, only these.")
-    var kernel: [String] = []
+    @Option(parsing: .upToNextOption, help: "With --kernels or --tune: only the kernels of these names.")
+    var only: [String] = []
 
     @Option(
         help: ArgumentHelp(
@@ -59,6 +59,10 @@ struct Bench: ParsableCommand {
     var device = "cpu"
 
     func validate() throws {
+        if !only.isEmpty && !kernels && tune == nil {
+            throw ValidationError(
+                "--only names kernels to time one by one. Give --kernels or --tune with it.")
+        }
         if rounds < 1 || rows < 1 || columns < 2 || columns % 2 != 0 || vocabulary < 2 {
             throw ValidationError(
                 "Give --rounds and --rows of at least 1, an even --columns and --vocabulary of at least 2.")
