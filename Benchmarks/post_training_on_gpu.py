@@ -1,6 +1,7 @@
 """Times losses of post-training on one NVIDIA GPU, side by side, with their memory: ours, PyTorch's, Liger-Kernel's.
 
 Usage: python Benchmarks/post_training_on_gpu.py [--upstream FOLDER] [--plot FILE] [--only NAME ...] [--sides SIDE ...]
+       python Benchmarks/post_training_on_gpu.py --in-turns [--only NAME ...]
        python Benchmarks/post_training_on_gpu.py --device cpu --small
 
 bf16, 8 answers of 1,024 tokens (pairs, where a loss has pairs), hidden size 4,096, 128,256 classes; divergences of
@@ -11,6 +12,9 @@ gradient, as Liger-Kernel has them. A cell shows the medians of a forward pass w
 backward, in milliseconds with half of what the middle half spreads over, and the peak of the second above inputs and
 returned gradients. A second table has ORPO over the length of a sequence, which --plot draws as SVG. A side that
 fails or runs out of memory is a cell; one that takes longer than --limit seconds does not reach its last cells.
+
+A GPU that has waited for a compiler is cooler and faster than one that has worked. So --in-turns times forward passes
+without gradients of torch.compile and of ours in turns in one process.
 """
 
 import argparse
@@ -29,6 +33,7 @@ import line_chart
 ROOT = Path(__file__).resolve().parent.parent
 TORCH, COMPILE, UPSTREAM, OURS, LEAN = "torch", "torch.compile", "Liger-Kernel", "ours", "ours, bf16 sums"
 SIDES = [TORCH, COMPILE, UPSTREAM, OURS]
+IN_TURNS = "in turns"
 ANSWER_LOSSES = ["ORPO", "SimPO", "CPO", "DPO with reference", "KTO", "KTO with reference"]
 DIVERGENCES = ["JSD", "KL", "TVD"]
 # Answers, tokens, hidden size, classes; rows and classes of divergences; lengths of the second table.
@@ -284,6 +289,27 @@ def worker(side, device, small, only, limit, rounds):
         cell(f"length {length}", answer_case("ORPO", length), max(3, rounds // 2))
 
 
+def in_turns(device, small, only, rounds):
+    """Forward passes without gradients of torch.compile and of ours, in turns, so that both find the GPU as warm."""
+    import torch
+
+    data, clock = Data(device, small), Clock(torch, device)
+    print("| forward alone, ms | torch.compile | ours | ours / torch.compile |\n|---|---:|---:|---:|")
+    for name in [name for name in ANSWER_LOSSES if name in only]:
+        x, labels, reference, good = data.sequences(None)
+        reference = reference if "reference" in name else None
+        losses = torch.compile(plain_answer_loss(name)), package_answer_loss(name)
+        runs = [lambda loss=loss: loss(x, data.w, labels, reference, good) for loss in losses]
+        with torch.no_grad():
+            for run in 2 * runs:
+                run()
+            pairs = [[clock.milliseconds(run) for run in runs] for _ in range(3 * rounds)]
+        compiled, ours = (statistics.median(times) for times in zip(*pairs))
+        ratio = statistics.median(own / other for other, own in pairs)
+        print(f"| {name} | {compiled:.2f} | {ours:.2f} | {ratio:.3f} |", flush=True)
+        torch._dynamo.reset()
+
+
 @contextlib.contextmanager
 def bf16_sums():
     import liger_kernel
@@ -363,8 +389,12 @@ def main():
     parser.add_argument("--sides", nargs="+", default=SIDES)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--limit", type=float, default=60, help="seconds for each side")
+    parser.add_argument("--in-turns", action="store_true", help="forward alone, beside torch.compile, in one process")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.in_turns:
+        sys.path.insert(0, str(ROOT / "python" / "src"))
+        return in_turns(arguments.device, arguments.small, arguments.only, arguments.rounds)
     if arguments.worker:
         limits = (arguments.limit, arguments.rounds)
         return worker(arguments.worker, arguments.device, arguments.small, arguments.only, *limits)
