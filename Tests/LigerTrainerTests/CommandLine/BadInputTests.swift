@@ -43,6 +43,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (["bench", "--only", "RMSNormForward"], 64, "Give --kernels or --tune"),
+        (["bench", "--rounds", "0"], 64, "--rounds"),
+        (["verify", "--columns", "7000"], 64, "no row of the grid has 7000"),
+        (["kernels", "NoSuchNorm"], 64, "There is no operation 'NoSuchNorm'"),
+        (["kernels", "RMSNorm", "--target", "91"], 64, "There is no target 91"),
+    ])
+    func refusesOptionsOfOtherCommands(arguments: [String], status: Int, message: String) throws {
+        try withTemporaryFolder { folder in
+            let result = try LigerProcess.run(arguments, in: folder)
+            #expect(Int(result.status) == status, "\(result.errors)")
+            #expect(result.errors.contains(message), "\(result.errors)")
+        }
+    }
+
     @Test func refusesThreadsThatAreNone() throws {
         try withTemporaryFolder { folder in
             let result = try SmallRun(in: folder).train(environment: ["LIGER_THREADS": "many"])
