@@ -33,7 +33,6 @@ import line_chart
 ROOT = Path(__file__).resolve().parent.parent
 TORCH, COMPILE, UPSTREAM, OURS, LEAN = "torch", "torch.compile", "Liger-Kernel", "ours", "ours, bf16 sums"
 SIDES = [TORCH, COMPILE, UPSTREAM, OURS]
-IN_TURNS = "in turns"
 ANSWER_LOSSES = ["ORPO", "SimPO", "CPO", "DPO with reference", "KTO", "KTO with reference"]
 DIVERGENCES = ["JSD", "KL", "TVD"]
 # Answers, tokens, hidden size, classes; rows and classes of divergences; lengths of the second table.

@@ -66,10 +66,9 @@ package enum Diagnosis {
             let gradients = try RMSNorm.backward(dy: x, x: x, weight: w, rstd: rstd)
             _ = gradients.dx.floats
         }
-        return "a context in \(milliseconds(context)) ms, then first RMSNorm in \(milliseconds(kernels)) ms"
+        return
+            "a context in \(context.wholeMilliseconds) ms, then first RMSNorm in \(kernels.wholeMilliseconds) ms"
     }
-
-    private static func milliseconds(_ duration: Duration) -> Int { Int(duration / .milliseconds(1)) }
 
     private static var gpuProducts: Finding {
         let subject = "matrix products cuda"
@@ -98,7 +97,8 @@ package enum Diagnosis {
             let library = try device.graphLibrary()
             return Finding(
                 subject: subject, isUsable: true,
-                detail: "\(library.path), cuDNN \(library.versionText); planned in \(milliseconds(time)) ms",
+                detail:
+                    "\(library.path), cuDNN \(library.versionText); planned in \(time.wholeMilliseconds) ms",
                 isRequired: false)
         } catch {
             return absent(subject, "\(error)")
@@ -129,4 +129,9 @@ package enum Diagnosis {
             return Finding(subject: "matrix products", isUsable: false, detail: "\(error)")
         }
     }
+}
+
+extension Duration {
+    /// To the nearest, for people.
+    package var wholeMilliseconds: Int { Int((self / .milliseconds(1)).rounded()) }
 }

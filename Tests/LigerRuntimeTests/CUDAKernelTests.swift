@@ -119,8 +119,8 @@ extension FakeCUDATests {
         /// Loops that have rows on their way occupy the GPU on their own; other kernels begin early.
         @Test func kernelsThatCopyAheadAreLaunchedLate() throws {
             let device = try makeFakeDevice()
-            let x = try NDArray.zeros([4, 4096], device: device),
-                y = try NDArray.zeros([4096], device: device)
+            let x = try NDArray.zeros([4, 4096], device: device)
+            let y = try NDArray.zeros([4096], device: device)
             try Doubled(lanes: 4096).launch(programs: 1, [y])
             #expect(fake.pointee.launched_early == 1)
             try SumOfRows(columns: 4096).launch(programs: 1, [x, y])

@@ -42,7 +42,7 @@ struct CrossEntropyRows: TileKernel {
         let (keep, spread) = (1 - options.labelSmoothing, options.labelSmoothing / Float(classes))
 
         let x = views.logits[row, c]
-        let bounded = options.softcap.map { tanh(x * (1 / $0)) }
+        let bounded = options.softcap.map { tanh(scaled(x, by: 1 / $0)) }
         let v = capped(x)
         let (m, s) = maxAndSumExp(v)
         let logSum = log(s), lse = m + logSum
@@ -88,7 +88,7 @@ struct CrossEntropyRows: TileKernel {
     }
 
     private func capped(_ x: Tile<Float>) -> Tile<Float> {
-        options.softcap.map { tanh(x * (1 / $0)) * $0 } ?? x
+        options.softcap.map { tanh(scaled(x, by: 1 / $0)) * $0 } ?? x
     }
 }
 

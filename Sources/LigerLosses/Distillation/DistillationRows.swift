@@ -94,7 +94,7 @@ struct DistillationRows: TileKernel {
             value = value + sum(rest.value)
             slope = slope + sum(rest.slope)
         }
-        return (value, (slopes - exp(logQ) * slope) * (1 / temperature))
+        return (value, tempered(slopes - exp(logQ) * slope))
     }
 
     /// β (1 - cos) with cos = z u / (|z| |u|): the gradient is β (cos z / |z| - u / |u|) / |z|.
@@ -116,5 +116,5 @@ struct DistillationRows: TileKernel {
         return (m, log(s))
     }
 
-    private func tempered(_ x: Tile<Float>) -> Tile<Float> { temperature == 1 ? x : x * (1 / temperature) }
+    private func tempered(_ x: Tile<Float>) -> Tile<Float> { scaled(x, by: 1 / temperature) }
 }

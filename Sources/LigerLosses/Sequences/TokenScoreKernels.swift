@@ -24,12 +24,12 @@ struct TokenScoreRows: TileKernel {
         let isAnyCounted = counted.dropFirst().reduce(counted[0]) { $0 | $1 }
         logitSums?[row] = sum(x)
         p.when(isAnyCounted) {
-            let (m, s) = maxAndSumExp(tempered(x, temperature))
+            let (m, s) = maxAndSumExp(scaled(x, by: 1 / temperature))
             maxima[row] = m
             sums[row] = s
             for ((labels, logProbs), isCounted) in zip(labelled, counted) {
                 let label = select(isCounted, labels[row], 0)
-                let value = (tempered(logits[row, label], temperature) - m) - log(s)
+                let value = (scaled(logits[row, label], by: 1 / temperature) - m) - log(s)
                 logProbs[row] = select(isCounted, value, 0)
             }
         }
@@ -90,14 +90,10 @@ struct TokenGradientRows: TileKernel {
         let isAllIgnored = isIgnored.dropFirst().reduce(isIgnored[0]) { $0 & $1 }
         p.when(!isAllIgnored) {
             let total = parts.dropFirst().reduce(parts[0].k) { $0 + $1.k }
-            let v = tempered(logits[row, c], temperature)
+            let v = scaled(logits[row, c], by: 1 / temperature)
             let g = decay(v - maxima[row]) * (-total / sums[row])
             logits[row, c] = parts.reduce(g) { g, part in select(c.index == part.label, g + part.k, g) }
         }
         p.when(isAllIgnored) { logits[row, c] = p.full(c, 0) }
     }
-}
-
-private func tempered(_ x: Tile<Float>, _ temperature: Float) -> Tile<Float> {
-    temperature == 1 ? x : x * (1 / temperature)
 }

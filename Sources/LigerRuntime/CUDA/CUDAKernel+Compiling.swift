@@ -11,14 +11,9 @@ extension CUDAKernel {
     static func compiling(
         _ function: TileFunction, layouts: [GPULayout], on device: CUDADevice
     ) throws -> CUDAKernel {
-        let (properties, context) = (device.properties, try device.context())
-        var schedule = GPUSchedule(function, layouts: layouts, capability: properties.target)
+        var schedule = GPUSchedule(function, layouts: layouts, capability: device.properties.target)
         func compiled() throws -> CUDAKernel {
-            let begin = ContinuousClock.now
-            let kernel = try CUDAKernel(
-                try compileForGPU(function, layouts: layouts, device: properties, schedule: schedule),
-                context: context)
-            let wait = ContinuousClock.now - begin
+            let (kernel, wait) = try compiling(function, layouts: layouts, schedule, on: device)
             waits.withLock { $0.append((kernel.specialisation, wait)) }
             return kernel
         }
@@ -32,6 +27,17 @@ extension CUDAKernel {
             spills.withLock { $0[specialisation] = bytes }
         }
         return kernel
+    }
+
+    /// The kernel under one schedule, and how long it took, which a user waits for at a kernel's first launch.
+    static func compiling(
+        _ function: TileFunction, layouts: [GPULayout], _ schedule: GPUSchedule?, on device: CUDADevice
+    ) throws -> (kernel: CUDAKernel, wait: Duration) {
+        let context = try device.context(), begin = ContinuousClock.now
+        let kernel = try CUDAKernel(
+            try compileForGPU(function, layouts: layouts, device: device.properties, schedule: schedule),
+            context: context)
+        return (kernel, ContinuousClock.now - begin)
     }
 
     private static let spills = Mutex<[String: Int]>([:])

@@ -39,12 +39,8 @@ package struct KernelTrial {
     /// - Throws: an error of the lowering or the driver if the schedule cannot run, spills registers or takes
     ///   more than 100 ms to compile.
     package func milliseconds(_ schedule: GPUSchedule?, runs: Int = 7) throws -> Float {
-        let context = try cuda.context(), clock = ContinuousClock(), begin = clock.now
-        let kernel = try CUDAKernel(
-            try compileForGPU(function, layouts: layouts, device: cuda.properties, schedule: schedule),
-            context: context)
-        // What a user waits for at a kernel's first launch, with the driver's compiler in it.
-        let wait = clock.now - begin
+        let context = try cuda.context()
+        let (kernel, wait) = try CUDAKernel.compiling(function, layouts: layouts, schedule, on: cuda)
         if wait > .milliseconds(100) {
             throw RuntimeError("kernel \(function.name) takes \(wait) to compile as scheduled")
         }

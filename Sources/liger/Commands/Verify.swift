@@ -106,9 +106,9 @@ extension Verify {
     private func printCompilations() {
         let slowest = CUDAKernel.compilations.sorted { $0.wait > $1.wait }
         if slowest.isEmpty { return }
-        let half = slowest[slowest.count / 2].wait.milliseconds
+        let half = slowest[slowest.count / 2].wait.wholeMilliseconds
         print("compiled \(slowest.count) modules, half of them in under \(half) ms each; the slowest:")
-        for (kernel, wait) in slowest.prefix(5) { print("  \(wait.milliseconds) ms: \(kernel)") }
+        for (kernel, wait) in slowest.prefix(5) { print("  \(wait.wholeMilliseconds) ms: \(kernel)") }
     }
 
     private func checkLarge(_ device: Device) throws {
@@ -130,10 +130,6 @@ extension Verify {
         }
         if results.contains(where: { $0.differing > 0 }) { throw ExitCode(1) }
     }
-}
-
-extension Duration {
-    fileprivate var milliseconds: Int { Int((self / .milliseconds(1)).rounded()) }
 }
 
 private struct VerificationRow: Encodable {
