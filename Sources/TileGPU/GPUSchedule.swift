@@ -67,7 +67,8 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
     /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
     /// their way before the first is waited for; two where sums over rows, or costly functions of each lane, take
-    /// registers too, and fewer lanes where these functions would take long to compile. Rows too long for that are swept twice or more in chunks.
+    /// registers too, and fewer lanes where these functions would take long to compile. Rows too long for that are
+    /// swept twice or more in chunks.
     ///
     /// - Parameter hasMuchSharedMemory: whether a multiprocessor holds some long rows.
     package init(_ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false) {
