@@ -1,6 +1,6 @@
 """Holds linear + cross entropy against what its matrix products alone take, and its weight gradient against float64.
 
-Usage: python Benchmarks/linear_loss_floor.py [--rounds N] [--device cpu --small]
+Usage: python Benchmarks/linear_loss_floor.py [--rounds N] [--shapes 16384x2048x151936 ...] [--device cpu --small]
 
 Time, forward and backward in bf16: ours exact (fp32 sums), ours with `accum_dtype=torch.bfloat16`, and the bound: three
 library products and one pass over the logits per chunk, with the weight gradient summed in fp32. All in one process, in
@@ -18,6 +18,8 @@ import time
 import torch
 
 from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+
+SHAPES = ["8192x4096x128256", "32768x4096x128256", "16384x2048x151936"]
 
 
 def operands(rows, hidden, vocabulary, device):
@@ -160,6 +162,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--shapes", nargs="+", metavar="ROWSxHIDDENxVOCABULARY", help="time these alone")
     parser.add_argument("--small", action="store_true", help="tiny shapes, to try the script")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -168,8 +171,10 @@ def main():
         compare_times([(64, 32, 256)], arguments.rounds, arguments.device)
         compare_errors(1024, 16, 64, arguments.device)
     else:
-        compare_times([(8192, 4096, 128256), (32768, 4096, 128256), (16384, 2048, 151936)], arguments.rounds, arguments.device)
-        compare_errors(8192, 1024, 16384, arguments.device)
+        shapes = [tuple(map(int, shape.split("x"))) for shape in arguments.shapes or SHAPES]
+        compare_times(shapes, arguments.rounds, arguments.device)
+        if not arguments.shapes:
+            compare_errors(8192, 1024, 16384, arguments.device)
 
 
 if __name__ == "__main__":
