@@ -104,9 +104,13 @@ static cublasStatus_t heuristic(
     cublasLtMatmulPreference_t preference, int32_t wanted, cublasLtMatmulHeuristicResult_t *results,
     int32_t *found) {
     if (!handle || !descriptor || !a || !b || !c || !d || !preference || wanted < 1) return 7;
-    memset(results, 0, sizeof *results);
-    results[0].algo.data[3] = 17;
-    *found = 1;
+    static const float waves[] = {4, 9, 2};
+    *found = wanted < 3 ? wanted : 3;
+    memset(results, 0, *found * sizeof *results);
+    for (int32_t i = 0; i < *found; i++) {
+        results[i].algo.data[3] = 17 + i;
+        results[i].wavesCount = waves[i];
+    }
     return 0;
 }
 
@@ -151,7 +155,7 @@ static cublasStatus_t multiply(
     cublasLtMatrixLayout_t aLayout, const void *b, cublasLtMatrixLayout_t bLayout, const void *beta,
     const void *c, cublasLtMatrixLayout_t cLayout, void *d, cublasLtMatrixLayout_t dLayout,
     const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspaceBytes, CUstream stream) {
-    if (!handle || !workspace || algorithm->data[3] != 17 || !stream) return 7;
+    if (!handle || !workspace || algorithm->data[3] - 17 > 2 || !stream) return 7;
     if (descriptor->computeType != CUBLAS_COMPUTE_32F || workspaceBytes != state.workspace_bytes) return 7;
     uint64_t rows = descriptor->transposeA ? aLayout->columns : aLayout->rows;
     uint64_t inner = descriptor->transposeA ? aLayout->rows : aLayout->columns;
@@ -176,6 +180,7 @@ static cublasStatus_t multiply(
         }
     }
     state.products += 1;
+    state.algorithm = (int32_t)algorithm->data[3] - 17;
     return 0;
 }
 

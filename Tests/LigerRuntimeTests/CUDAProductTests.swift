@@ -68,6 +68,20 @@ extension FakeCUDATests {
             #expect(fake.pointee.products == (inner == 0 ? 0 : 9))
         }
 
+        /// Sums that no cache holds want the smallest tiles that the library suggests; others its favourite.
+        @Test(arguments: [DType.bf16, .f32], [4095, 4096]) func largeSumsTakeSmallTiles(
+            dtype: DType, rows: Int
+        ) throws {
+            let device = try makeFakeDevice()
+            let a = try NDArray.zeros([rows, 1], dtype: dtype, device: device)
+            let b = try NDArray.zeros([1, 4096], dtype: dtype, device: device)
+            let c = try NDArray.zeros([rows, 4096], dtype: .f32, device: device)
+            for accumulate in [false, true] {
+                _ = try MatMul.apply(a, b, into: c, accumulate: accumulate)
+                #expect(fake.pointee.algorithm == (dtype == .bf16 && rows == 4096 ? 1 : 0))
+            }
+        }
+
         private func batch(_ x: NDArray, _ shape: [Int], _ step: Int) -> NDArray {
             NDArray(
                 buffer: x.buffer, offset: x.offset, shape: shape, strides: [step] + x.strides, dtype: x.dtype)

@@ -55,6 +55,8 @@ typedef struct {
     size_t parameter_bytes;
     uint8_t parameters[1024];
     int32_t products;
+    /// Which of the library's suggestions the last product took, its favourite being 0.
+    int32_t algorithm;
     uint32_t reduction_mask;
     uint32_t alignments[4];
     size_t workspace_bytes;

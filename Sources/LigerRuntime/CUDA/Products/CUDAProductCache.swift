@@ -57,9 +57,11 @@ final class CUDAProductCache: Sendable {
 
     /// The algorithm for a product, chosen the first time it is asked for.
     ///
-    /// - Parameter time: how long an algorithm takes, nil if it fails.
+    /// - Parameters:
+    ///   - wantsSmallTiles: takes, of what the library suggests, the smallest tiles instead of its favourite.
+    ///   - time: how long an algorithm takes, nil if it fails.
     func choice(
-        for product: ColumnMajorProduct, _ library: CUBLASLt, isCapturing: Bool,
+        for product: ColumnMajorProduct, _ library: CUBLASLt, wantsSmallTiles: Bool, isCapturing: Bool,
         time: (CUDAProductPlan, cublasLtMatmulAlgo_t) throws -> Float?
     ) throws -> Choice {
         if let known = state.withLock({ $0.choices[product] }) { return known }
@@ -67,8 +69,10 @@ final class CUDAProductCache: Sendable {
         let plan = try CUDAProductPlan(product, library, allowsTF32: allowsTF32)
         let isTimed = tunes && !isCapturing
         let candidates = try plan.suggestions(
-            for: product, count: isTimed ? 8 : 1, handle: try handle(library))
-        guard let favourite = candidates.first else {
+            for: product, count: isTimed || wantsSmallTiles ? 8 : 1, handle: try handle(library))
+        // The more waves of tiles a product takes, the smaller they are.
+        let smallest = candidates.max { $0.wavesCount < $1.wavesCount }
+        guard let favourite = wantsSmallTiles ? smallest : candidates.first else {
             throw RuntimeError("cuBLASLt \(library.versionText) has no algorithm for \(product)")
         }
         var best = (algorithm: favourite.algo, time: Float.infinity)
