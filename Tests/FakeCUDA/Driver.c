@@ -58,7 +58,7 @@ static CUresult deviceName(char *name, int32_t length, CUdevice device) {
 }
 
 static CUresult deviceMemory(size_t *bytes, CUdevice device) {
-    *bytes = (size_t)1 << 30;
+    *bytes = state.memory_limit;
     return device == 7 ? 0 : 101;
 }
 

@@ -24,7 +24,7 @@ public struct SequenceOptions: Sendable, Hashable {
     /// What logits are divided by.
     public var temperature: Float
     /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the device's, as
-    /// fused linear cross entropy does.
+    /// fused linear cross entropy does, and on a GPU up to a 32nd of its memory where a pair or an answer takes more.
     public var budgetBytes: Int?
     /// What weight gradients are summed in.
     public var accumulation: FusedLinearCrossEntropy.Accumulation
@@ -45,5 +45,18 @@ extension SequenceOptions {
     /// The budget given, or else the device's.
     func budgetBytes(on device: Device) -> Int {
         budgetBytes ?? FusedLinearCrossEntropy.defaultBudgetBytes(on: device)
+    }
+
+    /// The same where a loss has units that it cannot part. Where none is given and a GPU's is too small for a unit, it
+    /// is what the unit takes, up to a 32nd of the GPU's memory: logits that no chunk holds are made twice, which makes
+    /// long answers slower than whole logits in plain PyTorch.
+    ///
+    /// - Parameter unitBytes: what the logits of a unit take.
+    package func budgetBytes(on device: Device, unitBytes: Int) -> Int {
+        let budget = budgetBytes(on: device)
+        guard budgetBytes == nil, let gpu = device.cuda, unitBytes <= gpu.properties.memoryBytes / 32 else {
+            return budget
+        }
+        return max(budget, unitBytes)
     }
 }

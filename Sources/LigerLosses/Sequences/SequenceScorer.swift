@@ -1,4 +1,5 @@
 package import LigerRuntime
+import Tile
 
 /// Log-probabilities of the labels of sequences, chunk by chunk, and the gradients of any function of them.
 ///
@@ -61,7 +62,7 @@ package struct SequenceScorer {
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
         let plan = plan(needs: needs, unit: units.tokens)
-        let isTooLong = plan.logitsBytes > options.budgetBytes(on: tokens.labels.device)
+        let isTooLong = plan.logitsBytes > budgetBytes(unit: units.tokens)
         if needs.isEmpty || isTooLong {
             let scores = try scores(sumsLogits: sumsLogits)
             try evaluate(0..<units.count, scores)
@@ -99,8 +100,13 @@ package struct SequenceScorer {
     package func plan(needs: LinearNeeds, unit: Int = 1) -> ChunkPlan {
         ChunkPlan(
             shape, needs: needs, exact: options.accumulation == .exact, unit: unit,
-            budgetBytes: options.budgetBytes(on: tokens.labels.device),
+            budgetBytes: budgetBytes(unit: unit),
             lossBytes: 4 * (tokens.second == nil ? 5 : 7) * shape.tokens)
+    }
+
+    private func budgetBytes(unit: Int) -> Int {
+        let tokenBytes = shape.logits.byteCount * shape.vocabulary
+        return options.budgetBytes(on: tokens.labels.device, unitBytes: unit * tokenBytes)
     }
 
     /// - Throws: `RuntimeError` when memory runs out; an error that names a label that is neither a class nor

@@ -146,8 +146,10 @@ private struct PassMemory {
             // Chunks are cut between pairs or answers, gathered from two places, and up to the budget; each token
             // has some numbers of its own. A teacher has logits too.
             let bytes = plan.logitsBytes / plan.chunkTokens
-            let perToken = options.objective.kind == .distill ? bytes + 4 * model.vocabularySize : bytes
-            let most = budget ?? FusedLinearCrossEntropy.defaultBudgetBytes(on: device)
+            let isDistilled = options.objective.kind == .distill
+            let perToken = isDistilled ? bytes + 4 * model.vocabularySize : bytes
+            let unit = isDistilled ? 1 : options.objective.kind.answersPerExample * options.sequenceLength
+            let most = SequenceOptions(budgetBytes: budget).budgetBytes(on: device, unitBytes: unit * bytes)
             let rows = max(1, min(tokens, most / perToken))
             return plan.peakBytes - plan.logitsBytes + rows
                 * (perToken + model.hiddenSize * options.dtype.byteCount)

@@ -1,7 +1,8 @@
 """How losses of a linear layer treat memory: what weight gradients are summed in, and how long a chunk is.
 
 Arguments decide, then `set_loss_memory`, then the library: fp32 sums, and chunks of logits of 640 MiB on a GPU and
-48 MiB on the CPU.
+48 MiB on the CPU. On a GPU a longer pair of answers (or answer, where losses take them one by one) is one chunk all the
+same, up to a 32nd of the GPU's memory, as its logits would be made twice else.
 """
 
 import torch
