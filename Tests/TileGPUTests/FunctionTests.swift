@@ -35,6 +35,11 @@ import TileGPU
         }
     }
 
+    /// As the instructions behind them have it, so that what the emulator passes is what a GPU does.
+    @Test(arguments: [Function.decay, .sigmoid]) func isNothingBelowNormalNumbers(function: Function) throws {
+        #expect(try run(function, [-87.9, -90]) == [0, 0])
+    }
+
     /// Units in the last place; tanh's and sigmoid's reciprocal and sum add theirs.
     private func bound(_ function: Function, _ x: Float) -> Double {
         switch function {
