@@ -61,13 +61,12 @@ package struct SequenceScorer {
         _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
-        let plan = plan(needs: needs, unit: units.tokens)
-        let isTooLong = plan.logitsBytes > budgetBytes(unit: units.tokens)
-        if needs.isEmpty || isTooLong {
+        guard makesLogitsOnce(units, needs: needs) else {
             let scores = try scores(sumsLogits: sumsLogits)
             try evaluate(0..<units.count, scores)
             return (scores, try gradients(scores, coefficients: coefficients, needs: needs))
         }
+        let plan = plan(needs: needs, unit: units.tokens)
         let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
         let size = plan.chunkTokens / units.tokens
         let starts = Array(stride(from: 0, to: units.count, by: size))
@@ -84,6 +83,12 @@ package struct SequenceScorer {
             }
         }
         return (scores, gradients)
+    }
+
+    /// Whether gradients are wanted, and the budget holds the logits of a unit.
+    package func makesLogitsOnce(_ units: Units, needs: LinearNeeds) -> Bool {
+        let unit = units.tokens
+        return !needs.isEmpty && plan(needs: needs, unit: unit).logitsBytes <= budgetBytes(unit: unit)
     }
 
     private func eachPiece(
