@@ -2,6 +2,7 @@
 
 import importlib
 
+from liger_kernel.backends.dispatch import check_environment
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
 from liger_kernel.ops.cross_entropy import cross_entropy_backward
 from liger_kernel.ops.cross_entropy import cross_entropy_forward
@@ -42,6 +43,8 @@ from liger_kernel.ops.swiglu import swiglu_backward
 from liger_kernel.ops.swiglu import swiglu_forward
 from liger_kernel.ops.tvd import LigerTVDLossFunction
 
+# A name in LIGER_KERNEL_IMPL that nothing has fails here, and not in the middle of a run.
+check_environment()
 
 # They load torch's compiler, which takes a second; so they are imported when they are used.
 _LATE = {

@@ -4,7 +4,7 @@ import torch
 
 from torch import nn
 
-from liger_kernel.backends import check_impl
+from liger_kernel.backends.dispatch import check_name
 from liger_kernel.ops.layer_norm import LigerLayerNormFunction
 
 
@@ -20,7 +20,8 @@ class LigerLayerNorm(nn.Module):
         self.hidden_size, self.variance_epsilon = hidden_size, eps
         self.weight = nn.Parameter((torch.ones if init_fn == "ones" else torch.zeros)(hidden_size))
         self.bias = nn.Parameter((torch.randn if bias else torch.zeros)(hidden_size))
-        self.impl, self.mode = check_impl("layer_norm", impl or backend, mode), mode
+        self.impl, self.mode = impl or backend, mode
+        check_name(self.impl, "LigerLayerNorm")
 
     @property
     def backend(self):
@@ -32,7 +33,13 @@ class LigerLayerNorm(nn.Module):
             raise ValueError(
                 f"LigerLayerNorm over {sizes[-1]} elements was given a last dimension of {hidden_states.shape[-1]}"
             )
-        return LigerLayerNormFunction.apply(hidden_states, self.weight, self.bias, self.variance_epsilon)
+        if self.impl is None and self.mode is None:
+            return LigerLayerNormFunction.apply(hidden_states, self.weight, self.bias, self.variance_epsilon)
+        from liger_kernel.functional import layer_norm
+
+        return layer_norm(
+            hidden_states, self.weight, self.bias, self.variance_epsilon, impl=self.impl, mode=self.mode
+        )
 
     def extra_repr(self):
         return f"{self.hidden_size}, eps={self.variance_epsilon}"
