@@ -33,17 +33,17 @@ class Deferred:
         return self.product.form()
 
 
-def made(value):
+def made(value, make=Product.make):
     """A value with the deferred logits in it, at any depth of lists, tuples and dictionaries, made."""
     if isinstance(value, Deferred):
-        return value.make()
+        return make(value.product)
     if isinstance(value, (list, tuple)):
-        items = [made(item) for item in value]
+        items = [made(item, make) for item in value]
         if all(item is old for item, old in zip(items, value)):
             return value
         return value._make(items) if hasattr(value, "_make") else type(value)(items)
     if isinstance(value, dict):
-        return {name: made(item) for name, item in value.items()}
+        return {name: made(item, make) for name, item in value.items()}
     return value
 
 
@@ -189,14 +189,7 @@ class Origin(Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        if ctx.product.is_sharded:
-            raise RuntimeError(
-                "the logits of a sharded head were used where only its autograd graph could see it, in an autograd "
-                "Function or in C++, and have no gradient there; call it with a product of them, as logits + 0"
-            )
-        logits, again = ctx.product.make(), torch.is_grad_enabled()
-        origins = ctx.product.origins
-        return None, *torch.autograd.grad(logits, origins, gradient, True, create_graph=again, allow_unused=True)
+        return None, *ctx.product.gradients(gradient)
 
 
 class DeferredLogits(Deferred, torch.Tensor):
@@ -233,7 +226,7 @@ class DeferredLogits(Deferred, torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-        return function(*made(args), **made(kwargs or {}))
+        return function(*made(args, Product.values), **made(kwargs or {}, Product.values))
 
 
 def without_memory(product: Product) -> DeferredLogits:

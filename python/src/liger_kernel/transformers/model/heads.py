@@ -65,8 +65,9 @@ def gathered_by_call(head: nn.Module, leaf: nn.Module) -> bool:
     """Whether the weight is whole only inside the head's own call."""
     if is_fsdp1(head) or is_fsdp2(head) or is_fsdp2(leaf) or "_hf_hook" in leaf.__dict__:
         return True
-    weight = getattr(leaf, "weight", None)
-    return hasattr(weight, "ds_id")
+    # A parametrised weight is computed where it is read, so it is left alone here.
+    linear = leaf.get_base_layer() if hasattr(leaf, "get_base_layer") else leaf
+    return hasattr(linear._parameters.get("weight"), "ds_id")
 
 
 def inside_forward(head: nn.Module, leaf: nn.Module, hidden: torch.Tensor, function: Product):
@@ -111,7 +112,6 @@ def linear_parts(leaf: nn.Module, hidden: torch.Tensor):
     """`(rows, weight, bias)` of a linear or LoRA head, or None where the weight is not the whole matrix."""
     if is_lora_linear(leaf):
         return lora_parts(leaf, hidden)
-    # A parametrised weight is computed where it is read, so it is read once.
     hidden, weight, bias = whole(hidden), whole(leaf.weight), whole(leaf.bias)
     return (hidden, weight, bias) if is_matrix(weight, leaf.out_features) and are_read(hidden, bias) else None
 

@@ -42,6 +42,7 @@ from liger_kernel.transformers.model.deferred import DeferredLogits
 from liger_kernel.transformers.model.output_classes import liger_output_class
 from liger_kernel.transformers.model.output_classes import with_predictions
 from liger_kernel.transformers.model.product import Product
+from liger_kernel.transformers.model.stand_ins import dismiss
 from liger_kernel.transformers.model.stand_ins import head_view
 from liger_kernel.transformers.model.stand_ins import is_model_view
 from liger_kernel.transformers.model.stand_ins import model_view
@@ -215,8 +216,12 @@ def run_fused(model, original, kwargs, options, skip):
         wanted = getattr(model.config, "return_dict", True)
     if not wanted:
         kwargs["return_dict"] = True
-    intercepted = {**deferring_head(model, original, fuse), "loss_function": loss_function}
-    return finished(original(model_view(model, intercepted), **kwargs), skip, metrics, wanted)
+    head = deferring_head(model, original, fuse)
+    try:
+        output = original(model_view(model, {**head, "loss_function": loss_function}), **kwargs)
+        return finished(output, skip, metrics, wanted)
+    finally:
+        dismiss(head.get(HEAD))
 
 
 def deferring_head(model, original, fuse) -> dict:

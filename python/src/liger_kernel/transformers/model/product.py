@@ -24,6 +24,20 @@ from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops.utils import autocast_dtype
 
 
+try:
+    from torch._C._autograd import _top_saved_tensors_default_hooks as top_hooks
+
+    top_hooks(True)
+except (ImportError, TypeError):  # Another release of torch.
+
+    def top_hooks(_):
+        return None
+
+
+# Hooks that leave saved tensors as they are.
+NO_HOOKS = (lambda tensor: tensor,) * 2
+
+
 class Product:
     """A product of a head that has not been computed, or what an operation makes of one (`parent`)."""
 
@@ -70,8 +84,52 @@ class Product:
                 self.check_hidden()
             source = self.hidden if self.parent is None else self.parent.make()
             with within(self.modes, self.hidden):
-                self.made = self.head(source) if self.parent is None else self.replay(source)
+                self.made = self.of(source)
+            self.made_version = None if is_compiling() or self.made.is_inference() else self.made._version
         return self.made
+
+    def of(self, source):
+        return self.head(source) if self.parent is None else self.replay(source)
+
+    def values(self) -> torch.Tensor:
+        """The logits for those beneath autograd, where making them for good would leave their graph out."""
+        if self.made is not None:
+            return self.made.detach()
+        return self.of(self.hidden if self.parent is None else self.parent.values()).detach()
+
+    def gradients(self, upstream) -> list:
+        """The gradients of the origins, from logits that are made again for it: others may have freed their graph."""
+        if reason := self.why_not_again():
+            raise RuntimeError(
+                f"the logits were used where only their autograd graph could see it, in an autograd Function or in C++, "
+                f"and have no gradient there, as {reason}. Give it a result of theirs, such as logits + 0"
+            )
+        # Cut from its history, which the same parameters may be part of: those of tied embeddings are.
+        cut = self.hidden_of_head().detach().requires_grad_()
+        inputs = [cut if origin is self.hidden_of_head() else origin for origin in self.origins]
+        with within(self.modes, cut):
+            return torch.autograd.grad(self.again(cut), inputs, upstream, allow_unused=True)
+
+    def why_not_again(self):
+        if self.is_sharded:
+            return "the head is sharded"
+        if torch.is_grad_enabled():
+            return "a second derivative is asked for"
+        if self.is_changed():
+            return "they have been changed in place"
+        dropouts = (m for m in self.head.modules() if isinstance(m, torch.nn.Dropout))
+        return "the head drops some at random" if any(m.training and m.p > 0 for m in dropouts) else None
+
+    def hidden_of_head(self) -> torch.Tensor:
+        return self.hidden if self.parent is None else self.parent.hidden_of_head()
+
+    def again(self, hidden) -> torch.Tensor:
+        return self.of(hidden if self.parent is None else self.parent.again(hidden))
+
+    def is_changed(self) -> bool:
+        """Whether the logits have been changed in place since they were made."""
+        own = self.made is not None and self.made._version != self.made_version
+        return own or (self.parent is not None and self.parent.is_changed())
 
     def check_hidden(self):
         if self.parent is not None:
@@ -110,9 +168,12 @@ class Product:
 
 
 def modes(tensor: torch.Tensor) -> tuple:
-    """What else decides how an operation runs: whether autograd records it, and autocast's type."""
-    infers = not is_compiling() and torch.is_inference_mode_enabled()
-    return torch.is_grad_enabled(), infers, autocast_dtype(tensor.device.type)
+    """What else decides how an operation runs: whether autograd records it, autocast's type, and the hooks that take
+    what autograd saves, as those of a checkpoint do."""
+    dtype = autocast_dtype(tensor.device.type)
+    if is_compiling():
+        return torch.is_grad_enabled(), False, dtype, None
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), dtype, top_hooks(True)
 
 
 @contextlib.contextmanager
@@ -121,7 +182,8 @@ def within(wanted: tuple, tensor: torch.Tensor):
     if wanted == modes(tensor):
         yield
         return
-    records, infers, dtype = wanted
+    records, infers, dtype, hooks = wanted
     cast = torch.autocast(tensor.device.type, dtype=dtype, enabled=dtype is not None)
-    with torch.inference_mode(infers), torch.set_grad_enabled(records), cast:
+    saves = torch.autograd.graph.saved_tensors_hooks(*(hooks or NO_HOOKS))
+    with torch.inference_mode(infers), torch.set_grad_enabled(records), cast, saves:
         yield

@@ -30,7 +30,7 @@ class ModelView:
 
     def __setattr__(self, name, value):
         self.__dict__["_intercepted"].pop(name, None)
-        setattr(self.__dict__["_model"], name, value)
+        setattr(self.__dict__["_model"], name, head_beneath(value))
 
     def __delattr__(self, name):
         self.__dict__["_intercepted"].pop(name, None)
@@ -71,18 +71,28 @@ def head_view(head: nn.Module, defer: Callable):
     return view
 
 
+def head_beneath(value):
+    return value._liger_head if hasattr(type(value), "_liger_head") else value
+
+
+def dismiss(view) -> None:
+    """Ends deferring, so that a stand-in which a forward has put somewhere is the head and no more."""
+    if hasattr(type(view), "_liger_head"):
+        object.__setattr__(view, "_liger_defer", None)
+
+
 @functools.lru_cache(maxsize=64)
 def view_class(cls: type) -> type:
     """A head's class but for its call. An instance has the head's own dictionary, so it is one with the head."""
 
     def call(self, *arguments, **options):
-        defer, parameters = self._liger_defer
         hidden = arguments[0] if len(arguments) == 1 and not options else None
+        if self._liger_defer is None or not is_deferrable(hidden):
+            return self._liger_head(*arguments, **options)
+        defer, parameters = self._liger_defer
         # torch.func.functional_call lends a module other parameters for the time of a call.
         lent = any(a is not b for a, b in zip(parameters, own_parameters(self)))
-        if lent or not is_deferrable(hidden):
-            return self._liger_head(*arguments, **options)
-        return defer(hidden)
+        return self._liger_head(hidden) if lent else defer(hidden)
 
     return type(cls)(
         cls.__name__,
