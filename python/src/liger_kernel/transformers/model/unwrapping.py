@@ -27,7 +27,8 @@ def unwrapped(model, names: Collection[str]):
 
 
 def is_model(module, names) -> bool:
-    if is_named(module, names) or HEAD in getattr(module, "_modules", ()):
+    # Its own modules: a wrapper may answer with those of its model.
+    if is_named(module, names) or HEAD in getattr(module, "__dict__", {}).get("_modules", ()):
         return True
     return issubclass(type(module), PreTrainedModel) and not lends_head_of(module)
 
