@@ -193,9 +193,19 @@ def make(call, index, stream, {", ".join([*layouts, "empty", "bytes", "uint8"])}
 
 
 def _failed(call, status, packed, *tensors):
-    """Deals with a run's status. A tensor of a device that has no index looks like the CPU's, but has no address."""
+    """Deals with a run's status.
+
+    A tensor of a device that has no index looks like the CPU's, but has no address; nor has one without memory.
+    """
+    from liger_kernel.ops.utils import has_memory
+
     for tensor in tensors:
         device_index(tensor)
+        if not has_memory(tensor):
+            raise NotImplementedError(
+                f"liger_kernel reads tensors from memory, which a {type(tensor).__name__} does not keep its values in. "
+                "Dequantise or densify it first, or switch the kernel off"
+            )
     call.recover(status, packed)
 
 

@@ -19,6 +19,7 @@ from liger_kernel.ops.cross_entropy import check_class_weights
 from liger_kernel.ops.cross_entropy import check_options
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.cross_entropy import wanted
+from liger_kernel.ops.utils import autocast_dtype
 from liger_kernel.ops.utils import gathered
 
 _CHUNK_MEM_CONST = 1
@@ -104,14 +105,8 @@ def _chunk_bytes(tokens, weight, chunk_mem_const):
 
 def _to_autocast(*tensors):
     """Tensors in autocast's type where that is on, as torch does with a linear layer's."""
-    kind = tensors[0].device.type
-    try:
-        is_on = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if is_on else None
-    except TypeError:  # Before torch 2.4.
-        is_on = torch.is_autocast_enabled() if kind == "cuda" else torch.is_autocast_cpu_enabled()
-        dtype = torch.get_autocast_gpu_dtype() if kind == "cuda" else torch.get_autocast_cpu_dtype()
-    if not is_on:
+    dtype = autocast_dtype(tensors[0].device.type)
+    if dtype is None:
         return tensors
     return tuple(None if t is None else t.to(dtype) for t in tensors)
 

@@ -10,6 +10,7 @@ from typing import Optional
 
 import torch.nn as nn
 
+from liger_kernel.ops.utils import has_memory
 from liger_kernel.transformers.families import Norm
 
 # The submodules that an MLP kernel's forward calls.
@@ -119,13 +120,25 @@ def patch_norm(module, norm: Norm) -> Optional[str]:
     cls = kernel(norm.kernel)
     if cls is None:
         return f"this package has no {norm.kernel}"
+    if reason := memory_refusal(module):
+        return reason
     # The forward is LigerRMSNorm's for every variant; what tells them apart are the attributes.
     _patch_rms_norm_module(module, norm.offset, 1e-6, norm.casting, norm.in_place)
     return None
 
 
+def memory_refusal(module) -> Optional[str]:
+    """Why a kernel cannot read a module's own parameters, or None."""
+    for name, parameter in module.named_parameters():
+        if not hasattr(parameter, "full_tensor") and not has_memory(parameter):
+            return f"its {name} is a {type(parameter).__name__}, whose values are not in its memory"
+    return None
+
+
 def patch_layer_norm(module) -> Optional[str]:
     inner = getattr(module, "original_module", module)
+    if reason := memory_refusal(module):
+        return reason
     if not inner.elementwise_affine or inner.bias is None:
         return "it has no weight or no bias"
     if len(inner.normalized_shape) != 1:
@@ -167,6 +180,8 @@ def patch_experts(module) -> Optional[str]:
     gate_up, down = weights
     if not gate_up.is_floating_point() or gate_up.shape[1] != 2 * down.shape[2] or gate_up.shape[2] != down.shape[1]:
         return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
+    if reason := memory_refusal(module):
+        return reason
     if getattr(module, "has_bias", False) or hasattr(module, "gate_up_proj_bias"):
         return "it has biases"
     if not getattr(module, "is_concatenated", True):

@@ -32,6 +32,7 @@ from liger_kernel.transformers.leaves import _patch_layer_norm_module  # noqa: F
 from liger_kernel.transformers.leaves import _patch_rms_norm_module  # noqa: F401
 from liger_kernel.transformers.leaves import _patch_swiglu_module  # noqa: F401
 from liger_kernel.transformers.model import lce
+from liger_kernel.transformers.model.unwrapping import unwrapped
 from liger_kernel.transformers.receipt import OFF
 from liger_kernel.transformers.receipt import Entry
 from liger_kernel.transformers.receipt import PatchError  # noqa: F401
@@ -42,12 +43,14 @@ logger = logging.getLogger(__name__)
 
 FLCE = "fused_linear_cross_entropy"
 MLP_SWITCHES = ("swiglu", "geglu")
+HEADS = frozenset(name for row in FAMILIES for name in row.heads)
 
 
 def patch(row: Family, flags: dict, model=None, strict: bool = False, more: Optional[dict] = None) -> Receipt:
     """Applies one family's kernels; `more` are switches for the towers of a composite model."""
     check_flags(row, flags)
     if model is not None:
+        model = unwrapped(model, row.heads)
         check_instance(row, model)
     rows = [(row, flags), *towers(row, flags, model, more or {})]
     notes = []
@@ -403,11 +406,7 @@ def switch_of(kernel_name: str) -> str:
 
 def report(model) -> Receipt:
     """Which modules of a model run which kernels, and why others do not. Prints it and returns it."""
-    inner = model
-    for attribute in ("module", "get_base_model"):
-        if hasattr(inner, attribute):
-            found = getattr(inner, attribute)
-            inner = found if isinstance(found, nn.Module) else found()
+    inner = unwrapped(model, HEADS)
     row = BY_MODEL_TYPE.get(getattr(getattr(inner, "config", None), "model_type", None))
     if row is None:
         raise ValueError(
@@ -479,6 +478,7 @@ def _apply_liger_kernel(model_type: str, **kwargs) -> Optional[Receipt]:
 
 def _apply_liger_kernel_to_instance(model, **kwargs) -> Optional[Receipt]:
     """Patches one model, by the model type of its configuration."""
+    model = unwrapped(model, HEADS)
     function = function_for(getattr(model, "config", None) and getattr(model.config, "model_type", None))
     return None if function is None else function(**{**known_arguments(function, kwargs), "model": model})
 
