@@ -1,10 +1,13 @@
 """Operations as functions, with upstream's names."""
 
+import importlib
+
 from dataclasses import dataclass
 from typing import Optional
 
 import torch
 
+from liger_kernel import _exports
 from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
@@ -22,6 +25,13 @@ from liger_kernel.ops import LigerSoftmaxFunction
 from liger_kernel.ops import LigerTVDLossFunction
 from liger_kernel.ops.rms_norm import rms_norm
 from liger_kernel.ops.utils import tracked
+
+
+def __getattr__(name):
+    module = _exports.module_of(name, _exports.FUNCTIONS)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"liger_kernel.transformers.{module}"), name)
 
 
 @dataclass
