@@ -48,7 +48,7 @@ let package = Package(
             name: "LigerABI",
             dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile", "TileCPU"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["LigerLosses", "CVector", "TileGPU"]),
+        .target(name: "LigerCatalogue", dependencies: ["LigerABI", "LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),

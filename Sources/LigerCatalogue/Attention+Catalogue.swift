@@ -10,6 +10,11 @@ import Tile
     import Glibc
 #endif
 
+extension BlockedAttention: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.attention }
+    package static var others: [CatalogueEntry] { [Catalogue.attentionSoftmax] }
+}
+
 extension Catalogue {
     /// By blocks of queries, which every device has.
     static let attention = CatalogueEntry(

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let attentionResidual = CatalogueEntry(
+extension AttentionResidual: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "AttentionResidual",
         summary: "h = Σ α v over blocks, α = softmax(sum(w v) / sqrt(mean(v^2) + eps))",
         workload: { size in

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let crossEntropy = CatalogueEntry(
+extension CrossEntropy: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "CrossEntropy", summary: "loss = log(sum(exp(x))) - x[label]; the gradient in the same kernel",
         workload: { size in
             var samples = size.samples(seed: 7)

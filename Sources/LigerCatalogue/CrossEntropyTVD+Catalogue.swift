@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let crossEntropyTVD = CatalogueEntry(
+extension CrossEntropyTVD: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "CrossEntropyTVD", summary: "cross entropy and sum|softmax(x) - softmax(z)| / 2 of a row",
         workload: { size in
             var samples = size.samples(seed: 23)

@@ -10,6 +10,11 @@ import Tile
     import Glibc
 #endif
 
+extension Divergence: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.klDivergence }
+    package static var others: [CatalogueEntry] { [Catalogue.jensenShannon, Catalogue.totalVariation] }
+}
+
 extension Catalogue {
     static let klDivergence = divergence(
         "KLDivergence", summary: "sum of p (log p - log q); the gradient in the same kernel",

@@ -3,6 +3,11 @@ import LigerLosses
 import LigerRuntime
 import Tile
 
+extension FusedLinearCrossEntropy: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearCrossEntropy }
+    package static var others: [CatalogueEntry] { [Catalogue.linearCrossEntropy] }
+}
+
 extension Catalogue {
     /// Loss and gradients of x and W, for logits x W^T and rows of about `share` of x at a time.
     private typealias LinearLoss =

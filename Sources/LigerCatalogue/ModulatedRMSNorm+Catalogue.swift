@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let modulatedRMSNorm = CatalogueEntry(
+extension ModulatedRMSNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "ModulatedRMSNorm", summary: "y = RMSNorm(x) (1 + scale) + shift",
         workload: { size in
             var samples = size.samples(seed: 22)

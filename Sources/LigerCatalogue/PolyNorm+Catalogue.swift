@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let polyNorm = CatalogueEntry(
+extension PolyNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "PolyNorm",
         summary: "y = w0 n(x^3) + w1 n(x^2) + w2 n(x) + b, n(u) = u / sqrt(mean(u^2) + eps)",
         workload: { size in

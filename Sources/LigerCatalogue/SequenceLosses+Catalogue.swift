@@ -3,6 +3,25 @@ import LigerLosses
 import LigerRuntime
 import Tile
 
+extension FusedLinearPreference: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearDPO }
+    package static var others: [CatalogueEntry] {
+        [Catalogue.fusedLinearCPO, Catalogue.fusedLinearSimPO, Catalogue.fusedLinearORPO]
+    }
+}
+
+extension FusedLinearKTO: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearKTO }
+}
+
+extension FusedLinearGRPO: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearGRPO }
+}
+
+extension FusedLinearDistillation: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearDistillation }
+}
+
 extension Catalogue {
     static let fusedLinearDPO = preference(
         "FusedLinearDPO",

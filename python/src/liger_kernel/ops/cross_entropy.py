@@ -3,21 +3,19 @@
 import torch
 
 from liger_kernel._call import lying_runner
-from liger_kernel._call import operation
 from liger_kernel._library import CheckFailedError
+from liger_kernel._operation import eager
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
-from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
 ACCURACY, ARGMAX, GRADIENT = 1, 2, 4
 
-_run = operation(
-    "cross_entropy", "logits, labels, class_weights?, upstream?", "loss, z_loss, accuracy, argmax, gradient",
-    "ignore_index, z_loss, label_smoothing, reduction, softcap, wants, wants_z_loss", lying_runner, strided=True,
-)  # fmt: skip
-_scale_rows = operation("scale_rows", "x, factor", "", prepare=lying_runner, strided=True)
+_run = operation("cross_entropy")
+_scaled = operation("scaled_rows")
+_scale_rows = eager("scale_rows", lying_runner, strided=True)
 
 
 def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):
@@ -40,53 +38,20 @@ def check_class_weights(weight, classes):
         assert torch.is_floating_point(weight), f"weight must be floating point; found {weight.dtype}"
 
 
-def _fake(logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream):
-    shape = (logits.shape[0],) if reduction == "none" else ()
-    rows = (logits.shape[0],)
-    return [
-        logits.new_empty(shape),
-        logits.new_empty(shape if wants_z_loss else 0),
-        logits.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
-        logits.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
-        logits.new_empty(logits.shape if wants & GRADIENT else 0),
-    ]
-
-
-def _compute(
+def _cross_entropy(
     logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
 ):
-    """loss, z-loss, accuracy, predicted classes and gradient; None where not wanted."""
-    weight = None if weight is None else weight.contiguous()
-    has_z_loss = wants_z_loss and z_loss != 0
+    """loss, z-loss, accuracy, predicted classes and gradient; None or an empty tensor where not wanted."""
     try:
         loss, z, accuracy, argmax, gradient = _run(
-            logits.contiguous(), labels.contiguous(), weight, upstream, ignore_index, z_loss, smoothing, reduction,
-            softcap, wants, has_z_loss,
+            logits, labels, weight, None, upstream, ignore_index, z_loss, smoothing, reduction, softcap, wants,
+            wants_z_loss,
         )  # fmt: skip
     except CheckFailedError as error:
         raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    if wants_z_loss and z is None:
+    if wants_z_loss and z_loss == 0:
         z = torch.zeros_like(loss)
-    return [loss, z, accuracy, None if argmax is None else argmax.long(), gradient]
-
-
-@primitive(
-    "(Tensor logits, Tensor labels, Tensor? weight, int ignore_index, float z_loss, float smoothing, "
-    "str reduction, float? softcap, int wants, bool wants_z_loss, Tensor? upstream) -> Tensor[]",
-    _fake,
-    _compute,
-)
-def _cross_entropy(logits, *arguments):
-    """As `_compute`, with empty tensors where it has None."""
-    dtypes = logits.dtype, logits.dtype, torch.float32, torch.int64, logits.dtype
-    results = zip(_compute(logits, *arguments), dtypes)
-    return [logits.new_empty(0, dtype=dtype) if result is None else result for result, dtype in results]
-
-
-@primitive("(Tensor x, Tensor factor) -> Tensor", lambda x, factor: torch.empty_like(x))
-def _scaled(x, factor):
-    """A copy of x, times one number, or one per row."""
-    return scale_(x.clone(), factor)
+    return loss, z, accuracy, argmax.long() if wants & ARGMAX else argmax, gradient
 
 
 def scale_(x, factor):
@@ -162,7 +127,7 @@ class LigerCrossEntropyFunction(Function):
     def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
         _input, target, weight, gradient = ctx.saved_tensors
         if gradient is not None:
-            return _scaled(gradient, grad_output), *(None,) * 10
+            return _scaled(gradient, grad_output.float()), *(None,) * 10
         # The gradient is handed over once; a second pass through a retained graph computes it again.
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:

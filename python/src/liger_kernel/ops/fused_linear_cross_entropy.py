@@ -2,16 +2,14 @@
 
 import torch
 
-from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel._operation import operation
 from liger_kernel.ops._memory import budget as _budget_of
 from liger_kernel.ops._memory import bytes_of_logits
 from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
-from liger_kernel.ops._primitive import primitive
-from liger_kernel.ops.cross_entropy import ACCURACY
 from liger_kernel.ops.cross_entropy import ARGMAX
 from liger_kernel.ops.cross_entropy import _named
 from liger_kernel.ops.cross_entropy import _scaled
@@ -26,64 +24,24 @@ _CHUNK_MEM_CONST = 1
 _INPUT, _WEIGHT, _BIAS = 1, 2, 4
 
 
-def _fake(
-    input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
-    exact, budget, wants, wants_z_loss, needs, upstream,
-):  # fmt: skip
-    shape = (input.shape[0],) if reduction == "none" else ()
-    rows = (input.shape[0],)
-    return [
-        input.new_empty(shape, dtype=torch.float32),
-        input.new_empty(shape if wants_z_loss else 0),
-        input.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
-        input.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
-        input.new_empty(input.shape if needs & _INPUT else 0),
-        weight.new_empty(weight.shape if needs & _WEIGHT else 0),
-        weight.new_empty(0) if bias is None else bias.new_empty(bias.shape if needs & _BIAS else 0),
-    ]
+_run = operation("fused_linear_cross_entropy")
 
 
-@primitive(
-    "(Tensor input, Tensor weight, Tensor labels, Tensor? bias, Tensor? class_weights, int ignore_index, "
-    "float z_loss, float smoothing, str reduction, float? softcap, bool scaling, bool exact, int budget, int wants, "
-    "bool wants_z_loss, int needs, Tensor? upstream) -> Tensor[]",
-    _fake,
-)
 def _fused_linear_cross_entropy(
     input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
     exact, budget, wants, wants_z_loss, needs, upstream,
 ):  # fmt: skip
-    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; empty where not wanted."""
-    tensors = {"input": input, "weight": weight, "bias": bias, "labels": labels, "class_weights": class_weights}
-    tensors = {name: None if t is None else t.contiguous() for name, t in tensors.items()} | {"upstream": upstream}
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; None or empty where not wanted."""
     try:
-        out = call(
-            "fused_linear_cross_entropy",
-            tensors,
-            ignore_index=ignore_index,
-            z_loss=z_loss,
-            label_smoothing=smoothing,
-            reduction=reduction,
-            softcap=softcap,
-            token_scaling=scaling,
-            accumulation="exact" if exact else "storage",
-            budget_bytes=budget or None,
-            wants=wants,
-            wants_z_loss=wants_z_loss and z_loss != 0,
-            needs=needs,
-        )
+        loss, z, accuracy, argmax, *gradients = _run(
+            input, weight, bias, labels, class_weights, None, upstream, ignore_index, z_loss, smoothing, reduction,
+            softcap, wants, wants_z_loss, scaling, "exact" if exact else "storage", budget or None, needs,
+        )  # fmt: skip
     except CheckFailedError as error:
         raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    empty = input.new_empty
-    return [
-        out["loss"],
-        out.get("z_loss", torch.zeros_like(out["loss"], dtype=input.dtype) if wants_z_loss else empty(0)),
-        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
-        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
-        out.get("dinput", empty(0)),
-        out.get("dweight", weight.new_empty(0)),
-        out.get("dbias", (weight if bias is None else bias).new_empty(0)),
-    ]
+    if wants_z_loss and z_loss == 0:
+        z = torch.zeros_like(loss, dtype=input.dtype)
+    return loss, z, accuracy, argmax.long() if wants & ARGMAX else argmax, *gradients
 
 
 def _budget(tokens, weight, chunk_mem_const, budget_bytes=None):

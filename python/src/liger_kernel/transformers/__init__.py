@@ -3,34 +3,9 @@
 import importlib
 import importlib.util
 
-_MODULES = {
-    "cross_entropy": ["LigerCrossEntropyLoss"],
-    "dyt": ["LigerDyT"],
-    "fused_add_rms_norm": ["LigerFusedAddRMSNorm"],
-    "fused_linear_cross_entropy": ["LigerFusedLinearCrossEntropyLoss"],
-    "fused_linear_kl_div": ["LigerFusedLinearKLDivLoss"],
-    "fused_linear_jsd": ["LigerFusedLinearJSD"],
-    "geglu": ["LigerGEGLUMLP"],
-    "jsd": ["LigerJSD"],
-    "kl_div": ["LigerKLDIVLoss"],
-    "layer_norm": ["LigerLayerNorm"],
-    "llama4_rope": ["liger_llama4_text_rotary_pos_emb", "liger_llama4_vision_rotary_pos_emb"],
-    "relu_squared": ["LigerReLUSquared"],
-    "rms_norm": ["LigerRMSNorm", "LigerRMSNormForMuseGlimmer", "LigerRMSNormForMuseGlimmerTextCentered"],
-    "rope": ["liger_rotary_pos_emb"],
-    "softmax": ["LigerSoftmax"],
-    "tiled_mlp": ["LigerTiledGEGLUMLP", "LigerTiledSwiGLUMLP"],
-    "tvd": ["LigerTVDLoss"],
-    "swiglu": [
-        "LigerBlockSparseTop2MLP",
-        "LigerFalconH1SwiGLUMLP",
-        "LigerPhi3SwiGLUMLP",
-        "LigerQwen3MoeSwiGLUMLP",
-        "LigerSwiGLUMLP",
-        "LigerSwiGLUMLPForMuseGlimmer",
-    ],
-}
-_MODULE_OF_NAME = {name: module for module, names in _MODULES.items() for name in names}
+from liger_kernel import _exports
+
+_MODULE_OF_NAME = {name: module for module, names in _exports.MODULES.items() for name in names}
 
 # What patches models, offered where there is a transformers to patch.
 _FAMILIES = (

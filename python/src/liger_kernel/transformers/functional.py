@@ -1,5 +1,7 @@
 """Operations as functions, with upstream's names."""
 
+import importlib
+
 from dataclasses import dataclass
 from typing import Optional
 
@@ -7,6 +9,7 @@ import torch
 
 from torch.nn._reduction import legacy_get_string as legacy_reduction
 
+from liger_kernel import _exports
 from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
@@ -27,6 +30,14 @@ from liger_kernel.ops.rms_norm import rms_norm
 from liger_kernel.ops.utils import gathered
 from liger_kernel.ops.utils import has_memory
 from liger_kernel.ops.utils import tracked
+
+
+def __getattr__(name):
+    for package, modules in (("transformers", _exports.FUNCTIONS), ("ops", _exports.OPS), ("ops", _exports.LATE_OPS)):
+        module = _exports.module_of(name, modules)
+        if module is not None:
+            return getattr(importlib.import_module(f"liger_kernel.{package}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass
