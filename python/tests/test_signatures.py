@@ -49,7 +49,21 @@ def cases():
             yield "layer_norm_backward", y, x, weight, rows, rows, True, needs
             yield "dyt_backward", y, x, random(1), w, weight, needs
         yield "dyt_forward", x, random(1), w, weight
+        for shift in (random(2, 8), None):
+            yield "modulated_rms_norm_forward", x, weight, random(2, 8), shift
+            for needs in ((True, True), (True, False), (False, True)):
+                gradients = y, x, weight, random(2, 8), shift, rows, 0.0, "llama", *needs
+                yield "modulated_rms_norm_backward", *gradients
     yield "rms_norm_forward", x[:, :, ::2].bfloat16(), w[::2]
+    blocks, query = random(3, 6, 8), random(8)
+    yield "attention_residual_forward", blocks, query, query, 1e-6
+    yield "poly_norm_forward", x, random(3), random(1), 1e-6
+    yield "cross_entropy_tvd_forward", logits, logits.bfloat16(), classes, -100
+    yield "cross_entropy_tvd_backward", torch.ones(6), torch.ones(6), logits, logits, classes, torch.ones(6, 4)
+    for needs in (True, False):
+        of_blocks = torch.ones(3, 6)
+        yield "attention_residual_backward", x[0, 0].expand(6, 8), blocks, query, query, of_blocks, of_blocks, rows, needs
+        yield "poly_norm_backward", y, x, random(3), torch.ones(()) if needs else random(1), torch.ones(6, 3), needs
     yield "group_norm_forward", image, random(4), random(4), 2, 1e-6
     yield "group_norm_backward", image, image, random(4), of_groups, of_groups, 2
     yield "swiglu_forward", x, y, 1.5, 1.0
