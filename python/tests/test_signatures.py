@@ -31,7 +31,15 @@ def labels(*shape, classes=4):
 
 
 def cases():
-    """Operations' names and arguments: with and without what may be left out."""
+    """Operations' names and arguments, of every operation."""
+    chosen = list(chosen_cases())
+    for name in sorted(set(NAMES) - {name for name, *_ in chosen}):
+        yield name, *(random(3, 2, 8) for _ in _signature.signature(name).inputs)
+    yield from chosen
+
+
+def chosen_cases():
+    """With and without what may be left out; of operations that take more than arrays of one shape."""
     x, y, w, rows = random(3, 2, 8), random(3, 2, 8), random(8), torch.ones(6)
     logits, classes = random(6, 4), labels(6)
     heads, angles = random(2, 5, 4, 8), random(3, 2, 5, 8)
@@ -53,15 +61,9 @@ def cases():
     yield "group_norm_forward", image, random(4), random(4), 2, 1e-6
     yield "group_norm_backward", image, image, random(4), of_groups, of_groups, 2
     yield "swiglu_forward", x, y, 1.5, 1.0
-    yield "swiglu_backward", x, y, x
     yield "swiglu_gate_up_forward", x
     yield "swiglu_gate_up_backward", random(3, 2, 4), x
-    yield "geglu_forward", x, y
-    yield "geglu_backward", x, y, x
-    yield "relu_squared_forward", x
-    yield "relu_squared_backward", x, y
     yield "softmax_forward", x.half()
-    yield "softmax_backward", x, y
     yield "rope", heads.transpose(1, 2), random(2, 5, 2, 8).transpose(1, 2), angles[0], angles[1], 8, False
     yield "rope", random(2, 4, 5, 8), random(2, 2, 5, 8), angles[0, :1], angles[1, :1], 6, True
     yield "multimodal_rope", heads, heads, angles, angles, [1, 1, 2], False
@@ -79,10 +81,6 @@ def cases():
         yield "divergence", shares, shares, None, "tvd", reduction, -100, 0.5, 0.0, reduction == "none"
     yield "scaled_rows", x, torch.tensor(2.0)
     yield "scaled_entries", x, y
-
-
-def test_every_operation_has_a_case():
-    assert {name for name, *_ in cases()} == set(NAMES)
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: case[0])
