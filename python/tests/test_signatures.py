@@ -179,7 +179,8 @@ def test_operators_are_those_of_operations():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[{}]", "[1]", '{"name": 1}', '[{"name": "a"}]', '[{"name": "a", "inputs": [], "options": [{}], "outputs": []}]',
+    "text", ["", "{", "[{}]", "[1]", '{"name": 1}', '[{"name": "a"}]',
+             '[{"name": "a", "inputs": [], "options": [{}], "outputs": []}]',
              '[{"name": "a", "inputs": [], "options": [], "outputs": [{"name": "y", "shape": [], "dtype": "f8"}]}]',
              '[{"name": "a", "inputs": [], "outputs": [], "options": [{"name": "n", "type": "date", "default": 1}]}]'],
 )  # fmt: skip

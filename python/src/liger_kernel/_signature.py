@@ -1,4 +1,4 @@
-"""What every operation takes and gives, as the library declares it: `liger_signatures` in liger.h says how it is written.
+"""What every operation takes and gives, as the library declares it; liger.h describes the notation.
 
 Python's functions, torch's schemas and the shapes that torch.compile sees all follow from these.
 """
@@ -126,7 +126,8 @@ def signature(name):
         raise NotImplementedError(f"there is no operation {name!r} in this library")
     with _reading():
         inputs = [Input(a["name"], a.get("optional", False), a.get("written", False)) for a in text["inputs"]]
-        return Signature(name, tuple(inputs), tuple(map(_option, text["options"])), tuple(map(_output, text["outputs"])))
+        options, outputs = map(_option, text["options"]), map(_output, text["outputs"])
+        return Signature(name, tuple(inputs), tuple(options), tuple(outputs))
 
 
 @functools.cache
