@@ -23,7 +23,8 @@ import Testing
         }
         #expect(blocks("swift").dropLast() + blocks("python") == sources)
         let index = try String(
-            contentsOf: root.appending(path: "Sources/LigerABI/Operations/Activations.swift"), encoding: .utf8)
+            contentsOf: root.appending(path: "Sources/LigerABI/Operations/Activations.swift"), encoding: .utf8
+        )
         #expect(try index.contains(#require(blocks("swift").last)))
     }
 }

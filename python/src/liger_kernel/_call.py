@@ -1,8 +1,8 @@
 """Operations of the Swift library over torch tensors.
 
-`_operation` makes Python functions of those that run in every layer of a model; `call` runs any operation by names. Both
-keep prepared calls by what they depend on and run them through a *runner*, the one path to the library: it makes the
-outputs, packs all addresses into one block and enters the library once.
+`_operation` makes Python functions of those that run in every layer of a model; `call` runs any operation by names.
+Both keep prepared calls by what they depend on and run them through a *runner*, the one path to the library: it makes
+the outputs, packs all addresses into one block and enters the library once.
 
 A call on a small tensor is a few microseconds of such Python, so runners are compiled from text that spells out their
 tensors: loops over arguments would double their time.

@@ -1,8 +1,9 @@
-"""What every operation takes and gives, as the library declares it: `liger_signatures` in liger.h says how it is written.
+"""What every operation takes and gives, as the library declares it; liger.h describes the notation.
 
 Python's functions, torch's schemas and the shapes that torch.compile sees all follow from these.
 """
 
+import contextlib
 import functools
 import json
 import operator
@@ -114,32 +115,38 @@ class Signature:
         return dict(zip(names, (*arguments, *defaults[max(given, 0) :]), strict=True))
 
 
+@functools.cache
 def signature(name):
-    """The signature of an operation. Raises NotImplementedError for a name that the library does not have."""
-    found = signatures().get(name)
-    if found is None:
+    """The signature of an operation.
+
+    Raises NotImplementedError for a name that the library does not have, ImportError for a library of another version.
+    """
+    text = declared().get(name)
+    if text is None:
         raise NotImplementedError(f"there is no operation {name!r} in this library")
-    return found
+    with _reading():
+        inputs = [Input(a["name"], a.get("optional", False), a.get("written", False)) for a in text["inputs"]]
+        options, outputs = map(_option, text["options"]), map(_output, text["outputs"])
+        return Signature(name, tuple(inputs), tuple(options), tuple(outputs))
 
 
 @functools.cache
-def signatures():
-    """All signatures by name. Raises ImportError where the library's are not what this package reads."""
+def declared():
+    """What the library says of all operations, by name. Raises ImportError for a library of another version."""
     text = _library.library().liger_signatures()
+    with _reading():
+        return {each["name"]: each for each in json.loads(text)}
+
+
+@contextlib.contextmanager
+def _reading():
     try:
-        return {each["name"]: _signature(each) for each in json.loads(text)}
+        yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _library.LibraryNotFoundError(
             f"liger_kernel's compiled library describes its operations in a way that this package does not read "
             f"({error!r}). They are of two versions: install both from one, with `pip install .` from a checkout"
         ) from error
-
-
-def _signature(text):
-    inputs = [Input(each["name"], each.get("optional", False), each.get("written", False)) for each in text["inputs"]]
-    return Signature(
-        text["name"], tuple(inputs), tuple(map(_option, text["options"])), tuple(map(_output, text["outputs"]))
-    )
 
 
 def _option(text):

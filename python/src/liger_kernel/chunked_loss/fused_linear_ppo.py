@@ -1,15 +1,12 @@
 """Policy losses of sampled answers with an advantage."""
 
-import torch
-
+from liger_kernel.ops import _policy
 from liger_kernel.ops._linear_loss import LinearLossFunction
 from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import mask
 from liger_kernel.ops._linear_loss import numbers
-
-_DIVIDED_BY_BATCH = ("dapo", "cispo", "vespo")
 
 
 class LigerFusedLinearPPOBase(LinearLossFunction):
@@ -30,9 +27,7 @@ class LigerFusedLinearPPOBase(LinearLossFunction):
         samples: tokens, mask, advantages and log-probabilities by name. layers: (the policy's, the reference's).
         """
         policy, reference = layers
-        normaliser = None
-        if loss_type in _DIVIDED_BY_BATCH and (num_items_in_batch is not None or _world_size() > 1):
-            normaliser = cls._compute_dapo_normalizer(samples["mask"], num_items_in_batch)
+        normaliser = _policy.normaliser(loss_type, samples["mask"], num_items_in_batch)
         tensors = layer(*policy) | layer(*reference, prefix="reference_")
         tensors |= {name: numbers(samples[name]) for name in ("advantages", "old", "reference", "sampler_ratio")}
         tensors |= {"tokens": labels(samples["tokens"]), "mask": mask(samples["mask"]), "normaliser": normaliser}
@@ -51,18 +46,4 @@ class LigerFusedLinearPPOBase(LinearLossFunction):
         divergence = (out["divergence"],) if options["beta"] != 0 else ()
         return out["loss"], (*divergence, out["clip_ratio"])
 
-    @staticmethod
-    def _compute_dapo_normalizer(attention_mask, num_items_in_batch=None):
-        """What DAPO divides by on each process: the tokens of the whole batch over the number of processes."""
-        if num_items_in_batch is None:
-            total = attention_mask.sum().float()
-            if _world_size() > 1:
-                torch.distributed.all_reduce(total)
-        else:
-            total = torch.as_tensor(num_items_in_batch, dtype=torch.float32, device=attention_mask.device)
-        return (total / _world_size()).clamp(min=1)
-
-
-def _world_size():
-    is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if is_distributed else 1
+    _compute_dapo_normalizer = staticmethod(_policy.batch_normaliser)

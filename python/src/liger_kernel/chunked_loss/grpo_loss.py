@@ -5,9 +5,8 @@ import warnings
 from torch import nn
 
 from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
-
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
-_OF_TOKENS = ("cispo", "sapo", "vespo")
+from liger_kernel.ops._policy import LOSS_TYPES as LOSS_TYPES
+from liger_kernel.ops._policy import check
 
 
 def _check_positive(**values):
@@ -33,7 +32,7 @@ class LigerFusedLinearGRPOFunction(LigerFusedLinearPPOBase):
         vespo_lambda_pos=3.0, vespo_k_neg=3.0, vespo_lambda_neg=2.0, num_items_in_batch=None,
         accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
-        cls._check(loss_type, importance_sampling_level, max_completion_length)
+        check(loss_type, importance_sampling_level, max_completion_length)
         has_reference = ref_per_token_logps is not None or (ref_input is not None and ref_weight is not None)
         assert not use_ref_model or has_reference, (
             "a reference model needs ref_per_token_logps, or ref_input and ref_weight, or use_ref_model=False"
@@ -59,16 +58,6 @@ class LigerFusedLinearGRPOFunction(LigerFusedLinearPPOBase):
             vespo_power_positive=float(vespo_k_pos), vespo_power_negative=float(vespo_k_neg),
             vespo_rate_positive=float(vespo_lambda_pos), vespo_rate_negative=float(vespo_lambda_neg),
         )  # fmt: skip
-
-    @staticmethod
-    def _check(loss_type, level, max_completion_length):
-        if loss_type not in LOSS_TYPES:
-            raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
-        if level not in ("token", "sequence"):
-            raise ValueError(f"importance_sampling_level is {level!r}; give 'token' or 'sequence'")
-        if level == "sequence" and loss_type in _OF_TOKENS:
-            raise ValueError(f"{loss_type} has ratios of tokens only; leave importance_sampling_level at 'token'")
-        assert loss_type != "dr_grpo" or max_completion_length is not None, "dr_grpo needs max_completion_length"
 
 
 class LigerFusedLinearGRPOLoss(nn.Module):

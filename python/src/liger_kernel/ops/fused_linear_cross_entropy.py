@@ -31,7 +31,7 @@ def _fused_linear_cross_entropy(
     input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
     exact, budget, wants, wants_z_loss, needs, upstream,
 ):  # fmt: skip
-    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; None or empty where not wanted."""
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight, bias; None or empty where not wanted."""
     try:
         loss, z, accuracy, argmax, *gradients = _run(
             input, weight, bias, labels, class_weights, None, upstream, ignore_index, z_loss, smoothing, reduction,

@@ -3,10 +3,7 @@
 import torch
 
 from liger_kernel._call import call
-from liger_kernel.chunked_loss.fused_linear_ppo import _DIVIDED_BY_BATCH
-from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
-from liger_kernel.chunked_loss.fused_linear_ppo import _world_size
-from liger_kernel.chunked_loss.grpo_loss import LigerFusedLinearGRPOFunction
+from liger_kernel.ops import _policy
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import mask
 from liger_kernel.ops._linear_loss import numbers
@@ -48,7 +45,7 @@ class GrpoLossFunction(torch.autograd.Function):
             raise ValueError("phi_seq is computed from vespo_k_* and vespo_lambda_*; give those instead")
         length = completion_ids.shape[1]
         longest = length if max_completion_length is None else max_completion_length
-        LigerFusedLinearGRPOFunction._check(loss_type, importance_sampling_level, longest)
+        _policy.check(loss_type, importance_sampling_level, longest)
         tensors = {
             "logits": logits.detach().contiguous(),
             "tokens": labels(completion_ids).contiguous(),
@@ -96,7 +93,6 @@ def _mask(tensor):
 
 
 def _normaliser(loss_type, completion_mask, completion_ids, num_items_in_batch):
-    if loss_type not in _DIVIDED_BY_BATCH or (num_items_in_batch is None and _world_size() == 1):
-        return None
     counted = torch.ones_like(completion_ids) if completion_mask is None else completion_mask
-    return LigerFusedLinearPPOBase._compute_dapo_normalizer(counted, num_items_in_batch).reshape(1)
+    found = _policy.normaliser(loss_type, counted, num_items_in_batch)
+    return None if found is None else found.reshape(1)

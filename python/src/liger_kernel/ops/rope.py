@@ -76,8 +76,8 @@ def _prepare(name, tensors, options, outputs):
     return runner(call, q.device, outputs=outputs, strides=(q.stride(), k.stride()))
 
 
-# q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results have the strides of
-# q and k.
+# q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results have the strides
+# of q and k.
 _rotate = operation("rope", _prepare, strided=True, keeps_strides=True)
 
 
