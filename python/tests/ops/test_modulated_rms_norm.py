@@ -28,7 +28,7 @@ def reference(x, w, scale, shift, offset=0.0, eps=1e-5):
 
 
 @pytest.mark.parametrize("leading", [(), (2,), (2, 6)])  # One for all rows, one for a sample, one for each row.
-@pytest.mark.parametrize("has_weight, has_shift", itertools.product([True, False], repeat=2))
+@pytest.mark.parametrize("has_weight, has_shift", list(itertools.product([True, False], repeat=2)))
 def test_modulated_rms_norm(device, dtype, leading, has_weight, has_shift):
     shapes = [(2, 6, 33), (33,), (*leading, 33), (*leading, 33)]
     inputs = [random(*s, device=device, dtype=dtype) for s in shapes]
