@@ -19,7 +19,7 @@ OPS = {
     ],
     "geglu": ["LigerGELUMulFunction", "geglu_backward", "geglu_forward"],
     "group_norm": ["LigerGroupNormFunction", "group_norm_backward", "group_norm_forward"],
-    "jsd": ["LigerJSDFunction"],
+    "jsd": ["LigerJSDFunction", "jsd_backward", "jsd_forward"],
     "kl_div": ["LigerKLDivLossFunction"],
     "layer_norm": ["LigerLayerNormFunction", "layer_norm_backward", "layer_norm_forward"],
     "llama4_rope": ["LigerLlama4RopeFunction"],
@@ -34,6 +34,7 @@ OPS = {
     "rms_norm": ["LigerRMSNormFunction", "rms_norm_backward", "rms_norm_forward"],
     "rope": ["LigerRopeFunction", "rope_backward", "rope_forward"],
     "softmax": ["LigerSoftmaxFunction"],
+    "tiled_mlp": ["LigerTiledMLPFunction", "apply_tiled_mlp"],
     "swiglu": ["LigerFusedGateUpSiLUMulFunction", "LigerSiLUMulFunction", "swiglu_backward", "swiglu_forward"],
     "tvd": ["LigerTVDLossFunction"],
 }
@@ -42,6 +43,7 @@ OPS = {
 LATE_OPS = {
     "fused_linear_jsd": ["LigerFusedLinearJSDFunction"],
     "fused_linear_kl_div": ["LigerFusedLinearKLDivFunction"],
+    "fused_moe": ["LigerFusedMoEFunction"],
     "grpo_loss": ["GrpoLossFunction"],
 }
 

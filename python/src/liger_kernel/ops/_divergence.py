@@ -37,3 +37,17 @@ def backward(ctx, upstream):
     if gradient is None:
         gradient = _divergence(student, teacher, labels, *ctx.options, True)[1]
     return scale_(gradient, upstream)
+
+
+def loss_and_gradient(student, teacher, labels, *options):
+    """The loss and the student's gradient for an upstream gradient of 1, outside of autograd.
+
+    options: formula, reduction as the library has it, ignored label, beta and eps.
+    """
+    return _divergence(student.detach(), teacher.detach(), labels, *options, True)
+
+
+def scaled(gradient, upstream):
+    """A gradient times the upstream gradient of its loss: one number, or one for each entry."""
+    upstream = upstream.float()
+    return _scaled(gradient, upstream) if upstream.numel() == 1 else _scaled_entries(gradient, upstream)

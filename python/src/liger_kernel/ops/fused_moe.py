@@ -81,3 +81,23 @@ def uses_grouped_product(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     if not hasattr(F, "grouped_mm") or rows.device.type != "cuda" or rows.dtype != weight.dtype:
         return False
     return rows.dtype == torch.bfloat16 and rows.shape[-1] % 8 == 0 and weight.shape[1] % 8 == 0
+
+
+def compute_routing_metadata(topk_indices, E, block_m_token=64):
+    """How tokens' choices of experts (T, K) fall into rows by expert: a tuple of int32 tensors.
+
+    Rows of each expert (E); where each begins (E + 1); the token of each row (T K); the row's place among the choices,
+    t K + k (T K); the row of each choice (T K); and for tiles of `block_m_token` rows, none across two experts, the
+    first row and the expert of each. The number of tiles is read back to the host.
+    """
+    expert = topk_indices.reshape(-1).long()
+    order = torch.argsort(expert, stable=True)
+    counts = torch.bincount(expert, minlength=E)
+    starts = F.pad(counts.cumsum(0), (1, 0))
+    tiles = -(-counts // block_m_token)
+    tile_expert = torch.repeat_interleave(torch.arange(E, device=expert.device), tiles)
+    within = torch.arange(tile_expert.shape[0], device=expert.device) - F.pad(tiles.cumsum(0), (1, 0))[tile_expert]
+    tile_start = starts[tile_expert] + within * block_m_token
+    choices = topk_indices.shape[-1]
+    results = counts, starts, order // choices, order, torch.argsort(order), tile_start, tile_expert
+    return tuple(each.to(torch.int32) for each in results)

@@ -5,6 +5,7 @@ from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.utils import gathered
+from liger_kernel.ops.utils import torch_to_triton_dtype  # noqa: F401  (where others look for it)
 
 _CASTINGS = {"llama": "llama", "gemma": "gemma", "none": "none", 0: "llama", 1: "gemma", -1: "none"}
 

@@ -105,3 +105,16 @@ def tracked(*tensors):
     if torch.is_grad_enabled():
         return tensors
     return tuple(None if t is None else t.detach() for t in tensors)
+
+
+class _TritonTypes(dict):
+    """Torch's types to Triton's, which this package has none of: any use says so."""
+
+    def __missing__(self, dtype):
+        raise RuntimeError(
+            f"torch_to_triton_dtype[{dtype}]: liger_kernel has no Triton kernels, so there is no Triton type to give. "
+            "Use triton.language's own, such as tl.bfloat16"
+        )
+
+
+torch_to_triton_dtype = _TritonTypes()

@@ -4,6 +4,7 @@ from torch import nn
 
 from liger_kernel.ops.swiglu import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.ops.swiglu import LigerSiLUMulFunction
+from liger_kernel.transformers.experts import LigerExperts  # noqa: F401  (where others look for it)
 
 
 def _check_activation(name):
