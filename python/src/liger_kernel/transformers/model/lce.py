@@ -27,7 +27,6 @@ from __future__ import annotations
 import importlib
 import inspect
 
-from dataclasses import fields
 from dataclasses import is_dataclass
 from typing import Any
 from typing import Callable
@@ -41,13 +40,14 @@ from liger_kernel.transformers.model.deferred import Deferred
 from liger_kernel.transformers.model.deferred import DeferredLogits
 from liger_kernel.transformers.model.output_classes import liger_output_class
 from liger_kernel.transformers.model.output_classes import with_predictions
+from liger_kernel.transformers.model.plain import PlainLogits
 from liger_kernel.transformers.model.product import Product
+from liger_kernel.transformers.model.stand_ins import PlainHead
 from liger_kernel.transformers.model.stand_ins import dismiss
 from liger_kernel.transformers.model.stand_ins import head_view
 from liger_kernel.transformers.model.stand_ins import is_model_view
 from liger_kernel.transformers.model.stand_ins import model_view
 from liger_kernel.transformers.model.stand_ins import type_beneath
-from liger_kernel.transformers.model.traced import TracedLogits
 
 # Options that only the fused loss knows. Asking for one asks for that loss, with or without logits.
 OWN_OPTIONS = frozenset(
@@ -216,7 +216,7 @@ def run_fused(model, original, kwargs, options, skip):
         wanted = getattr(model.config, "return_dict", True)
     if not wanted:
         kwargs["return_dict"] = True
-    head = deferring_head(model, original, fuse)
+    head = deferring_head(model, original, fuse, own_loss)
     try:
         output = original(model_view(model, {**head, "loss_function": loss_function}), **kwargs)
         return finished(output, skip, metrics, wanted)
@@ -224,7 +224,7 @@ def run_fused(model, original, kwargs, options, skip):
         dismiss(head.get(HEAD))
 
 
-def deferring_head(model, original, fuse) -> dict:
+def deferring_head(model, original, fuse, own_loss=None) -> dict:
     """The stand-in for the model's head, by its name; none where the head has to be run."""
     head = getattr(model, HEAD)
     leaf = heads.resolve(head)
@@ -232,25 +232,23 @@ def deferring_head(model, original, fuse) -> dict:
         return {}
     vocabulary = vocabulary_of(model, head)
     parameters = None if heads.gathered_by_call(head, leaf) else tuple(head.parameters())
+    is_known = is_of_transformers(original) and is_causal_loss(own_loss)
+    logits, view = (PlainLogits, PlainHead) if is_known or is_compiling() else (DeferredLogits, head_view)
 
     def defer(hidden):
-        return facade().of(Product(head, hidden, vocabulary, fuse, parameters))
+        return logits.of(Product(head, hidden, vocabulary, fuse, parameters))
 
-    return {HEAD: head_view(head, defer)}
-
-
-def facade() -> type:
-    return TracedLogits if is_compiling() else DeferredLogits
+    return {HEAD: view(head, defer)}
 
 
 def finished(output, skip, metrics, return_dict):
     """The output without deferred logits: none where they are left out, made where they are wanted."""
     if not is_dataclass(output) or not hasattr(output, "logits"):
         return output.make() if isinstance(output, Deferred) else settled(output, skip)
-    for field in fields(output):
-        value = getattr(output, field.name)
-        if isinstance(value, Deferred) and not (skip and field.name == "logits"):
-            setattr(output, field.name, value.make())
+    deferred = [name for name, value in output.__dict__.items() if isinstance(value, Deferred)]
+    for name in deferred:
+        if not skip or name != "logits":
+            setattr(output, name, getattr(output, name).make())
     if skip:
         output.logits = None
     output = with_predictions(output, *metrics)
@@ -296,7 +294,7 @@ def loss_of(product, options):
 def lce_maybe_trainable_lm_head(self, hidden_states, hidden_size, labels, shift_labels, **loss_kwargs):
     """The loss of a model's hidden states through its head, whether that is trained by PEFT or sharded by FSDP."""
     head = getattr(self, HEAD)
-    deferred = facade().of(Product(head, hidden_states, vocabulary_of(self, head), fuse=None))
+    deferred = PlainLogits.of(Product(head, hidden_states, vocabulary_of(self, head), fuse=None))
     softcap = loss_kwargs.pop("final_logit_softcapping", None)
     if softcap is not None:
         deferred = (deferred / softcap).tanh() * softcap

@@ -59,9 +59,7 @@ def type_beneath(model) -> type:
 
 
 def head_view(head: nn.Module, defer: Callable):
-    """A stand-in for a head, whose call with hidden states alone gives `defer(hidden)`."""
-    if is_compiling():
-        return TracedHead(head, defer)
+    """A stand-in for a head that is the head in all but its call: that with hidden states alone is `defer(hidden)`."""
     cls = view_class(type(head))
     view = object.__new__(cls)
     view.__dict__ = head.__dict__
@@ -118,8 +116,8 @@ def is_deferrable(hidden) -> bool:
     return isinstance(hidden, torch.Tensor) and has_memory(hidden) and hidden.device.type in ("cpu", "cuda")
 
 
-class TracedHead:
-    """The same for torch.compile: the head's attributes, and a call of its own."""
+class PlainHead:
+    """The same for forwards that are known, and for torch.compile: the head's attributes, and a call of its own."""
 
     def __init__(self, head, defer):
         self.__dict__["_head"], self.__dict__["_defer"] = head, defer

@@ -1,4 +1,8 @@
-"""Deferred logits as torch.compile meets them, which cannot trace the making of a tensor without memory."""
+"""Deferred logits for forwards that are known, those of transformers: a plain object, quicker than a tensor.
+
+And for torch.compile, which cannot trace the making of a tensor without memory; forwards of a user's own are traced with
+the head that they have.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,14 @@ from liger_kernel.transformers.model.deferred import made
 from liger_kernel.transformers.model.product import Product
 
 
-class TracedLogits(Deferred):
-    """An object with what forwards of transformers ask of logits. Those of others are traced with real ones."""
+class PlainLogits(Deferred):
+    """An object with what forwards of transformers ask of logits."""
 
     def __init__(self, product: Product):
         self.product = product
 
     @classmethod
-    def of(cls, product: Product) -> TracedLogits:
+    def of(cls, product: Product) -> PlainLogits:
         return cls(product)
 
     shape = property(lambda self: self.product.shape)
@@ -81,11 +85,11 @@ for _name, _write_down in {
     "contiguous": deferred.keep,
     "__getitem__": deferred.select,
 }.items():
-    setattr(TracedLogits, _name, writes_down(_name, _write_down))
+    setattr(PlainLogits, _name, writes_down(_name, _write_down))
 # Python looks these up on the class, past `__getattr__`.
 for _name in (
     "add radd sub rsub rtruediv floordiv mod pow rpow matmul rmatmul neg abs invert and or xor eq ne lt le gt ge "
     "setitem iter bool float int contains"
 ).split():
-    setattr(TracedLogits, f"__{_name}__", makes_the_logits(f"__{_name}__"))
-TracedLogits.__hash__ = object.__hash__
+    setattr(PlainLogits, f"__{_name}__", makes_the_logits(f"__{_name}__"))
+PlainLogits.__hash__ = object.__hash__
