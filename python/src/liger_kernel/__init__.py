@@ -38,6 +38,6 @@ def set_loss_memory(accum_dtype=None, budget_bytes=None):
 
 def report(model):
     """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
-    from liger_kernel.transformers.monkey_patch import report
+    from liger_kernel.transformers.reading import report
 
     return report(model)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from liger_kernel.ops.fused_moe import fused_experts
+from liger_kernel.transformers.fallback import SILU
+from liger_kernel.transformers.fallback import may_fuse
+from liger_kernel.transformers.fallback import original_forward
+from liger_kernel.transformers.fallback import takes
 
 
 class LigerExperts(nn.Module):
@@ -37,7 +42,25 @@ class LigerExperts(nn.Module):
         self.down_proj = nn.Parameter(torch.empty(self.num_experts, self.hidden_dim, self.intermediate_dim))
 
     def forward(self, hidden_states, top_k_index, top_k_weights):
-        return fused_experts(hidden_states, self.gate_up_proj, self.down_proj, top_k_index, top_k_weights)
+        gate_up, down = self.gate_up_proj, self.down_proj
+        if not (takes(hidden_states) and takes(gate_up) and takes(down) and may_fuse(self, SILU)):
+            forward = original_forward(self, LigerExperts.forward) or experts_in_torch
+            return forward(self, hidden_states, top_k_index, top_k_weights)
+        return fused_experts(hidden_states, gate_up, down, top_k_index, top_k_weights)
 
     def extra_repr(self):
         return f"num_experts={self.gate_up_proj.shape[0]}, shape={tuple(self.gate_up_proj.shape[1:])}"
+
+
+def experts_in_torch(module, hidden_states, top_k_index, top_k_weights):
+    """The formula of `LigerExperts` by torch's operations, one expert after the other."""
+    rows = hidden_states.reshape(-1, hidden_states.shape[-1])
+    choices = top_k_index.reshape(rows.shape[0], -1)
+    weights = top_k_weights.reshape(choices.shape)
+    mixed = torch.zeros_like(rows)
+    for expert, (gate_up, down) in enumerate(zip(module.gate_up_proj, module.down_proj)):
+        token, choice = torch.where(choices == expert)
+        gate, up = F.linear(rows[token], gate_up).chunk(2, dim=-1)
+        result = F.linear(F.silu(gate) * up, down) * weights[token, choice].unsqueeze(-1)
+        mixed = mixed.index_add(0, token, result.to(mixed.dtype))
+    return mixed.reshape(hidden_states.shape)

@@ -13,6 +13,8 @@ from typing import Mapping
 from typing import Optional
 from typing import Tuple
 
+FLCE = "fused_linear_cross_entropy"
+
 # Flags in the order of the functions' parameters.
 STANDARD = {"rope": True, "cross_entropy": False, "fused_linear_cross_entropy": True, "rms_norm": True, "swiglu": True}
 GEGLU = {"rope": True, "cross_entropy": False, "fused_linear_cross_entropy": True, "rms_norm": True, "geglu": True}
@@ -56,6 +58,8 @@ class Family:
     directory: str
     model_types: Tuple[str, ...]
     flags: Mapping[str, bool] = field(default_factory=lambda: STANDARD)
+    # Flags that stand behind `model` among the function's parameters.
+    after_model: Tuple[str, ...] = ()
     rope: Mapping[str, str] = field(default_factory=dict)
     norms: Mapping[str, Norm] = field(default_factory=dict)
     mlps: Mapping[str, str] = field(default_factory=dict)
@@ -403,6 +407,7 @@ FAMILIES = (
         "llama4",
         ("llama4_text", "llama4"),
         flags={**STANDARD, "layer_norm": True},
+        after_model=("layer_norm",),
         rope={
             "apply_rotary_emb": "liger_llama4_text_rotary_pos_emb",
             "vision_apply_rotary_emb": "liger_llama4_vision_rotary_pos_emb",
@@ -487,3 +492,5 @@ FAMILIES = (
 
 BY_NAME = {row.name: row for row in FAMILIES}
 BY_MODEL_TYPE = {model_type: row for row in FAMILIES for model_type in row.model_types}
+# Classes whose forward can be replaced by the fused loss.
+HEADS = frozenset(name for row in FAMILIES for name in row.heads)
