@@ -5,24 +5,25 @@ import Tile
 
 extension Operation {
     static let losses = [
+        // gradient_scale: [1], what an f16 gradient still has to be multiplied by, where `wants` has the bit 8 and the
+        // upstream gradient is not given.
         Operation(
-            "cross_entropy", returns: "loss", "z_loss", "accuracy", "argmax", "gradient"
+            "cross_entropy", returns: "loss", "z_loss", "accuracy", "argmax", "gradient", "gradient_scale"
         ) { a in
             let logits = try a("logits")
             let r = try CrossEntropy.forward(
                 logits: logits, labels: a("labels"), classWeights: a.optional("class_weights"),
-                options: a.crossEntropyOptions(), normaliser: a.optional("normaliser"), wants: a.wants())
-            if let upstream = a.optional("upstream"), let gradient = r.gradient {
-                try CrossEntropy.scale(gradient, by: upstream)
-            }
+                options: a.crossEntropyOptions(), normaliser: a.optional("normaliser"),
+                upstream: a.optional("upstream"), wants: a.wants())
             return [
                 try r.loss.cast(to: logits.dtype), try a.zLoss(r.zLoss, logits.dtype), r.accuracy, r.argmax,
-                r.gradient,
+                r.gradient, r.gradientScale,
             ]
         },
+        // input_scales, weight_scales, bias_scales: as for the losses of `sequenceLosses`.
         Operation(
             "fused_linear_cross_entropy", returns: "loss", "z_loss", "accuracy", "argmax", "dinput",
-            "dweight", "dbias"
+            "dweight", "dbias", "input_scales", "weight_scales", "bias_scales"
         ) { a in
             let input = try a("input")
             let r = try FusedLinearCrossEntropy.forward(
@@ -36,17 +37,19 @@ extension Operation {
                 needs: LinearNeeds(rawValue: a.int("needs", default: LinearNeeds.all.rawValue)))
             return [
                 r.loss, try a.zLoss(r.zLoss, input.dtype), r.accuracy, r.argmax, r.dInput, r.dWeight, r.dBias,
+                r.scales.input, r.scales.weight, r.scales.bias,
             ]
         },
-        // formula: kl, kl_of_logarithms, jsd or tvd; reduction: none, sum, mean or batchMean.
-        Operation("divergence", returns: "loss", "gradient") { a in
+        // formula: kl, kl_of_logarithms, jsd or tvd; reduction: none, sum, mean or batchMean. gradient_scales: [rows], what
+        // rows of an f16 gradient still have to be multiplied by.
+        Operation("divergence", returns: "loss", "gradient", "gradient_scales") { a in
             let r = try Divergence.forward(
                 a.divergence(), student: a("student"), teacher: a("teacher"), labels: a.optional("labels"),
                 options: Divergence.Options(
                     reduction: a.choice("reduction", default: .batchMean),
                     ignoreIndex: a.int("ignore_index", default: -100)),
-                wantsGradient: a.flag("needs_gradient", default: true))
-            return [r.loss, r.gradient]
+                wantsGradient: a.flag("needs_gradient", default: true), wantsScales: a.flag("needs_scales"))
+            return [r.loss, r.gradient, r.gradientScales]
         },
         // x times an array of its shape, into x itself.
         Operation("scale_entries", returns: "none") { a in

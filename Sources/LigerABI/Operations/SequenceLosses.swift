@@ -4,12 +4,13 @@ import LigerRuntime
 
 extension Operation {
     /// Losses of a linear layer's logits over sequences, pairs and teachers. All return the gradients of
-    /// `input`, `weight` and `bias` that `needs` has bits for.
+    /// `input`, `weight` and `bias` that `needs` has bits for; with the bit 8 those in f16 still have to be multiplied
+    /// by `input_scales`, `weight_scales` (a number for each row of them) and `bias_scales` (one number).
     static let sequenceLosses = [
         // formula: of DPO, cpo, simpo or orpo. answers and rewards are [2 P], logit_means and odds_means [2].
         Operation(
             "fused_linear_preference", returns: "loss", "nll", "answers", "rewards", "logit_means",
-            "odds_means", "dinput", "dweight", "dbias"
+            "odds_means", "dinput", "dweight", "dbias", "input_scales", "weight_scales", "bias_scales"
         ) { a in
             let r = try FusedLinearPreference.forward(
                 a.pairFormula(), head: a.head(), labels: a("labels"),
@@ -18,13 +19,14 @@ extension Operation {
                     beta: a.float("beta"), likelihoodWeight: a.optionalFloat("likelihood_weight"),
                     averages: a.flag("averages"), sequences: a.sequences()),
                 needs: a.linearNeeds())
-            return [
-                r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans, r.dInput, r.dWeight,
-                r.dBias,
-            ]
+            return [r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans]
+                + [r.dInput, r.dWeight, r.dBias, r.scales.input, r.scales.weight, r.scales.bias]
         },
         // sums: [3, 2], of good and of bad answers: log-probabilities, logits, rewards.
-        Operation("fused_linear_kto", returns: "loss", "sums", "dinput", "dweight", "dbias") { a in
+        Operation(
+            "fused_linear_kto", returns: "loss", "sums", "dinput", "dweight", "dbias", "input_scales",
+            "weight_scales", "bias_scales"
+        ) { a in
             let r = try FusedLinearKTO.forward(
                 head: a.head(), labels: a("labels"), preferences: a("preferences"),
                 reference: a.referenceModel(), divergence: a.optional("divergence"),
@@ -32,18 +34,22 @@ extension Operation {
                     beta: a.float("beta"), averages: a.flag("averages"), sequences: a.sequences()),
                 needs: a.linearNeeds())
             return [r.loss, r.sums, r.dInput, r.dWeight, r.dBias]
+                + [r.scales.input, r.scales.weight, r.scales.bias]
         },
         // formula: those of GRPO. The reference is a layer, or log-probabilities.
         Operation(
-            "fused_linear_grpo", returns: "loss", "divergence", "clip_ratio", "dinput", "dweight", "dbias"
+            "fused_linear_grpo", returns: "loss", "divergence", "clip_ratio", "dinput", "dweight", "dbias",
+            "input_scales", "weight_scales", "bias_scales"
         ) { a in
             let r = try FusedLinearGRPO.forward(
                 head: a.head(), samples: a.samples(), reference: a.head("reference_"),
                 options: a.grpoOptions(), sequences: a.sequences(), needs: a.linearNeeds())
             return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias]
+                + [r.scales.input, r.scales.weight, r.scales.bias]
         },
         // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
-        // whether its ratio was cut. dlogits: of the whole loss, or of the tokens' for `upstream`, [B, T].
+        // whether its ratio was cut. dlogits: of the whole loss, for `loss_upstream`, [1], or else 1; or of the tokens' for
+        // `upstream`, [B, T].
         Operation(
             "grpo", returns: "loss", "divergence", "clip_ratio", "tokens", "log_probabilities", "dlogits"
         ) { a in
@@ -55,14 +61,17 @@ extension Operation {
             if try a.flag("needs_gradient") {
                 let copy = try NDArray(empty: logits.shape, dtype: logits.dtype, device: logits.device)
                 try logits.copyBytes(to: copy)
-                try GRPO.backward(overwriting: copy, r, upstream: a.optional("upstream"))
+                try GRPO.backward(
+                    overwriting: copy, r, upstream: a.optional("upstream"),
+                    lossUpstream: a.optional("loss_upstream"))
                 gradient = copy
             }
             return [r.loss, r.divergence, r.clipRatio, r.tokens, r.logProbabilities, gradient]
         },
         // formula: jsd, cosine or kl. The teacher is a layer; probabilities for kl.
         Operation(
-            "fused_linear_distillation", returns: "loss", "soft", "hard", "dinput", "dweight", "dbias"
+            "fused_linear_distillation", returns: "loss", "soft", "hard", "dinput", "dweight", "dbias",
+            "input_scales", "weight_scales", "bias_scales"
         ) { a in
             let r = try FusedLinearDistillation.forward(
                 a.distillationFormula(), student: a.head(), teacher: a.teacher(),
@@ -72,6 +81,7 @@ extension Operation {
                     softWeight: a.float("soft_weight", default: 1), sequences: a.sequences()),
                 needs: a.linearNeeds())
             return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias]
+                + [r.scales.input, r.scales.weight, r.scales.bias]
         },
     ]
 }

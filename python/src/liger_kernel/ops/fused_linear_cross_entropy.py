@@ -19,10 +19,15 @@ from liger_kernel.ops.cross_entropy import check_class_weights
 from liger_kernel.ops.cross_entropy import check_options
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.cross_entropy import wanted
+from liger_kernel.ops.cross_entropy import with_scales
 from liger_kernel.ops.utils import gathered
 
 _CHUNK_MEM_CONST = 1
-_INPUT, _WEIGHT, _BIAS = 1, 2, 4
+_INPUT, _WEIGHT, _BIAS, _SCALES = 1, 2, 4, 8
+_OUTPUTS = (
+    "loss", "z_loss", "accuracy", "argmax", "dinput", "dweight", "dbias", "input_scales", "weight_scales",
+    "bias_scales",
+)  # fmt: skip
 
 
 def _fake(
@@ -31,6 +36,11 @@ def _fake(
 ):  # fmt: skip
     shape = (input.shape[0],) if reduction == "none" else ()
     rows = (input.shape[0],)
+
+    def scales(tensor, bit, count):
+        has = tensor is not None and tensor.dtype == torch.float16 and needs & bit and needs & _SCALES
+        return input.new_empty(count if has else 0, dtype=torch.float32)
+
     return [
         input.new_empty(shape, dtype=torch.float32),
         input.new_empty(shape if wants_z_loss else 0),
@@ -39,20 +49,20 @@ def _fake(
         input.new_empty(input.shape if needs & _INPUT else 0),
         weight.new_empty(weight.shape if needs & _WEIGHT else 0),
         weight.new_empty(0) if bias is None else bias.new_empty(bias.shape if needs & _BIAS else 0),
+        scales(input, _INPUT, input.shape[0]),
+        scales(weight, _WEIGHT, weight.shape[0]),
+        scales(bias, _BIAS, 1),
     ]
 
 
-@primitive(
-    "(Tensor input, Tensor weight, Tensor labels, Tensor? bias, Tensor? class_weights, int ignore_index, "
-    "float z_loss, float smoothing, str reduction, float? softcap, bool scaling, bool exact, int budget, int wants, "
-    "bool wants_z_loss, int needs, Tensor? upstream) -> Tensor[]",
-    _fake,
-)
-def _fused_linear_cross_entropy(
+def _compute(
     input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
     exact, budget, wants, wants_z_loss, needs, upstream,
 ):  # fmt: skip
-    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; empty where not wanted."""
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias, and the scales of these in f16.
+
+    None for what is not wanted or needed.
+    """
     tensors = {"input": input, "weight": weight, "bias": bias, "labels": labels, "class_weights": class_weights}
     tensors = {name: None if t is None else t.contiguous() for name, t in tensors.items()} | {"upstream": upstream}
     try:
@@ -73,16 +83,26 @@ def _fused_linear_cross_entropy(
         )
     except CheckFailedError as error:
         raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    empty = input.new_empty
-    return [
-        out["loss"],
-        out.get("z_loss", torch.zeros_like(out["loss"], dtype=input.dtype) if wants_z_loss else empty(0)),
-        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
-        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
-        out.get("dinput", empty(0)),
-        out.get("dweight", weight.new_empty(0)),
-        out.get("dbias", (weight if bias is None else bias).new_empty(0)),
-    ]
+    if wants_z_loss and "z_loss" not in out:
+        out["z_loss"] = torch.zeros_like(out["loss"], dtype=input.dtype)
+    if "argmax" in out:
+        out["argmax"] = out["argmax"].long()
+    return [out.get(name) for name in _OUTPUTS]
+
+
+@primitive(
+    "(Tensor input, Tensor weight, Tensor labels, Tensor? bias, Tensor? class_weights, int ignore_index, "
+    "float z_loss, float smoothing, str reduction, float? softcap, bool scaling, bool exact, int budget, int wants, "
+    "bool wants_z_loss, int needs, Tensor? upstream) -> Tensor[]",
+    _fake,
+    _compute,
+)
+def _fused_linear_cross_entropy(input, weight, labels, bias, *arguments):
+    """As `_compute`, with empty tensors where it has None."""
+    own = [input.dtype, weight.dtype, (weight if bias is None else bias).dtype]
+    dtypes = [torch.float32, input.dtype, torch.float32, torch.int64, *own, *(torch.float32,) * 3]
+    results = zip(_compute(input, weight, labels, bias, *arguments), dtypes)
+    return [input.new_empty(0, dtype=dtype) if result is None else result for result, dtype in results]
 
 
 def _budget(tokens, weight, chunk_mem_const, budget_bytes=None):
@@ -135,7 +155,7 @@ def fused_linear_cross_entropy_forward(
     out = _fused_linear_cross_entropy(
         _input, weight, target, bias, ce_weight, *options, wants, return_z_loss, needs, upstream
     )
-    gradients = [g if needs & bit else None for g, bit in zip(out[4:], (_INPUT, _WEIGHT, _BIAS))]
+    gradients = [g if needs & bit else None for g, bit in zip(out[4:7], (_INPUT, _WEIGHT, _BIAS))]
     return *_named(out, return_z_loss, return_token_accuracy, return_predicted_tokens), *gradients
 
 
@@ -182,7 +202,7 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         needed = ctx.needs_input_grad
         ctx.needs = _INPUT * needed[0] + _WEIGHT * needed[1] + _BIAS * (bias is not None and needed[3])
         ctx.options, ctx.reduction = options, reduction
-        early = ctx.needs if reduction != "none" else 0
+        early = ctx.needs | _SCALES if ctx.needs and reduction != "none" else 0
         out = _fused_linear_cross_entropy(
             _input, weight, target, bias, ce_weight, *options,
             wanted(return_token_accuracy, return_predicted_tokens), return_z_loss, early, None,
@@ -202,16 +222,21 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         _input, weight, target, bias, ce_weight, *kept = ctx.saved_tensors
         bits = (_INPUT, _WEIGHT, _BIAS)
         if kept:
-            gradients = [_scaled(g, grad_output) if ctx.needs & bit else None for g, bit in zip(kept, bits)]
+            gradients = [
+                _scaled(g, with_scales(grad_output, s)) if ctx.needs & bit else None
+                for g, s, bit in zip(kept[:3], kept[3:], bits)
+            ]
         else:
             # Gradients are handed over once; a second pass through a retained graph computes them again.
             gradients, ctx.gradients = ctx.gradients, None
             upstream = grad_output.float().contiguous() if ctx.reduction == "none" else None
             if gradients is None:
+                needs = ctx.needs | _SCALES if upstream is None else ctx.needs
                 gradients = _fused_linear_cross_entropy(
-                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, ctx.needs, upstream
+                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, needs, upstream
                 )[4:]
+            scales = gradients[3:]
             gradients = [g if ctx.needs & bit else None for g, bit in zip(gradients, bits)]
             if upstream is None:
-                gradients = fused_linear_cross_entropy_backward(grad_output, *gradients)
+                gradients = [None if g is None else scale_(g, grad_output, s) for g, s in zip(gradients, scales)]
         return gradients[0], gradients[1], None, gradients[2], *(None,) * 15
