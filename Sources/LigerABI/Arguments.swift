@@ -79,6 +79,8 @@ extension Arguments {
     private func holds(_ condition: Condition) -> Bool {
         switch condition {
         case .given(let input): return arrays[input] != nil
+        case .absent(let input): return arrays[input] == nil
+        case .holds(let input, let type): return arrays[input]?.dtype == type
         case .bits(let option, let bits): return options[option].map { $0.whole & bits == bits } ?? false
         case .word(let option, let word): return options[option] == .word(word)
         case .any(let conditions): return conditions.contains(where: holds)

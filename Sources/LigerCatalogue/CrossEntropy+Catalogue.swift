@@ -22,12 +22,14 @@ extension CrossEntropy: Catalogued {
             let options = CrossEntropy.Options(
                 labelSmoothing: 0.1, zLoss: 1e-3, softcap: 30, reduction: .sum)
             let found = try CrossEntropy.forward(
-                logits: logits, labels: labels, options: options, wants: .gradient)
+                logits: logits, labels: labels, options: options, wants: [.gradient, .scale])
             let expected = CrossEntropy.Reference.forward(
                 logits.doubles, labels: labels.integers, classes: n, options)
             return [
                 point.result("loss", found.loss, [expected.losses.reduce(0, +)], terms: 16),
-                point.result("dlogits", found.gradient, expected.gradient, terms: 16, scale: 1),
+                point.result(
+                    "dlogits", try found.gradient?.times(found.gradientScale), expected.gradient, terms: 16,
+                    scale: 1),
             ]
         })
 }

@@ -97,8 +97,8 @@ const char *liger_last_message(void);
 /// whole numbers and commas). It may be left out unless `required`, and is then `default`, null for nothing.
 ///
 /// An output has `name`, `shape`, `dtype` and `when`. `when` lists conditions: it is there where all of them hold. A
-/// condition is {"given": input}, {"on": option} (not 0), {"on": option, "bits": b} (all bits of b are set),
-/// {"on": option, "word": w} or {"any": conditions}. `dtype` is a type ("f32", "bf16", "f16", "i32", "i64", "u32",
+/// condition is {"given": input}, {"given": input, "dtype": type}, {"absent": input}, {"on": option} (not 0),
+/// {"on": option, "bits": b} (all bits of b are set), {"on": option, "word": w} or {"any": conditions}. `dtype` is a type ("f32", "bf16", "f16", "i32", "i64", "u32",
 /// "u8"), or a list of inputs, of which the first that is given has it. `shape` lists parts, one after the other:
 /// {"size": n}, {"option": name}, or {"input": name, "from": i, "to": j} for the input's sizes from dimension i up to j,
 /// which count from the end where negative, null for the end; they are multiplied to one where `product`, each is

@@ -1,5 +1,6 @@
 import LigerLosses
 import LigerRuntime
+import Tile
 
 /// A linear layer among an operation's inputs: `input`, `weight` and `bias`.
 struct HeadInputs {
@@ -21,6 +22,15 @@ struct HeadInputs {
         s.output("dinput", like: input, when: .has(.input, in: needs))
         s.output("dweight", like: weight, when: .has(.weight, in: needs))
         s.output("dbias", like: bias, when: .given(bias), .has(.bias, in: needs))
+        // What rows of f16 gradients still have to be multiplied by.
+        s.output(
+            "input_scales", [.rows(of: input)], .f32, when: .has([.input, .scales], in: needs),
+            .holds(input, .f16))
+        s.output(
+            "weight_scales", [.rows(of: weight)], .f32, when: .has([.weight, .scales], in: needs),
+            .holds(weight, .f16))
+        s.output(
+            "bias_scales", [.constant(1)], .f32, when: .has([.bias, .scales], in: needs), .holds(bias, .f16))
     }
 }
 
@@ -77,4 +87,9 @@ struct SequenceChoices {
             ignoreIndex: a[ignoreIndex], temperature: a[temperature], budgetBytes: a[memory.budgetBytes],
             accumulation: a[memory.accumulation])
     }
+}
+
+extension LinearScales {
+    /// In the order of a signature.
+    var all: [NDArray?] { [input, weight, bias] }
 }

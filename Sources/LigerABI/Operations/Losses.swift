@@ -14,16 +14,21 @@ extension OperationFamily {
             let upstream = s.optionalInput("upstream"), options = CrossEntropyOptions(&s)
             options.outputs(&s, of: logits, lossType: .of(logits))
             s.output("gradient", like: logits, when: .has(.gradient, in: options.wants))
+            // What an f16 gradient still has to be multiplied by.
+            s.output(
+                "gradient_scale", [.constant(1)], .f32, when: .has([.gradient, .scale], in: options.wants),
+                .holds(logits, .f16), .absent(upstream))
             return { a in
                 let logits = a[logits]
                 let r = try CrossEntropy.forward(
                     logits: logits, labels: a[labels], classWeights: a[classWeights],
-                    options: options.read(a), normaliser: a[normaliser], wants: a[options.wants])
-                if let upstream = a[upstream], let gradient = r.gradient {
-                    try CrossEntropy.scale(gradient, by: upstream)
-                }
+                    options: options.read(a), normaliser: a[normaliser], upstream: a[upstream],
+                    wants: a[options.wants])
                 let zLoss = a[options.wantsZLoss] ? try r.zLoss?.cast(to: logits.dtype) : nil
-                return [try r.loss.cast(to: logits.dtype), zLoss, r.accuracy, r.argmax, r.gradient]
+                return [
+                    try r.loss.cast(to: logits.dtype), zLoss, r.accuracy, r.argmax, r.gradient,
+                    r.gradientScale,
+                ]
             }
         },
         // x times one number, or one per row.
@@ -94,7 +99,7 @@ extension OperationFamily {
                     normaliser: a[normaliser], upstream: a[upstream], wants: a[options.wants],
                     needs: a[needs])
                 let zLoss = a[options.wantsZLoss] ? try r.zLoss?.cast(to: input.dtype) : nil
-                return [r.loss, zLoss, r.accuracy, r.argmax, r.dInput, r.dWeight, r.dBias]
+                return [r.loss, zLoss, r.accuracy, r.argmax, r.dInput, r.dWeight, r.dBias] + r.scales.all
             }
         })
 
@@ -109,15 +114,20 @@ extension OperationFamily {
                 let ignoreIndex = s.whole("ignore_index", default: -100)
                 let beta = s.number("beta", default: 0.5), eps = s.number("eps", default: 1e-10)
                 let needsGradient = s.flag("needs_gradient", default: true)
+                let needsScales = s.flag("needs_scales")
                 s.output("loss", [.all(of: student).when(.is(reduction, .none))], .f32)
                 s.output("gradient", like: student, when: .on(needsGradient))
+                // What rows of an f16 gradient still have to be multiplied by.
+                s.output(
+                    "gradient_scales", [.rows(of: student)], .f32, when: .on(needsGradient), .on(needsScales),
+                    .holds(student, .f16))
                 return { a in
                     let r = try Divergence.forward(
                         a[formula].formula(beta: a[beta], eps: a[eps]), student: a[student],
                         teacher: a[teacher], labels: a[labels],
                         options: Divergence.Options(reduction: a[reduction], ignoreIndex: a[ignoreIndex]),
-                        wantsGradient: a[needsGradient])
-                    return [r.loss, r.gradient]
+                        wantsGradient: a[needsGradient], wantsScales: a[needsScales])
+                    return [r.loss, r.gradient, r.gradientScales]
                 }
             },
             // x times an array of its shape.

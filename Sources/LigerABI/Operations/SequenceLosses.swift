@@ -5,7 +5,8 @@ import Tile
 
 extension OperationFamily {
     /// Losses of a linear layer's logits over sequences, pairs and teachers. All return the gradients of
-    /// `input`, `weight` and `bias` that `needs` has bits for.
+    /// `input`, `weight` and `bias` that `needs` has bits for; with the bit 8 those in f16 still have to be multiplied
+    /// by `input_scales`, `weight_scales` (a number for each row of them) and `bias_scales` (one number).
     static let sequenceLosses = [
         fusedLinearPreference, fusedLinearKTO, fusedLinearGRPO, fusedLinearDistillation,
     ]
@@ -35,10 +36,8 @@ extension OperationFamily {
                         beta: a[beta], likelihoodWeight: a[likelihoodWeight], averages: a[averages],
                         sequences: sequences.read(a)),
                     needs: a[sequences.needs])
-                return [
-                    r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans, r.dInput,
-                    r.dWeight, r.dBias,
-                ]
+                return [r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans]
+                    + [r.dInput, r.dWeight, r.dBias] + r.scales.all
             }
         })
 
@@ -59,7 +58,7 @@ extension OperationFamily {
                     options: FusedLinearKTO.Options(
                         beta: a[beta], averages: a[averages], sequences: sequences.read(a)),
                     needs: a[sequences.needs])
-                return [r.loss, r.sums, r.dInput, r.dWeight, r.dBias]
+                return [r.loss, r.sums, r.dInput, r.dWeight, r.dBias] + r.scales.all
             }
         })
 
@@ -78,16 +77,18 @@ extension OperationFamily {
                 let r = try FusedLinearGRPO.forward(
                     head: head.read(a), samples: samples.read(a), reference: reference.read(a),
                     options: options.read(a), sequences: sequences.read(a), needs: a[sequences.needs])
-                return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias]
+                return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias] + r.scales.all
             }
         },
         grpo)
 
     // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
-    // whether its ratio was cut. dlogits: of the whole loss, or of the tokens' for `upstream`, [B, T].
+    // whether its ratio was cut. dlogits: of the whole loss, for `loss_upstream`, [1], or else 1; or of the tokens' for
+    // `upstream`, [B, T].
     private static let grpo = Operation("grpo") { s in
         let logits = s.input("logits"), samples = SampleInputs(&s)
-        let upstream = s.optionalInput("upstream"), options = GRPOOptions(&s)
+        let upstream = s.optionalInput("upstream"), lossUpstream = s.optionalInput("loss_upstream")
+        let options = GRPOOptions(&s)
         let temperature = s.number("temperature", default: 1), needsGradient = s.flag("needs_gradient")
         s.output("loss", [], .f32)
         s.output("divergence", [], .f32)
@@ -101,7 +102,10 @@ extension OperationFamily {
                 logits: a[logits], samples: samples.read(a), options: options.read(a),
                 temperature: a[temperature])
             let gradient = a[needsGradient] ? try a[logits].copy() : nil
-            if let gradient { try GRPO.backward(overwriting: gradient, r, upstream: a[upstream]) }
+            if let gradient {
+                try GRPO.backward(
+                    overwriting: gradient, r, upstream: a[upstream], lossUpstream: a[lossUpstream])
+            }
             return [r.loss, r.divergence, r.clipRatio, r.tokens, r.logProbabilities, gradient]
         }
     }
@@ -134,7 +138,7 @@ extension OperationFamily {
                         hardWeight: a[hardWeight], wantsHard: a[wantsHard], softWeight: a[softWeight],
                         sequences: sequences.read(a)),
                     needs: a[sequences.needs])
-                return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias]
+                return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias] + r.scales.all
             }
         })
 }

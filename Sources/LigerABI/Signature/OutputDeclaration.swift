@@ -80,6 +80,9 @@ enum OutputType: Sendable {
 /// What a part of a signature depends on.
 enum Condition: Sendable {
     case given(input: String)
+    case absent(input: String)
+    /// An input is given, and of a type.
+    case holds(input: String, DType)
     /// A flag that is on, or a number that is not 0.
     case on(option: String)
     /// A whole number that has all bits of another.
@@ -89,6 +92,10 @@ enum Condition: Sendable {
     case any([Condition])
 
     static func given<Array>(_ input: Input<Array>) -> Condition { .given(input: input.name) }
+    static func absent<Array>(_ input: Input<Array>) -> Condition { .absent(input: input.name) }
+    static func holds<Array>(_ input: Input<Array>, _ type: DType) -> Condition {
+        .holds(input: input.name, type)
+    }
     static func on(_ option: Option<Bool>) -> Condition { .on(option: option.name) }
     static func isNotZero(_ option: Option<Float>) -> Condition { .on(option: option.name) }
     static func has<Bits: RawRepresentable<Int>>(_ bits: Bits, in option: Option<Bits>) -> Condition {

@@ -114,6 +114,8 @@ extension Condition {
     fileprivate var json: JSON {
         switch self {
         case .given(let input): .object([("given", .text(input))])
+        case .absent(let input): .object([("absent", .text(input))])
+        case .holds(let input, let type): .object([("given", .text(input)), ("dtype", .text(type.rawValue))])
         case .on(let option): .object([("on", .text(option))])
         case .bits(let option, let bits): .object([("on", .text(option)), ("bits", .whole(bits))])
         case .word(let option, let word): .object([("on", .text(option)), ("word", .text(word))])

@@ -1,3 +1,4 @@
+import LigerKernels
 import LigerRuntime
 package import Tile
 
@@ -14,8 +15,12 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
+    /// Bytes of an fp32 product on its way to f16 gradients, and of the scales that come with them: 0 in other types.
+    public let roundingBytes: Int
     /// The most bytes in use at a time beside the inputs and the returned gradients.
     public let peakBytes: Int
+    /// Rows of such a product; 0 where no gradient needs one.
+    let productRows: Int
 
     /// - Parameters:
     ///   - unit: tokens that must not be parted; a chunk has at least as many.
@@ -40,9 +45,11 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
                 ? WeightSums.byteCount(vocabulary: layer.vocabulary, hidden: layer.hidden) : 0)
             + (needs.contains(.bias) && Self.separatesBias(layer) ? 4 * layer.vocabulary : 0)
+        productRows = Self.productRows(layer, needs, exact, chunks: chunks, chunkTokens: chunkTokens)
+        roundingBytes = 4 * layer.hidden * productRows + Self.scaleBytes(layer, needs)
         let workspace =
             layer.logits == .f32 ? Self.workspaceBytes(layer, needs, chunkTokens, sums: exact) : 0
-        peakBytes = logitsBytes + accumulatorBytes + lossBytes + workspace
+        peakBytes = logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace
     }
 
     /// Whether weight gradients need sums of another type than their own.
@@ -53,7 +60,31 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// Whether the bias' gradient is another array than its sums in fp32.
     private static func separatesBias(_ layer: LinearShape) -> Bool {
         guard let bias = layer.bias else { return false }
-        return bias != .f32 || LogitStorage.gradientScale(layer.logits) != 1
+        return bias != .f32 || layer.logits == .f16
+    }
+
+    /// The most bytes of a product in fp32 that is rounded to f16: long enough for products at full speed.
+    private static let mostProductBytes = 32 << 20
+
+    private static func productRows(
+        _ layer: LinearShape, _ needs: LinearNeeds, _ exact: Bool, chunks: Int, chunkTokens: Int
+    ) -> Int {
+        var rows = 0
+        if needs.contains(.input), layer.inputGradient == .f16 || layer.logits == .f16 { rows = chunkTokens }
+        if needs.contains(.weight), layer.weight == .f16, !separatesSums(.f16, exact, chunks: chunks) {
+            rows = max(rows, layer.vocabulary)
+        }
+        return min(rows, max(1, mostProductBytes / (4 * layer.hidden)))
+    }
+
+    private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds) -> Int {
+        let parts: [(LinearNeeds, DType?, Int)] = [
+            (.input, layer.inputGradient, layer.tokens), (.weight, layer.weight, layer.vocabulary),
+            (.bias, layer.bias, 1),
+        ]
+        let numbers = parts.reduce(0) { $0 + (needs.contains($1.0) && $1.1 == .f16 ? $1.2 : 0) }
+        let ofLogits = layer.logits == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
+        return ofLogits + (needs.contains(.scales) ? 4 * numbers : 0)
     }
 
     private static func workspaceBytes(
@@ -86,7 +117,9 @@ package struct LinearShape: Sendable {
     package var tokens: Int
     package var hidden: Int
     package var vocabulary: Int
+    /// As it is multiplied.
     package var input: DType
+    package var inputGradient: DType
     package var weight: DType
     package var bias: DType?
     package var logits: DType
@@ -98,8 +131,8 @@ extension LinearShape {
         tokens: Int, hidden: Int, vocabulary: Int, dtype: DType, hasBias: Bool = false, logits: DType
     ) {
         self.init(
-            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
-            bias: hasBias ? dtype : nil, logits: logits)
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, inputGradient: dtype,
+            weight: dtype, bias: hasBias ? dtype : nil, logits: logits)
     }
 }
 
@@ -116,4 +149,11 @@ public struct LinearNeeds: OptionSet, Sendable, Hashable {
     public static let bias = LinearNeeds(rawValue: 4)
     /// All three.
     public static let all: LinearNeeds = [.input, .weight, .bias]
+    /// Beside gradients, the scales of those in f16 apart from them (`LinearScales`), for a caller that will multiply
+    /// both by an upstream gradient. Otherwise gradients are for an upstream gradient of 1, of which f16 loses what a
+    /// loss scale would have saved.
+    public static let scales = LinearNeeds(rawValue: 8)
+
+    /// Whether any gradient is wanted.
+    package var wantsGradients: Bool { !isDisjoint(with: .all) }
 }

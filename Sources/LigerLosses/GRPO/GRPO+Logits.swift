@@ -52,11 +52,12 @@ extension GRPO {
     ///
     /// - Parameters:
     ///   - result: as `forward` returned it for these logits.
-    ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss, 1.
+    ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss.
+    ///   - lossUpstream: one f32: the gradient of the whole loss, which f16 logits need before they are rounded; nil is 1.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
-    public static func backward(overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil)
-        throws
-    {
+    public static func backward(
+        overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil, lossUpstream: NDArray? = nil
+    ) throws {
         var coefficients = result.coefficients
         if let upstream {
             try upstream.expectFloats("upstream", shape: coefficients.shape)
@@ -65,6 +66,12 @@ extension GRPO {
             try result.batch.evaluate(
                 result.logProbabilities, 0..<coefficients.shape[0], into: again, upstream: upstream)
             coefficients = again.coefficients
+        }
+        if let lossUpstream {
+            let scaled = try NDArray(empty: coefficients.shape, device: coefficients.device)
+            try coefficients.copyBytes(to: scaled)
+            try CrossEntropy.scale(scaled, by: lossUpstream)
+            coefficients = scaled
         }
         try eachSequence(of: logits, result.batch) {
             try result.scorer.differentiate($0, $1, result.scores, TokenCoefficients(coefficients))

@@ -29,7 +29,8 @@ struct Preferring: Objective {
                 reference: reference.map { .logProbabilities($0) }, options: options, needs: needs)
             figures = [try RewardSums.ofPairs(result.rewards)]
             if options.likelihoodWeight != nil { figures.append(result.nll) }
-            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+            return HeadLoss(
+                result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)
         }
         return ObjectiveLoss(loss, figures: figures)
     }

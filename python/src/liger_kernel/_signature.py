@@ -168,8 +168,11 @@ def _output(text):
 def _holds(condition, values):
     if "any" in condition:
         return any(_holds(each, values) for each in condition["any"])
+    if "absent" in condition:
+        return values[condition["absent"]] is None
     if "given" in condition:
-        return values[condition["given"]] is not None
+        tensor = values[condition["given"]]
+        return tensor is not None and ("dtype" not in condition or tensor.dtype == _DTYPES[condition["dtype"]])
     value = values[condition["on"]]
     if "bits" in condition:
         return value & condition["bits"] == condition["bits"]

@@ -14,6 +14,7 @@ from liger_kernel.ops.utils import gathered
 
 _INTEGERS = (torch.int32, torch.int64)
 _GRADIENTS = {"input": 1, "weight": 2, "bias": 4}
+_SCALES = 8
 
 
 def layer(input, weight, bias, prefix=""):
@@ -77,11 +78,12 @@ class LinearLossFunction(Function):
         options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
         options["budget_bytes"] = budget(memory[1], of_chunks)
         wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
-        options["needs"] = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
+        needs = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
+        options["needs"] = needs and needs | _SCALES
         tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
         out = call(operation, tensors, **options)
         ctx.operation, ctx.options, ctx.names, ctx.place = operation, options, list(tensors), cls.BIAS
-        ctx.gradients = {name: out.pop(f"d{name}", None) for name in _GRADIENTS}
+        ctx.gradients = _pop_gradients(out)
         ctx.save_for_backward(*tensors.values())
         ctx.set_materialize_grads(False)
         return out
@@ -93,9 +95,15 @@ class LinearLossFunction(Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             out = call(ctx.operation, dict(zip(ctx.names, ctx.saved_tensors)), **ctx.options)
-            gradients = {name: out.get(f"d{name}") for name in _GRADIENTS}
+            gradients = _pop_gradients(out)
         results = [None] * len(ctx.needs_input_grad)
         for name, place in zip(_GRADIENTS, (0, 1, ctx.place)):
-            if gradients[name] is not None and upstream is not None:
-                results[place] = scale_(gradients[name], upstream)
+            gradient, scales = gradients[name]
+            if gradient is not None and upstream is not None:
+                results[place] = scale_(gradient, upstream, scales)
         return tuple(results)
+
+
+def _pop_gradients(out):
+    """The gradients among an operation's outputs, with the scales of their rows, by name; None for what is not there."""
+    return {name: (out.pop(f"d{name}", None), out.pop(f"{name}_scales", None)) for name in _GRADIENTS}

@@ -17,11 +17,12 @@ from liger_kernel.ops.cross_entropy import check_class_weights
 from liger_kernel.ops.cross_entropy import check_options
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.cross_entropy import wanted
+from liger_kernel.ops.cross_entropy import with_scales
 from liger_kernel.ops.utils import autocast_dtype
 from liger_kernel.ops.utils import gathered
 
 _CHUNK_MEM_CONST = 1
-_INPUT, _WEIGHT, _BIAS = 1, 2, 4
+_INPUT, _WEIGHT, _BIAS, _SCALES = 1, 2, 4, 8
 
 
 _run = operation("fused_linear_cross_entropy")
@@ -31,7 +32,10 @@ def _fused_linear_cross_entropy(
     input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
     exact, budget, wants, wants_z_loss, needs, upstream,
 ):  # fmt: skip
-    """loss, z-loss, accuracy, predicted classes, gradients of input, weight, bias; None or empty where not wanted."""
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias, and the scales of these in f16.
+
+    None or empty for what is not wanted or needed.
+    """
     try:
         loss, z, accuracy, argmax, *gradients = _run(
             input, weight, bias, labels, class_weights, None, upstream, ignore_index, z_loss, smoothing, reduction,
@@ -88,7 +92,7 @@ def fused_linear_cross_entropy_forward(
     out = _fused_linear_cross_entropy(
         _input, weight, target, bias, ce_weight, *options, wants, return_z_loss, needs, upstream
     )
-    gradients = [g if needs & bit else None for g, bit in zip(out[4:], (_INPUT, _WEIGHT, _BIAS))]
+    gradients = [g if needs & bit else None for g, bit in zip(out[4:7], (_INPUT, _WEIGHT, _BIAS))]
     return *_named(out, return_z_loss, return_token_accuracy, return_predicted_tokens), *gradients
 
 
@@ -135,7 +139,7 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         needed = ctx.needs_input_grad
         ctx.needs = _INPUT * needed[0] + _WEIGHT * needed[1] + _BIAS * (bias is not None and needed[3])
         ctx.options, ctx.reduction = options, reduction
-        early = ctx.needs if reduction != "none" else 0
+        early = ctx.needs | _SCALES if ctx.needs and reduction != "none" else 0
         out = _fused_linear_cross_entropy(
             _input, weight, target, bias, ce_weight, *options,
             wanted(return_token_accuracy, return_predicted_tokens), return_z_loss, early, None,
@@ -155,16 +159,21 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         _input, weight, target, bias, ce_weight, *kept = ctx.saved_tensors
         bits = (_INPUT, _WEIGHT, _BIAS)
         if kept:
-            gradients = [_scaled(g, grad_output) if ctx.needs & bit else None for g, bit in zip(kept, bits)]
+            gradients = [
+                _scaled(g, with_scales(grad_output, s)) if ctx.needs & bit else None
+                for g, s, bit in zip(kept[:3], kept[3:], bits)
+            ]
         else:
             # Gradients are handed over once; a second pass through a retained graph computes them again.
             gradients, ctx.gradients = ctx.gradients, None
             upstream = grad_output.float().contiguous() if ctx.reduction == "none" else None
             if gradients is None:
+                needs = ctx.needs | _SCALES if upstream is None else ctx.needs
                 gradients = _fused_linear_cross_entropy(
-                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, ctx.needs, upstream
+                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, needs, upstream
                 )[4:]
+            scales = gradients[3:]
             gradients = [g if ctx.needs & bit else None for g, bit in zip(gradients, bits)]
             if upstream is None:
-                gradients = fused_linear_cross_entropy_backward(grad_output, *gradients)
+                gradients = [None if g is None else scale_(g, grad_output, s) for g, s in zip(gradients, scales)]
         return gradients[0], gradients[1], None, gradients[2], *(None,) * 15

@@ -82,10 +82,13 @@ class GrpoLossFunction(torch.autograd.Function):
         if upstream is None:
             return (None,) * 26
         tensors = dict(zip(ctx.names, ctx.saved_tensors))
-        if not ctx.reduce:
-            tensors["upstream"] = upstream.float().contiguous()
+        # f16 would lose what the upstream gradient makes large enough for it.
+        is_early = not ctx.reduce or tensors["logits"].dtype == torch.float16
+        if is_early:
+            name, shape = ("loss_upstream", 1) if ctx.reduce else ("upstream", upstream.shape)
+            tensors[name] = upstream.float().reshape(shape).contiguous()
         gradient = call("grpo", tensors, needs_gradient=True, **ctx.options)["dlogits"]
-        return scale_(gradient, upstream) if ctx.reduce else gradient, *(None,) * 25
+        return gradient if is_early else scale_(gradient, upstream), *(None,) * 25
 
 
 def _mask(tensor):
