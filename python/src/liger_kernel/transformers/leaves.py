@@ -19,13 +19,13 @@ from liger_kernel.transformers.binding import Binding
 from liger_kernel.transformers.binding import bind
 from liger_kernel.transformers.binding import foreign_class_forward
 from liger_kernel.transformers.binding import written_class
-from liger_kernel.transformers.families import Family
 from liger_kernel.transformers.fallback import GELU_TANH
 from liger_kernel.transformers.fallback import SILU
 from liger_kernel.transformers.fallback import Activation
 from liger_kernel.transformers.fallback import activation_of
 from liger_kernel.transformers.fallback import has_memory
 from liger_kernel.transformers.fallback import takes
+from liger_kernel.transformers.families import Family
 from liger_kernel.transformers.renaming import renamed
 from liger_kernel.transformers.renaming import uses
 
@@ -166,8 +166,8 @@ class ExpertsLeaf(Leaf):
             return reason
         if not are_experts(*weights):
             return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
-        if not all(has_memory(weight) for weight in weights):
-            return f"its weights are {type(weights[0]).__name__}, which keeps its numbers in another form"
+        if others := {type(weight).__name__ for weight in weights if not has_memory(weight)}:
+            return f"its weights keep their numbers in a form of their own ({', '.join(others)})"
         if getattr(module, "has_bias", False) or hasattr(module, "gate_up_proj_bias"):
             return "it has biases"
         if not getattr(module, "is_concatenated", True):
