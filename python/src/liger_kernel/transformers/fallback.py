@@ -64,9 +64,9 @@ GELU_TANH = Activation(
 def activation_of(module: nn.Module):
     """The activation of a gated module, a module or a function; None if it has none."""
     for name in ("act_fn", "activation_fn", "act"):
-        found = module._modules.get(name) or module.__dict__.get(name)
-        if found is not None:
-            return found
+        for attributes in (module._modules, module.__dict__):
+            if attributes.get(name) is not None:
+                return attributes[name]
     return None
 
 

@@ -19,13 +19,13 @@ from liger_kernel.transformers.binding import Binding
 from liger_kernel.transformers.binding import bind
 from liger_kernel.transformers.binding import foreign_class_forward
 from liger_kernel.transformers.binding import written_class
-from liger_kernel.transformers.families import Family
 from liger_kernel.transformers.fallback import GELU_TANH
 from liger_kernel.transformers.fallback import SILU
 from liger_kernel.transformers.fallback import Activation
 from liger_kernel.transformers.fallback import activation_of
 from liger_kernel.transformers.fallback import has_memory
 from liger_kernel.transformers.fallback import takes
+from liger_kernel.transformers.families import Family
 from liger_kernel.transformers.renaming import renamed
 from liger_kernel.transformers.renaming import uses
 
@@ -90,7 +90,7 @@ class Leaf(Binding):
     def refusal(self, module: nn.Module) -> Optional[str]:
         for name, parameter in module._parameters.items():
             if parameter is not None and not has_memory(parameter):
-                return f"its {name} is a {type(parameter).__name__}, which keeps its numbers in another form"
+                return f"its {name} keeps its numbers in a form of its own ({type(parameter).__name__})"
         return foreign_class_forward(type(module))
 
 

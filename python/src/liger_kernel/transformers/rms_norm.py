@@ -57,7 +57,7 @@ class LigerRMSNorm(nn.Module):
 
 def rms_norm_in_torch(module, hidden_states):
     """The formula of `LigerRMSNorm` by torch's operations, for tensors that the kernel does not take."""
-    x = hidden_states.to(torch.promote_types(hidden_states.dtype, torch.float32))
+    x = hidden_states.to(torch.float64 if hidden_states.dtype == torch.float64 else torch.float32)
     x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + module.variance_epsilon)
     if module.weight is None:
         return x.to(hidden_states.dtype)
