@@ -19,7 +19,7 @@ struct Operation: Sendable {
 
     /// All of them.
     static let all: [Operation] =
-        normalisations + activations + rotations + lookups + losses + sequenceLosses
+        normalisations + activations + rotations + lookups + losses + sequenceLosses + ownFormulas
 
     static let byName: [String: Operation] = Dictionary(
         uniqueKeysWithValues: all.map { ("\($0.name)", $0) })

@@ -77,7 +77,7 @@ extension Operation {
 }
 
 extension Arguments {
-    fileprivate func head() throws -> LinearHead {
+    func head() throws -> LinearHead {
         LinearHead(input: try self("input"), weight: try self("weight"), bias: optional("bias"))
     }
 
@@ -95,11 +95,11 @@ extension Arguments {
         try head("reference_").map { .layer($0) }
     }
 
-    fileprivate func linearNeeds() throws -> LinearNeeds {
+    func linearNeeds() throws -> LinearNeeds {
         LinearNeeds(rawValue: try int("needs", default: LinearNeeds.all.rawValue))
     }
 
-    fileprivate func sequences() throws -> SequenceOptions {
+    func sequences() throws -> SequenceOptions {
         SequenceOptions(
             ignoreIndex: try int("ignore_index", default: -100),
             temperature: try float("temperature", default: 1), budgetBytes: try optionalInt("budget_bytes"),
