@@ -73,6 +73,13 @@ extension Operation {
                 needs: a.linearNeeds())
             return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias]
         },
+        // Of logits at hand, [B, T or more, V], and tokens and mask, [B, T].
+        Operation("selective_log_softmax", returns: "log_probabilities", "log_sums") { a in
+            let r = try SelectiveLogSoftmax.forward(
+                logits: a("logits"), tokens: a("tokens"), mask: a.optional("mask"),
+                temperature: a.float("temperature", default: 1))
+            return [r.logProbabilities, r.logSums]
+        },
     ]
 }
 
@@ -148,9 +155,8 @@ extension Arguments {
             epsilonLow: try float("epsilon_low", default: 0.2),
             epsilonHigh: try float("epsilon_high", default: 0.2), delta: try optionalFloat("delta"),
             isPerSequence: try flag("is_per_sequence"), correctsBias: try flag("corrects_bias"),
-            maximumLength: try optionalInt("maximum_length"), countsPadding: try flag("counts_padding"),
-            tau: try bySign("tau", 1, 1.05), vespoPower: try bySign("vespo_power", 2, 3),
-            vespoRate: try bySign("vespo_rate", 3, 2))
+            maximumLength: try optionalInt("maximum_length"), tau: try bySign("tau", 1, 1.05),
+            vespoPower: try bySign("vespo_power", 2, 3), vespoRate: try bySign("vespo_rate", 3, 2))
     }
 
     fileprivate func distillationFormula() throws -> FusedLinearDistillation.Formula {
