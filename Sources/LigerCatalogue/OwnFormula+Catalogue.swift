@@ -39,10 +39,11 @@ extension Catalogue {
             let sample = try AnswerSample(size), rows = sample.labels.count
             let g = try NDArray.zeros([rows, size.vocabulary], device: size.device)
             let sum = try NDArray.zeros(sample.head.weight.shape, device: size.device)
+            let dx = try NDArray(empty: [rows, sample.head.weight.shape[1]], device: size.device)
             return sample.workload(size) {
                 _ = try LinearLogits.forward(head: sample.head)
-                _ = try LinearLogits.backward(
-                    head: sample.head, gradient: g, weightSum: sum, biasSum: nil)
+                try LinearLogits.backward(
+                    head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil)
             }
         },
         check: { point in
@@ -50,8 +51,9 @@ extension Catalogue {
             let shape = [sample.labels.count, model.vocabulary]
             let g = try sample.slopes(shape[0] * shape[1], device: point.device).reshaped(shape)
             let sum = try NDArray.zeros(sample.head.weight.shape, device: point.device)
-            let dx = try LinearLogits.backward(
-                head: sample.head, gradient: g, weightSum: sum, biasSum: nil)
+            let dx = try NDArray(empty: [shape[0], sample.head.weight.shape[1]], device: point.device)
+            try LinearLogits.backward(
+                head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil)
             let expected = model.gradients(ofLogits: g.doubles)
             return [
                 point.result(

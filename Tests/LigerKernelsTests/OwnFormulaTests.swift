@@ -117,8 +117,9 @@ import Tile
                 let places = (rows.lowerBound * Self.vocabulary)..<(rows.upperBound * Self.vocabulary)
                 check(try LinearLogits.forward(head: head), Array(model.logits[places]), 4, .f32)
                 let gradient = try NDArray(Array(g[places]), [rows.count, Self.vocabulary])
-                let dInput = try LinearLogits.backward(
-                    head: head, gradient: gradient, weightSum: weightSum, biasSum: biasSum)
+                let dInput = try NDArray(empty: [rows.count, Self.hidden])
+                try LinearLogits.backward(
+                    head: head, gradient: gradient, into: dInput, weightSum: weightSum, biasSum: biasSum)
                 let inputs = (rows.lowerBound * Self.hidden)..<(rows.upperBound * Self.hidden)
                 // On a GPU the logits' gradient is rounded before it is multiplied.
                 let storage = isAsOnGPU ? dtype : .f32
@@ -136,23 +137,23 @@ import Tile
         let g = sample.random.floats(Self.tokens * Self.vocabulary, in: -1...1)
         let expected = sample.model(sample.labels, 1).gradients(ofLogits: g.map { Double($0) }).weight
         let sum = try NDArray.zeros([Self.vocabulary, Self.hidden], dtype: dtype)
-        _ = try LinearLogits.backward(
-            head: sample.head, gradient: try NDArray(g, [Self.tokens, Self.vocabulary]), weightSum: sum,
-            biasSum: nil)
+        try LinearLogits.backward(
+            head: sample.head, gradient: try NDArray(g, [Self.tokens, Self.vocabulary]), into: nil,
+            weightSum: sum, biasSum: nil)
         check(sum, expected.values, expected.scale, dtype)
     }
 
-    @Test func logitsOfWhatIsNeeded() throws {
+    @Test func logitsRefuseMisfits() throws {
         let sample = try Sample(.f32, seed: 5)
         let gradient = try NDArray.zeros([Self.tokens, Self.vocabulary])
-        let dInput = try LinearLogits.backward(
-            head: sample.head, gradient: gradient, weightSum: nil, biasSum: nil, needsInput: false)
-        #expect(dInput == nil)
-        for (g, sum) in [
-            (try NDArray.zeros([Self.tokens, 3]), nil), (gradient, try NDArray.zeros([3, Self.hidden])),
-        ] as [(NDArray, NDArray?)] {
+        let wrong = try NDArray.zeros([3, Self.hidden])
+        for (g, dInput, weightSum, biasSum) in [
+            (try NDArray.zeros([Self.tokens, 3]), nil, nil, nil), (gradient, wrong, nil, nil),
+            (gradient, nil, wrong, nil), (gradient, nil, nil, wrong),
+        ] as [(NDArray, NDArray?, NDArray?, NDArray?)] {
             #expect(throws: RuntimeError.self) {
-                try LinearLogits.backward(head: sample.head, gradient: g, weightSum: sum, biasSum: nil)
+                try LinearLogits.backward(
+                    head: sample.head, gradient: g, into: dInput, weightSum: weightSum, biasSum: biasSum)
             }
         }
     }

@@ -30,12 +30,12 @@ extension Operation {
         Operation("linear_logits", returns: "logits") { a in
             [try LinearLogits.forward(head: a.head())]
         },
-        // dinput, f32, where `needs_input`; the gradients of weight and bias are added to `weight_sum` and `bias_sum`.
-        Operation("linear_logits_gradients", returns: "dinput") { a in
-            let dInput = try LinearLogits.backward(
-                head: a.head(), gradient: a("gradient"), weightSum: a.optional("weight_sum"),
-                biasSum: a.optional("bias_sum"), needsInput: a.flag("needs_input", default: true))
-            return [dInput]
+        // Into `dinput`, and added to `weight_sum` and `bias_sum`, where these are given.
+        Operation("linear_logits_gradients", returns: "none") { a in
+            try LinearLogits.backward(
+                head: a.head(), gradient: a("gradient"), into: a.optional("dinput"),
+                weightSum: a.optional("weight_sum"), biasSum: a.optional("bias_sum"))
+            return [nil]
         },
     ]
 }

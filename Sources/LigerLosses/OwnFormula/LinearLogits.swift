@@ -26,22 +26,22 @@ public enum LinearLogits {
         return logits
     }
 
-    /// Adds to the gradients of weight and bias.
+    /// Sets the input's gradient, and adds to those of weight and bias.
     ///
     /// - Parameters:
     ///   - head: as it was given to `forward`.
     ///   - gradient: g, [rows, V], f32.
+    ///   - dInput: dx, [rows, H], f32; nil where not needed.
     ///   - weightSum: dW, [V, H], f32 or of the weight's type; nil where not needed.
     ///   - biasSum: db, [V], f32; nil where not needed.
-    ///   - needsInput: whether dx is.
-    /// - Returns: dx, [rows, H], f32; nil where not needed.
     /// - Throws: as `forward`.
     public static func backward(
-        head: LinearHead, gradient: NDArray, weightSum: NDArray?, biasSum: NDArray?, needsInput: Bool = true
-    ) throws -> NDArray? {
+        head: LinearHead, gradient: NDArray, into dInput: NDArray?, weightSum: NDArray?, biasSum: NDArray?
+    ) throws {
         let x = try head.input.asRows("input"), weight = head.weight
         let (rows, vocabulary) = (x.shape[0], weight.shape[0])
         try gradient.expect("the logits' gradient", shape: [rows, vocabulary], dtype: .f32)
+        try dInput?.expect("the input's gradient", shape: x.shape, dtype: .f32)
         if let weightSum {
             let isOfWeight = weightSum.dtype == weight.dtype
             try weightSum.expect(
@@ -58,8 +58,6 @@ public enum LinearLogits {
                 g, x, transposeA: true, into: weightSum, alpha: 1 / scale, accumulate: true)
         }
         if let biasSum { try ColumnSum.apply(gradient, into: biasSum, accumulate: true) }
-        guard needsInput else { return nil }
-        let dInput = try NDArray(empty: x.shape, device: x.device)
-        return try MatMul.apply(g, weight, into: dInput, alpha: 1 / scale)
+        if let dInput { _ = try MatMul.apply(g, weight, into: dInput, alpha: 1 / scale) }
     }
 }

@@ -100,14 +100,12 @@ class RowsOfLogits:
 
     def add(self, rows, gradient):
         """Adds to the gradients what a chunk's logits' gradient makes of its rows."""
-        width = rows.shape[-1]
-        tensors = self.student | self.sums | {
-            "input": rows.reshape(-1, width), "gradient": gradient.reshape(-1, gradient.shape[-1]),
-        }  # fmt: skip
-        tensors.pop("bias", None)
-        out = call("linear_logits_gradients", tensors, needs_input=self.needs["input"])
-        if self.needs["input"]:
-            self.inputs.append(out["dinput"].view(rows.shape))
+        own = rows.new_empty(rows.shape, dtype=torch.float32) if self.needs["input"] else None
+        flat = {"input": rows, "gradient": gradient, "dinput": own}
+        flat = {name: tensor if tensor is None else tensor.flatten(0, -2) for name, tensor in flat.items()}
+        call("linear_logits_gradients", {"weight": self.student["weight"], **self.sums, **flat})
+        if own is not None:
+            self.inputs.append(own)
 
     def gradient(self, name, upstream):
         """That of input, weight or bias for an upstream gradient; None where it is not needed."""
