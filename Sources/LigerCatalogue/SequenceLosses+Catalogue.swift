@@ -135,15 +135,18 @@ extension Catalogue {
                     device: point.device)
             }
             let mask = (0..<sample.labels.count).map { $0 % 4 == 1 ? 0 : 1 }
-            let given = GRPO.Samples(
+            var given = GRPO.Samples(
                 tokens: sample.labels, mask: try NDArray(integers: mask, shape, device: point.device),
                 advantages: try NDArray([1, -0.5, 0.75], device: point.device), old: try near(0.3),
                 reference: try near(0.4))
-            return try chosen(GRPO.Formula.allCases, point).flatMap { formula in
+            let ofTokens = (0..<sample.labels.count).map { Float($0 % 5) / 2 - 1 }
+            return try chosen(GRPO.Formula.allCases, point).enumerated().flatMap { number, formula in
+                if number == 1 { given.advantages = try NDArray(ofTokens, shape, device: point.device) }
                 let options = GRPO.Options(formula: formula, maximumLength: shape[1])
                 let reference = GRPO.Reference(
-                    options, length: shape[1], mask: mask.map { $0 != 0 }, advantages: [1, -0.5, 0.75],
-                    old: given.old?.doubles, reference: given.reference?.doubles)
+                    options, length: shape[1], mask: mask.map { $0 != 0 },
+                    advantages: given.advantages.doubles, old: given.old?.doubles,
+                    reference: given.reference?.doubles)
                 let found = try FusedLinearGRPO.forward(
                     head: sample.head, samples: given, options: options, sequences: sample.options,
                     needs: [.all, .scales])
@@ -195,7 +198,7 @@ private func chosen<Formula>(_ formulas: [Formula], _ point: CheckCase) -> [Form
 }
 
 /// A layer over answers, to time and check losses of sequences with.
-private struct AnswerSample {
+struct AnswerSample {
     let head: LinearHead
     /// [answers, T].
     let labels: NDArray

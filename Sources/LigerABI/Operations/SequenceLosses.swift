@@ -217,7 +217,7 @@ private struct GRPOOptions {
     private let formula: Option<GRPO.Formula>
     private let beta, epsilonLow, epsilonHigh: Option<Float>
     private let delta: Option<Float?>
-    private let isPerSequence, correctsBias, countsPadding: Option<Bool>
+    private let isPerSequence, correctsBias: Option<Bool>
     private let maximumLength: Option<Int?>
     private let tau, vespoPower, vespoRate: BySign
 
@@ -230,7 +230,6 @@ private struct GRPOOptions {
         isPerSequence = s.flag("is_per_sequence")
         correctsBias = s.flag("corrects_bias")
         maximumLength = s.optionalWhole("maximum_length")
-        countsPadding = s.flag("counts_padding")
         tau = BySign(&s, "tau", 1, 1.05)
         vespoPower = BySign(&s, "vespo_power", 2, 3)
         vespoRate = BySign(&s, "vespo_rate", 3, 2)
@@ -240,8 +239,8 @@ private struct GRPOOptions {
         GRPO.Options(
             formula: a[formula], beta: a[beta], epsilonLow: a[epsilonLow], epsilonHigh: a[epsilonHigh],
             delta: a[delta], isPerSequence: a[isPerSequence], correctsBias: a[correctsBias],
-            maximumLength: a[maximumLength], countsPadding: a[countsPadding], tau: tau.read(a),
-            vespoPower: vespoPower.read(a), vespoRate: vespoRate.read(a))
+            maximumLength: a[maximumLength], tau: tau.read(a), vespoPower: vespoPower.read(a),
+            vespoRate: vespoRate.read(a))
     }
 }
 

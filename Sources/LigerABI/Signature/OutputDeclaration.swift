@@ -34,6 +34,8 @@ struct Sizes: Sendable {
     static func last<Array>(of input: Input<Array>) -> Sizes { slice(input, -1, nil) }
     /// The number of rows: the product of all sizes but the last.
     static func rows<Array>(of input: Input<Array>) -> Sizes { slice(input, 0, -1, isProduct: true) }
+    /// The number of elements: the product of all sizes.
+    static func count<Array>(of input: Input<Array>) -> Sizes { slice(input, 0, nil, isProduct: true) }
     /// The size of a dimension.
     static func size<Array>(_ dimension: Int, of input: Input<Array>) -> Sizes {
         slice(input, dimension, dimension + 1)

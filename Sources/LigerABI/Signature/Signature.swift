@@ -36,6 +36,11 @@ extension Signature {
         add(InputDeclaration(name: name, isWritten: true))
     }
 
+    /// An array that may be left out, and that the operation writes over.
+    mutating func optionalWrittenInput(_ name: String) -> Input<NDArray?> {
+        add(InputDeclaration(name: name, isOptional: true, isWritten: true))
+    }
+
     /// An array that may be left out.
     mutating func optionalInput(_ name: String) -> Input<NDArray?> {
         add(InputDeclaration(name: name, isOptional: true))

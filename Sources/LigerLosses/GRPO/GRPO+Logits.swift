@@ -37,7 +37,7 @@ extension GRPO {
             labels: batch.labels, tokens: batch.labels.count, ignoreIndex: GRPOBatch.ignoreIndex,
             temperature: temperature)
         let scores = try scorer.emptyScores()
-        try eachSequence(of: logits, batch) { try scorer.score($0, $1, into: scores) }
+        try scorer.score(sequences: logits, batch.labels.shape, into: scores)
         let logProbs = scores.logProbs.reshaped(batch.labels.shape)
         let found = try batch.emptyEvaluation(wantsTokens: true)
         try batch.evaluate(logProbs, 0..<batch.labels.shape[0], into: found)
@@ -73,29 +73,12 @@ extension GRPO {
             try CrossEntropy.scale(scaled, by: lossUpstream)
             coefficients = scaled
         }
-        try eachSequence(of: logits, result.batch) {
+        try TokenScorer.eachSequence(of: logits, coefficients.shape) {
             try result.scorer.differentiate($0, $1, result.scores, TokenCoefficients(coefficients))
         }
         for sequence in 0..<logits.shape[0] where logits.shape[1] > coefficients.shape[1] {
             try logits.sliced(0, sequence..<(sequence + 1))
                 .sliced(1, coefficients.shape[1]..<logits.shape[1]).clear()
-        }
-    }
-
-    /// Calls a function with the logits of each sequence, [T, V], and where its tokens are among all.
-    private static func eachSequence(
-        of logits: NDArray, _ batch: GRPOBatch, _ body: (NDArray, Range<Int>) throws -> Void
-    ) throws {
-        _ = try logits.asRows("logits")
-        let (count, length) = (batch.labels.shape[0], batch.labels.shape[1])
-        guard logits.shape.count == 3, logits.shape[0] == count, logits.shape[1] >= length else {
-            throw RuntimeError(
-                "logits have shape \(logits.shape). Give [\(count), at least \(length), V]")
-        }
-        for sequence in 0..<count {
-            let rows = logits.sliced(0, sequence..<(sequence + 1)).sliced(1, 0..<length)
-            try body(
-                rows.reshaped([length, logits.shape[2]]), (sequence * length)..<((sequence + 1) * length))
         }
     }
 }

@@ -130,7 +130,7 @@ package struct SequenceScorer {
     /// The gradients of a loss whose derivatives by the log-probabilities are given.
     ///
     /// - Returns: the needed gradients, like what they belong to.
-    private func gradients(
+    package func gradients(
         _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }

@@ -69,15 +69,17 @@ class LinearLossFunction(Function):
         return super().apply(*arguments)
 
     @classmethod
-    def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, **options):
+    def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, wanted=None, **options):
         """The operation's outputs by name; gradients stay in the context.
 
-        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for.
+        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for. wanted:
+        whether input, weight and bias need gradients, by name, where the places of arguments do not say so.
         """
-        needed = ctx.needs_input_grad
         options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
         options["budget_bytes"] = budget(memory[1], of_chunks)
-        wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
+        if wanted is None:
+            needed = ctx.needs_input_grad
+            wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
         needs = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
         options["needs"] = needs and needs | _SCALES
         tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
@@ -96,7 +98,7 @@ class LinearLossFunction(Function):
         if gradients is None:
             out = call(ctx.operation, dict(zip(ctx.names, ctx.saved_tensors)), **ctx.options)
             gradients = _pop_gradients(out)
-        results = [None] * len(ctx.needs_input_grad)
+        results = [None] * max(len(ctx.needs_input_grad), ctx.place + 1)
         for name, place in zip(_GRADIENTS, (0, 1, ctx.place)):
             gradient, scales = gradients[name]
             if gradient is not None and upstream is not None:

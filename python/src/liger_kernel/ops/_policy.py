@@ -3,8 +3,8 @@
 import torch
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
-_OF_TOKENS = ("cispo", "sapo", "vespo")
-_DIVIDED_BY_BATCH = ("dapo", "cispo", "vespo")
+OF_TOKENS = ("cispo", "sapo", "vespo")
+DIVIDED_BY_BATCH = ("dapo", "cispo", "vespo")
 
 
 def check(loss_type, level, max_completion_length):
@@ -13,14 +13,32 @@ def check(loss_type, level, max_completion_length):
         raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
     if level not in ("token", "sequence"):
         raise ValueError(f"importance_sampling_level is {level!r}; give 'token' or 'sequence'")
-    if level == "sequence" and loss_type in _OF_TOKENS:
-        raise ValueError(f"{loss_type} has ratios of tokens only; leave importance_sampling_level at 'token'")
+    check_level(loss_type, level)
     assert loss_type != "dr_grpo" or max_completion_length is not None, "dr_grpo needs max_completion_length"
+
+
+def check_level(loss_type, level):
+    """Raises ValueError for ratios of sequences in a loss that has none."""
+    if level == "sequence" and loss_type in OF_TOKENS:
+        raise ValueError(f"{loss_type} has ratios of tokens only; leave importance_sampling_level at 'token'")
+
+
+def check_advantages(advantages, tokens):
+    """Raises ValueError where advantages are neither one per answer nor one per token.
+
+    tokens: of shape (B, T). Other shapes could be broadcast: each answer would then have every answer's advantage.
+    """
+    allowed = (tokens.shape[:1], tokens.shape)
+    if advantages.shape not in allowed:
+        raise ValueError(
+            f"advantages must have shape (B,) or (B, T), here {tuple(allowed[0])} or {tuple(allowed[1])}; found "
+            f"{tuple(advantages.shape)}"
+        )
 
 
 def normaliser(loss_type, mask, num_items_in_batch):
     """What a loss divides by other than its own batch's tokens; None where that is what it divides by."""
-    if loss_type not in _DIVIDED_BY_BATCH or (num_items_in_batch is None and _world_size() == 1):
+    if loss_type not in DIVIDED_BY_BATCH or (num_items_in_batch is None and _world_size() == 1):
         return None
     return batch_normaliser(mask, num_items_in_batch)
 

@@ -11,19 +11,27 @@ from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.cross_entropy import scale_
 
 
-def fused_selective_log_softmax(logits, input_ids, temperature=0.9, mask=None):
+def fused_selective_log_softmax(logits, input_ids, temperature=0.9, mask=None, lse=None):
     """log softmax(logits / temperature) of the last L tokens of `input_ids`: (B, L) in fp32, 0 where `mask` is 0.
 
-    logits: (B, L + 1, V), of which the last position has no token. There is no gradient.
+    logits: (B, L + 1, V), of which the last position has no token. lse: a (B, L) tensor in fp32 that the logarithms of
+    the rows' sums of exponentials are written to, where `mask` is not 0. There is no gradient.
     """
     length = logits.shape[1] - 1
     tensors = {
         "logits": logits.detach().contiguous(),
         "tokens": labels(input_ids[:, -length:]).contiguous(),
         "mask": _mask(mask),
-        "advantages": logits.new_zeros(logits.shape[0], dtype=torch.float32),
     }
-    return call("grpo", tensors, temperature=float(temperature), beta=0.0)["log_probabilities"]
+    if lse is not None and (lse.shape != tensors["tokens"].shape or lse.dtype != torch.float32):
+        raise ValueError(
+            f"lse must have shape {tuple(tensors['tokens'].shape)} and type float32; found {tuple(lse.shape)} of "
+            f"{lse.dtype}"
+        )
+    out = call("selective_log_softmax", tensors, temperature=float(temperature))
+    if lse is not None:
+        lse.copy_(out["log_sums"] if mask is None else torch.where(mask != 0, out["log_sums"], lse))
+    return out["log_probabilities"]
 
 
 class GrpoLossFunction(torch.autograd.Function):
@@ -46,6 +54,7 @@ class GrpoLossFunction(torch.autograd.Function):
         length = completion_ids.shape[1]
         longest = length if max_completion_length is None else max_completion_length
         _policy.check(loss_type, importance_sampling_level, longest)
+        _policy.check_advantages(advantages, completion_ids)
         tensors = {
             "logits": logits.detach().contiguous(),
             "tokens": labels(completion_ids).contiguous(),
