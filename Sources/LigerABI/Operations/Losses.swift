@@ -40,8 +40,8 @@ extension Operation {
                 r.scales.input, r.scales.weight, r.scales.bias,
             ]
         },
-        // formula: kl, kl_of_logarithms, jsd or tvd; reduction: none, sum, mean or batchMean. gradient_scales: [rows], what
-        // rows of an f16 gradient still have to be multiplied by.
+        // formula: kl, kl_of_logarithms, jsd or tvd; reduction: none, sum, mean or batchMean. gradient_scales: [rows],
+        // what rows of an f16 gradient still have to be multiplied by, where `needs_scales` is set.
         Operation("divergence", returns: "loss", "gradient", "gradient_scales") { a in
             let r = try Divergence.forward(
                 a.divergence(), student: a("student"), teacher: a("teacher"), labels: a.optional("labels"),

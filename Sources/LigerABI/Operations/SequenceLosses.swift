@@ -48,8 +48,8 @@ extension Operation {
                 + [r.scales.input, r.scales.weight, r.scales.bias]
         },
         // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
-        // whether its ratio was cut. dlogits: of the whole loss, for `loss_upstream`, [1], or else 1; or of the tokens' for
-        // `upstream`, [B, T].
+        // whether its ratio was cut. dlogits: of the whole loss for `loss_upstream`, [1], or else 1; or of the tokens'
+        // for `upstream`, [B, T].
         Operation(
             "grpo", returns: "loss", "divergence", "clip_ratio", "tokens", "log_probabilities", "dlogits"
         ) { a in
