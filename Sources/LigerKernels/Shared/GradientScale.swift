@@ -4,11 +4,12 @@ package import Tile
 /// What gradients that are stored in f16 have to be multiplied by, found on the device.
 ///
 /// A gradient made together with its loss is for an upstream gradient of 1. f16 has nothing below 6e-8, and most of a
-/// mean over thousands of tokens is: what a loss scale would have saved is 0 before the scale is known. At its other end,
-/// 65,520 is infinite. So f16 gradients are divided by a power of two before they are rounded, which puts the largest
-/// magnitude between 2^14 and 2^16 and leaves the whole range of f16 below it. Whoever knows the upstream gradient
-/// multiplies by it and by the scale in fp32, and rounds to f16 once more: between powers of two that moves nothing. bf16 has
-/// the exponents of fp32 and needs none of this.
+/// mean over thousands of tokens is: what a loss scale would have saved is 0 before that scale is known. At the other
+/// end, 65,520 is infinite. So f16 gradients are divided by a power of two before they are rounded. It puts the largest
+/// magnitude between 2^14 and 2^15, and leaves the whole range of f16 below. Whoever knows the upstream gradient
+/// multiplies by both in fp32 and rounds again, which changes nothing where a loss scale is a power of two.
+///
+/// bf16 has the exponents of fp32 and needs none of this.
 package final class GradientScale {
     /// [1], f32; a power of two.
     package let value: NDArray
@@ -16,9 +17,9 @@ package final class GradientScale {
     private var isSet = false
     private var hasChanged = false
 
-    /// A scale that has to be raised before it is used.
+    /// A scale that has to be raised before it is used; until then it is 0.
     package init(on device: Device) throws {
-        value = try NDArray(empty: [1], device: device)
+        value = try NDArray.zeros([1], device: device)
         changes = try NDArray(empty: [1], device: device)
     }
 
@@ -28,7 +29,7 @@ package final class GradientScale {
     /// Raises the scale to what some magnitudes need; it never falls.
     ///
     /// - Parameters:
-    ///   - magnitudes: f32, of rank 1, of any sign.
+    ///   - magnitudes: f32, of rank 1, of any sign. Those that are not finite do not count: they will be seen anyway.
     ///   - factor: what they are multiplied by at most.
     package func raise(toHold magnitudes: [NDArray], times factor: Float = 1) throws {
         try RaiseScale(arrays: magnitudes.count, isFirst: !isSet).launch(
@@ -65,16 +66,17 @@ struct RaiseScale: TileKernel {
     }
 }
 
-/// The largest |x| of a whole view of rank 1, block by block.
+/// The largest finite |x| of a whole view of rank 1, block by block.
 func largestMagnitude(of x: View<Float>, _ p: Program) -> Tile<Float> {
     let block = 4096, zero = p.index * 0
     return p.loop(from: zero, to: x.size(0), step: zero + block, carrying: zero.float) { start, most in
-        maximum(most, max(abs(x[p.range(from: start, capacity: block, limit: x.size(0))])))
+        let size = abs(x[p.range(from: start, capacity: block, limit: x.size(0))])
+        return maximum(most, max(select(size < .infinity, size, 0)))
     }
 }
 
-/// The scale of f16 numbers up to a magnitude: a power of two that leaves the largest between 2^14 and 2^15, from 2^-78 to
-/// 2^49; the least one for NaN.
+/// The scale of f16 numbers up to a magnitude: a power of two, from 2^-78 to 2^49, that leaves the largest between 2^14
+/// and 2^15; the least one for NaN.
 package func gradientScale(holding largest: Tile<Float>, _ p: Program) -> Tile<Float> {
     // The exponent's binary digits, the highest first: exact, as an exponential is not.
     var rest = minimum(largest, 0x1p63) * 0x1p64, scale = (p.index * 0).float + 0x1p-78

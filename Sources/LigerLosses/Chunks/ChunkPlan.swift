@@ -63,7 +63,8 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         return bias != .f32 || layer.logits == .f16
     }
 
-    /// The most bytes of a product in fp32 that is rounded to f16: long enough for products at full speed.
+    /// The most bytes of a product in fp32 that is rounded to f16: long enough for products at full speed. It takes a
+    /// 16th of the weight's gradient in fp32 at most, so that sums in f16 take less than those.
     private static let mostProductBytes = 32 << 20
 
     private static func productRows(
@@ -74,7 +75,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         if needs.contains(.weight), layer.weight == .f16, !separatesSums(.f16, exact, chunks: chunks) {
             rows = max(rows, layer.vocabulary)
         }
-        return min(rows, max(1, mostProductBytes / (4 * layer.hidden)))
+        return min(rows, max(1, min(mostProductBytes / (4 * layer.hidden), layer.vocabulary / 16)))
     }
 
     private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds) -> Int {
@@ -119,6 +120,7 @@ package struct LinearShape: Sendable {
     package var vocabulary: Int
     /// As it is multiplied.
     package var input: DType
+    /// As it was given.
     package var inputGradient: DType
     package var weight: DType
     package var bias: DType?

@@ -4,8 +4,8 @@ package import Tile
 /// What the logits of a linear layer, and their gradient, are stored in between two matrix products.
 ///
 /// fp32 on the processor. On a GPU it is the weight's type, since the library multiplies factors of one type only.
-/// There a gradient in f16 is divided by a scale that its loss finds on the device (`GradientScale`), one for all rows, as
-/// the weight's gradient is a sum over them. The sums over chunks are then multiplied by it in fp32.
+/// There a gradient in f16 is divided by a scale that its loss finds on the device (`GradientScale`), one for all rows,
+/// as the weight's gradient is a sum over them. The sums over chunks are then multiplied by it in fp32.
 package enum LogitStorage {
     /// Stores logits on the processor as a GPU would: for tests.
     @TaskLocal package static var isAsOnGPU = false

@@ -53,7 +53,7 @@ extension GRPO {
     /// - Parameters:
     ///   - result: as `forward` returned it for these logits.
     ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss.
-    ///   - lossUpstream: one f32: the gradient of the whole loss, which f16 logits need before they are rounded; nil is 1.
+    ///   - lossUpstream: one f32: the gradient of the whole loss, which f16 needs before it is rounded; nil is 1.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
     public static func backward(
         overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil, lossUpstream: NDArray? = nil

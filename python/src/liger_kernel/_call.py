@@ -49,6 +49,22 @@ def stream(index):
     return _raw_stream(index) if index >= 0 else 0
 
 
+# All calls that are kept, by whom.
+_kept = []
+
+
+def keep():
+    """A new place for calls, by what they depend on."""
+    _kept.append({})
+    return _kept[-1]
+
+
+def forget():
+    """Gives up all calls that are kept: the next of each kind is prepared anew."""
+    for calls in _kept:
+        calls.clear()
+
+
 def remember(calls, key, call):
     """Keeps a call; starts anew where there are too many, as lengths may differ from step to step."""
     if len(calls) >= _MOST_CALLS:
@@ -57,7 +73,7 @@ def remember(calls, key, call):
     return call
 
 
-_runners = {}
+_runners = keep()
 
 
 def call(name, tensors, **options):

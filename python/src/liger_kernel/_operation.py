@@ -80,7 +80,7 @@ def _written(signature, prepare, strided, fixed):
     outputs = [output.name for output in signature.outputs if not output.is_never_there(fixed)]
     tensors, values = [each.name for each in signature.inputs], [option.name for option in options]
     settings = [f"tuple({option.name})" if option.kind == "wholes" else option.name for option in options]
-    runners = {}
+    runners = _call.keep()
 
     def prepared(key, given, settings):
         settings = {name: value for name, value in zip(values, settings) if value is not None} | fixed

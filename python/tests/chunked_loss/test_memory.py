@@ -94,7 +94,7 @@ def run(name, options, dtype=torch.bfloat16, device="cpu"):
     torch.manual_seed(3)
     x = torch.randn(ROWS, LENGTH, HIDDEN).to(device, dtype).requires_grad_()
     w = (0.3 * torch.randn(CLASSES, HIDDEN)).to(device, dtype).requires_grad_()
-    _call._runners.clear()
+    _call.forget()
     calls, prepare = [], _call.prepare
     with mock.patch.object(_call, "prepare", lambda *arguments: calls.append(prepare(*arguments)) or calls[-1]):
         loss = LOSSES[name](options, x, w, labels(device))
