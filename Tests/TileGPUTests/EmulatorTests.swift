@@ -83,7 +83,7 @@ private let grid: [(rows: Int, columns: Int)] = [
             let vector = GPUSchedule(function, layouts: layouts).vector
             return GPUSchedule(
                 threads: 64 * among.blocks, blocks: among.blocks, programsPerBlock: 1, vector: vector,
-                residentLanes: vector, chunkVectors: 2, broughtChunks: among.chunks)
+                residentLanes: vector, chunkVectors: 2, prefetchedChunks: among.chunks)
         })
         for columns in [520, 3600] {
             let point = CheckCase(rows: 2, columns: columns, dtype: .bf16, seed: 5)

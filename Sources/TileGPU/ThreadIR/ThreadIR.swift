@@ -93,6 +93,11 @@ package enum InstructionKind: Hashable, Sendable {
     case fail
 }
 
+/// Whether a program reads the memory of an access again, as far as caches should know.
+package enum Reuse: Sendable, Hashable {
+    case unknown, again, never
+}
+
 /// One instruction of a thread.
 package struct Instruction: Sendable {
     package var kind: InstructionKind

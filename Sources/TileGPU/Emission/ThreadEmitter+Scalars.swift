@@ -1,19 +1,19 @@
 import Tile
 
 // Work of a whole program, which every one of its threads does for itself.
-extension Lowering {
+extension ThreadEmitter {
     func emitScalar(_ operation: Operation) throws {
         switch operation.kind {
         case .constant(let constant):
             define(operation, constant)
         case .argument(let position):
-            scalars[operation.results[0]] = parameter(
+            scalars[operation.results[0]] = out.parameter(
                 function.scalars[position].element.register, parameters.scalars[position])
-        case .programIndex: scalars[operation.results[0]] = program
+        case .programIndex: scalars[operation.results[0]] = place.program
         case .size(let view, let dimension):
-            scalars[operation.results[0]] = sizes[[view, dimension]]
+            scalars[operation.results[0]] = views[view].sizes[dimension]
         case .load(let view, _):
-            let address = scalarAddress(operation, view)
+            let address = address(operation, view, except: nil)
             let loaded = out.make(
                 loadType(view), .load(.global, function.views[view].dtype, offset: 0), [.register(address)])
             scalars[operation.results[0]] = converted(
@@ -47,8 +47,8 @@ extension Lowering {
     /// Only the program's first thread writes.
     private func emitScalarStore(_ operation: Operation, _ view: Int) {
         guard let value = operation.operands.last, let register = scalars[value] else { return }
-        let address = scalarAddress(operation, view)
-        let first = out.compare(.equal, .s32, .register(thread), .integer(0))
+        let address = address(operation, view, except: nil)
+        let first = out.compare(.equal, .s32, .register(place.thread), .integer(0))
         out.emit(
             .store(.global, function.views[view].dtype, offset: 0),
             [.register(address), .register(stored(register, view, function.type(value).element))],
@@ -58,32 +58,27 @@ extension Lowering {
     private func emitCheck(_ operation: Operation, _ message: Int) {
         guard let condition = scalars[operation.operands[0]], let value = scalars[operation.operands[1]]
         else { return }
-        let first = out.compare(.equal, .s32, .register(thread), .integer(0))
+        let first = out.compare(.equal, .s32, .register(place.thread), .integer(0))
         let fails = out.make(.predicate, .arithmetic(.not, .predicate), [.register(condition)])
         let tells = out.make(
             .predicate, .arithmetic(.and, .predicate), [.register(fails), .register(first)])
-        let record = parameter(.b64, parameters.failure)
+        let record = out.parameter(.b64, parameters.failure)
         out.emit(
-            .fail, [.register(record), .integer(message), .register(program), .register(value)],
+            .fail, [.register(record), .integer(message), .register(place.program), .register(value)],
             guardedBy: tells)
-    }
-
-    /// The address of one element.
-    private func scalarAddress(_ operation: Operation, _ view: Int) -> Register {
-        address(operation, view, except: nil)
     }
 
     /// The address of the element at the operation's indices, that of dimension `except` left out.
     func address(_ operation: Operation, _ view: Int, except: Int?) -> Register {
         var elements: Register?
         for dimension in 0..<function.views[view].rank where dimension != except {
-            guard let index = scalars[operation.operands[dimension]], let stride = strides[[view, dimension]]
-            else { continue }
-            let isLast = dimension == function.views[view].rank - 1 && layouts[view].hasUnitStride
-            let step = isLast ? index : out.b64(.multiply, .register(index), .register(stride))
+            guard let index = scalars[operation.operands[dimension]] else { continue }
+            let stride = Source.register(views[view].strides[dimension])
+            let isUnit = plan.facts.isContiguous(view, dimension)
+            let step = isUnit ? index : out.b64(.multiply, .register(index), stride)
             elements = elements.map { out.b64(.add, .register($0), .register(step)) } ?? step
         }
-        let base = parameter(.b64, parameters.views[view])
+        let base = out.parameter(.b64, parameters.views[view])
         guard let elements else { return base }
         let bytes = out.b64(
             .multiply, .register(elements), .integer(function.views[view].dtype.byteCount))

@@ -41,7 +41,11 @@ struct ThreadBuilder {
 
     mutating func move(_ source: Source, to target: Register) { write(target, .move, [source]) }
 
-    /// Begins a list of statements apart, until `close`.
+    mutating func parameter(_ type: RegisterType, _ offset: Int) -> Register {
+        make(type, .parameter(offset: offset), [])
+    }
+
+    /// Begins a nested list of statements, until `close`.
     mutating func open() { lists.append([]) }
     mutating func close() -> [Statement] { lists.removeLast() }
 

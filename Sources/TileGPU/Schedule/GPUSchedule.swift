@@ -41,12 +41,12 @@ package struct GPUSchedule: Sendable, Hashable {
     package var stages: Int
     /// Chunks of a row that is swept more than once which are brought into shared memory first, as far as they
     /// fit; what is behind them is read by each sweep.
-    package var broughtChunks: Int
+    package var prefetchedChunks: Int
 
     package init(
         threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
         chunkVectors: Int = 2, minimumBlocks: Int = 0, stages: Int = 0,
-        broughtChunks: Int = 0
+        prefetchedChunks: Int = 0
     ) {
         self.threads = threads
         self.blocks = blocks
@@ -56,7 +56,7 @@ package struct GPUSchedule: Sendable, Hashable {
         self.chunkVectors = chunkVectors
         self.minimumBlocks = minimumBlocks
         self.stages = stages
-        self.broughtChunks = broughtChunks
+        self.prefetchedChunks = prefetchedChunks
     }
 
     /// Threads of a block.
@@ -137,7 +137,7 @@ package struct GPUSchedule: Sendable, Hashable {
         let chunkBytes = threads * chunkVectors * 16
         return GPUSchedule(
             threads: threads, programsPerBlock: 1, vector: vector, residentLanes: vector,
-            chunkVectors: chunkVectors, broughtChunks: (bytes + chunkBytes - 1) / chunkBytes)
+            chunkVectors: chunkVectors, prefetchedChunks: (bytes + chunkBytes - 1) / chunkBytes)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -230,7 +230,7 @@ package struct GPUSchedule: Sendable, Hashable {
             default: break
             }
         }
-        var divisors = Divisors(function, layouts)
+        let divisors = Divisors(function, layouts)
         let lengths = function.extents.map { extent in
             extent.count.map { Swift.min(divisors.divisor(of: $0), extent.capacity & -extent.capacity) }
                 ?? extent.capacity

@@ -147,7 +147,7 @@ extension GPUSchedule {
         return GPUSchedule(
             threads: blocks * threads, blocks: blocks, programsPerBlock: 1, vector: vector,
             residentLanes: vector, chunkVectors: chunk, minimumBlocks: residents == 1 ? 0 : residents,
-            broughtChunks: Swift.min(all, fitting))
+            prefetchedChunks: Swift.min(all, fitting))
     }
 
     /// Of sm_90 and sm_100; and what of a block's share the driver takes and reductions exchange through.
