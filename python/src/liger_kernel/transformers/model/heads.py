@@ -22,6 +22,8 @@ from typing import Optional
 import torch
 import torch.nn as nn
 
+from liger_kernel.transformers.fallback import takes
+
 logger = logging.getLogger(__name__)
 
 Product = Callable[[torch.Tensor, torch.Tensor, Optional[torch.Tensor]], object]
@@ -33,7 +35,7 @@ def run_with_head(head: nn.Module, hidden: torch.Tensor, function: Product):
     `False` says that the head is not a linear map this package can take apart; nothing has been run then.
     """
     leaf = resolve(head)
-    if leaf is None:
+    if leaf is None or not takes(hidden):
         return False, None
     if not gathered_by_call(head, leaf):
         parts = linear_parts(leaf, hidden)
