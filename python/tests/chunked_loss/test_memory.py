@@ -120,8 +120,9 @@ def test_sums_in_the_weights_type_take_less(name, device, dtype):
     if dtype == torch.float32:
         assert torch.equal(lean[2], exact[2]) and lean[3] == exact[3]
         return
-    # Half of the sums lie where the gradient will; the rest is what is saved.
-    saved = 4 * HIDDEN * (CLASSES - CLASSES // 2)
+    # Half of the sums lie where the gradient will; the rest is what is saved, but in f16 for a scale of each row.
+    scales = CLASSES if dtype == torch.float16 else 0
+    saved = 4 * (HIDDEN * (CLASSES - CLASSES // 2) - scales)
     if device == "cpu":  # On a GPU products may need a place of another size.
         assert exact[3] - lean[3] >= saved * 0.9, f"{exact[3]} bytes, {lean[3]} with sums in {dtype}"
     check_close(lean[2], exact[2], dtype, roundings=3.0)

@@ -355,6 +355,7 @@ def test_helpers_bind_modules_of_any_class():
     wanted = x * torch.rsqrt(x.square().mean(-1, keepdim=True)) * (1 + norm.weight)
     assert torch.allclose(norm(x), wanted) and norm.variance_epsilon == 0.0
     assert isinstance(norm, Norm) and isinstance(norm, LigerRMSNorm) and type(norm).__name__ == "Norm"
+    assert type(norm).__qualname__ == Norm.__qualname__ and torch.equal(copy.deepcopy(norm)(x), norm(x))
     again = LigerRMSNorm(8)
     leaves._patch_rms_norm_module(again, eps=0.0)
     assert again.variance_epsilon == 1e-6 and torch.equal(again.double()(x.double()), again(x.double()))

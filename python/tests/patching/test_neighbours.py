@@ -332,3 +332,16 @@ def test_experts_of_the_package_in_float64():
     arguments = experts_input(torch.randn(6, 32))
     wide = [t.double() if t.is_floating_point() else t for t in arguments]
     assert torch.allclose(copy.deepcopy(experts).double()(*wide).float(), experts(*arguments), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_the_fused_loss_in_float64(family, classes):
+    """The kernel does not take such hidden states: logits are made, and the loss is theirs, rounded to fp32."""
+    model, batch = make(family)
+    batch, expected = in_double(model, batch)
+    apply_to_classes(model, **FUSED) if classes else apply(model, **FUSED)
+    found = results(model, batch)
+    assert found[0].item() == pytest.approx(expected[0].item(), rel=1e-6)
+    for name, gradient in expected[2].items():
+        assert torch.allclose(found[2][name], gradient, rtol=1e-4, atol=1e-6), name

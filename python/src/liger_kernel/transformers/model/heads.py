@@ -24,6 +24,7 @@ from torch.nn.modules import module as torch_module
 
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops.utils import has_memory
+from liger_kernel.transformers.fallback import takes
 
 # What watches or changes what goes through a module, by the name of a module's dictionary of them.
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -39,7 +40,7 @@ def run_with_head(head: nn.Module, hidden: torch.Tensor, function: Product):
     `False` says that the head is not a linear map this package can take apart; nothing has been run then.
     """
     leaf = resolve(head)
-    if leaf is None:
+    if leaf is None or not takes(hidden):
         return False, None
     if not gathered_by_call(head, leaf):
         parts = linear_parts(leaf, hidden)
