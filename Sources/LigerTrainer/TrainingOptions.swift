@@ -1,3 +1,4 @@
+public import LigerNN
 public import Tile
 
 /// Everything that decides a training run, with the defaults of the command line.

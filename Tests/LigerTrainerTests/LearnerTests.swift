@@ -90,8 +90,8 @@ import Tile
     }
 
     /// The estimate is never below what two steps took, nor far above it.
-    @Test(arguments: [DType.f32, .bf16], TrainingOptions.Execution.Recomputation.allCases)
-    func theEstimateHolds(dtype: DType, recompute: TrainingOptions.Execution.Recomputation) throws {
+    @Test(arguments: [DType.f32, .bf16], Recomputation.allCases)
+    func theEstimateHolds(dtype: DType, recompute: Recomputation) throws {
         for (accumulation, isSmall) in [(1, false), (2, false), (1, true), (2, true)] {
             let device = Device(name: "own")
             let (learner, options) = try Self.learner(on: device) {

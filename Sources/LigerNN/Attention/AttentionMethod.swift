@@ -3,12 +3,12 @@ package import LigerRuntime
 package import Tile
 
 /// How a GPU computes attention.
-public enum AttentionMethod: String, Sendable, Hashable, CaseIterable {
-    /// `flash` where it can be had, else `blocked`.
+public enum AttentionMethod: String, Sendable, Hashable, CaseIterable, Codable {
+    /// `flash` where it can be had, else `blocked`; a run says which.
     case auto
-    /// `FlashAttention`, or an error.
+    /// By cuDNN in one pass (`FlashAttention`), or not at all.
     case flash
-    /// `BlockedAttention`.
+    /// By blocks of queries, with kernels of this package (`BlockedAttention`).
     case blocked
 }
 

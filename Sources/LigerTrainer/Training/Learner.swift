@@ -55,7 +55,7 @@ package final class Learner {
         schedule = options.learningRateSchedule
         clip = options.clip > 0 ? Float(options.clip) : nil
         evaluationLimit = options.evaluationBatches
-        recomputation = Recomputation(options.execution.recompute)
+        recomputation = options.execution.recompute
         usesGraph = options.execution.graph
         for parameter in model.decoder.parameters { parameter.gradientDType = options.execution.gradients }
         optimiser = try AdamWOptimiser(
@@ -179,15 +179,5 @@ package final class Learner {
         throw TrainerError(
             .notFinite, "The \(name) is \(value) at step \(step); training cannot go on.",
             remedy: "Lower --lr, lengthen --warmup or set --clip, in a new --out; what was written stays.")
-    }
-}
-
-extension Recomputation {
-    fileprivate init(_ choice: TrainingOptions.Execution.Recomputation) {
-        switch choice {
-        case .none: self = .none
-        case .blocks: self = .blocks
-        case .selective: self = .selective
-        }
     }
 }

@@ -86,7 +86,7 @@ package struct ModelDescription {
 extension AttentionSelection {
     /// As the options ask, for sequences of a shape.
     init(_ shape: AttentionShape, _ options: TrainingOptions, on device: Device) throws {
-        try self.init(AttentionMethod(options.execution.attention), shape, options.dtype, on: device)
+        try self.init(options.execution.attention, shape, options.dtype, on: device)
     }
 }
 
