@@ -70,15 +70,17 @@ package enum AttentionSelection: Sendable, Hashable {
         }
     }
 
-    /// Bytes that the backward pass takes on a GPU beside operands and results.
+    /// The most bytes that a pass takes in addition to operands and results.
     ///
     /// - Throws: an error of cuDNN.
-    package func workspaceBytes(_ shape: AttentionShape, _ dtype: DType, on device: Device) throws -> Int {
+    func workspaceBytes(
+        _ shape: AttentionShape, _ dtype: DType, on device: Device, isBackward: Bool
+    ) throws -> Int {
         switch self {
-        case .processor: 0
+        case .processor: CausalAttention.workspaceBytes(shape, dtype, isBackward: isBackward)
         case .flash:
-            try FlashAttention.workspaceBytes(shape, dtype: dtype, device: device, isBackward: true)
-        case .blocked: BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: true)
+            try FlashAttention.workspaceBytes(shape, dtype: dtype, device: device, isBackward: isBackward)
+        case .blocked: BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: isBackward)
         }
     }
 }

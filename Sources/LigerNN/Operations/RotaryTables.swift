@@ -32,11 +32,24 @@ package final class RotaryTables {
         if let known, known.cos.device === device, known.cos.shape[0] >= count {
             return known.first(count)
         }
-        let (cos, sin) = try RoPE.tables(
-            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
-        let tables = Slice(cos: cos, sin: sin)
+        let tables = try device.isRecording ? unset(count, device) : computed(count, device)
         known = tables
         return tables
+    }
+}
+
+extension RotaryTables {
+    private func computed(_ count: Int, _ device: Device) throws -> Slice {
+        let (cos, sin) = try RoPE.tables(
+            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
+        return Slice(cos: cos, sin: sin)
+    }
+
+    /// On a device that records, values are of no use.
+    private func unset(_ count: Int, _ device: Device) throws -> Slice {
+        Slice(
+            cos: try NDArray(empty: [count, headSize / 2], device: device),
+            sin: try NDArray(empty: [count, headSize / 2], device: device))
     }
 }
 

@@ -94,7 +94,7 @@ extension AttentionShape {
     /// Of one forward pass.
     init(_ model: ModelConfiguration, _ options: TrainingOptions) {
         self.init(
-            batch: options.tokensPerPass / options.sequenceLength, length: options.sequenceLength,
+            batch: options.rowsPerPass, length: options.sequenceLength,
             heads: model.headCount, kvHeads: model.keyValueHeadCount, headSize: model.headSize)
     }
 }
