@@ -64,7 +64,7 @@ let package = Package(
         .executableTarget(
             name: "liger",
             dependencies: [
-                "LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
+                "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
                 argumentParser,
             ]),
 

@@ -1,3 +1,4 @@
+public import LigerNN
 public import Tile
 
 extension TrainingOptions {
@@ -10,26 +11,6 @@ extension TrainingOptions {
             case f32
             /// The weight itself: updates below half of its last bit are lost.
             case none
-        }
-
-        /// What the backward pass computes again instead of keeping it; results have the same bits.
-        public enum Recomputation: String, Sendable, CaseIterable, Codable {
-            /// Nothing.
-            case none
-            /// Everything within a decoder block but the block's input: a third more work.
-            case blocks
-            /// Outputs of norms and of the feed-forward gate: a few hundredths more work.
-            case selective
-        }
-
-        /// How a GPU computes attention.
-        public enum Attention: String, Sendable, CaseIterable, Codable {
-            /// `flash` where it can be had, else `blocked`; the run says which.
-            case auto
-            /// By cuDNN in one pass, or not at all.
-            case flash
-            /// By blocks of queries, with kernels of this package.
-            case blocked
         }
 
         /// `--masters`
@@ -45,7 +26,7 @@ extension TrainingOptions {
         /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.
         public var lossBudget: Int?
         /// `--attention`
-        public var attention = Attention.auto
+        public var attention = AttentionMethod.auto
 
         /// Everything exact, everything kept.
         public init() {}
@@ -63,8 +44,8 @@ extension KeyedDecodingContainer {
 
     /// Before there was a choice, attention went by blocks.
     func decode(
-        _ type: TrainingOptions.Execution.Attention.Type, forKey key: Key
-    ) throws -> TrainingOptions.Execution.Attention {
+        _ type: AttentionMethod.Type, forKey key: Key
+    ) throws -> AttentionMethod {
         try decodeIfPresent(type, forKey: key) ?? .blocked
     }
 }

@@ -1,3 +1,4 @@
+public import LigerNN
 public import Tile
 
 /// Everything that decides a training run, with the defaults of the command line.
@@ -88,8 +89,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
         evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
     }
 
-    /// Tokens of one forward pass, if every sequence is as long as it may be.
-    var tokensPerPass: Int { batch * objective.kind.answersPerExample * sequenceLength }
+    /// Sequences that the model is differentiated on in one forward pass.
+    var rowsPerPass: Int { batch * objective.kind.answersPerExample }
 
     /// Tokens of text that one optimiser step trains on.
     public var tokensPerStep: Int { batch * sequenceLength * accumulate }

@@ -1,4 +1,5 @@
 import Foundation
+import LigerNN
 import LigerTrainer
 import Testing
 import Tile
@@ -146,17 +147,6 @@ import Tile
         {
             #expect(TrainingOptions.Device(text) == nil, "\(text)")
         }
-    }
-
-    @Test func switchesChangeSingleKernels() {
-        let allButOne = KernelSelection(.liger, switches: [.rope: false])
-        #expect(!allButOne[.rope] && allButOne[.swiGLU])
-        #expect(
-            KernelSelection(.reference, switches: [.rmsNorm: true, .rope: true]).description == "rope+rmsNorm"
-        )
-        #expect(KernelSelection(.liger).description == "liger")
-        #expect(KernelSelection(.liger, switches: [.rope: true]) == KernelSelection(.liger))
-        #expect(KernelSelection(.reference).description == "reference")
     }
 
     @Test func whatDoesNotDecideTheRunMayChange() {

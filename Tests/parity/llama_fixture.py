@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-# Grouped-query heads, odd sizes, tied and separate heads, a token whose embedding gets no gradient, and
+# Grouped-query heads, odd sizes, tied and separate heads, a token whose embedding gets no gradient, biases, and
 # Llama 3's stretched rotary frequencies.
 PADDING = 7
 VARIANTS = {
     "grouped": dict(num_key_value_heads=2, tie_word_embeddings=False),
     "tied": dict(num_key_value_heads=4, tie_word_embeddings=True),
     "padded": dict(num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING),
+    "biased": dict(num_key_value_heads=2, tie_word_embeddings=False, attention_bias=True, mlp_bias=True),
     "stretched": dict(
         num_key_value_heads=1,
         tie_word_embeddings=False,
@@ -54,11 +55,13 @@ def make_model(options):
         **options,
     )
     model = LlamaForCausalLM(config)
-    # Weights of norms start at one, which would hide a lost factor.
+    # Weights of norms start at one and biases at zero, which would hide a lost factor or term.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("norm.weight"):
                 parameter.uniform_(0.5, 1.5)
+            elif name.endswith(".bias"):
+                parameter.uniform_(-0.5, 0.5)
     return model
 
 

@@ -41,7 +41,7 @@ public enum ModelSource: Sendable, Hashable {
     ///
     /// - Throws: as `CausalLanguageModel`'s initialisers.
     public func model(
-        seed: UInt64, dtype: DType? = nil, kernels: KernelChoice = .liger, device: Device = .cpu
+        seed: UInt64, dtype: DType? = nil, kernels: KernelSelection = .liger, device: Device = .cpu
     ) throws -> CausalLanguageModel {
         switch self {
         case .preset(let preset):

@@ -1,6 +1,6 @@
-import LigerKernels
+package import LigerKernels
 package import LigerRuntime
-import Tile
+package import Tile
 
 /// Exact causal attention with grouped queries (Ainslie et al., 2023):
 ///
@@ -24,6 +24,13 @@ package enum CausalAttention {
         let isFlash: Bool
     }
 
+    /// The most bytes that the processor takes in addition to operands and results: what each thread works in.
+    package static func workspaceBytes(_ shape: AttentionShape, _ dtype: DType, isBackward: Bool) -> Int {
+        let tasks = shape.batch * (isBackward ? shape.kvHeads : shape.heads)
+        return min(tasks, ThreadPool.shared.threadCount)
+            * Worker.byteCount(shape, dtype, isBackward: isBackward)
+    }
+
     /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
     @TaskLocal package static var isAlwaysBlocked = false
 
@@ -34,6 +41,7 @@ package enum CausalAttention {
         q: NDArray, k: NDArray, v: NDArray, method: AttentionMethod = .auto
     ) throws -> (output: NDArray, saved: Saved?) {
         let selection = try AttentionSelection(method, AttentionShape(q, k, v), q.dtype, on: q.device)
+        if q.device.isRecording { return try note(q: q, k: k, v: v, selection) }
         if selection.isFlash {
             let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v)
             return (output, Saved(output: output, logSumExp: lse, isFlash: true))
@@ -60,6 +68,7 @@ package enum CausalAttention {
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, saved: Saved?
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
+        if dy.device.isRecording { return try noteBackward(q: q, k: k, v: v, saved) }
         if let saved, saved.isFlash {
             return try FlashAttention.backward(
                 dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
@@ -90,6 +99,40 @@ package enum CausalAttention {
 extension CausalAttention {
     /// The sizes of one call.
     typealias Geometry = AttentionShape
+
+    /// A forward pass on a device that records. cuDNN's plans and the threads' work cannot be recorded, so each way
+    /// says what it takes.
+    private static func note(
+        q: NDArray, k: NDArray, v: NDArray, _ selection: AttentionSelection
+    ) throws -> (output: NDArray, saved: Saved?) {
+        let shape = try AttentionShape(q, k, v)
+        let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
+        try take(shape, q, selection, isBackward: false)
+        if selection == .processor { return (output, nil) }
+        let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: q.device)
+        return (output, Saved(output: output, logSumExp: lse, isFlash: selection.isFlash))
+    }
+
+    private static func noteBackward(
+        q: NDArray, k: NDArray, v: NDArray, _ saved: Saved?
+    ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
+        let shape = try AttentionShape(q, k, v)
+        let method = saved.map { $0.isFlash ? AttentionMethod.flash : .blocked } ?? .auto
+        let gradients = try [q, k, v].map {
+            try NDArray(empty: $0.shape, dtype: $0.dtype, device: $0.device)
+        }
+        let selection = try AttentionSelection(method, shape, q.dtype, on: q.device)
+        try take(shape, q, selection, isBackward: true)
+        return (gradients[0], gradients[1], gradients[2])
+    }
+
+    /// Takes the workspace of a pass, for as long as this function runs.
+    private static func take(
+        _ shape: AttentionShape, _ q: NDArray, _ selection: AttentionSelection, isBackward: Bool
+    ) throws {
+        let bytes = try selection.workspaceBytes(shape, q.dtype, on: q.device, isBackward: isBackward)
+        _ = try NDArray(empty: [bytes], dtype: .u8, device: q.device)
+    }
 }
 
 extension AttentionShape {

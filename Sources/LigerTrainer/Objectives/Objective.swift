@@ -46,6 +46,13 @@ package struct LossShare {
     /// A batch that stands for itself.
     static var whole: LossShare { LossShare(factor: nil, tokens: nil) }
 
+    /// One of some parts of a step, on a device that records: numbers without values.
+    static func unset(of parts: Int, on device: Device) throws -> LossShare {
+        LossShare(
+            factor: parts == 1 ? nil : try NDArray(empty: [1], device: device),
+            tokens: try NDArray(empty: [1], device: device))
+    }
+
     /// One of some parts of a step.
     static func part(of parts: Int, tokens: Int, on device: Device) throws -> LossShare {
         LossShare(

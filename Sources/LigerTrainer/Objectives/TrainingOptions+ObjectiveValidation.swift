@@ -1,3 +1,5 @@
+internal import LigerNN
+
 extension TrainingOptions {
     /// What is wrong with the objective, and with other options beside it.
     var objectiveProblems: [String] {

@@ -1,3 +1,4 @@
+public import LigerNN
 public import Tile
 
 /// The same training twice, with the reference code and with fused kernels.

@@ -55,8 +55,19 @@ package struct BatchArrays {
         }
     }
 
-    private init(ids: NDArray, labels: NDArray) {
-        (self.ids, self.labels, preferences) = (ids, labels, nil)
+    private init(ids: NDArray, labels: NDArray, preferences: NDArray? = nil) {
+        (self.ids, self.labels, self.preferences) = (ids, labels, preferences)
+    }
+
+    /// Memory for the largest part that the options allow, which holds nothing.
+    static func unset(_ options: TrainingOptions, on device: Device) throws -> BatchArrays {
+        let isJudged = options.objective.kind.form == .judged
+        let shape = [options.rowsPerPass * (isJudged ? 2 : 1), options.sequenceLength]
+        return BatchArrays(
+            ids: try NDArray(empty: shape, dtype: .i32, device: device),
+            labels: try NDArray(empty: shape, dtype: .i64, device: device),
+            preferences: isJudged
+                ? try NDArray(empty: [options.rowsPerPass], dtype: .i32, device: device) : nil)
     }
 
     /// Some rows' ids and labels.

@@ -32,7 +32,7 @@ package struct TrainingModel {
         tokenizer = description.tokenizer
         tokenizerName = description.tokenizerName
         self.device = device
-        let kernels = KernelChoice(options.kernels)
+        let kernels = options.kernels
         switch description.source {
         case .preset:
             model = try CausalLanguageModel(
@@ -42,13 +42,13 @@ package struct TrainingModel {
             model = try CausalLanguageModel(
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
-        model.decoder.attention = AttentionMethod(options.execution.attention)
-        frozen = try description.frozen?.load(beside: model.decoder, on: device)
+        model.decoder.attention = options.execution.attention
+        frozen = try description.frozen?.load(for: model, on: device)
     }
 
     package var decoder: Decoder { model.decoder }
     package var vocabularySize: Int { model.configuration.vocabularySize }
-    package var parameterCount: Int { model.configuration.parameterCount }
+    package var parameterCount: Int { model.decoder.parameterCount }
 
     /// The arithmetic of training on sequences of a length.
     package func work(length: Int) -> ModelWork { ModelWork(model.configuration, length: length) }
@@ -95,27 +95,4 @@ package struct TrainingModel {
 extension TrainingOptions {
     /// Whether `--model` names a preset rather than a folder.
     public var usesPreset: Bool { ModelPreset(rawValue: model) != nil }
-}
-
-extension AttentionMethod {
-    /// The same choice, for the model.
-    package init(_ choice: TrainingOptions.Execution.Attention) {
-        switch choice {
-        case .auto: self = .auto
-        case .flash: self = .flash
-        case .blocked: self = .blocked
-        }
-    }
-}
-
-extension KernelChoice {
-    /// The same switches, for the model.
-    package init(_ selection: KernelSelection) {
-        self = .reference
-        rope = selection[.rope]
-        rmsNorm = selection[.rmsNorm]
-        swiGLU = selection[.swiGLU]
-        crossEntropy = selection[.crossEntropy]
-        fusedLinearCrossEntropy = selection[.fusedLinearCrossEntropy]
-    }
 }

@@ -1,5 +1,5 @@
 internal import ArgumentParser
-internal import LigerTrainer
+internal import LigerNN
 
 /// Which parts run on fused kernels.
 struct KernelArguments: ParsableArguments {
