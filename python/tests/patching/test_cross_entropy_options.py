@@ -102,7 +102,8 @@ def test_rows_run_on_the_kernel():
 
 
 @pytest.mark.parametrize(
-    "option", [dict(softcap=3.0), dict(lse_square_scale=0.1), dict(return_z_loss=True), dict(return_token_accuracy=True)]
+    "option",
+    [dict(softcap=3.0), dict(lse_square_scale=0.1), dict(return_z_loss=True), dict(return_token_accuracy=True)],
 )
 def test_an_option_of_ours_is_refused_for_other_forms(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}: only for .N, V. logits"):

@@ -7,6 +7,7 @@ import pickle
 import weakref
 
 from collections import namedtuple
+from functools import partial
 
 import numpy
 import pytest
@@ -38,15 +39,14 @@ def leaves():
 def both(operation, mode=torch.enable_grad):
     """What an operation makes of logits and of deferred ones, with the gradients of a sum over it."""
     results = []
-    for make in (lambda head, hidden: head(hidden), lambda head, hidden: DeferredLogits(head, hidden, VOCABULARY, None)):
+    for make in (torch.nn.Linear.__call__, partial(DeferredLogits, vocabulary=VOCABULARY, fuse=None)):
         hidden, head = leaves()
         with mode():
             outputs = flat(operation(make(head, hidden)))
         gradients = None
         tracked = [output for output in outputs if torch.is_tensor(output) and output.requires_grad]
         if tracked:
-            total = sum((output.float() * torch.arange(1, output.numel() + 1).reshape(output.shape)).sum() for output in tracked)
-            total.backward()
+            sum((t.float() * torch.arange(1, t.numel() + 1).view(t.shape)).sum() for t in tracked).backward()
             gradients = hidden.grad, head.weight.grad, head.bias.grad
         results.append((outputs, gradients))
     return results
@@ -153,7 +153,8 @@ OPERATIONS = {
     "view by keyword": lambda x: x.view(size=(15, 13)),
     "view of another type": lambda x: x.detach().view(torch.int32),
     "expand": lambda x: x[None].expand(2, -1, -1, -1),
-    "arithmetic": lambda x: (x + 1, 1 - x, x / 2, 3 / x, x * x, x @ x.mT, -x, x**2, x.detach() // 1, x % 2, 2**x, abs(x)),
+    "arithmetic": lambda x: (x + 1, 1 - x, x / 2, 3 / x, -x, x**2, x.detach() // 1, x % 2, 2**x, abs(x)),
+    "arithmetic with itself": lambda x: (x * x, x @ x.mT, x - x.float(), x / x),
     "arithmetic with tensors": lambda x: (x * torch.tensor(2.0), torch.tensor(2.0) * x, torch.ones(13) + x),
     "arithmetic with numpy": lambda x: (x * numpy.float64(2), x / numpy.float32(3)),
     "functions of numbers": lambda x: (torch.mul(x, 2), torch.div(x, 3), torch.true_divide(x, 2), torch.multiply(x, 3)),
@@ -200,7 +201,7 @@ OPERATIONS = {
     # What is not a tensor.
     "sizes": lambda x: (x.shape, x.size(), x.size(-1), x.dim(), x.ndim, x.numel(), len(x), x.nelement(), x.stride()),
     "kinds": lambda x: (x.dtype, x.device, x.layout, x.is_cuda, x.requires_grad, x.is_leaf, x.is_floating_point()),
-    "lying": lambda x: (x.is_contiguous(), x[:, 1:].is_contiguous(), x[:, 1:].stride(), x[:, 1:].storage_offset()),
+    "strides": lambda x: (x.is_contiguous(), x[:, 1:].is_contiguous(), x[:, 1:].stride(), x[:, 1:].storage_offset()),
     "numbers": lambda x: (x.sum().item(), float(x[0, 0, 0]), int(x[0, 0, 0]), bool(x[0, 0, 0] > 0), x[0, 0].tolist()),
     "text": lambda x: (repr(x.detach()), str(x.detach()), f"{x[0, 0, 0]:.3f}"),
     "numpy": lambda x: (x.detach().numpy(), numpy.asarray(x.detach()), numpy.array(x[0].detach())),
@@ -258,6 +259,16 @@ def test_logits_are_made_once_and_as_they_were_asked_for():
     with torch.no_grad():
         logits = DeferredLogits(head, hidden, VOCABULARY, None)
     assert not logits.requires_grad and not logits.exp().requires_grad
+
+
+def test_rows_of_logits_that_were_changed_are_not_fused():
+    hidden, head = leaves()
+    logits = DeferredLogits(head, hidden, VOCABULARY, fuse=None)
+    rows = logits.view(-1, VOCABULARY)
+    assert rows.form() == (1.0, None)
+    logits.mul_(2)
+    assert rows.form() is None
+    close(F.cross_entropy(rows, TARGET), F.cross_entropy(2 * head(hidden).view(-1, VOCABULARY), TARGET))
 
 
 def test_hidden_states_that_change_are_an_error():

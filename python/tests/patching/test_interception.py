@@ -126,7 +126,7 @@ def test_a_hook_of_a_part_of_an_adapted_head(kind, part, fused_calls):  # noqa: 
     assert bool(fused_calls) == (part == "lora_A")
 
 
-class Counting(nn.Linear):
+class Doubled(nn.Linear):
     """A linear layer whose call, and not its forward, does more."""
 
     def __call__(self, hidden):
@@ -135,7 +135,7 @@ class Counting(nn.Linear):
 
 def test_a_call_of_its_own(fused_calls):  # noqa: F811
     plain, _ = untied()
-    plain.lm_head.__class__ = Counting
+    plain.lm_head.__class__ = Doubled
     patched = copy.deepcopy(plain)
     apply_liger_kernel_to_llama(model=patched)
     same_training(plain, patched, tiny.text_batch())
@@ -170,6 +170,16 @@ def test_a_hook_of_accelerate_that_changes_logits():
         hooks.add_hook_to_module(model.lm_head, Doubling())
         hooks.add_hook_to_module(model.lm_head, hooks.AlignDevicesHook(execution_device="cpu"), append=True)
     same_training(plain, patched, tiny.text_batch())
+
+
+def test_a_head_that_is_no_module(fused_calls):  # noqa: F811
+    plain, patched = untied()
+    receipt = apply_liger_kernel_to_llama(model=patched)
+    for model in (plain, patched):
+        linear = model._modules.pop("lm_head")
+        model.projection, model.__dict__["lm_head"] = linear, lambda hidden, own=linear: 2 * own(hidden)
+    same_training(plain, patched, tiny.text_batch())
+    assert not fused_calls and not receipt.missing
 
 
 @pytest.mark.parametrize("name", ["weight_norm", "spectral_norm", "orthogonal"])

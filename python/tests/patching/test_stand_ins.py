@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from liger_kernel.transformers.model.stand_ins import head_view
+from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 from patching import tiny
 from patching.test_heads import same_training
@@ -67,12 +68,14 @@ BODIES = {
     "as ever": (lambda self, h: self.lm_head(h), True),
     "its weight's type": (lambda self, h: self.lm_head(h.to(self.lm_head.weight.dtype)), True),
     "its weight's device": (lambda self, h: self.lm_head(h.to(self.lm_head.weight.device)), True),
-    "its sizes": (lambda self, h: self.lm_head(h[..., : self.lm_head.in_features]).view(-1, 11, self.lm_head.out_features), True),
+    "its input's size": (lambda self, h: self.lm_head(h[..., : self.lm_head.in_features]), True),
+    "its output's size": (lambda self, h: self.lm_head(h).view(-1, 11, self.lm_head.out_features), True),
     "its bias": (lambda self, h: self.lm_head(h) if self.lm_head.bias is None else None, True),
     "its kind": (lambda self, h: self.lm_head(h if isinstance(self.lm_head, nn.Linear) else None), True),
     "its parameters": (lambda self, h: self.lm_head(h.to(next(self.lm_head.parameters()).device)), True),
     "its state": (lambda self, h: self.lm_head(h * (1 + 0 * self.lm_head.state_dict()["weight"].sum())), True),
-    "its mode": (lambda self, h: self.lm_head(h) if self.lm_head.training and "Linear" in repr(self.lm_head) else None, True),
+    "its mode": (lambda self, h: self.lm_head(h) if self.lm_head.training else None, True),
+    "its name": (lambda self, h: self.lm_head(h) if "Linear" in repr(self.lm_head) else None, True),
     "a part of its weight": (lambda self, h: self.lm_head(h) + h @ self.lm_head.weight[:1].T, False),
     "its weight": (lambda self, h: F.linear(h, F.normalize(self.lm_head.weight, dim=-1)), False),
     "its forward": (lambda self, h: self.lm_head.forward(h), False),
@@ -138,12 +141,26 @@ def test_options_hold_for_logits_that_a_forward_makes(name):
     close(patched(**batch, num_items_in_batch=7).loss, plain(**batch, num_items_in_batch=7).loss)
 
 
-@pytest.mark.parametrize("name", ["its weight's type", "in halves", "a function of one's own", "its kind", "its weight"])
+COMPILED = ["its weight's type", "in halves", "a function of one's own", "its kind", "its weight"]
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_torch_compile_of_a_forward_of_ones_own(name):
     torch._dynamo.reset()
     plain, patched = pair(body(name))
     apply_liger_kernel_to_llama(model=patched)
     # In place, so that parameters keep their names.
+    patched.compile(fullgraph=True, backend="aot_eager")
+    same_training(plain, patched, tiny.text_batch(), 1e-5)
+
+
+def test_torch_compile_of_a_loss_of_ones_own():
+    torch._dynamo.reset()
+    plain = tiny.text_model("gemma2")
+    patched = copy.deepcopy(plain)
+    _apply_liger_kernel_to_instance(patched)
+    for model in (plain, patched):
+        model.loss_function = lambda logits, labels, vocab_size, **_: Cube.apply(torch.cat([logits, logits])).mean()
     patched.compile(fullgraph=True, backend="aot_eager")
     same_training(plain, patched, tiny.text_batch(), 1e-5)
 
@@ -179,8 +196,12 @@ def test_no_deferred_logits_leave_a_forward(kind, skip):
 
 def tensors(value):
     if isinstance(value, dict):
-        return [t for name in ("loss", "logits", "more", "hidden_states") if name in value or hasattr(value, name)
-                for t in tensors(value.get(name))]
+        return [
+            t
+            for name in ("loss", "logits", "more", "hidden_states")
+            if name in value or hasattr(value, name)
+            for t in tensors(value.get(name))
+        ]
     return [t for one in value for t in tensors(one)] if isinstance(value, (list, tuple)) else [value]
 
 

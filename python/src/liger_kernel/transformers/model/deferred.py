@@ -1,7 +1,7 @@
 """What stands for a head's product while a model's own forward works with its logits; see `product`.
 
-A deferred logits' operations that keep to the formula there are written down, and `F.cross_entropy` of them is the
-fused loss. Any other operation is called with the logits that are made for it.
+Operations that keep to the formula there are written down, and `F.cross_entropy` of their result is the fused loss. Any
+other operation is called with the logits, which are made for it.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def without_memory(product: Product) -> DeferredLogits:
     )
 
 
-# What is known of logits that are not made. How they lie is not.
+# What is known of logits that are not made; their strides are not.
 QUESTIONS = frozenset(
     {getattr(torch.Tensor, name) for name in "size dim ndimension numel nelement __len__ __hash__".split()}
     | {getattr(torch.Tensor, name) for name in "is_floating_point is_complex get_device element_size".split()}

@@ -50,7 +50,7 @@ def run_with_head(head: nn.Module, hidden: torch.Tensor, function: Product):
 
 def resolve(head: nn.Module) -> Optional[nn.Module]:
     """The module that does the head's work beneath its wrappers, or None where one of them is unknown."""
-    if all_are_intercepted():
+    if not isinstance(head, nn.Module) or all_are_intercepted():
         return None
     while head is not None and not is_intercepted(head):
         if is_fsdp1(head):

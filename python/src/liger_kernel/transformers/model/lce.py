@@ -67,6 +67,8 @@ OWN_OPTIONS = frozenset(
 # Options that transformers' own loss has too.
 SHARED_OPTIONS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
 
+SIZES = ("chunk_mem_const", "budget_bytes")
+
 HEAD = "lm_head"
 
 _originals: dict = {}
@@ -154,7 +156,7 @@ def fused_forward(model, args, kwargs):
             "skip_logits is True, so there would be neither logits nor a loss: give labels or shift_labels as well, or "
             "leave skip_logits out"
         )
-    own = sorted(name for name in OWN_OPTIONS if is_set(options.get(name)))
+    own = sorted(name for name in OWN_OPTIONS if is_set(name, options.get(name)))
     shared = {name: value for name, value in options.items() if name in SHARED_OPTIONS}
     if not hasattr(model, HEAD):
         if own:
@@ -227,13 +229,12 @@ def run_fused(model, original, kwargs, options, skip):
 def deferring_head(model, original, fuse, own_loss=None) -> dict:
     """The stand-in for the model's head, by its name; none where the head has to be run."""
     head = getattr(model, HEAD)
-    leaf = heads.resolve(head)
-    if leaf is None or (is_compiling() and not is_of_transformers(original)):
+    leaf, is_known = heads.resolve(head), is_of_transformers(original) and is_causal_loss(own_loss)
+    if leaf is None or (is_compiling() and not is_known):
         return {}
     vocabulary = vocabulary_of(model, head)
     parameters = None if heads.gathered_by_call(head, leaf) else tuple(head.parameters())
-    is_known = is_of_transformers(original) and is_causal_loss(own_loss)
-    logits, view = (PlainLogits, PlainHead) if is_known or is_compiling() else (DeferredLogits, head_view)
+    logits, view = (PlainLogits, PlainHead) if is_known else (DeferredLogits, head_view)
 
     def defer(hidden):
         return logits.of(Product(head, hidden, vocabulary, fuse, parameters))
@@ -263,15 +264,16 @@ def settled(output, skip):
     if isinstance(output, Deferred):
         return None if skip else output.make()
     if isinstance(output, dict):
-        return {name: settled(value, skip and name == "logits") for name, value in output.items()}
-    if isinstance(output, (list, tuple)):
+        for name, value in output.items():
+            output[name] = settled(value, skip and name == "logits")
+    elif isinstance(output, (list, tuple)):
         values = [settled(value, skip) for value in output]
         return output._make(values) if hasattr(output, "_make") else type(output)(values)
     return output
 
 
 def loss_of(product, options):
-    """The causal loss of logits that are not made: fused where the head can be taken apart, from real logits otherwise."""
+    """The causal loss of deferred logits: fused where the head can be taken apart, from real logits otherwise."""
     form = product.form()
     if form is not None:
         multiplier, softcap = form
@@ -323,9 +325,9 @@ def vocabulary_of(model, head) -> int:
     return (config.get_text_config() if hasattr(config, "get_text_config") else config).vocab_size
 
 
-def is_set(option) -> bool:
-    """Whether an option asks for something; a tensor does, whatever its values."""
-    return torch.is_tensor(option) or bool(option)
+def is_set(name, option) -> bool:
+    """Whether an option asks for something; a tensor does, whatever its values, and so does a size that cannot be."""
+    return torch.is_tensor(option) or bool(option) or (name in SIZES and option is not None)
 
 
 def named(original, args, kwargs):

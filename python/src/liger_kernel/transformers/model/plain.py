@@ -1,7 +1,7 @@
-"""Deferred logits for forwards that are known, those of transformers: a plain object, quicker than a tensor.
+"""Deferred logits for forwards and losses that are known, those of transformers: a plain object, quicker than a tensor.
 
-And for torch.compile, which cannot trace the making of a tensor without memory; forwards of a user's own are traced with
-the head that they have.
+torch.compile, which cannot trace the making of a tensor without memory, traces these; a forward or a loss of a user's
+own is traced with the head that there is.
 """
 
 from __future__ import annotations

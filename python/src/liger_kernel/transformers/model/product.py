@@ -23,7 +23,6 @@ import torch
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops.utils import autocast_dtype
 
-
 try:
     from torch._C._autograd import _top_saved_tensors_default_hooks as top_hooks
 
@@ -98,19 +97,19 @@ class Product:
         return self.of(self.hidden if self.parent is None else self.parent.values()).detach()
 
     def gradients(self, upstream) -> list:
-        """The gradients of the origins, from logits that are made again for it: others may have freed their graph."""
-        if reason := self.why_not_again():
+        """The gradients of the origins, from recomputed logits: others may have freed the graph of those there are."""
+        if reason := self.reason_against_recomputing():
             raise RuntimeError(
-                f"the logits were used where only their autograd graph could see it, in an autograd Function or in C++, "
-                f"and have no gradient there, as {reason}. Give it a result of theirs, such as logits + 0"
+                "the logits were used past torch's Python functions, in an autograd Function or in C++, and have no "
+                f"gradient there, as {reason}. Hand over a result of theirs instead, such as logits + 0"
             )
         # Cut from its history, which the same parameters may be part of: those of tied embeddings are.
         cut = self.hidden_of_head().detach().requires_grad_()
         inputs = [cut if origin is self.hidden_of_head() else origin for origin in self.origins]
         with within(self.modes, cut):
-            return torch.autograd.grad(self.again(cut), inputs, upstream, allow_unused=True)
+            return torch.autograd.grad(self.recomputed(cut), inputs, upstream, allow_unused=True)
 
-    def why_not_again(self):
+    def reason_against_recomputing(self):
         if self.is_sharded:
             return "the head is sharded"
         if torch.is_grad_enabled():
@@ -123,8 +122,8 @@ class Product:
     def hidden_of_head(self) -> torch.Tensor:
         return self.hidden if self.parent is None else self.parent.hidden_of_head()
 
-    def again(self, hidden) -> torch.Tensor:
-        return self.of(hidden if self.parent is None else self.parent.again(hidden))
+    def recomputed(self, hidden) -> torch.Tensor:
+        return self.of(hidden if self.parent is None else self.parent.recomputed(hidden))
 
     def is_changed(self) -> bool:
         """Whether the logits have been changed in place since they were made."""

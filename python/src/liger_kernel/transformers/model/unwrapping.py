@@ -61,7 +61,7 @@ def outermost(model, accepts) -> list:
 
 
 def parts(model):
-    """What a module or another object holds: its children, modules it keeps unregistered, and whose methods it lends."""
+    """What a module or another object holds: its children, unregistered modules, and the one whose methods it lends."""
     if issubclass(type(model), nn.Module):
         yield from model.children()
     held = getattr(model, "__dict__", {})
