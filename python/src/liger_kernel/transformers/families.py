@@ -39,6 +39,7 @@ FAMILIES = (
     family("smollm3", "SmolLM3"),
     family("mistral", "Mistral"),
     family("ministral", "Ministral"),
+    family("cwm", "Cwm"),
     family(
         "mixtral",
         "Mixtral",
