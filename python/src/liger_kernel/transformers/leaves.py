@@ -6,7 +6,6 @@ import functools
 import importlib
 import inspect
 import logging
-import types
 
 from dataclasses import dataclass
 from typing import Callable
@@ -25,7 +24,7 @@ from liger_kernel.transformers.fallback import Activation
 from liger_kernel.transformers.fallback import activation_of
 from liger_kernel.transformers.fallback import has_memory
 from liger_kernel.transformers.fallback import takes
-from liger_kernel.transformers.families import Family
+from liger_kernel.transformers.family import Family
 from liger_kernel.transformers.renaming import renamed
 from liger_kernel.transformers.renaming import uses
 
@@ -238,7 +237,7 @@ class RotaryLeaf(Binding):
 def with_original(kernel: Callable, original: Callable) -> Callable:
     """A rotary embedding's kernel for what it takes, and for all else the function in whose place it stands."""
     original = getattr(original, "liger_original", original)
-    if not isinstance(original, types.FunctionType):
+    if not callable(original):
         return kernel
 
     @functools.wraps(kernel)

@@ -20,7 +20,7 @@ from liger_kernel.transformers import leaves
 from liger_kernel.transformers.families import BY_NAME
 from liger_kernel.transformers.families import FAMILIES
 from liger_kernel.transformers.families import HEADS
-from liger_kernel.transformers.families import Family
+from liger_kernel.transformers.family import Family
 from liger_kernel.transformers.leaves import _bind_method_to_module  # noqa: F401  (other packages import these here)
 from liger_kernel.transformers.leaves import _patch_geglu_module  # noqa: F401
 from liger_kernel.transformers.leaves import _patch_layer_norm_module  # noqa: F401

@@ -28,8 +28,8 @@ from liger_kernel.transformers.binding import keep_picklable
 from liger_kernel.transformers.binding import original_class
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.families import BY_NAME
-from liger_kernel.transformers.families import FLCE
-from liger_kernel.transformers.families import Family
+from liger_kernel.transformers.family import FLCE
+from liger_kernel.transformers.family import Family
 from liger_kernel.transformers.model import lce
 from liger_kernel.transformers.model.unwrapping import unwrapped
 from liger_kernel.transformers.receipt import OFF

@@ -10,9 +10,9 @@ from liger_kernel.transformers import transformers_loss
 from liger_kernel.transformers.binding import binding_of
 from liger_kernel.transformers.binding import foreign_forward
 from liger_kernel.transformers.families import BY_MODEL_TYPE
-from liger_kernel.transformers.families import FLCE
 from liger_kernel.transformers.families import HEADS
-from liger_kernel.transformers.families import Family
+from liger_kernel.transformers.family import FLCE
+from liger_kernel.transformers.family import Family
 from liger_kernel.transformers.model import lce
 from liger_kernel.transformers.model.unwrapping import unwrapped
 from liger_kernel.transformers.receipt import OFF
