@@ -46,8 +46,8 @@ extension ThreadEmitter {
         let counter = out.register(.b64)
         let last = isBackward ? lastChunk(end, from, length.chunkLanes) : nil
         let statements = try nested {
-            let place = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
-            let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(place)])
+            let first = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
+            let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(first)])
             let guards = (0..<length.chunkVectors).map { vector in
                 length.chunksNeedGuards ? guardOf(length, ahead: vector * length.span, start: start) : nil
             }

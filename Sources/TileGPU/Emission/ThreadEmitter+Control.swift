@@ -16,7 +16,7 @@ extension ThreadEmitter {
     private func emit(_ planned: PlannedLoop) throws {
         let (operation, carried) = (planned.operation, planned.carried)
         for (initial, argument) in zip(operation.operands.dropFirst(3), carried) {
-            place(argument)
+            allocate(argument)
             copy(initial, to: argument)
         }
         for (argument, result) in zip(carried, operation.results) { alias(result, to: argument) }
@@ -51,7 +51,7 @@ extension ThreadEmitter {
 
     private func emit(_ planned: PlannedConditional) throws {
         let operation = planned.operation
-        operation.results.forEach(place)
+        operation.results.forEach(allocate)
         let branches = try planned.branches.indices.map { i in
             try nested {
                 try emit(planned.branches[i])
@@ -68,7 +68,7 @@ extension ThreadEmitter {
     // MARK: Values that change
 
     /// Gives a loop's or conditional's value its registers, or the address of its memory.
-    private func place(_ value: ValueID) {
+    private func allocate(_ value: ValueID) {
         let type = function.type(value)
         guard let extent = type.extent else {
             scalars[value] = out.register(type.element.register)

@@ -45,13 +45,13 @@ extension ThreadEmitter {
     }
 
     /// Stores a warp's results, one lane to each block.
-    private func publish(_ registers: [Register], at place: Register, stride: Int, _ lane: Register) {
+    private func publish(_ registers: [Register], at address: Register, stride: Int, _ lane: Register) {
         let (space, isWriter): (Space, Register)
-        var place = place
+        var address = address
         if plan.cluster.isCluster {
             isWriter = out.compare(.less, .s32, .register(lane), .integer(schedule.blocks))
-            place = out.make(
-                .b64, .peerAddress, [.register(place), .register(lane)], guardedBy: isWriter)
+            address = out.make(
+                .b64, .peerAddress, [.register(address), .register(lane)], guardedBy: isWriter)
             space = .cluster
         } else {
             isWriter = out.compare(.equal, .s32, .register(lane), .integer(0))
@@ -60,7 +60,7 @@ extension ThreadEmitter {
         for (i, register) in registers.enumerated() {
             out.emit(
                 .store(space, dtype(register), offset: i * stride),
-                [.register(place), .register(register)], guardedBy: isWriter)
+                [.register(address), .register(register)], guardedBy: isWriter)
         }
     }
 
@@ -77,7 +77,7 @@ extension ThreadEmitter {
     ) -> Partial {
         let neutral = identity(partial.reduction, partial.element)
         let slot = out.b32(.and, .u32, .register(lane), .integer(fold.readers - 1))
-        let place = address(of: slot, from: base)
+        let address = address(of: slot, from: base)
         let loads = stride(from: 0, to: fold.warps, by: fold.readers).map { first in
             let exists =
                 first + fold.readers <= fold.warps
@@ -86,7 +86,7 @@ extension ThreadEmitter {
                 let type = out.registers[register.number]
                 let loaded = out.make(
                     type, .load(.shared, dtype(register), offset: offset + (i * fold.warps + first) * 4),
-                    [.register(place)], guardedBy: exists)
+                    [.register(address)], guardedBy: exists)
                 guard let exists else { return loaded }
                 return out.select(type, exists, .register(loaded), neutral[i].value)
             }

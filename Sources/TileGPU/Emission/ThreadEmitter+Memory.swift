@@ -66,7 +66,7 @@ extension ThreadEmitter {
         }
     }
 
-    /// Lanes of pairs. The assembler would keep lanes it has widened, so it is done another way the second time.
+    /// Lanes of pairs. The assembler would keep lanes it has widened, so the second time another instruction widens.
     func widened(_ pairs: [Register], _ view: Int, isAgain: Bool) -> [Register] {
         let dtype = function.views[view].dtype
         return pairs.flatMap { pair in

@@ -1,6 +1,6 @@
 import Tile
 
-/// A reduction of some lanes, on the way to that of all lanes of the program.
+/// The reduction of some of the program's lanes.
 struct Partial {
     let reduction: Reduction
     let element: ElementKind
@@ -52,42 +52,40 @@ extension ThreadEmitter {
         guard let partial = partial(operation, accumulator) else { return }
         let (reduction, element) = (partial.reduction, partial.element)
         let neutral = identity(reduction, element)[0].value
-        func present(_ input: Int, _ lane: Int, else other: Source) -> Register {
-            let value = inputs[input][lane]
-            guard let guarding = chunk.guarding(lane) else { return value }
-            return out.select(element.register, guarding, .register(value), other)
+        func present(_ input: Int, _ lane: Int) -> Register {
+            orElse(neutral, inputs[input][lane], where: chunk.guarding(lane))
         }
         switch reduction {
         case .sumProduct:
             for lane in chunk.lanes {
-                let a = present(0, lane, else: .float(0))
-                let b = present(1, lane, else: .float(0))
+                let factors = [present(0, lane), present(1, lane)].map { Source.register($0) }
                 out.write(
-                    accumulator[0], .arithmetic(.multiplyAdd, .f32),
-                    [.register(a), .register(b), .register(accumulator[0])])
+                    accumulator[0], .arithmetic(.multiplyAdd, .f32), factors + [.register(accumulator[0])])
             }
         case .maxSumExp:
-            foldMaxSumExp(accumulator, chunk.lanes.map { present(0, $0, else: neutral) })
+            foldMaxSumExp(accumulator, chunk.lanes.map { present(0, $0) })
         case .argmax:
             for lane in chunk.lanes {
-                let number = laneNumber(lane, chunk)
-                let value = present(0, lane, else: neutral)
-                let index =
-                    chunk.guarding(lane).map {
-                        out.select(.b32, $0, .register(number), .bits(0x7FFF_FFFF))
-                    } ?? number
+                let number = laneNumber(lane, chunk), value = present(0, lane)
+                let index = orElse(.bits(0x7FFF_FFFF), number, where: chunk.guarding(lane))
                 replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
             }
         case .sum where element == .f32:
-            let chunkTotal = pairwise(.add, chunk.lanes) { present(0, $0, else: neutral) }
+            let chunkTotal = pairwise(.add, chunk.lanes) { present(0, $0) }
             let total = out.f32(.add, .register(accumulator[0]), .register(chunkTotal))
             replace(accumulator, with: [total])
         default:
             for lane in chunk.lanes {
-                let value = present(0, lane, else: neutral)
+                let value = present(0, lane)
                 replace(accumulator, with: combine(reduction, element, accumulator, [value]))
             }
         }
+    }
+
+    /// A lane's register, or another value where the lane does not exist.
+    private func orElse(_ other: Source, _ value: Register, where guarding: Register?) -> Register {
+        guard let guarding else { return value }
+        return out.select(out.registers[value.number], guarding, .register(value), other)
     }
 
     private func replace(_ accumulator: [Register], with values: [Register]) {

@@ -60,12 +60,12 @@ extension ThreadEmitter {
         else { return }
         let first = out.compare(.equal, .s32, .register(place.thread), .integer(0))
         let fails = out.make(.predicate, .arithmetic(.not, .predicate), [.register(condition)])
-        let tells = out.make(
+        let reports = out.make(
             .predicate, .arithmetic(.and, .predicate), [.register(fails), .register(first)])
         let record = out.parameter(.b64, parameters.failure)
         out.emit(
             .fail, [.register(record), .integer(message), .register(place.program), .register(value)],
-            guardedBy: tells)
+            guardedBy: reports)
     }
 
     /// The address of the element at the operation's indices, that of dimension `except` left out.

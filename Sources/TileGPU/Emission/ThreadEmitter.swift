@@ -66,7 +66,7 @@ final class ThreadEmitter {
 
     func emitKernel() throws {
         findPlace()
-        // Sizes and strides are read up front, so that every way of control flow finds them.
+        // Sizes and strides are read up front, so that every branch finds them.
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }
         let count = out.parameter(.b64, parameters.programs)
         let isInside = out.compare(.less, .s64, .register(place.program), .register(count))

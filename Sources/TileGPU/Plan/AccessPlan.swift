@@ -20,7 +20,7 @@ struct Access {
     }
 
     let method: Method
-    /// What the second-level cache is told.
+    /// What the second-level cache should keep or drop.
     let reuse: Reuse
     /// The view's dimension that a loop's counter picks, where the second-level cache is asked for the row of the
     /// next iteration.
@@ -92,8 +92,8 @@ struct AccessPlanner {
         return .contiguous(width: width)
     }
 
-    /// Rows under way are about as much as the second-level cache holds. So it is told to keep what a later phase
-    /// reads again, and to drop what the last one reads or writes.
+    /// The rows that all blocks work on are about as much as the second-level cache holds. So it should keep what a later
+    /// phase reads again, and drop what the last one reads or writes.
     private func reuse(
         _ operation: Operation, _ view: Int, _ method: Access.Method, _ phase: PlannedPhase
     ) -> Reuse {

@@ -1,7 +1,7 @@
 import Tile
 
-/// Where a thread waits until the other blocks of its cluster have begun: before it first writes to their shared
-/// memory, or before its way through the kernel could pass such a write twice or not at all.
+/// Where a thread waits until the other blocks of its cluster have begun: once on every path, before the first write to
+/// their shared memory. So it waits before a loop, and at the end of a branch that has no such write.
 struct ClusterPlan {
     /// A place in the kernel.
     enum Point: Hashable {

@@ -3,7 +3,7 @@ import Tile
 /// How the reductions of a phase are folded over the threads of a program. They travel together, so that threads
 /// wait for each other once.
 struct FoldPlan {
-    /// Neighbouring threads that fold by shuffles: a warp, or fewer where they serve a program alone.
+    /// Adjacent threads that fold by shuffles: a warp, or fewer where they serve a program alone.
     let shuffleWidth: Int
     /// Warps that then exchange what they found through shared memory; 1: there is no need.
     let warps: Int

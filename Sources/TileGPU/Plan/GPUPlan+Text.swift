@@ -69,7 +69,7 @@ extension GPUPlan: CustomStringConvertible {
     var foldLines: [String] {
         phases.phases.compactMap { phase in
             guard let fold = folds[phase.number] else { return nil }
-            let names = phase.reductions.map { "%\($0.results[0].number)" }.joined(separator: ", ")
+            let names = names(phase.reductions.map { $0.results[0] })
             let warps = fold.warps > 1 ? ", then \(fold.warps) warps through shared memory" : ""
             return "phase \(phase.number), \(names): lanes of a thread, then \(fold.shuffleWidth) threads"
                 + " by shuffles" + warps
@@ -81,8 +81,8 @@ extension GPUPlan: CustomStringConvertible {
     var memoryLines: [String] {
         let regions = sharedRegions.sorted { $0.range.lowerBound < $1.range.lowerBound }
             .map { "shared \($0.range.lowerBound) ..< \($0.range.upperBound): \($0.holds)" }
-        let local = memory.kept.filter { $0.value.space == .local }.sorted { $0.key < $1.key }
-            .map { "local from \($0.value.offset): tile %\($0.key.number)" }
+        let local = keptTiles(.local).sorted { $0.key < $1.key }
+            .map { "local from \($0.key): tile \(names($0.value))" }
         return regions + local
             + [
                 "\(memory.sharedBytes) bytes of shared memory a block, "
@@ -92,7 +92,7 @@ extension GPUPlan: CustomStringConvertible {
 
     private var sharedRegions: [(range: Range<Int>, holds: String)] {
         let rings = memory.rings.map { loop, ring in
-            let rows = ring.rows.map { "%\($0.load.results[0].number)" }.joined(separator: ", ")
+            let rows = names(ring.rows.map { $0.load.results[0] })
             return (
                 ring.offset..<ring.end,
                 "loop \(loop)'s rows \(rows), \(ring.slots) slots of \(ring.slotBytes)"
@@ -101,15 +101,25 @@ extension GPUPlan: CustomStringConvertible {
         let rows = memory.prefetched.map { tile, offset in
             (offset..<offset + prefetchedBytes(tile), "row %\(tile.number), prefetched")
         }
-        let tiles = memory.kept.filter { $0.value.space == .shared }.map { tile, kept in
-            (kept.offset..<kept.offset + keptBytes(tile), "tile %\(tile.number)")
+        let tiles = keptTiles(.shared).map { offset, tiles in
+            (offset..<offset + keptBytes(tiles[0]), "tile \(names(tiles))")
         }
         let exchanges = memory.exchanges.map { phase, exchange in
             let bytes = exchange.bytes * (exchange.alternates ? 2 : 1)
-            let how = exchange.alternates ? ", two places in turn" : ""
+            let how = exchange.alternates ? ", two places that alternate" : ""
             return (exchange.offset..<exchange.offset + bytes, "exchange of phase \(phase)" + how)
         }
         return rings + rows + tiles + exchanges
+    }
+
+    /// Tiles by their offset: a loop's result is where the value is that it carries.
+    private func keptTiles(_ space: Space) -> [Int: [ValueID]] {
+        let kept = memory.kept.filter { $0.value.space == space }
+        return Dictionary(grouping: kept.keys.sorted()) { kept[$0]?.offset ?? 0 }
+    }
+
+    private func names(_ values: [ValueID]) -> String {
+        values.map { "%\($0.number)" }.joined(separator: ", ")
     }
 
     private func prefetchedBytes(_ tile: ValueID) -> Int {
@@ -155,8 +165,7 @@ extension GPUPlan: CustomStringConvertible {
         case .strided: "an access for each lane, strided"
         case .packed(let width): "\(width * bytes) bytes an access, two lanes a register"
         case .columns(let loads):
-            "an access for each lane of "
-                + loads.map { "%\($0.number)" }.joined(separator: ", ") + " together"
+            "an access for each lane of \(names(loads)) together"
         case .gathered: "an access for each lane, gathered"
         case .staged(let loop, let offset): "from loop \(loop)'s slot + \(offset)"
         case .prefetched(let offset, let width):

@@ -29,8 +29,8 @@ struct MemoryPlan {
     struct Exchange {
         let offset: Int
         let bytes: Int
-        /// Whether two places serve in turn, as they do in a loop: a thread that writes one has met all others at the
-        /// barrier of the other, behind which all have read this one. So one barrier an iteration is enough.
+        /// Whether two places alternate, as they do in a loop: a thread that writes one has met all others at the barrier
+        /// of the other, behind which all have read this one. So one barrier an iteration is enough.
         let alternates: Bool
     }
 

@@ -23,15 +23,15 @@ struct TilePlanner {
 
     static func homes(_ plan: GPUPlan) -> [ValueID: TileHome] {
         var planner = TilePlanner(plan: plan)
-        plan.phases.phases.forEach { planner.place($0) }
-        planner.place(plan.phases.nodes)
+        plan.phases.phases.forEach { planner.assign($0) }
+        planner.assign(plan.phases.nodes)
         return planner.homes
     }
 
     private init(plan: GPUPlan) { self.plan = plan }
 
     /// What a phase defines.
-    private mutating func place(_ phase: PlannedPhase) {
+    private mutating func assign(_ phase: PlannedPhase) {
         for tile in phase.own.flatMap(\.results) where plan.function.type(tile).isTile {
             homes[tile] =
                 plan.phases.kept.contains(tile)
@@ -52,21 +52,21 @@ struct TilePlanner {
     }
 
     /// What loops carry and conditionals yield.
-    private mutating func place(_ nodes: [PlanNode]) {
+    private mutating func assign(_ nodes: [PlanNode]) {
         for node in nodes {
             switch node {
             case .section, .phase: continue
             case .loop(let loop):
-                (loop.carried + loop.operation.results).forEach { placeChanging($0) }
-                place(loop.body)
+                (loop.carried + loop.operation.results).forEach { assignChanging($0) }
+                assign(loop.body)
             case .conditional(let conditional):
-                conditional.operation.results.forEach { placeChanging($0) }
-                conditional.branches.forEach { place($0) }
+                conditional.operation.results.forEach { assignChanging($0) }
+                conditional.branches.forEach { assign($0) }
             }
         }
     }
 
-    private mutating func placeChanging(_ value: ValueID) {
+    private mutating func assignChanging(_ value: ValueID) {
         if let extent = plan.function.type(value).extent { homes[value] = ofKept(extent) }
     }
 

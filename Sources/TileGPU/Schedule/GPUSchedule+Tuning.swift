@@ -29,7 +29,7 @@ extension GPUSchedule {
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
         self = Self.rule(function, layouts: layouts, capability: capability)
         if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
-            // The vector is not a matter of taste: lengths, addresses and the work of a lane decide it.
+            // Not tuned: lengths, addresses and the work of a lane decide the vector.
             let vector = vector
             self = tuned
             self.vector = vector
@@ -41,7 +41,7 @@ extension GPUSchedule {
         _ function: TileFunction, layouts: [GPULayout], capability: Int
     ) -> GPUSchedule {
         var rule = GPUSchedule(function, layouts: layouts, hasMuchSharedMemory: hasClusters(capability))
-        // Copies that do not wait came with Ampere.
+        // Asynchronous copies came with Ampere.
         if capability >= 80 && rule.programsPerBlock == 1 && function.body.hasLoops { rule.stages = 3 }
         return rule
     }
@@ -60,35 +60,11 @@ extension GPUSchedule {
         guard let longest = function.extents.map(\.capacity).max() else { return [rule] }
         var found = [rule]
         func add(_ schedule: GPUSchedule) { if !found.contains(schedule) { found.append(schedule) } }
-        for threads in [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024] {
-            let span = threads * rule.vector
-            let vectors = (longest + span - 1) / span
-            // A row that half of the threads would hold is served by fewer.
-            if threads > 1 && (longest + span / 2 - 1) / (span / 2) == 1 { continue }
-            for programs in threads > 32 ? [1] : [1, 2, 4, 8, 16].map({ max(1, 32 * $0 / threads) }) {
-                let blocks = threads * programs < 256 ? [0] : [0, 1024 / (threads * programs)]
-                for minimum in blocks where minimum != 1 {
-                    if vectors <= 16 {
-                        add(
-                            GPUSchedule(
-                                threads: threads, programsPerBlock: programs, vector: rule.vector,
-                                residentLanes: vectors * rule.vector, minimumBlocks: minimum))
-                    }
-                    if vectors > 4 && threads >= 128 {
-                        for chunk in [1, 2, 4] {
-                            add(
-                                GPUSchedule(
-                                    threads: threads, programsPerBlock: programs, vector: rule.vector,
-                                    residentLanes: rule.vector, chunkVectors: chunk, minimumBlocks: minimum))
-                        }
-                    }
-                }
-            }
-        }
+        inRegistersOrChunks(longest, rule.vector).forEach(add)
         if !function.body.reduces {
-            shared(longest, rule.vector).forEach(add)
+            sharing(longest, rule.vector).forEach(add)
         } else if hasClusters(capability) && !function.body.hasLoops {
-            bringingRows(longest, rule.vector).forEach(add)
+            prefetchingRows(longest, rule.vector).forEach(add)
         }
         if capability < 80 || !function.body.hasLoops { return found }
         return found.flatMap { schedule in
@@ -100,8 +76,40 @@ extension GPUSchedule {
         }
     }
 
-    /// Schedules by which several blocks work apart on a row and keep it in registers.
-    private static func shared(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+    /// Schedules by which a block at most serves a row, and keeps it in registers or reads it in chunks.
+    private static func inRegistersOrChunks(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+        let warp = GPULimits.nvidiaWarp
+        var found: [GPUSchedule] = []
+        for threads in [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024] {
+            let span = threads * vector
+            let vectors = (longest + span - 1) / span
+            // A row that half of the threads would hold is served by fewer.
+            if threads > 1 && (longest + span / 2 - 1) / (span / 2) == 1 { continue }
+            for programs in threads > warp ? [1] : [1, 2, 4, 8, 16].map({ max(1, warp * $0 / threads) }) {
+                let blocks = threads * programs < 256 ? [0] : [0, 1024 / (threads * programs)]
+                for minimum in blocks where minimum != 1 {
+                    if vectors <= 16 {
+                        found.append(
+                            GPUSchedule(
+                                threads: threads, programsPerBlock: programs, vector: vector,
+                                residentLanes: vectors * vector, minimumBlocks: minimum))
+                    }
+                    if vectors > 4 && threads >= 128 {
+                        for chunk in [1, 2, 4] {
+                            found.append(
+                                GPUSchedule(
+                                    threads: threads, programsPerBlock: programs, vector: vector,
+                                    residentLanes: vector, chunkVectors: chunk, minimumBlocks: minimum))
+                        }
+                    }
+                }
+            }
+        }
+        return found
+    }
+
+    /// Schedules by which several blocks share a row, and keep it in registers.
+    private static func sharing(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
         [2, 4, 7, 8].flatMap { blocks in
             [128, 256, 512].flatMap { threads -> [GPUSchedule] in
                 let span = blocks * threads * vector
@@ -119,14 +127,14 @@ extension GPUSchedule {
         }
     }
 
-    /// Schedules by which the shared memory of a block or a cluster holds a row, or a block's a row's beginning.
-    private static func bringingRows(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
+    /// Schedules by which the shared memory of a block or a cluster holds a row, or that of a block a row's beginning.
+    private static func prefetchingRows(_ longest: Int, _ vector: Int) -> [GPUSchedule] {
         if vector == 1 { return [] }
         return [1, 2, 4, 8].flatMap { blocks in
             [256, 512, 1024].flatMap { threads in
                 [1, 2, 4].flatMap { chunk in
                     [1, 2, 3, 4].compactMap {
-                        bringingRows(longest, vector, blocks, threads, chunk, residents: $0)
+                        prefetchingRows(longest, vector, blocks, threads, chunk, residents: $0)
                     }
                 }
             }
@@ -134,7 +142,7 @@ extension GPUSchedule {
     }
 
     /// Blocks that share a multiprocessor with others, and each as much of a row as there is room for.
-    private static func bringingRows(
+    private static func prefetchingRows(
         _ longest: Int, _ vector: Int, _ blocks: Int, _ threads: Int, _ chunk: Int, residents: Int
     ) -> GPUSchedule? {
         let chunkBytes = threads * chunk * 16

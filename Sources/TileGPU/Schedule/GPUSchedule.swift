@@ -1,8 +1,8 @@
 package import Tile
 
-/// What the lowering may rely on of a view's memory on a GPU.
+/// What a plan may rely on of a view's memory on a GPU.
 package struct GPULayout: Sendable, Hashable {
-    /// Whether lanes along the last dimension lie side by side.
+    /// Whether lanes along the last dimension are contiguous.
     package var hasUnitStride: Bool
     /// Whether the first element and every row start at a multiple of 16 bytes.
     package var isAligned: Bool
@@ -19,28 +19,28 @@ package struct GPULayout: Sendable, Hashable {
 /// How a kernel's programs and lanes are mapped to threads. The choice changes speed, and the order of
 /// sums over lanes, and nothing else.
 package struct GPUSchedule: Sendable, Hashable {
-    /// Threads that serve one program: a power of two up to 32, or a multiple of 32.
+    /// Threads that serve one program: a power of two up to a warp, or whole warps.
     package var threads: Int
     /// Blocks that these threads are in, 1 where programs share a block. Where something is reduced they form a
     /// cluster, and meet in its shared memory.
     package var blocks: Int
     /// Programs that share a block; 1 where a program has more than a warp.
     package var programsPerBlock: Int
-    /// Neighbouring lanes that one thread owns: what one or two accesses of 16 bytes hold, fewer where each lane is
+    /// Contiguous lanes that one thread owns: what one or two accesses of 16 bytes hold, fewer where each lane is
     /// much work.
     package var vector: Int
-    /// Lanes a thread may hold of each tile. Longer tiles are swept in chunks.
+    /// Lanes a thread may hold of each tile. Longer tiles are worked through in chunks.
     package var residentLanes: Int
-    /// Vectors of a chunk, so that several loads are on their way at a time.
+    /// Vectors of a chunk, so that several loads are in flight at a time.
     package var chunkVectors: Int
     /// Blocks that a multiprocessor should have room for at a time, which limits a thread's registers; 0 leaves
     /// that to the assembler.
     package var minimumBlocks: Int
-    /// Rows of a loop over rows that are on their way at a time, in shared memory; 0 where a thread asks the cache
-    /// for the next row instead.
+    /// Rows of a loop over rows that are staged in shared memory at a time, most of them in flight; 0 where a thread
+    /// asks the cache for the next row instead.
     package var stages: Int
-    /// Chunks of a row that is swept more than once which are brought into shared memory first, as far as they
-    /// fit; what is behind them is read by each sweep.
+    /// Chunks of a row that several phases read which are prefetched into shared memory, as far as they fit; each
+    /// phase reads what is behind them from global memory.
     package var prefetchedChunks: Int
 
     package init(
@@ -65,16 +65,21 @@ package struct GPUSchedule: Sendable, Hashable {
     /// The choice for a function, by rule from its lengths and storage types.
     ///
     /// Where nothing waits for a reduction, a thread works on a vector or two at a time and many blocks hide each
-    /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are on
-    /// their way before the first is waited for; two where sums over rows, or costly functions of each lane, take
-    /// registers too, and fewer lanes where these functions would take long to compile. Rows too long for that are
-    /// swept twice or more in chunks.
+    /// other's loads. Where something does, a thread holds four vectors of a row, so that all its loads are in flight
+    /// before the first is waited for; two where sums over rows, or costly functions of each lane, take registers too,
+    /// and fewer lanes where these functions would take long to compile. Rows too long for that are read in several
+    /// phases, chunk by chunk.
     ///
-    /// - Parameter hasMuchSharedMemory: whether a multiprocessor holds some long rows.
-    package init(_ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false) {
+    /// - Parameters:
+    ///   - hasMuchSharedMemory: whether a multiprocessor holds some long rows.
+    ///   - warp: threads of a warp.
+    package init(
+        _ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false,
+        warp: Int = GPULimits.nvidiaWarp
+    ) {
         let longest = function.extents.map(\.capacity).max() ?? 1
         let shape = Self.shape(function)
-        let vector = Swift.min(Self.vector(function, layouts), shape.mostNeighbours)
+        let vector = Swift.min(Self.vector(function, layouts), shape.widestVector)
         if let schedule = Self.forLongRows(function.body, longest, vector, shape, hasMuchSharedMemory) {
             self = schedule
             return
@@ -86,40 +91,40 @@ package struct GPUSchedule: Sendable, Hashable {
         let wanted = (longest + perThread - 1) / perThread
         let fewLanes = Swift.min((shape.carries || shape.isScattered ? 1 : 2) * vector, mostLanes)
         let threads: Int
-        if wanted <= 32 {
-            threads = Self.powerOfTwo(atLeast: (longest + fewLanes - 1) / fewLanes, most: 32)
+        if wanted <= warp {
+            threads = Self.powerOfTwo(atLeast: (longest + fewLanes - 1) / fewLanes, most: warp)
         } else {
-            threads = Swift.min(most, (wanted + 31) / 32 * 32)
+            threads = Swift.min(most, (wanted + warp - 1) / warp * warp)
         }
         let resident = shape.reduces ? mostLanes : fewLanes
         let isKept = threads * resident >= longest
         self.init(
             threads: function.extents.isEmpty ? 1 : threads,
-            programsPerBlock: threads > 32 ? 1 : Swift.max(1, 128 / threads), vector: vector,
+            programsPerBlock: threads > warp ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: resident,
             chunkVectors: shape.reduces
                 ? Swift.min(mostLanes / vector, shape.chunkVectors) : 1,
-            // Registers are not to be had for less where many functions are taken.
+            // A limit on registers would make kernels of many functions spill.
             minimumBlocks: isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads)
     }
 
-    /// The longest row whose lanes stay in one block's registers; two sweeps over a longer one are faster than a
-    /// block that has a multiprocessor to itself.
+    /// The longest row whose lanes stay in one block's registers; to read a longer one twice is faster than a block that
+    /// has a multiprocessor to itself.
     private static let longestKept = 16 * 1024
 
-    /// Where a long row is better off with several blocks or with shared memory; nil where it is not.
+    /// For a long row that is better served by several blocks or from shared memory; nil where it is not.
     private static func forLongRows(
         _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool
     ) -> GPUSchedule? {
         if body.hasLoops { return nil }
-        if !body.reduces { return apart(longest, vector, shape) }
+        if !body.reduces { return independentBlocks(longest, vector, shape) }
         return hasMuchSharedMemory && shape.reduces && longest > longestKept
-            ? bringingWholeRows(longest, vector) : nil
+            ? prefetchingWholeRows(longest, vector) : nil
     }
 
     /// Several blocks for a long row where no lane waits for another and much is moved for each, so that the work
     /// ends in small pieces. With less to do, starting a block costs more than that gains.
-    private static func apart(_ longest: Int, _ vector: Int, _ shape: Shape) -> GPUSchedule? {
+    private static func independentBlocks(_ longest: Int, _ vector: Int, _ shape: Shape) -> GPUSchedule? {
         let blocks = (longest + 256 * vector - 1) / (256 * vector)
         guard shape.views > 4 && blocks > 2 else { return nil }
         return GPUSchedule(
@@ -128,10 +133,10 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     /// A long row in the shared memory of a block, which leaves room for the rows of two others that work while this
-    /// one waits. Of longer ones tuned schedules bring the beginning; in the shared memory of a cluster, which would hold
-    /// them, they took longer than when read twice: 1.11 ms beside 0.72, for the cross entropy of 4,096 rows of 128,256
-    /// on an H200.
-    private static func bringingWholeRows(_ longest: Int, _ vector: Int) -> GPUSchedule? {
+    /// one waits. Of longer ones tuned schedules prefetch the beginning; in the shared memory of a cluster, which would
+    /// hold them, they took longer than when read twice: 1.11 ms compared with 0.72, for the cross entropy of 4,096 rows
+    /// of 128,256 on an H200.
+    private static func prefetchingWholeRows(_ longest: Int, _ vector: Int) -> GPUSchedule? {
         let bytes = longest * 16 / vector, (threads, chunkVectors) = (256, 2)
         guard vector > 1, bytes <= 72 << 10 else { return nil }
         let chunkBytes = threads * chunkVectors * 16
@@ -147,7 +152,7 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     private struct Shape {
-        /// Whether tiles are reduced; not if the sums are only stored, beside tiles that do not wait for them.
+        /// Whether tiles are reduced; not if the sums are only stored, while tiles are stored that do not wait for them.
         var reduces = false
         /// Whether a loop hands tiles on.
         var carries = false
@@ -163,21 +168,21 @@ package struct GPUSchedule: Sendable, Hashable {
             return 1 << (Int.bitWidth - 1 - most.leadingZeroBitCount)
         }
 
-        /// Neighbours that a thread owns at most. Narrower accesses are slower, so only where phases repeat many
+        /// Contiguous lanes that a thread owns at most. Narrower accesses are slower, so only where phases repeat many
         /// functions, or a lane takes hundreds of instructions.
-        var mostNeighbours: Int { functions > (reduces ? 8 : 24) ? mostLanes : 32 }
+        var widestVector: Int { functions > (reduces ? 8 : 24) ? mostLanes : 32 }
 
-        /// Vectors of a long row on their way at a time.
+        /// Vectors of a long row in flight at a time.
         var chunkVectors: Int { carries ? 1 : functions > 2 || loadsSeveral ? 2 : 4 }
 
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
         /// How many views' lanes are loaded or stored.
         var views = 0
-        /// How many accesses have their lanes apart, each for an instruction of its own.
-        var accessesApart = 0
-        /// Whether they are several.
-        var isScattered: Bool { accessesApart > 2 }
+        /// How many accesses have strided lanes, which take an instruction each.
+        var stridedAccesses = 0
+        /// Whether they are many.
+        var isScattered: Bool { stridedAccesses > 2 }
     }
 
     private static func shape(_ function: TileFunction) -> Shape {
@@ -186,8 +191,8 @@ package struct GPUSchedule: Sendable, Hashable {
         var reduced: Set<ValueID> = []
         var loaded: Set<Int> = []
         var moved: Set<Int> = []
-        func countApart(_ view: Int, _ axis: Int) {
-            if axis < function.views[view].rank - 1 { shape.accessesApart += 1 }
+        func countStrided(_ view: Int, _ axis: Int) {
+            if axis < function.views[view].rank - 1 { shape.stridedAccesses += 1 }
         }
         function.body.forEachOperation { operation in
             let isTile = (operation.results + operation.operands).contains { function.type($0).isTile }
@@ -205,10 +210,10 @@ package struct GPUSchedule: Sendable, Hashable {
                 waits = true
             case .store(let view, let axis):
                 storesTiles = storesTiles || isTile
-                if let axis { moved.insert(view); countApart(view, axis) }
+                if let axis { moved.insert(view); countStrided(view, axis) }
             case .load(let view, let axis?):
                 loaded.insert(view)
-                countApart(view, axis)
+                countStrided(view, axis)
             case .unary(let unary) where isTile: shape.functions += unary.tensOfInstructions
             case .binary(let binary) where isTile: shape.functions += binary.tensOfInstructions
             default: break
@@ -248,7 +253,7 @@ extension UnaryOperation {
         case .exp, .decay, .sigmoid: 1
         case .log, .tanh, .sin, .cos: 3
         case .erf: 4
-        // To the last place: with a way apart for numbers of extreme size.
+        // Correctly rounded, with a separate branch for numbers of extreme size.
         case .sqrt: 6
         default: 0
         }

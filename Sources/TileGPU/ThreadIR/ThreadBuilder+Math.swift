@@ -37,7 +37,7 @@ extension ThreadBuilder {
         let mantissa = make(
             .f32, .move, [.register(b32(.subtract, .u32, .register(bits), .register(exponent)))])
         let f = f32(.subtract, .register(mantissa), .float(1))
-        // As a float, by way of one whose low bits are k: quicker than the instruction that converts.
+        // As a float, through one whose low bits are k: quicker than the instruction that converts.
         let shifted = b32(.add, .u32, .register(k), .bits(0x4B40_0000))
         let whole = f32(.subtract, .register(make(.f32, .move, [.register(shifted)])), .float(0x1.8p23))
         let p = polynomial(

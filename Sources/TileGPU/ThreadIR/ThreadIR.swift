@@ -39,7 +39,7 @@ package enum Arithmetic: String, Sendable, Hashable {
     case negate, abs, not, squareRoot, floor
     /// Within 2 units in the last place.
     case reciprocalSquareRoot
-    /// Within 2 units in the last place; 0 and infinity stand for what lies below the normal numbers.
+    /// Within 2 units in the last place; 0 and infinity stand for what is below the normal numbers.
     case reciprocal
     /// 2^x, within 2 units in the last place; 0 where that is below the normal numbers.
     case exp2
@@ -75,17 +75,17 @@ package enum InstructionKind: Hashable, Sendable {
     /// Begins to copy 16 bytes. Sources: address in shared memory (plus `to`), address in global memory (plus
     /// `from`).
     case copy(from: Int, to: Int)
-    /// Makes a group of the copies begun since the last; waits until all but the `pending` newest groups have come.
+    /// Makes a group of the copies begun since the last; waits until all but the `pending` newest groups are complete.
     case copyCommit
     case copyWait(pending: Int)
-    /// Brings the line at an address (plus offset) of global memory nearer; has no result.
+    /// Prefetches the line at an address (plus offset) of global memory into the second-level cache; has no result.
     case prefetch(offset: Int)
     /// The value of the thread whose number differs in those bits, within aligned groups of `width`.
     case shuffle(xor: Int, width: Int)
     /// Waits for all threads of the block.
     case barrier
-    /// Says that this thread has come so far, then waits until all threads of the cluster have. Between the two
-    /// a thread may do what concerns no other.
+    /// Says that this thread has arrived, then waits until all threads of the cluster have. Between the two a
+    /// thread may do what concerns no other.
     case clusterArrive, clusterWait
     /// Sources: address in shared memory, a block's number in the cluster; where that block has the same place.
     case peerAddress
@@ -110,7 +110,7 @@ package struct Instruction: Sendable {
 }
 
 /// A thread's program: instructions and structured control flow. All threads of a program take the same
-/// way, so that barriers and shuffles inside are met by all.
+/// branches, so that all meet the barriers and shuffles inside.
 package indirect enum Statement: Sendable {
     case instruction(Instruction)
     /// for counter = from; counter < to; counter += step, on b64 registers.
@@ -136,7 +136,7 @@ package struct ThreadFunction: Sendable {
     package func type(_ register: Register) -> RegisterType { registers[register.number] }
 }
 
-/// Where a launch's parameters lie: for each view its address, sizes and strides (8 bytes each), then the
+/// Where a launch's parameters are: for each view its address, sizes and strides (8 bytes each), then the
 /// scalars (4 or 8 bytes each, aligned), the number of programs, and the address of the failure record.
 package struct ParameterLayout: Sendable {
     package private(set) var views: [Int] = []

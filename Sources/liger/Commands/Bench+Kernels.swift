@@ -85,7 +85,7 @@ extension GPUSchedule {
         return
             "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
             + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
-            + (prefetchedChunks > 0 ? ", \(prefetchedChunks) chunks in shared memory" : "")
+            + (prefetchedChunks > 0 ? ", \(prefetchedChunks) chunks prefetched" : "")
     }
 }
 

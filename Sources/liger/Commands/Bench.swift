@@ -48,7 +48,7 @@ struct Bench: ParsableCommand {
         help: ArgumentHelp(
             """
             Search every kernel's schedules for these shapes on a GPU and add the winners to this file, which is \
-            Sources/TileGPU/TunedSchedules.swift where they are to ship.
+            Sources/TileGPU/Schedule/TunedSchedules.swift where they are to ship.
             """, valueName: "file"))
     var tune: String?
 
