@@ -19,7 +19,7 @@ struct TransformersFixture {
         let weightDecay: Double
     }
 
-    static let variants = ["grouped", "tied", "padded", "biased", "stretched"]
+    static let variants = ["grouped", "tied", "padded", "biased", "qwen3", "stretched"]
 
     let ids: NDArray
     let labels: NDArray

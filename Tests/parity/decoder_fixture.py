@@ -25,6 +25,9 @@ VARIANTS = {
     "biased": dict(
         model_type="llama", num_key_value_heads=2, tie_word_embeddings=False, attention_bias=True, mlp_bias=True
     ),
+    "qwen3": dict(
+        model_type="qwen3", num_key_value_heads=2, head_dim=14, tie_word_embeddings=False, attention_bias=True
+    ),
     "stretched": dict(
         model_type="llama",
         num_key_value_heads=1,
