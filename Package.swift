@@ -93,7 +93,9 @@ let package = Package(
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
-            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+            dependencies: [
+                "LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile", "TestSupport",
+            ]),
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",

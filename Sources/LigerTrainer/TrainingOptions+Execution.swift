@@ -2,7 +2,7 @@ public import LigerNN
 public import Tile
 
 extension TrainingOptions {
-    /// How a run uses its device: what it holds beside the weights, and how it hands over work. Less memory
+    /// How a run uses its device: what it holds in addition to the weights, and how it hands over work. Less memory
     /// costs exactness or time, as said at each.
     public struct Execution: Sendable, Hashable, Codable {
         /// What updates of 16-bit weights are added to.
@@ -21,7 +21,7 @@ extension TrainingOptions {
         public var gradients = DType.f32
         /// `--recompute`
         public var recompute = Recomputation.none
-        /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
+        /// `--graph`: hand a GPU the launches of a step at once; results have the same bits.
         public var graph = false
         /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.
         public var lossBudget: Int?

@@ -53,7 +53,7 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     /// `--resume`: go on from the newest checkpoint in `out`, from step 0 when there is none.
     public var resume = false
     /// `--new-if-different`: when the run in `out` has other options or another text, start a new one
-    /// beside it.
+    /// next to it.
     public var newIfDifferent = false
     /// `--json`: JSON objects on standard output.
     public var json = false

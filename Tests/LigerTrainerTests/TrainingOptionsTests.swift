@@ -34,7 +34,7 @@ import Tile
         (
             {
                 $0.data = "texts/"; $0.out = "texts"
-            }, "--out is texts, as --data; give a folder apart, or the next run reads its output"
+            }, "--out is texts, as --data; give another folder, or the next run reads its output"
         ),
         ({ $0.learningRate = 0 }, "--lr is 0.0; it must be a finite number above 0"),
         ({ $0.learningRate = .nan }, "--lr is nan; it must be a finite number above 0"),

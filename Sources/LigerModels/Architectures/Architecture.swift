@@ -29,6 +29,7 @@ package enum Architectures {
     package static let all: [any Architecture.Type] = [
         Llama.self,
         Mistral.self,
+        Qwen3.self,
     ]
 }
 

@@ -26,13 +26,11 @@ package struct Llama: Architecture {
         return decoder.decoder(scope) { block, _ in
             PreNormBlock(
                 attentionNorm: decoder.norm(block["input_layernorm"]),
-                attention: SelfAttention(
-                    block["self_attn"], hiddenSize: decoder.hiddenSize, decoder.heads,
+                attention: decoder.attention(
+                    block["self_attn"],
                     .init(inputBias: attentionBias, outputBias: attentionBias, rotary: rotary)),
                 feedForwardNorm: decoder.norm(block["post_attention_layernorm"]),
-                feedForward: GatedFeedForward(
-                    block["mlp"], hiddenSize: decoder.hiddenSize, intermediateSize: decoder.intermediateSize,
-                    hasBias: feedForwardBias))
+                feedForward: decoder.gatedFeedForward(block["mlp"], hasBias: feedForwardBias))
         }
     }
 }

@@ -1,4 +1,5 @@
 package import LigerNN
+import LigerText
 
 /// Mistral (Jiang and others, 2023) without a window: the layers of Llama, other defaults.
 package struct Mistral: Architecture {

@@ -1,3 +1,4 @@
+import LigerText
 import Tile
 
 extension ConfigurationKeys {
@@ -64,9 +65,9 @@ extension ConfigurationKeys {
     /// How weights are stored: under `dtype` (transformers 5) and `torch_dtype` (transformers 4), which must agree.
     mutating func storage(_ dtype: inout DType?) {
         if let dtype {
-            let name = JSONValue.string(Self.typeNames[dtype] ?? dtype.rawValue)
-            write("dtype", name)
-            write("torch_dtype", name)
+            let name = Self.typeNames[dtype]
+            write("dtype", .string(name ?? dtype.rawValue))
+            if let name { write("torch_dtype", .string(name)) }
         }
         guard isReading else { return }
         dtype = nil
@@ -74,7 +75,7 @@ extension ConfigurationKeys {
             guard let text = string(key) else { continue }
             let name = text.hasPrefix("torch.") ? String(text.dropFirst(6)) : text
             guard let found = Self.typeNames.first(where: { $0.value == name })?.key else {
-                report(key, CheckpointError.quoted(text), "float32, bfloat16 or float16")
+                report(key, text.quoted, "float32, bfloat16 or float16")
                 continue
             }
             if let dtype, dtype != found { report(key, text, "the same type as under the key dtype") }

@@ -1,3 +1,5 @@
+import LigerText
+
 extension ConfigurationKeys {
     /// Options of common architectures that change what is computed, with the values that do not. One that an
     /// architecture reads itself is its own business; any other is refused, since a model that ignores part of its

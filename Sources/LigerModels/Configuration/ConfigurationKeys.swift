@@ -1,3 +1,5 @@
+package import LigerText
+
 /// The keys of a `config.json` on their way into a configuration, or out of it.
 ///
 /// An architecture lists each of its keys once, as in `keys.integer("hidden_size", &hiddenSize, in: 1...1000)`.

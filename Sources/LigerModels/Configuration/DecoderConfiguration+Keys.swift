@@ -1,3 +1,5 @@
+import LigerText
+
 extension DecoderConfiguration {
     /// What a file that lacks a key means by that, where architectures differ.
     package struct Defaults {

@@ -1,8 +1,7 @@
 package import LigerNN
 
 extension DecoderConfiguration {
-    /// Heads of attention.
-    package var heads: HeadCounts {
+    private var heads: HeadCounts {
         HeadCounts(query: headCount, keyValue: keyValueHeadCount, size: headSize)
     }
 
@@ -14,6 +13,19 @@ extension DecoderConfiguration {
     /// A norm of hidden states.
     package func norm(_ scope: ParameterScope) -> RootMeanSquareNorm {
         RootMeanSquareNorm(scope, size: hiddenSize, eps: Float(rmsNormEpsilon))
+    }
+
+    /// Attention of hidden states over those before.
+    package func attention(
+        _ scope: ParameterScope, _ options: SelfAttention.Options
+    ) -> SelfAttention {
+        SelfAttention(scope, hiddenSize: hiddenSize, heads, options)
+    }
+
+    /// A feed-forward layer with a gate.
+    package func gatedFeedForward(_ scope: ParameterScope, hasBias: Bool = false) -> GatedFeedForward {
+        GatedFeedForward(
+            scope, hiddenSize: hiddenSize, intermediateSize: intermediateSize, hasBias: hasBias)
     }
 
     /// A decoder under the names that most architectures use: `model.embed_tokens`, `model.layers`, `model.norm`

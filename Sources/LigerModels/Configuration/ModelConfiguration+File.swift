@@ -1,3 +1,5 @@
+import LigerText
+
 extension ModelConfiguration {
     /// Parses the text of a `config.json`; `file` names it in messages.
     ///
@@ -17,8 +19,7 @@ extension ModelConfiguration {
     private static func read(_ members: [String: JSONValue], file: String) throws -> ModelConfiguration {
         let name = members["model_type"]
         let types = Architectures.all
-        guard case .string(let text)? = name, let type = types.first(where: { $0.modelType == text })
-        else {
+        guard case .string(let text)? = name, let type = types.first(where: { $0.modelType == text }) else {
             // Alone, since every other key may mean something else in another model type.
             throw CheckpointError(
                 file, "model_type", found: name.flatMap { $0 == .null ? nil : $0.summary } ?? "none",

@@ -33,8 +33,7 @@ public struct ModelConfiguration: Sendable, Hashable {
     public var modelType: String { type(of: architecture).modelType }
 
     /// What decoders of all architectures have.
-    public subscript<Value>(dynamicMember path: WritableKeyPath<DecoderConfiguration, Value>) -> Value
-    {
+    public subscript<Value>(dynamicMember path: WritableKeyPath<DecoderConfiguration, Value>) -> Value {
         get { architecture.decoder[keyPath: path] }
         set { architecture.decoder[keyPath: path] = newValue }
     }

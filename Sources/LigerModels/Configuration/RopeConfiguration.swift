@@ -1,4 +1,5 @@
 public import LigerKernels
+import LigerText
 
 /// Rotary positions as `config.json` describes them, in the forms of transformers 4 and 5.
 public struct RopeConfiguration: Sendable, Hashable {
@@ -109,7 +110,7 @@ extension RopeConfiguration {
             }
             if other != nil || nested.value(typeKey) == nil {
                 nested.report(
-                    "rope_type", other.map(CheckpointError.quoted) ?? "none", "default or llama3",
+                    "rope_type", other.map(\.quoted) ?? "none", "default or llama3",
                     advice: "Other ways of stretching positions are not supported.")
             }
             return nil

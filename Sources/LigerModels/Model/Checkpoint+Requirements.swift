@@ -1,4 +1,5 @@
 import LigerNN
+import LigerText
 import Tile
 
 #if canImport(FoundationEssentials)
@@ -34,7 +35,7 @@ extension Checkpoint {
     /// The output projection's weight, where a checkpoint has one of its own.
     private static let headName = "lm_head.weight"
 
-    private static func subject(_ name: String) -> String { "tensor \(CheckpointError.quoted(name))" }
+    private static func subject(_ name: String) -> String { "tensor \(name.quoted)" }
 
     private func problem(of name: String, shape: [Int]) -> CheckpointError.Problem? {
         guard let entry = tensors[name] else {
@@ -50,7 +51,7 @@ extension Checkpoint {
         if entry.dtype?.isFloat != true {
             return .init(
                 Self.subject(name),
-                found: "element type \(CheckpointError.quoted(entry.storedType.rawValue))",
+                found: "element type \(entry.storedType.rawValue.quoted)",
                 expected: "F32, BF16 or F16",
                 advice: "Convert the weights to one of these, for instance with torch, and save them again.")
         }

@@ -15,7 +15,7 @@ package import Tile
 /// On a GPU `FlashAttention` or `BlockedAttention` works on many heads at a time (`AttentionSelection` says which);
 /// they round probabilities to the storage type, and save o and one fp32 number a query and head.
 package enum CausalAttention {
-    /// What a GPU's backward pass needs beside the operands: o and, per head and query, the logarithm of the
+    /// What a GPU's backward pass needs in addition to the operands: o and, per head and query, the logarithm of the
     /// sum of exponentials.
     package struct Saved: Sendable {
         let output: NDArray
@@ -34,14 +34,17 @@ package enum CausalAttention {
     /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
     @TaskLocal package static var isAlwaysBlocked = false
 
+    /// The device that one that records stands in for: what attention takes there, only that device can say.
+    @TaskLocal package static var recordedDevice: Device?
+
     /// - Parameter method: on a GPU.
     /// - Returns: o, and what the backward pass is to be given; nil on the processor.
     /// - Throws: `RuntimeError` if shapes do not fit, the method cannot be had or memory runs out.
     package static func forward(
         q: NDArray, k: NDArray, v: NDArray, method: AttentionMethod = .auto
     ) throws -> (output: NDArray, saved: Saved?) {
+        if q.device.isRecording { return try note(q: q, k: k, v: v, method) }
         let selection = try AttentionSelection(method, AttentionShape(q, k, v), q.dtype, on: q.device)
-        if q.device.isRecording { return try note(q: q, k: k, v: v, selection) }
         if selection.isFlash {
             let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v)
             return (output, Saved(output: output, logSumExp: lse, isFlash: true))
@@ -103,11 +106,11 @@ extension CausalAttention {
     /// A forward pass on a device that records. cuDNN's plans and the threads' work cannot be recorded, so each way
     /// says what it takes.
     private static func note(
-        q: NDArray, k: NDArray, v: NDArray, _ selection: AttentionSelection
+        q: NDArray, k: NDArray, v: NDArray, _ method: AttentionMethod
     ) throws -> (output: NDArray, saved: Saved?) {
         let shape = try AttentionShape(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
-        try take(shape, q, selection, isBackward: false)
+        let selection = try takeWorkspace(shape, q, method, isBackward: false)
         if selection == .processor { return (output, nil) }
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: q.device)
         return (output, Saved(output: output, logSumExp: lse, isFlash: selection.isFlash))
@@ -121,17 +124,19 @@ extension CausalAttention {
         let gradients = try [q, k, v].map {
             try NDArray(empty: $0.shape, dtype: $0.dtype, device: $0.device)
         }
-        let selection = try AttentionSelection(method, shape, q.dtype, on: q.device)
-        try take(shape, q, selection, isBackward: true)
+        _ = try takeWorkspace(shape, q, method, isBackward: true)
         return (gradients[0], gradients[1], gradients[2])
     }
 
     /// Takes the workspace of a pass, for as long as this function runs.
-    private static func take(
-        _ shape: AttentionShape, _ q: NDArray, _ selection: AttentionSelection, isBackward: Bool
-    ) throws {
-        let bytes = try selection.workspaceBytes(shape, q.dtype, on: q.device, isBackward: isBackward)
+    private static func takeWorkspace(
+        _ shape: AttentionShape, _ q: NDArray, _ method: AttentionMethod, isBackward: Bool
+    ) throws -> AttentionSelection {
+        let device = recordedDevice ?? q.device
+        let selection = try AttentionSelection(method, shape, q.dtype, on: device)
+        let bytes = try selection.workspaceBytes(shape, q.dtype, on: device, isBackward: isBackward)
         _ = try NDArray(empty: [bytes], dtype: .u8, device: q.device)
+        return selection
     }
 }
 

@@ -57,7 +57,7 @@ extension Tape {
     /// `body` of x, of which nothing is kept but x: the backward pass runs it again and then differentiates it.
     ///
     /// - Parameters:
-    ///   - parameters: what `body` uses beside x.
+    ///   - parameters: what `body` uses in addition to x.
     ///   - body: must compute the same each time, from x and parameters, on the tape of the x it is given.
     /// - Cost: `body` twice in all, and while it is differentiated the memory of one `body`.
     func recomputing(

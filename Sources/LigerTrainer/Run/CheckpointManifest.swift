@@ -1,3 +1,5 @@
+internal import LigerModels
+
 #if canImport(FoundationEssentials)
     internal import FoundationEssentials
 #else
@@ -39,7 +41,7 @@ package struct CheckpointManifest: Codable, Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         let text = String(decoding: try encoder.encode(manifest), as: UTF8.self)
-        try FileSystem.writeAtomically(text + "\n", to: FileSystem.join(folder, name))
+        try AtomicFile.write(text + "\n", to: FileSystem.join(folder, name))
     }
 
     /// What is missing or cut off in a folder; nil when it is complete.

@@ -106,7 +106,7 @@ package final class Learner {
         return captured.outputs
     }
 
-    /// What the objective says of a step beside its loss.
+    /// What the objective says of a step in addition to its loss.
     package func figures(of step: Step) -> [Figure: Double] {
         work.objective.figures(step.figureSums, batches: stream.accumulation)
     }
@@ -132,7 +132,7 @@ package final class Learner {
         let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
         let results = try batches.map { batch in
             let result = try work.objective.loss(
-                BatchArrays(batch, on: model.device), of: model.decoder, share: .whole,
+                BatchArrays(batch, on: model.device), of: model.decoder, share: .all,
                 on: Tape(recording: false))
             return (loss: result.loss.value, figures: result.figures)
         }

@@ -44,16 +44,9 @@ package struct MemoryEstimate: Sendable, Equatable {
         optimiser = meter.bytes - beforeOptimiser
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
-
-        let before = meter.bytes
-        let parts = try (0..<options.accumulate).map { _ in
-            try BatchArrays.unset(options, on: meter.device)
+        (activations, loss) = try CausalAttention.$recordedDevice.withValue(device) {
+            try Self.step(work, options, meter)
         }
-        activations = try Self.activations(of: model, parts[0], options, meter) - before
-        loss = try meter.peak { _ = try work.loss(of: parts[0]) } - before - activations
-        // Later parts add to gradients that are there already, as a captured step's are. All take the same memory.
-        let passes = parts.count > 1 || options.execution.graph ? 2 : 1
-        _ = try work.passes(over: (0..<passes).map { parts[$0 % parts.count] })
         gradients = model.parameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
         total = withExtendedLifetime(results) { meter.peakBytes }
     }
@@ -65,6 +58,22 @@ package struct MemoryEstimate: Sendable, Equatable {
             configuration, dtype: options.dtype, kernels: options.kernels, device: device)
         model.decoder.attention = options.execution.attention
         return model.decoder
+    }
+
+    /// Does the passes of a step, and says what activations and the loss take.
+    private static func step(
+        _ work: StepWork, _ options: TrainingOptions, _ meter: Meter
+    ) throws -> (activations: Int, loss: Int) {
+        let before = meter.bytes
+        let parts = try (0..<options.accumulate).map { _ in
+            try BatchArrays.unset(options, on: meter.device)
+        }
+        let activations = try activations(of: work.decoder, parts[0], options, meter) - before
+        let loss = try meter.peak { _ = try work.loss(of: parts[0]) } - before - activations
+        // Later parts add to gradients that are there already, as a captured step's are. All take the same memory.
+        let passes = parts.count > 1 || options.execution.graph ? 2 : 1
+        _ = try work.passes(over: (0..<passes).map { parts[$0 % parts.count] })
+        return (activations, loss)
     }
 
     /// Bytes in use once hidden states of a part are there.

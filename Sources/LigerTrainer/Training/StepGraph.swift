@@ -2,7 +2,7 @@ internal import LigerNN
 package import LigerRuntime
 internal import Tile
 
-/// The launches of a step up to its gradients, captured once and handed to the GPU as a whole ever after: for
+/// The launches of a step up to its gradients, captured once and handed to the GPU all at once ever after: for
 /// small models the processor is slower to launch kernels than the GPU to run them.
 ///
 /// The same kernels with the same arguments, so results have the same bits. Batches are written to the arrays
@@ -83,7 +83,7 @@ package struct BatchArrays {
     }
 }
 
-/// What forward and backward passes over all parts of a batch come to, beside gradients.
+/// What forward and backward passes over all parts of a batch come to, in addition to gradients.
 struct StepOutputs {
     /// One f32 a part.
     let losses: [NDArray]

@@ -13,7 +13,7 @@ internal import Tile
 /// The model to train and the tokenizer that belongs to it.
 package struct TrainingModel {
     private let model: CausalLanguageModel
-    /// Where its weights lie and its kernels run.
+    /// Where its weights are and its kernels run.
     package let device: Device
     private let tokenizer: any Tokenizer
     /// What `--model` said.
@@ -25,7 +25,7 @@ package struct TrainingModel {
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
-    /// New weights are made where they lie; those of a folder go there piece by piece.
+    /// New weights are made on the device; those of a folder go there piece by piece.
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model

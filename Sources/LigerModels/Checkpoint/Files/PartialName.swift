@@ -1,12 +1,12 @@
 import Synchronization
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+    package import FoundationEssentials
 #else
-    import Foundation
+    package import Foundation
 #endif
 
-/// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, beside the final name and so on the same file
+/// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, in the folder of the final name and so on the same file
 /// system.
 ///
 /// The process's identifier tells output that another process is writing from what a killed one left
@@ -24,7 +24,7 @@ package enum PartialName {
     package static func isPartial(_ name: String) -> Bool { process(of: name) != nil }
 
     /// Removes what killed processes left in `directory`; what cannot be removed stays.
-    static func removeStale(in directory: URL) {
+    package static func removeStale(in directory: URL) {
         let manager = FileManager.default
         for name in (try? manager.contentsOfDirectory(atPath: directory.path)) ?? [] {
             guard let owner = process(of: name), owner != FileAccess.processIdentifier,

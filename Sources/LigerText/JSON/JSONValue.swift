@@ -9,19 +9,14 @@ package enum JSONValue: Sendable, Hashable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// Parses a whole text; throws `CheckpointError` naming `file` and the byte.
-    package init(parsing bytes: [UInt8], file: String) throws {
-        var reader = JSONReader(bytes, file: file, part: "JSON")
-        self = try reader.readValue()
-        try reader.finish()
-    }
-
     /// The value in a few words, for messages.
     package var summary: String {
         switch self {
         case .array(let elements): "a list of \(elements.count)"
-        case .object: "an object"
-        case .string(let text): CheckpointError.quoted(text)
+        case .object(let members) where members.isEmpty: "an object without keys"
+        case .object(let members):
+            "an object with \(members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", "))"
+        case .string(let text): text.quoted
         default: serialized()
         }
     }

@@ -1,6 +1,6 @@
-"""Makes tiny random Llamas with transformers and records what PyTorch computes with them.
+"""Makes tiny random decoders with transformers and records what PyTorch computes with them.
 
-Usage: python llama_fixture.py OUTPUT_FOLDER
+Usage: python decoder_fixture.py OUTPUT_FOLDER
 
 For each variant a folder with a checkpoint (config.json, model.safetensors), `step.safetensors` (inputs,
 labels, logits, loss, the gradient of every parameter) and `losses.json` (the losses of 20 AdamW steps on
@@ -13,17 +13,23 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 # Grouped-query heads, odd sizes, tied and separate heads, a token whose embedding gets no gradient, biases, and
 # Llama 3's stretched rotary frequencies.
 PADDING = 7
 VARIANTS = {
-    "grouped": dict(num_key_value_heads=2, tie_word_embeddings=False),
-    "tied": dict(num_key_value_heads=4, tie_word_embeddings=True),
-    "padded": dict(num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING),
-    "biased": dict(num_key_value_heads=2, tie_word_embeddings=False, attention_bias=True, mlp_bias=True),
+    "grouped": dict(model_type="llama", num_key_value_heads=2, tie_word_embeddings=False),
+    "tied": dict(model_type="llama", num_key_value_heads=4, tie_word_embeddings=True),
+    "padded": dict(model_type="llama", num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING),
+    "biased": dict(
+        model_type="llama", num_key_value_heads=2, tie_word_embeddings=False, attention_bias=True, mlp_bias=True
+    ),
+    "qwen3": dict(
+        model_type="qwen3", num_key_value_heads=2, head_dim=14, tie_word_embeddings=False, attention_bias=True
+    ),
     "stretched": dict(
+        model_type="llama",
         num_key_value_heads=1,
         tie_word_embeddings=False,
         rope_theta=500000.0,
@@ -43,18 +49,17 @@ STEPS = 20
 
 
 def make_model(options):
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
         vocab_size=VOCABULARY,
         hidden_size=48,
         intermediate_size=100,
         num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=128,
-        attn_implementation="eager",
         initializer_range=0.1,
         **options,
     )
-    model = LlamaForCausalLM(config)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     # Weights of norms start at one and biases at zero, which would hide a lost factor or term.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
