@@ -216,7 +216,7 @@ import Tile
         }
     }
 
-    /// One number per sequence is that number once: as a token's ratio whose others are 1.
+    /// One number per sequence is that number once: as the ratio of a token that counts and whose others are 1.
     @Test func vespoTakesASequencesRatioOnce() throws {
         let options = GRPO.Options(formula: .vespo)
         var sample = try Sample(ratio: [4, 1], seed: 6)
@@ -224,7 +224,7 @@ import Tile
         let found = try FusedLinearGRPO.forward(
             head: sample.head, samples: sample.samples, options: options)
         sample.samples.samplerRatio = try NDArray(
-            ratios.flatMap { [$0, 1, 1, 1, 1] }, [4, 5])
+            ratios.flatMap { [1, $0, 1, 1, 1] }, [4, 5])
         let spread = try FusedLinearGRPO.forward(
             head: sample.head, samples: sample.samples, options: options)
         #expect(relativeError(found.loss.doubles, spread.loss.doubles) < 1e-6)
