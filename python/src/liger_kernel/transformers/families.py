@@ -171,7 +171,7 @@ FAMILIES = (
         flags=without_rope(GEGLU),
         rope={},
         norm=GEMMA4,
-        mlps={"Gemma4TextMLP": "LigerGEGLUMLPForGemma4"},
+        mlps={"Gemma4TextMLP": "LigerGEGLUMLP"},
         heads={
             "Gemma4ForCausalLM": ("gemma4", "causal_forward"),
             "Gemma4TextForCausalLM": ("gemma4", "causal_forward"),

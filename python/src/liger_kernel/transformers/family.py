@@ -37,13 +37,15 @@ class Norm:
     offset: float = 0.0
     casting: str = "llama"
     in_place: bool = True
+    # Of modules without a weight, where it is another than theirs.
+    weightless: Optional[str] = None
 
 
 PLAIN = Norm("LigerRMSNorm")
 GEMMA = Norm("LigerRMSNormForGemma", 1.0, "gemma")
 GEMMA2 = Norm("LigerRMSNormForGemma2", 1.0, "gemma", False)
 GEMMA3 = Norm("LigerRMSNormForGemma3", 1.0, "gemma", False)
-GEMMA4 = Norm("LigerRMSNormForGemma4", 0.0, "gemma", False)
+GEMMA4 = Norm("LigerRMSNormForGemma4", 0.0, "gemma", False, "LigerRMSNormWithoutWeight")
 QWEN3_NEXT = Norm("LigerRMSNormForQwen3Next", 1.0, "gemma", False)
 OLMO2 = Norm("LigerRMSNormForOlmo2", in_place=False)
 GLM4 = Norm("LigerRMSNormForGlm4", in_place=False)

@@ -8,6 +8,7 @@ import inspect
 import logging
 
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Callable
 from typing import Optional
 from typing import Tuple
@@ -271,7 +272,11 @@ def leaf_of(module: nn.Module, row: Family) -> Optional[Tuple[str, Binding]]:
     """The same for a module, which may also be an attention whose rotary embedding is replaced."""
     cls = written_class(type(module))
     if found := leaf_named(row, cls.__name__):
-        return found if found[0] != "layer_norm" or isinstance(module, nn.LayerNorm) else None
+        switch, leaf = found
+        norm = row.norms.get(cls.__name__)
+        if norm and norm.weightless and getattr(module, "weight", None) is None:
+            leaf = replace(leaf, kernel=kernel(norm.weightless))
+        return (switch, leaf) if switch != "layer_norm" or isinstance(module, nn.LayerNorm) else None
     rotary = rotary_leaf(cls, f"transformers.models.{row.directory}.modeling_{row.directory}", row.rope)
     return rotary and ("rope", rotary)
 

@@ -101,6 +101,18 @@ class LigerRMSNormForGemma4(LigerRMSNorm):
         self.with_scale = with_scale
 
 
+class LigerRMSNormWithoutWeight(LigerRMSNorm):
+    """As Gemma 4's without a scale, with a forward of its own, as upstream leaves these norms theirs."""
+
+    def __init__(self, eps=1e-6, casting_mode="gemma"):
+        super().__init__(None, eps, 0.0, casting_mode, elementwise_affine=False)
+
+    def forward(self, hidden_states):
+        if not takes(hidden_states):
+            return (original_forward(self, LigerRMSNormWithoutWeight.forward) or rms_norm_in_torch)(self, hidden_states)
+        return rms_norm(hidden_states, None, self.variance_epsilon, 0.0, self.casting_mode)
+
+
 class LigerRMSNormForMuseGlimmer(LigerRMSNorm):
     """As Gemma 4's; without a scale it needs no size."""
 
