@@ -41,14 +41,26 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         chunks = length == 0 ? 0 : (units + length - 1) / length
         chunkTokens = length * unit
         logitsBytes = chunkTokens * rowBytes
+        let separates = Self.separatesSums(layer.weight, exact, chunks: chunks)
         accumulatorBytes =
-            (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
+            (needs.contains(.weight) && separates
                 ? WeightSums.byteCount(vocabulary: layer.vocabulary, hidden: layer.hidden) : 0)
             + (needs.contains(.bias) && Self.separatesBias(layer) ? 4 * layer.vocabulary : 0)
-        productRows = Self.productRows(layer, needs, exact, chunks: chunks, chunkTokens: chunkTokens)
-        roundingBytes = 4 * layer.hidden * productRows + Self.scaleBytes(layer, needs)
+        // Rows of the gradients whose products are rounded by way of fp32.
+        let rounded = (
+            input: needs.contains(.input) && layer.roundsInput ? chunkTokens : 0,
+            weight: needs.contains(.weight) && layer.weight == .f16 && !separates ? layer.vocabulary : 0
+        )
+        productRows = min(max(rounded.input, rounded.weight), layer.mostProductRows)
+        roundingBytes =
+            4 * layer.hidden * productRows
+            + Self.scaleBytes(layer, needs, ofWeight: needs.contains(.scales) || rounded.weight > 0)
         let workspace =
-            layer.logits == .f32 ? Self.workspaceBytes(layer, needs, chunkTokens, sums: exact) : 0
+            layer.logits == .f32
+            ? Self.workspaceBytes(
+                layer, needs, chunkTokens,
+                inputRows: rounded.input > 0 ? min(chunkTokens, productRows) : chunkTokens,
+                weightRows: rounded.weight > 0 ? productRows : layer.vocabulary) : 0
         peakBytes = logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace
     }
 
@@ -63,39 +75,26 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         return bias != .f32 || layer.logits == .f16
     }
 
-    /// The most bytes of a product in fp32 that is rounded to f16: long enough for products at full speed. It takes a
-    /// 16th of the weight's gradient in fp32 at most, so that sums in f16 take less than those.
-    private static let mostProductBytes = 32 << 20
-
-    private static func productRows(
-        _ layer: LinearShape, _ needs: LinearNeeds, _ exact: Bool, chunks: Int, chunkTokens: Int
-    ) -> Int {
-        var rows = 0
-        if needs.contains(.input), layer.inputGradient == .f16 || layer.logits == .f16 { rows = chunkTokens }
-        if needs.contains(.weight), layer.weight == .f16, !separatesSums(.f16, exact, chunks: chunks) {
-            rows = max(rows, layer.vocabulary)
-        }
-        return min(rows, max(1, min(mostProductBytes / (4 * layer.hidden), layer.vocabulary / 16)))
-    }
-
-    private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds) -> Int {
-        let parts: [(LinearNeeds, DType?, Int)] = [
-            (.input, layer.inputGradient, layer.tokens), (.weight, layer.weight, layer.vocabulary),
-            (.bias, layer.bias, 1),
+    private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds, ofWeight: Bool) -> Int {
+        let isApart = needs.contains(.scales)
+        let parts: [(LinearNeeds, DType?, hasScales: Bool, rows: Int)] = [
+            (.input, layer.inputGradient, isApart, layer.tokens),
+            (.weight, layer.weight, ofWeight, layer.vocabulary), (.bias, layer.bias, isApart, 1),
         ]
-        let numbers = parts.reduce(0) { $0 + (needs.contains($1.0) && $1.1 == .f16 ? $1.2 : 0) }
+        let kept = parts.filter { needs.contains($0.0) && $0.1 == .f16 && $0.hasScales }
         let ofLogits = layer.logits == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
-        return ofLogits + (needs.contains(.scales) ? 4 * numbers : 0)
+        return ofLogits + kept.reduce(0) { $0 + 4 * $1.rows }
     }
 
+    /// - Parameters: rows of the products that make gradients.
     private static func workspaceBytes(
-        _ layer: LinearShape, _ needs: LinearNeeds, _ rows: Int, sums exact: Bool
+        _ layer: LinearShape, _ needs: LinearNeeds, _ rows: Int, inputRows: Int, weightRows: Int
     ) -> Int {
         let (hidden, vocabulary) = (layer.hidden, layer.vocabulary)
         let dtypes = [layer.input, layer.weight]
         var products = [(rows, vocabulary, hidden)]
-        if needs.contains(.input) { products.append((rows, hidden, vocabulary)) }
-        if needs.contains(.weight) { products.append((vocabulary, hidden, rows)) }
+        if needs.contains(.input) { products.append((inputRows, hidden, vocabulary)) }
+        if needs.contains(.weight) { products.append((weightRows, hidden, rows)) }
         return products.map {
             MatMul.workspaceBytes(rows: $0.0, columns: $0.1, inner: $0.2, dtypes: dtypes)
         }.max() ?? 0
@@ -128,6 +127,13 @@ package struct LinearShape: Sendable {
 }
 
 extension LinearShape {
+    /// Whether the input's gradient is rounded by way of a product in fp32.
+    var roundsInput: Bool { inputGradient == .f16 || logits == .f16 }
+
+    /// Rows of such a product: 32 MiB, long enough for products at full speed. It takes a 16th of the weight's gradient
+    /// in fp32 at most, so that sums in f16 take less than those.
+    fileprivate var mostProductRows: Int { max(1, min((32 << 20) / (4 * hidden), vocabulary / 16)) }
+
     /// A layer of one storage type.
     package init(
         tokens: Int, hidden: Int, vocabulary: Int, dtype: DType, hasBias: Bool = false, logits: DType

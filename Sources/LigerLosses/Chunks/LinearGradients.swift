@@ -85,11 +85,12 @@ struct InputGradient {
 struct WeightGradient {
     private let values: Values
     private let rounding: GradientRounding
+    private let isApart: Bool
 
     private enum Values {
         /// Products are added to the gradient itself.
         case own(NDArray)
-        /// As above, rounded by way of a product in fp32.
+        /// As above, rounded by way of a product in fp32, rows over scales until all chunks are there.
         case rounded(NDArray, product: NDArray)
         case sums(WeightSums)
     }
@@ -99,22 +100,21 @@ struct WeightGradient {
         like weight: NDArray, tokens: Int, separatesSums: Bool, product: NDArray?, factor: NDArray?,
         isApart: Bool
     ) throws {
-        rounding = try GradientRounding(
-            rows: weight.shape[0], dtype: weight.dtype, isApart: isApart, factor: factor, on: weight.device)
         if separatesSums {
             values = .sums(try WeightSums(like: weight))
-            return
-        }
-        let own = try NDArray.unset(weight.shape, weight.dtype, tokens: tokens, weight.device)
-        if weight.dtype == .f16, let product {
-            values = .rounded(own, product: product)
         } else {
-            values = .own(own)
+            let own = try NDArray.unset(weight.shape, weight.dtype, tokens: tokens, weight.device)
+            values =
+                product.map { weight.dtype == .f16 ? .rounded(own, product: $0) : .own(own) } ?? .own(own)
         }
+        self.isApart = isApart
+        rounding = try GradientRounding(
+            rows: weight.shape[0], dtype: weight.dtype, isApart: isApart || !separatesSums, factor: factor,
+            on: weight.device)
     }
 
     /// [V], f32.
-    var scales: NDArray? { rounding.scales }
+    var scales: NDArray? { isApart ? rounding.scales : nil }
 
     func add(_ g: NDArray, _ x: NDArray, isFirst: Bool) throws {
         switch values {
@@ -138,8 +138,11 @@ struct WeightGradient {
     /// - Parameter scratch: memory that is free by now.
     func finished(scratch: Buffer) throws -> NDArray {
         switch values {
-        case .own(let own), .rounded(let own, _): own
-        case .sums(let sums): try sums.rounded(rounding, scratch: scratch)
+        case .sums(let sums): return try sums.rounded(rounding, scratch: scratch)
+        case .own(let own): return own
+        case .rounded(let own, _):
+            if !isApart, let scales = rounding.scales { try CrossEntropy.scale(own, by: scales) }
+            return own
         }
     }
 }

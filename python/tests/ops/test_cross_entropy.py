@@ -346,6 +346,15 @@ def test_autocast(device, has_bias):
     check_close(inputs[1].grad, low[1].grad, torch.bfloat16)
 
 
+def test_a_sum_of_losses_without_reduction(device, dtype):
+    """Its upstream gradient is one number with a stride of 0."""
+    x, target = random(5, 9, device=device, dtype=dtype), torch.randint(9, (5,), device=device)
+    twin = x.detach().double().requires_grad_()
+    liger_cross_entropy(x, target, reduction="none").sum().backward()
+    F.cross_entropy(twin, target, reduction="none").sum().backward()
+    check_close(x.grad, twin.grad, dtype, 1.5, "gradient")
+
+
 def test_no_gradients_without_autograd(device, monkeypatch):
     """In torch.no_grad a leaf still says that it needs a gradient; none is computed."""
     from liger_kernel.ops import cross_entropy
@@ -358,7 +367,7 @@ def test_no_gradients_without_autograd(device, monkeypatch):
         monkeypatch.setattr(module, "_run", lambda *arguments: needs.append(asked(*arguments)) or run(*arguments))
 
     record(cross_entropy, lambda *arguments: arguments[10] & cross_entropy.GRADIENT)
-    record(fused_linear_cross_entropy, lambda *arguments: arguments[-1])
+    record(fused_linear_cross_entropy, lambda *arguments: arguments[-1] & 7)
     x, w, b = random(4, 6, device=device), random(9, 6, device=device), random(9, device=device)
     target = torch.randint(9, (4,), device=device)
     with torch.no_grad():
