@@ -4,7 +4,7 @@ import Tile
 
 extension OperationFamily {
     static let activations = [
-        softmax, OperationFamily(BlockedAttention.self), swiGLU, geGLU, reluSquared,
+        softmax, sparsemax, OperationFamily(BlockedAttention.self), swiGLU, geGLU, reluSquared,
     ]
 
     private static let softmax = OperationFamily(
@@ -18,6 +18,19 @@ extension OperationFamily {
             let dy = s.input("dy"), y = s.input("y")
             s.output("dx", like: y)
             return { a in [try Softmax.backward(dy: a[dy], y: a[y])] }
+        })
+
+    private static let sparsemax = OperationFamily(
+        Sparsemax.self,
+        Operation("sparsemax_forward") { s in
+            let x = s.input("x")
+            s.output("y", like: x)
+            return { a in [try Sparsemax.forward(a[x])] }
+        },
+        Operation("sparsemax_backward") { s in
+            let dy = s.input("dy"), y = s.input("y")
+            s.output("dx", like: y)
+            return { a in [try Sparsemax.backward(dy: a[dy], y: a[y])] }
         })
 
     private static let swiGLU = OperationFamily(

@@ -34,6 +34,7 @@ OPS = {
     "rms_norm": ["LigerRMSNormFunction", "rms_norm_backward", "rms_norm_forward"],
     "rope": ["LigerRopeFunction", "rope_backward", "rope_forward"],
     "softmax": ["LigerSoftmaxFunction"],
+    "sparsemax": ["LigerSparsemaxFunction"],
     "tiled_mlp": ["LigerTiledMLPFunction", "apply_tiled_mlp"],
     "swiglu": ["LigerFusedGateUpSiLUMulFunction", "LigerSiLUMulFunction", "swiglu_backward", "swiglu_forward"],
     "tvd": ["LigerTVDLossFunction"],
@@ -67,6 +68,7 @@ MODULES = {
     "rms_norm": ["LigerRMSNorm", "LigerRMSNormForMuseGlimmer", "LigerRMSNormForMuseGlimmerTextCentered"],
     "rope": ["liger_rotary_pos_emb"],
     "softmax": ["LigerSoftmax"],
+    "sparsemax": ["LigerSparsemax"],
     "tiled_mlp": ["LigerTiledGEGLUMLP", "LigerTiledSwiGLUMLP"],
     "tvd": ["LigerTVDLoss"],
     "swiglu": [
@@ -84,6 +86,7 @@ FUNCTIONS = {
     "attn_res": ["liger_attn_res"],
     "modulated_rms_norm": ["liger_modulated_rms_norm"],
     "poly_norm": ["liger_poly_norm"],
+    "sparsemax": ["liger_sparsemax"],
 }
 
 
