@@ -169,6 +169,8 @@ class ExpertsLeaf(Leaf):
             return reason
         if not are_experts(*weights):
             return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
+        if others := {type(weight).__name__ for weight in weights if not has_memory(weight)}:
+            return f"its weights keep their numbers in a form of their own ({', '.join(others)})"
         if getattr(module, "has_bias", False) or hasattr(module, "gate_up_proj_bias"):
             return "it has biases"
         if not getattr(module, "is_concatenated", True):
