@@ -1,3 +1,4 @@
+import LigerLosses
 internal import LigerNN
 
 extension TrainingOptions {
@@ -54,8 +55,9 @@ extension TrainingOptions.ObjectiveChoice {
         check("--temperature", temperature, "a finite number above 0") { $0 > 0 }
         check("--hard-weight", hardWeight, "from 0 to 1") { (0...1).contains($0) }
         switch resolvedLossType {
-        case .exoPair: check("--label-smoothing", labelSmoothing, "above 0 and below 1") { $0 > 0 && $0 < 1 }
-        case .robust:
+        case .dpo(.exoPair):
+            check("--label-smoothing", labelSmoothing, "above 0 and below 1") { $0 > 0 && $0 < 1 }
+        case .dpo(.robust):
             check("--label-smoothing", labelSmoothing, "at least 0 and below 0.5") { $0 >= 0 && $0 < 0.5 }
         default: check("--label-smoothing", labelSmoothing, "from 0 to 1") { (0...1).contains($0) }
         }
