@@ -10,7 +10,19 @@ extension FusedLinearPreference.DPO {
         case apoZero = "apo_zero"
         case apoDown = "apo_down"
         case discoPOP = "discopop"
+
+        /// The label smoothings that the loss is defined for; those that have none take what all losses of pairs take.
+        public var labelSmoothings: Range {
+            switch self {
+            case .exoPair: ("above 0 and below 1", { $0 > 0 && $0 < 1 })
+            case .robust: ("at least 0 and below 0.5", { $0 >= 0 && $0 < 0.5 })
+            default: ("from 0 to 1", { (0...1).contains($0) })
+            }
+        }
     }
+
+    /// The numbers that an option may be, in words behind "must be" and as a test.
+    public typealias Range = (words: String, contains: @Sendable (Float) -> Bool)
 
     /// The loss of a name.
     ///
