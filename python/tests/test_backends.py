@@ -14,6 +14,7 @@ from liger_kernel.backends import LigerImplFallbackWarning
 from liger_kernel.backends import NoImplAvailableError
 from liger_kernel.backends import all_impls
 from liger_kernel.backends import available_impls
+from liger_kernel.backends import check_impl
 from liger_kernel.backends import dispatch
 from liger_kernel.backends import get_impl
 from liger_kernel.backends import register_impl
@@ -121,6 +122,16 @@ def test_an_implementation_of_ones_own():
     assert calls == [(1e-3, "fast"), (1e-6, None)]
     assert not torch.equal(LigerLayerNorm(8, impl="swift")(x), x * 2)
     assert "layer_norm" in registry.all_registered_ops()
+
+
+def test_a_request_can_be_checked_before_a_call():
+    assert check_impl("softmax") is None
+    assert check_impl("softmax", "nvidia-triton", "default") == check_impl("softmax", "swift") == "swift"
+    with pytest.raises(ImplNotAvailableError, match="softmax: no implementation is called 'nobody'"):
+        check_impl("softmax", "nobody")
+    for ask in (lambda: check_impl("softmax", "swift", "fast"), lambda: functional.softmax(torch.ones(2), mode="fast")):
+        with pytest.raises(ValueError, match="softmax: there is no mode 'fast'; leave it out or give one of 'default'"):
+            ask()
 
 
 def test_devices():

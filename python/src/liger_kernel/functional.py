@@ -9,12 +9,13 @@ import inspect
 
 import torch
 
-from liger_kernel.backends.capability import Capability
-from liger_kernel.backends.dispatch import SWIFT
-from liger_kernel.backends.dispatch import dispatch
-from liger_kernel.backends.dispatch import resolve_impl
-from liger_kernel.backends.registry import declare_op_locations  # noqa: F401  (where others look for it)
-from liger_kernel.backends.registry import register_impl
+from liger_kernel.backends import SWIFT
+from liger_kernel.backends import Capability
+from liger_kernel.backends import check_impl
+from liger_kernel.backends import declare_op_locations  # noqa: F401  (where others look for it)
+from liger_kernel.backends import dispatch
+from liger_kernel.backends import register_impl
+from liger_kernel.backends import resolve_impl
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
 from liger_kernel.ops.fused_add_rms_norm import LigerFusedAddRMSNormFunction
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
@@ -53,7 +54,7 @@ def _operation(function):
         entry = resolve_impl(name, backend if impl is None else impl, _device(args))
         if entry.impl_name != SWIFT:
             return entry.call(*args, **kwargs, **({} if mode is None else {"mode": mode}))
-        check_mode(name, mode)
+        check_impl(name, SWIFT, mode)
         return function(*args, **kwargs)
 
     own = inspect.signature(function).parameters.values()
@@ -66,12 +67,6 @@ def _operation(function):
 
 # What an implementation takes by position, and callers give by name.
 _KEYWORDS = {"rms_norm": ("offset", "casting_mode", "in_place", "row_mode")}
-
-
-def check_mode(name, mode):
-    """Raises ValueError for a mode that this package's implementation does not have."""
-    if mode not in (None, "default"):
-        raise ValueError(f"{name}: there is no mode {mode!r}; leave it out or give 'default'")
 
 
 def _device(arguments):

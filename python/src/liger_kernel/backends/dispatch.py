@@ -118,6 +118,18 @@ def _named(op_name, name, device):
     return entry
 
 
+def check_impl(op_name, impl=None, mode=None) -> Optional[str]:
+    """The name of the implementation that serves a request; None where none was asked for.
+
+    Raises ImplNotAvailableError for a name that nothing has, and ValueError for a mode that it does not have.
+    """
+    entry = resolve_impl(op_name, impl)
+    if mode is not None and mode not in entry.modes:
+        known = ", ".join(map(repr, entry.modes)) or "none"
+        raise ValueError(f"{op_name}: there is no mode {mode!r}; leave it out or give one of {known}")
+    return None if impl is None else entry.impl_name
+
+
 def dispatch(op_name, *args, impl=None, backend=None, **kwargs):
     """Runs an operation by the implementation that `resolve_impl` finds for the first tensor's device."""
     requested = backend if impl is None else impl
