@@ -2,7 +2,7 @@
 
 LIGER = .build/release/liger
 
-.PHONY: train test build library wheel setup setup-python format benchmark clean
+.PHONY: train test build library wheel hub-kernels setup setup-python format benchmark clean
 
 # Goes on where an earlier `make train` was stopped; when the sources, its text, have changed since, a new run
 # starts beside it.
@@ -23,6 +23,10 @@ library: setup-python
 # A wheel that needs neither Swift nor a compiler; LIGER_NIGHTLY=1 dates its version.
 wheel: setup-python
 	.venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+# The kernels in the layout of the Hub's `kernels` package, for a repository there or `KernelConfig` of transformers.
+hub-kernels: library
+	.venv/bin/python Scripts/hub_kernels.py dist/hub/liger-kernels
 
 setup:
 	Scripts/setup

@@ -20,7 +20,9 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 is_tracing = getattr(torch.compiler, "is_dynamo_compiling", None) or torch._dynamo.external_utils.is_compiling
 is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._dynamo.is_compiling
 _register_fake = getattr(torch.library, "register_fake", None) or torch.library.impl_abstract
-_library = torch.library.Library("liger_kernel", "DEF")
+# Of the operators, which have one name in a process: another copy of the package has another name.
+_NAMESPACE = __package__.replace(".", "_")
+_library = torch.library.Library(_NAMESPACE, "DEF")
 # By operation: its function, and whether results have their inputs' strides.
 _functions = {}
 _registered, _lock = set(), threading.RLock()
@@ -35,7 +37,7 @@ def operation(name, prepare=None, strided=False, keeps_strides=False):
     prepare, strided: as for `eager`. keeps_strides: whether an output that is like an input has its strides too.
     """
     run = eager(name, prepare, strided)
-    operators = torch.ops.liger_kernel
+    operators = getattr(torch.ops, _NAMESPACE)
 
     def call(*arguments):
         # Outside of torch.compile only tensors of other kinds stand for tensors, as in torch.export.
@@ -117,14 +119,14 @@ class _Operators(type(torch.ops.aten)):
         return super().__getattr__(name)
 
 
-torch.ops.liger_kernel = _Operators("liger_kernel")
+setattr(torch.ops, _NAMESPACE, _Operators(_NAMESPACE))
 
 
 def _register(name):
     """Registers the operator of an operation, if there is one."""
     if name not in _functions:
         # One that an exported program names.
-        importlib.import_module("liger_kernel.ops")
+        importlib.import_module(f"{__package__}.ops")
     # torch asks for the name once more while it is registered.
     if name not in _functions or name in _registered:
         return
@@ -148,7 +150,7 @@ def _register(name):
 
     _library.define(name + signature.schema)
     _library.impl(name, run, "CompositeExplicitAutograd")
-    _register_fake(f"liger_kernel::{name}")(fake)
+    _register_fake(f"{_NAMESPACE}::{name}")(fake)
 
 
 def _fake(output, first, values, keeps_strides):

@@ -36,7 +36,7 @@ _DISCOVERY_FAILURES: Dict[str, Tuple[type, str]] = {}
 # Counts registrations, so that what was learnt of them can be told from what holds.
 _version = 0
 # Registers this package's implementations.
-_OURS = "liger_kernel.functional"
+_OURS = f"{__package__.rpartition('.')[0]}.functional"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""Layers that transformers puts in place of a model's own: only `forward`, over the weights that the model has."""
+
+import torch
+
+from torch import nn
+
+from .liger.ops.geglu import LigerGELUMulFunction
+from .liger.ops.rms_norm import rms_norm
+from .liger.ops.swiglu import LigerSiLUMulFunction
+from .liger.ops.tiled_mlp import apply_tiled_mlp
+
+
+class LigerRMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + variance_epsilon) * weight over the last dimension, rounded to x's dtype before the weight."""
+
+    can_torch_compile = has_backward = True
+    weight: torch.Tensor
+    variance_epsilon: float
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return rms_norm(hidden_states, self.weight, self.variance_epsilon, 0.0, "llama")
+
+
+class LigerSwiGLUMLP(nn.Module):
+    """down(silu(gate(x)) up(x))."""
+
+    can_torch_compile = has_backward = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _swiglu(self, x)
+
+
+class LigerGEGLUMLP(nn.Module):
+    """down(gelu(gate(x)) up(x)), gelu in its tanh form."""
+
+    can_torch_compile = has_backward = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _geglu(self, x)
+
+
+class LigerTiledSwiGLUMLP(nn.Module):
+    """`LigerSwiGLUMLP` by shards of the sequence, whose activations are computed again in the backward pass."""
+
+    has_backward = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return apply_tiled_mlp(_swiglu, self, x, None)
+
+
+class LigerTiledGEGLUMLP(nn.Module):
+    """`LigerGEGLUMLP` by shards of the sequence, whose activations are computed again in the backward pass."""
+
+    has_backward = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return apply_tiled_mlp(_geglu, self, x, None)
+
+
+def _swiglu(module, x):
+    return module.down_proj(LigerSiLUMulFunction.apply(module.gate_proj(x), module.up_proj(x)))
+
+
+def _geglu(module, x):
+    return module.down_proj(LigerGELUMulFunction.apply(module.gate_proj(x), module.up_proj(x)))
