@@ -42,6 +42,21 @@ struct LigerProcess {
 
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
+    /// Stops the process (SIGSTOP) at a moment that lasts less than a slice of its time; false if it ended before.
+    ///
+    /// It runs in slices and stands still while the condition is looked at, so that it gets no further than a slice
+    /// past the moment however seldom a loaded machine runs this process.
+    @discardableResult
+    func stop(when isReached: () -> Bool) -> Bool {
+        while isRunning {
+            send(SIGSTOP)
+            if isReached() { return isRunning }
+            send(SIGCONT)
+            usleep(200)
+        }
+        return false
+    }
+
     func wait() throws -> Result {
         process.waitUntilExit()
         return Result(

@@ -54,7 +54,7 @@ import Testing
             let result = try LigerProcess.run(arguments(kind, in: folder, out: whole, more), in: folder)
             #expect(result.status == 0, "\(result.errors)")
             let process = try LigerProcess(arguments(kind, in: folder, out: out, more), in: folder)
-            while process.isRunning, !hasCheckpoint(out) { usleep(100) }
+            process.stop { hasCheckpoint(out) }
             process.send(SIGKILL)
             #expect(try process.wait().wasKilled)
             let resumed = try LigerProcess.run(

@@ -24,7 +24,8 @@ import Testing
                 let metrics = "\(small.out)/metrics.jsonl"
                 let process = try LigerProcess(small.arguments(options + ["--resume"]), in: folder)
                 let size = (FileSystem.byteCount(of: metrics) ?? 0) + draw(below: 2000)
-                while process.isRunning, FileSystem.byteCount(of: metrics) ?? 0 <= size { usleep(100) }
+                process.stop { FileSystem.byteCount(of: metrics) ?? 0 > size }
+                process.send(SIGCONT)
                 usleep(UInt32(draw(below: 5000)))
                 process.send(SIGKILL)
                 if try process.wait().wasKilled { kills += 1 }
@@ -49,9 +50,7 @@ import Testing
                 let checkpoints = "\(small.out)/checkpoints"
                 let old = Set(Self.partialNames(in: checkpoints))
                 // What an earlier kill left is removed at the start, so any name but those is new.
-                while process.isRunning, Set(Self.partialNames(in: checkpoints)).isSubset(of: old) {
-                    usleep(100)
-                }
+                process.stop { !Set(Self.partialNames(in: checkpoints)).isSubset(of: old) }
                 process.send(SIGKILL)
                 let result = try process.wait()
                 if result.wasKilled, !Self.partialNames(in: checkpoints).isEmpty { hits += 1 }
@@ -73,8 +72,9 @@ import Testing
 
             let process = try LigerProcess(small.arguments(options), in: folder)
             // From the first line of metrics on, signals are kept.
-            while process.isRunning, (try? SmallRun.numbers(of: small.out))?.isEmpty ?? true { usleep(500) }
+            process.stop { (try? SmallRun.numbers(of: small.out))?.isEmpty == false }
             process.send(signal)
+            process.send(SIGCONT)
             let result = try process.wait()
             #expect(result.status == 128 + signal)
             #expect(!result.wasKilled)
@@ -138,12 +138,7 @@ import Testing
                 let begun = try LigerProcess(
                     small.arguments(options + ["--recompute", first, "--save-every", "1"], out: out),
                     in: folder)
-                while begun.isRunning,
-                    !FileManager.default.fileExists(
-                        atPath: "\(out)/checkpoints/step-00000001")
-                {
-                    usleep(100)
-                }
+                begun.stop { FileManager.default.fileExists(atPath: "\(out)/checkpoints/step-00000001") }
                 begun.send(SIGKILL)
                 _ = try begun.wait()
                 let resumed = options + ["--recompute", second, "--save-every", "1", "--resume"]
