@@ -1,5 +1,6 @@
 import Foundation
 import LigerRuntime
+import Platform
 import TestSupport
 import Testing
 
@@ -175,11 +176,10 @@ import Testing
             return
         }
         #expect(attempts.map(\.path) == BLASLibrary.fileNames.map { folder.file($0).path })
-        #if os(Linux)
-            #expect(throws: BLASError.missingSymbol("libm.so.6")) {
-                _ = try BLASLibrary.load(environment: ["LIGER_BLAS": "libm.so.6"])
-            }
-        #endif
+        if System.isMac { return }
+        #expect(throws: BLASError.missingSymbol("libm.so.6")) {
+            _ = try BLASLibrary.load(environment: ["LIGER_BLAS": "libm.so.6"])
+        }
     }
 
     @Test func describesItself() throws {

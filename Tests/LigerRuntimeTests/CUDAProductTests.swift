@@ -1,6 +1,6 @@
 import FakeCUDA
-import FoundationEssentials
 import LigerRuntime
+import Platform
 import TestSupport
 import Testing
 import Tile

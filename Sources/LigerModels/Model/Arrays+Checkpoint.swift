@@ -1,12 +1,7 @@
 import LigerKernels
 package import LigerRuntime
+package import Platform
 package import Tile
-
-#if canImport(FoundationEssentials)
-    package import FoundationEssentials
-#else
-    package import Foundation
-#endif
 
 // Arrays go to files and come from them in pieces, through host memory of a piece's size, wherever they lie.
 

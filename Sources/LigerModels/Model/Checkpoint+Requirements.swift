@@ -1,10 +1,5 @@
+import Platform
 import Tile
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 extension Checkpoint {
     /// Checks that the weights are exactly those that `configuration` describes, without reading any.

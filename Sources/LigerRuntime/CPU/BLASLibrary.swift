@@ -1,14 +1,6 @@
 import CVector
-import FoundationEssentials
+import Platform
 import Synchronization
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// A library of matrix products, loaded at run time and kept for the life of the process.
 package struct BLASLibrary: Sendable {
@@ -51,15 +43,14 @@ package struct BLASLibrary: Sendable {
         throw .notFound(attempts, requested: requested)
     }
 
-    #if canImport(Darwin)
-        static let systemNames = ["/System/Library/Frameworks/Accelerate.framework/Accelerate"]
-        package static let fileNames = [
-            "libscipy_openblas.dylib", "libopenblas.dylib", "libopenblas.0.dylib",
-        ]
-    #else
-        static let systemNames = ["libopenblas.so.0", "libopenblas.so"]
-        package static let fileNames = ["libscipy_openblas.so", "libopenblas.so.0", "libopenblas.so"]
-    #endif
+    static let systemNames =
+        System.isMac
+        ? ["/System/Library/Frameworks/Accelerate.framework/Accelerate"]
+        : ["libopenblas.so.0", "libopenblas.so"]
+    package static let fileNames =
+        System.isMac
+        ? ["libscipy_openblas.dylib", "libopenblas.dylib", "libopenblas.0.dylib"]
+        : ["libscipy_openblas.so", "libopenblas.so.0", "libopenblas.so"]
 
     private static func files(at path: String) -> [String] {
         var isFolder = false

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+import Platform
 
 /// Memory of the processor.
 struct HostMemory: MemorySource {
@@ -24,9 +18,7 @@ struct HostMemory: MemorySource {
         var pointer: UnsafeMutableRawPointer?
         let alignment = size >= Self.hugePage ? Self.hugePage : 64
         guard posix_memalign(&pointer, alignment, size) == 0, let pointer else { return nil }
-        #if os(Linux)
-            if size >= Self.hugePage { madvise(pointer, size, MADV_HUGEPAGE) }
-        #endif
+        if size >= Self.hugePage { System.wantLargePages(pointer, bytes: size) }
         return pointer
     }
 

@@ -1,14 +1,6 @@
 import Dispatch
-import FoundationEssentials
+import Platform
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// Runs numbered pieces of work on a fixed number of threads.
 ///

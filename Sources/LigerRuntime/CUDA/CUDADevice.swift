@@ -1,5 +1,5 @@
 import CCUDA
-import FoundationEssentials
+import Platform
 import Synchronization
 
 /// One GPU as the driver lists it.

@@ -1,12 +1,5 @@
 import CCUDA
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+import Platform
 
 /// The CUDA driver of this machine.
 ///

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Platform
 
 /// Where one of NVIDIA's libraries may lie.
 package struct LibrarySearch {

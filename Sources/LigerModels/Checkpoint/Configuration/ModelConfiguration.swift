@@ -1,11 +1,6 @@
 public import LigerKernels
+public import Platform
 public import Tile
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
 
 /// What `config.json` says about a decoder: the sizes and constants that, with the weights, are the model.
 ///

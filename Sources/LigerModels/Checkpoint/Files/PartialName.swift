@@ -1,10 +1,5 @@
+import Platform
 import Synchronization
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 /// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, beside the final name and so on the same file
 /// system.

@@ -1,13 +1,5 @@
 import CCUDA
-import FoundationEssentials
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+import Platform
 
 /// The functions of cuDNN's graph interface.
 ///
