@@ -38,18 +38,26 @@ let package = Package(
         .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
         .target(name: "TileEmulator", dependencies: ["Platform", "Tile", "TileGPU"]),
 
-        // Devices, memory, matrix products; then the catalogue of operations.
+        // Arrays and what a device must do for them; a target for each kind of device, and one that records; and all
+        // of these together. Then the catalogue of operations.
+        .target(name: "LigerArrays", dependencies: ["Tile"]),
+        .target(
+            name: "LigerCPU", dependencies: ["Platform", "Tile", "TileCPU", "CVector", "LigerArrays"]),
         .target(name: "CCUDA"),
         .target(
+            name: "LigerCUDA",
+            dependencies: ["Platform", "Tile", "TileGPU", "TilePTX", "CCUDA", "LigerArrays"]),
+        .target(name: "LigerRecording", dependencies: ["Tile", "LigerArrays"]),
+        .target(
             name: "LigerRuntime",
-            dependencies: ["Platform", "Tile", "TileCPU", "TileGPU", "TilePTX", "CVector", "CCUDA"]),
+            dependencies: ["Tile", "LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording"]),
         .target(name: "LigerKernels", dependencies: ["Platform", "Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
         .target(name: "CLigerABI"),
         .target(
             name: "LigerABI",
-            dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile", "TileCPU"]),
+            dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile"]),
         // What the command line lists, checks and times.
         .target(name: "LigerCatalogue", dependencies: ["Platform", "LigerLosses", "CVector", "TileGPU"]),
 
@@ -82,11 +90,12 @@ let package = Package(
             dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses"]),
         .testTarget(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
+        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
             dependencies: [
                 "Platform", "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer",
-                "LigerCatalogue", "CVector", "FakeCUDA", "TestSupport",
+                "LigerCatalogue", "FakeCUDA", "TestSupport",
             ]),
         .testTarget(
             name: "LigerKernelsTests",

@@ -23,7 +23,9 @@ final class Call: Sendable {
         try arguments.checkAllWereUsed()
         let outputs = zip(operation.outputs, results).compactMap { name, array in array.map { (name, $0) } }
         outputNames = outputs.map(\.0)
-        recorded = try recorder.finish(outputs: outputs.map(\.1))
+        recorded = try recorder.finish(
+            outputs: outputs.map(\.1), of: operation.name.description,
+            names: outputNames.map(\.description))
     }
 }
 

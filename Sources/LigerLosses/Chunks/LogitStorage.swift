@@ -22,7 +22,7 @@ package enum LogitStorage {
     }
 
     /// Whether the weight's type is the logits'.
-    package static func isRounded(on device: Device) -> Bool { device.cuda != nil || isAsOnGPU }
+    package static func isRounded(on device: Device) -> Bool { device.isGPU || isAsOnGPU }
 
     /// What gradients stored in a type are multiplied by: a power of two, so that nothing is rounded.
     package static func gradientScale(_ dtype: DType) -> Float { dtype == .f16 ? 0x1p10 : 1 }

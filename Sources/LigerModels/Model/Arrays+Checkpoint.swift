@@ -52,7 +52,7 @@ extension TensorContent {
             for piece in array.pieces {
                 let stored = try piece.moved(to: .cpu).converted(to: dtype, name: name, file: url.path)
                 try withExtendedLifetime(stored) {
-                    try consume(UnsafeRawBufferPointer(start: stored.address, count: stored.byteCount))
+                    try consume(UnsafeRawBufferPointer(start: stored.hostAddress(), count: stored.byteCount))
                 }
             }
         }
@@ -81,7 +81,7 @@ extension NDArray {
         var offset = 0
         for piece in pieces {
             let host = try NDArray(empty: piece.shape, dtype: stored)
-            try read(offset, UnsafeMutableRawBufferPointer(start: host.address, count: host.byteCount))
+            try read(offset, UnsafeMutableRawBufferPointer(start: host.hostAddress(), count: host.byteCount))
             offset += host.byteCount
             try host.converted(to: dtype, name: name, file: file).copyBytes(to: piece)
         }

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// The process's identifier tells output that another process is writing from what a killed one left
 /// behind, which the next write into the same folder removes.
-package enum PartialName {
+enum PartialName {
     private static let counter = Atomic<Int>(0)
 
     /// A name that nothing else uses, for output that will be called `name`.
@@ -14,9 +14,6 @@ package enum PartialName {
         let count = counter.add(1, ordering: .relaxed).newValue
         return "\(name).partial-\(FileAccess.processIdentifier)-\(count)"
     }
-
-    /// Whether `name` is that of unfinished output; a reader of the folder passes it over.
-    package static func isPartial(_ name: String) -> Bool { process(of: name) != nil }
 
     /// Removes what killed processes left in `directory`; what cannot be removed stays.
     static func removeStale(in directory: URL) {
