@@ -59,7 +59,9 @@ let package = Package(
             name: "LigerABI",
             dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["Platform", "LigerLosses", "CVector", "TileGPU"]),
+        .target(
+            name: "LigerCatalogue",
+            dependencies: ["Platform", "LigerABI", "LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
@@ -77,7 +79,8 @@ let package = Package(
         .executableTarget(
             name: "liger",
             dependencies: [
-                "Platform", "LigerTrainer", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
+                "Platform", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU",
+                "TilePTX",
                 argumentParser,
             ]),
 
@@ -107,7 +110,9 @@ let package = Package(
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
-            dependencies: ["LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
+            dependencies: [
+                "LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile", "TestSupport",
+            ]),
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",

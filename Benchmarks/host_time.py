@@ -172,7 +172,7 @@ def parts(device):
     tensors, options = {"x": x, "weight": w}, {"eps": 1e-6, "offset": 0.0, "casting": "llama"}
     call = _call.prepare("rms_norm_forward", tensors, options | {"needs_rstd": False})
     run, empty, rms = _call.runner(call, kind), _call._allocator(kind), module.LigerRMSNormFunction
-    y, rstd = module._forward(x, w, 1e-6, 0.0, "llama")
+    y, rstd = module._forward.eager(x, w, 1e-6, 0.0, "llama")
     packed = call.pack(call.handle, _call.stream(index), 3, x.data_ptr(), w.data_ptr(), y.data_ptr())
     shape, strides, dtype, lib = tuple(x.shape), x.stride(), x.dtype, _library.library()
     _Nothing.made = y, torch.empty_like(w)
@@ -196,9 +196,9 @@ def parts(device):
         ("= and finding it", lambda: module._inference(x, w, 1e-6, 0.0, "llama")),
         ("= a call without autograd", lambda: module.rms_norm(x, w, 1e-6)),
         ("a recorded Function that does nothing", lambda: nothing(leaf, w, 1e-6, 0.0, "llama")),
-        ("the operation, with rstd", lambda: module._forward(x, w, 1e-6, 0.0, "llama")),
+        ("the operation, with rstd", lambda: module._forward.eager(x, w, 1e-6, 0.0, "llama")),
         ("= a call with autograd", lambda: module.rms_norm(leaf, w, 1e-6)),
-        ("the backward operation", lambda: module._backward(upstream, x, w, rstd, 0.0, "llama", True)),
+        ("the backward operation", lambda: module._backward.eager(upstream, x, w, rstd, 0.0, "llama", True)),
         ("forward and backward of a Function that does nothing", (500, lambda: passes(nothing))),
         ("forward and backward of RMSNorm", (500, lambda: passes(rms.apply))),
     ]  # fmt: skip

@@ -2,117 +2,121 @@ import CLigerABI
 import LigerRuntime
 import Tile
 
-/// An option's value as C gives it.
-enum OptionValue {
-    case number(Double)
-    case text(String)
-
-    init(_ option: liger_option) {
-        self = option.text.map { .text(String(cString: $0)) } ?? .number(option.number)
-    }
-}
-
-/// The named arrays and options of one operation, each asked for by the operation's body. What nobody asked
-/// for is an error of the caller.
-final class Arguments {
-    private let operation: StaticString
+/// The arrays and options of one call, checked against the operation's signature: there is everything that it asks
+/// for, and nothing else.
+///
+/// An operation reads them by the handles that its signature gave: `a[x]`, `a[eps]`.
+struct Arguments {
     private let arrays: [String: NDArray]
     private let options: [String: OptionValue]
-    private var askedArrays: Set<String> = []
-    private var askedOptions: Set<String> = []
 
-    init(operation: StaticString, arrays: [String: NDArray], options: [String: OptionValue]) {
-        self.operation = operation
+    /// - Throws: an error that says which input or option is missing, unknown, given twice or of another kind.
+    init(_ signature: Signature, arrays: [String: NDArray], options given: [liger_option]) throws {
+        let operation = signature.name
+        var options: [String: OptionValue] = [:]
+        var unknown: [String] = []
+        for option in given {
+            let name = String(cString: option.name)
+            guard let declared = signature.options.first(where: { $0.name == name }) else {
+                unknown.append(name)
+                continue
+            }
+            let value = try declared.value(option, of: operation)
+            guard options.updateValue(value, forKey: name) == nil else {
+                throw RuntimeError("\(operation): the option '\(name)' is given twice. Give it once")
+            }
+        }
+        try refuse(arrays.keys.sorted(), unknown.sorted(), signature)
+        for input in signature.inputs where !input.isOptional && arrays[input.name] == nil {
+            throw RuntimeError("\(operation) needs an input '\(input.name)', which was not given")
+        }
+        for option in signature.options where options[option.name] == nil {
+            guard case .preset(let value) = option.requirement else {
+                throw RuntimeError("\(operation) needs an option '\(option.name)'")
+            }
+            options[option.name] = value
+        }
         self.arrays = arrays
         self.options = options
     }
 
-    /// An array that must be there.
-    func callAsFunction(_ name: String) throws -> NDArray {
-        guard let array = optional(name) else {
-            throw RuntimeError("\(operation) needs an input '\(name)', which was not given")
-        }
+    /// An array that the signature asks for.
+    subscript(_ input: Input<NDArray>) -> NDArray {
+        guard let array = arrays[input.name] else { preconditionFailure("\(input.name) is of no signature") }
         return array
     }
 
     /// An array that may be left out.
-    func optional(_ name: String) -> NDArray? {
-        askedArrays.insert(name)
-        return arrays[name]
-    }
+    subscript(_ input: Input<NDArray?>) -> NDArray? { arrays[input.name] }
 
-    func number(_ name: String, default value: Double? = nil) throws -> Double {
-        askedOptions.insert(name)
-        switch options[name] {
-        case .number(let number): return number
-        case .text(let text):
-            throw RuntimeError("\(operation): the option '\(name)' is '\(text)', not a number")
-        case nil:
-            guard let value else { throw RuntimeError("\(operation) needs an option '\(name)'") }
-            return value
+    subscript<Value>(_ option: Option<Value>) -> Value { option.read(options[option.name]) }
+}
+
+/// Refuses names that a signature does not have.
+private func refuse(_ inputs: [String], _ unknown: [String], _ signature: Signature) throws {
+    func problem(_ kind: String, _ found: [String], _ known: [String]) -> String? {
+        if found.isEmpty { return nil }
+        let list = known.isEmpty ? "none" : known.joined(separator: ", ")
+        return "\(kind) \(found.joined(separator: ", ")) (it takes \(list))"
+    }
+    let names = signature.inputs.map(\.name)
+    let problems = [
+        problem("input", inputs.filter { !names.contains($0) }, names),
+        problem("option", unknown, signature.options.map(\.name)),
+    ].compactMap(\.self)
+    if problems.isEmpty { return }
+    throw ABIError(
+        status: LIGER_UNKNOWN_NAME,
+        description: "\(signature.name) has no \(problems.joined(separator: " and no "))")
+}
+
+// MARK: - What outputs follow from them
+
+extension Arguments {
+    /// Whether an output, or a part of its shape, is there.
+    func hold(_ conditions: [Condition]) -> Bool { conditions.allSatisfy(holds) }
+
+    private func holds(_ condition: Condition) -> Bool {
+        switch condition {
+        case .given(let input): return arrays[input] != nil
+        case .absent(let input): return arrays[input] == nil
+        case .holds(let input, let type): return arrays[input]?.dtype == type
+        case .bits(let option, let bits): return options[option].map { $0.whole & bits == bits } ?? false
+        case .word(let option, let word): return options[option] == .word(word)
+        case .any(let conditions): return conditions.contains(where: holds)
+        case .on(let option):
+            switch options[option] {
+            case .flag(let isOn): return isOn
+            case .number(let number): return number != 0
+            case .whole(let whole): return whole != 0
+            default: return false
+            }
         }
     }
 
-    func float(_ name: String, default value: Double? = nil) throws -> Float {
-        Float(try number(name, default: value))
-    }
-
-    /// A number that may be left out.
-    func optionalFloat(_ name: String) throws -> Float? {
-        askedOptions.insert(name)
-        return options[name] == nil ? nil : try float(name)
-    }
-
-    func int(_ name: String, default value: Int? = nil) throws -> Int {
-        let number = try number(name, default: value.map { Double($0) })
-        guard let int = Int(exactly: number) else {
-            throw RuntimeError("\(operation): the option '\(name)' is \(number), not a whole number")
-        }
-        return int
-    }
-
-    /// A whole number that may be left out.
-    func optionalInt(_ name: String) throws -> Int? {
-        askedOptions.insert(name)
-        return options[name] == nil ? nil : try int(name)
-    }
-
-    func flag(_ name: String, default value: Bool = false) throws -> Bool {
-        try int(name, default: value ? 1 : 0) != 0
-    }
-
-    /// One of a few words.
-    func choice<T: RawRepresentable & CaseIterable>(
-        _ name: String, default value: T
-    ) throws -> T where T.RawValue == String {
-        askedOptions.insert(name)
-        switch options[name] {
-        case nil: return value
-        case .text(let text):
-            if let found = T(rawValue: text) { return found }
-            let all = T.allCases.map(\.rawValue).joined(separator: ", ")
-            throw RuntimeError("\(operation): the option '\(name)' is '\(text)'. Give one of: \(all)")
-        case .number(let number):
-            throw RuntimeError("\(operation): the option '\(name)' is \(number), not a word")
+    /// The shape of an output.
+    func shape(of output: OutputDeclaration) -> [Int] {
+        output.sizes.filter { hold($0.conditions) }.flatMap { part in
+            switch part.source {
+            case .constant(let size): return [size]
+            case .option(let option): return [options[option]?.whole ?? 0]
+            case .input(let input, let from, let to, let isProduct):
+                let shape = arrays[input]?.shape ?? []
+                let (from, to) = (position(from, in: shape), position(to ?? shape.count, in: shape))
+                let sizes = from < to ? shape[from..<to].map { $0 / part.divisor } : []
+                return isProduct ? [sizes.reduce(1, *)] : sizes
+            }
         }
     }
 
-    func checkAllWereUsed() throws {
-        let inputs = Set(arrays.keys).subtracting(askedArrays).sorted()
-        let unknown = Set(options.keys).subtracting(askedOptions).sorted()
-        if inputs.isEmpty && unknown.isEmpty { return }
-        throw ABIError(
-            status: LIGER_UNKNOWN_NAME,
-            description: "\(operation) has no "
-                + [
-                    inputs.isEmpty
-                        ? nil
-                        : "input \(inputs.joined(separator: ", ")) (it takes "
-                            + "\(askedArrays.sorted().joined(separator: ", ")))",
-                    unknown.isEmpty
-                        ? nil
-                        : "option \(unknown.joined(separator: ", ")) (it takes "
-                            + "\(askedOptions.sorted().joined(separator: ", ")))",
-                ].compactMap(\.self).joined(separator: " and no "))
+    private func position(_ dimension: Int, in shape: [Int]) -> Int {
+        min(max(dimension < 0 ? shape.count + dimension : dimension, 0), shape.count)
+    }
+
+    func type(of output: OutputDeclaration) -> DType? {
+        switch output.type {
+        case .always(let type): type
+        case .like(let inputs): inputs.lazy.compactMap { arrays[$0]?.dtype }.first
+        }
     }
 }

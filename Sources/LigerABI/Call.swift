@@ -15,17 +15,44 @@ final class Call: Sendable {
             if arrays[name] != nil { throw RuntimeError("the input '\(name)' is given twice. Give it once") }
             arrays[name] = try recorder.argument(name, input)
         }
-        let arguments = Arguments(
-            operation: operation.name, arrays: arrays,
-            options: Dictionary(
-                options.map { (String(cString: $0.name), OptionValue($0)) }, uniquingKeysWith: { $1 }))
-        let results = try operation.body(arguments)
-        try arguments.checkAllWereUsed()
-        let outputs = zip(operation.outputs, results).compactMap { name, array in array.map { (name, $0) } }
-        outputNames = outputs.map(\.0)
+        let arguments = try Arguments(operation.signature, arrays: arrays, options: options)
+        let outputs = try operation.outputs(arguments)
+        outputNames = outputs.map(\.name)
         recorded = try recorder.finish(
-            outputs: outputs.map(\.1), of: operation.name.description,
+            outputs: outputs.map(\.array), of: operation.signature.name.description,
             names: outputNames.map(\.description))
+    }
+}
+
+extension Operation {
+    /// Runs the operation; the outputs that are there.
+    ///
+    /// - Throws: what the operation throws; an error of this library if it gives what its signature does not say.
+    fileprivate func outputs(_ arguments: Arguments) throws -> [(name: StaticString, array: NDArray)] {
+        let results = try body(arguments)
+        guard results.count == signature.outputs.count else {
+            throw mismatch("gave \(results.count) outputs, not \(signature.outputs.count)")
+        }
+        return try zip(signature.outputs, results).compactMap { output, array in
+            guard (array != nil) == arguments.hold(output.conditions) else {
+                throw mismatch("\(array == nil ? "left out" : "gave") the output '\(output.name)'")
+            }
+            guard let array else { return nil }
+            let (shape, type) = (arguments.shape(of: output), arguments.type(of: output))
+            guard array.shape == shape, array.dtype == type else {
+                let expected = "\(type?.rawValue ?? "no type") of shape \(shape)"
+                throw mismatch(
+                    "gave '\(output.name)' as \(array.dtype.rawValue) of shape \(array.shape), not \(expected)"
+                )
+            }
+            return (output.name, array)
+        }
+    }
+
+    private func mismatch(_ what: String) -> ABIError {
+        ABIError(
+            status: LIGER_INTERNAL, description: "\(signature.name) \(what), which its signature does not say"
+        )
     }
 }
 

@@ -46,7 +46,7 @@ public func liger_prepare(
         guard let found = Operation.byName[name] else {
             throw ABIError(
                 status: LIGER_UNKNOWN_NAME,
-                description: "there is no operation '\(name)'. liger_operations() lists them")
+                description: "there is no operation '\(name)'. liger_signatures() lists them")
         }
         let (inputs, options) = (try list(inputs, input_count), try list(options, option_count))
         guard inputs.allSatisfy({ $0.name != nil }), options.allSatisfy({ $0.name != nil }) else {
@@ -171,14 +171,13 @@ private struct LastingText: @unchecked Sendable {
 
 /// The package's version; setup.py reads it here.
 private let version = LastingText("0.8.5")
-private let operations = LastingText(
-    Operation.all.map { "\($0.name): \($0.outputs.map { "\($0)" }.joined(separator: ", "))\n" }.joined())
+private let signatures = LastingText(JSON.list(Operation.all.map(\.signature.json)).text)
 
 @c @implementation
 public func liger_version() -> UnsafePointer<CChar>? { version.pointer }
 
 @c @implementation
-public func liger_operations() -> UnsafePointer<CChar>? { operations.pointer }
+public func liger_signatures() -> UnsafePointer<CChar>? { signatures.pointer }
 
 extension liger_array {
     /// An output as C sees it.

@@ -86,6 +86,12 @@ package final class CPUBackend: Backend {
 
     package func partialSums(rowLength: Int) -> Int { 32 }
 
+    package func workspaceBytes(_ product: Multiplication) -> Int {
+        let threads = ThreadPool.shared.threadCount
+        if product.count < threads { return PanelProduct(product).workspaceBytes(threads: threads) }
+        return threads * PanelProduct(product).workspaceBytes(threads: 1)
+    }
+
     package func driverMemory() -> (free: Int, total: Int)? { nil }
 
     package var compilations: [Compilation] { [] }

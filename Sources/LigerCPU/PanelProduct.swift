@@ -38,6 +38,12 @@ struct PanelProduct {
         try runInPanels(blas, memory, pool)
     }
 
+    /// Bytes that `run` takes.
+    func workspaceBytes(threads: Int) -> Int {
+        if [a, b, c].allSatisfy({ $0.dtype == .f32 }) { return 0 }
+        return Self.workspaceBytes(rows: c.rows, columns: c.columns, inner: a.columns, threads: threads)
+    }
+
     /// Bytes of the panels of all workers.
     static func workspaceBytes(
         rows: Int, columns: Int, inner: Int, threads: Int = ThreadPool.shared.threadCount

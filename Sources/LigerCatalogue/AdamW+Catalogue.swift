@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let adamW = CatalogueEntry(
+extension AdamW: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "AdamW", summary: "w -= lr (m' / (sqrt(v') + eps) + decay w), masters in fp32",
         workload: { size in
             let slot = try adamWSlot(size.samples(seed: 9), [size.rows, size.columns], size.dtype)
@@ -40,8 +40,10 @@ extension Catalogue {
             m: try NDArray.zeros(shape, device: parameter.device),
             v: try NDArray.zeros(shape, device: parameter.device), master: master)
     }
+}
 
-    static let gradientNorm = CatalogueEntry(
+extension GradientNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "GradientNorm", summary: "norm = sqrt(sum(g^2)); g *= min(1, limit / norm)",
         workload: { size in
             var samples = size.samples(seed: 10)

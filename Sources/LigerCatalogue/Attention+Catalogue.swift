@@ -3,6 +3,11 @@ import LigerRuntime
 import Platform
 import Tile
 
+extension BlockedAttention: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.attention }
+    package static var others: [CatalogueEntry] { [Catalogue.attentionSoftmax] }
+}
+
 extension Catalogue {
     /// By blocks of queries, which every device has.
     static let attention = CatalogueEntry(

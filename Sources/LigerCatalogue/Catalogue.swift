@@ -1,40 +1,22 @@
+import LigerABI
 package import LigerRuntime
 
-/// Every operation, in the order of a model's forward pass: one line each.
+/// An operation that the command line lists, checks and times.
+package protocol Catalogued {
+    static var entry: CatalogueEntry { get }
+    /// Further entries, such as other formulas of a loss.
+    static var others: [CatalogueEntry] { get }
+}
+
+extension Catalogued {
+    package static var others: [CatalogueEntry] { [] }
+}
+
+/// Every operation, in the order of the library's index.
 package enum Catalogue {
-    package static let entries: [CatalogueEntry] = [
-        embedding,
-        rmsNorm,
-        fusedAddRMSNorm,
-        layerNorm,
-        groupNorm,
-        dyT,
-        rope,
-        multimodalRoPE,
-        interleavedRoPE,
-        softmax,
-        attention,
-        attentionSoftmax,
-        swiGLU,
-        geGLU,
-        reluSquared,
-        crossEntropy,
-        fusedLinearCrossEntropy,
-        linearCrossEntropy,
-        fusedLinearDPO,
-        fusedLinearCPO,
-        fusedLinearSimPO,
-        fusedLinearORPO,
-        fusedLinearKTO,
-        fusedLinearGRPO,
-        fusedLinearDistillation,
-        klDivergence,
-        jensenShannon,
-        totalVariation,
-        gradientNorm,
-        adamW,
-        randomFill,
-    ]
+    package static let entries: [CatalogueEntry] = OperationFamily.all.flatMap { family in
+        (family.type as? any Catalogued.Type).map { [$0.entry] + $0.others } ?? []
+    }
 
     /// Entries and, on a GPU, other ways to the same results, beside each other.
     package static func withAlternatives(_ entries: [CatalogueEntry], on device: Device) -> [CatalogueEntry] {

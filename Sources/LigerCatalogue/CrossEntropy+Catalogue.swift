@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let crossEntropy = CatalogueEntry(
+extension CrossEntropy: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "CrossEntropy", summary: "loss = log(sum(exp(x))) - x[label]; the gradient in the same kernel",
         workload: { size in
             var samples = size.samples(seed: 7)
@@ -22,12 +22,14 @@ extension Catalogue {
             let options = CrossEntropy.Options(
                 labelSmoothing: 0.1, zLoss: 1e-3, softcap: 30, reduction: .sum)
             let found = try CrossEntropy.forward(
-                logits: logits, labels: labels, options: options, wants: .gradient)
+                logits: logits, labels: labels, options: options, wants: [.gradient, .scale])
             let expected = CrossEntropy.Reference.forward(
                 logits.doubles, labels: labels.integers, classes: n, options)
             return [
                 point.result("loss", found.loss, [expected.losses.reduce(0, +)], terms: 16),
-                point.result("dlogits", found.gradient, expected.gradient, terms: 16, scale: 1),
+                point.result(
+                    "dlogits", try found.gradient?.times(found.gradientScale), expected.gradient, terms: 16,
+                    scale: 1),
             ]
         })
 }

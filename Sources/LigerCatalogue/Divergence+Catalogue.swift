@@ -3,6 +3,11 @@ import LigerRuntime
 import Platform
 import Tile
 
+extension Divergence: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.klDivergence }
+    package static var others: [CatalogueEntry] { [Catalogue.jensenShannon, Catalogue.totalVariation] }
+}
+
 extension Catalogue {
     static let klDivergence = divergence(
         "KLDivergence", summary: "sum of p (log p - log q); the gradient in the same kernel",
@@ -43,7 +48,7 @@ extension Catalogue {
                     let teacher = try samples.distribution(rows, n, point.dtype, isTeacher: true, formula)
                     let student = try samples.distribution(rows, n, point.dtype, isTeacher: false, formula)
                     let found = try Divergence.forward(
-                        formula, student: student, teacher: teacher, labels: labels)
+                        formula, student: student, teacher: teacher, labels: labels, wantsScales: true)
                     let expected = Divergence.Reference.forward(
                         formula, student: student.doubles, teacher: teacher.doubles, columns: n,
                         labels: labels.integers, Divergence.Options())
@@ -52,7 +57,8 @@ extension Catalogue {
                         point.result("loss", found.loss, expected.loss, terms: 16, scale: 16),
                         // Below 2^-14, f16 has numbers as far apart as there.
                         point.result(
-                            "gradient", found.gradient, expected.gradient, terms: 16,
+                            "gradient", try found.gradient?.times(found.gradientScales), expected.gradient,
+                            terms: 16,
                             scale: scale(of: expected.gradient, atLeast: 0x1p-14)),
                     ]
                 }

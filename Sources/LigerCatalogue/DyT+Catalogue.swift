@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let dyT = CatalogueEntry(
+extension DyT: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "DyT", summary: "y = gamma tanh(alpha x) + beta",
         workload: { size in
             var samples = size.samples(seed: 14)

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let embedding = CatalogueEntry(
+extension Embedding: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "Embedding", summary: "y[t] = table[id[t]]",
         workload: { size in
             var samples = size.samples(seed: 6)

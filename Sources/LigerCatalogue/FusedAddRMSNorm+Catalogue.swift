@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let fusedAddRMSNorm = CatalogueEntry(
+extension FusedAddRMSNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "FusedAddRMSNorm", summary: "s = x + residual; y = RMSNorm(s)",
         workload: { size in
             var samples = size.samples(seed: 12)

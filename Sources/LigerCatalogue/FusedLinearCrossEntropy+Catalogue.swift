@@ -3,6 +3,19 @@ import LigerLosses
 import LigerRuntime
 import Tile
 
+extension FusedLinearCrossEntropy: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearCrossEntropy }
+    package static var others: [CatalogueEntry] { [Catalogue.linearCrossEntropy] }
+}
+
+extension NDArray {
+    /// A gradient times what it still has to be multiplied by, in place.
+    func times(_ scales: NDArray?) throws -> NDArray {
+        if let scales { try CrossEntropy.scale(self, by: scales) }
+        return self
+    }
+}
+
 extension Catalogue {
     /// Loss and gradients of x and W, for logits x W^T and rows of about `share` of x at a time.
     private typealias LinearLoss =
@@ -16,8 +29,11 @@ extension Catalogue {
         var options = FusedLinearCrossEntropy.Options()
         if let budgetBytes { options.budgetBytes = budgetBytes }
         let result = try FusedLinearCrossEntropy.forward(
-            input: x, weight: w, labels: labels, options: options)
-        return (result.loss, result.dInput, result.dWeight)
+            input: x, weight: w, labels: labels, options: options, needs: [.all, .scales])
+        return (
+            result.loss, try result.dInput?.times(result.scales.input),
+            try result.dWeight?.times(result.scales.weight)
+        )
     }
 
     static let linearCrossEntropy = linearCrossEntropy(

@@ -1,6 +1,9 @@
 import LigerKernels
 import LigerRuntime
 
+extension SwiGLU: Catalogued { package static var entry: CatalogueEntry { Catalogue.swiGLU } }
+extension GeGLU: Catalogued { package static var entry: CatalogueEntry { Catalogue.geGLU } }
+
 extension Catalogue {
     static let swiGLU = gated(
         "SwiGLU", summary: "y = gate / (1 + exp(-gate)) * up",

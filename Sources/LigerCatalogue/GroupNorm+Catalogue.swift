@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let groupNorm = CatalogueEntry(
+extension GroupNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "GroupNorm", summary: "x̂ = (x - mean) / sqrt(var + eps) over groups of channels; y = x̂ w + b",
         workload: { size in
             var samples = size.samples(seed: 13)

@@ -1,8 +1,8 @@
 import LigerKernels
 import LigerRuntime
 
-extension Catalogue {
-    static let layerNorm = CatalogueEntry(
+extension LayerNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "LayerNorm", summary: "y = (x - mean) / sqrt(variance + eps) * w + b",
         workload: { size in
             var samples = size.samples(seed: 2)

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let multimodalRoPE = CatalogueEntry(
+extension MultimodalRoPE: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "MultimodalRoPE", summary: "as RoPE, sections of the pairs turned by time, height and width",
         workload: { size in
             var samples = size.samples(seed: 15)
@@ -45,8 +45,10 @@ extension Catalogue {
         let time = half / 4, height = (half - time) / 2
         return [time, height, half - time - height]
     }
+}
 
-    static let interleavedRoPE = CatalogueEntry(
+extension InterleavedRoPE: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "InterleavedRoPE", summary: "pairs (x_2i, x_2i+1) as complex numbers, times e^(i angle)",
         workload: { size in
             var samples = size.samples(seed: 16)

@@ -1,8 +1,8 @@
 import LigerKernels
 import LigerRuntime
 
-extension Catalogue {
-    static let rmsNorm = CatalogueEntry(
+extension RMSNorm: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "RMSNorm", summary: "y = x / sqrt(mean(x^2) + eps) * (w + offset)",
         workload: { size in
             var samples = size.samples(seed: 1)

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let randomFill = CatalogueEntry(
+extension RandomFill: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "RandomFill", summary: "Philox4x32-10 of (seed, stream, place), uniform or normal",
         workload: { size in
             let array = try NDArray(

@@ -2,8 +2,8 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-extension Catalogue {
-    static let reluSquared = CatalogueEntry(
+extension ReLUSquared: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "ReLUSquared", summary: "y = max(x, 0)^2",
         workload: { size in
             var samples = size.samples(seed: 1)

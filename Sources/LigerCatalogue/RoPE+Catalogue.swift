@@ -1,8 +1,8 @@
 import LigerKernels
 import LigerRuntime
 
-extension Catalogue {
-    static let rope = CatalogueEntry(
+extension RoPE: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "RoPE", summary: "pairs (x_i, x_{i+D/2}) turned by position * theta^(-2i/D)",
         workload: { size in
             var samples = size.samples(seed: 4)

@@ -3,6 +3,25 @@ import LigerLosses
 import LigerRuntime
 import Tile
 
+extension FusedLinearPreference: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearDPO }
+    package static var others: [CatalogueEntry] {
+        [Catalogue.fusedLinearCPO, Catalogue.fusedLinearSimPO, Catalogue.fusedLinearORPO]
+    }
+}
+
+extension FusedLinearKTO: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearKTO }
+}
+
+extension FusedLinearGRPO: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearGRPO }
+}
+
+extension FusedLinearDistillation: Catalogued {
+    package static var entry: CatalogueEntry { Catalogue.fusedLinearDistillation }
+}
+
 extension Catalogue {
     static let fusedLinearDPO = preference(
         "FusedLinearDPO",
@@ -50,14 +69,15 @@ extension Catalogue {
                 return try chosen(formulas, point).flatMap { formula in
                     let found = try FusedLinearPreference.forward(
                         formula, head: sample.head, labels: sample.labels,
-                        reference: reference.map { .logProbabilities($0) }, options: options)
+                        reference: reference.map { .logProbabilities($0) }, options: options,
+                        needs: [.all, .scales])
                     func loss(_ tokens: [Double]) -> Double {
                         FusedLinearPreference.Reference.loss(
                             formula, tokens: tokens, labels: labels, length: length, reference: given,
                             options)
                     }
-                    return sample.results(
-                        point, (found.loss, found.dInput, found.dWeight),
+                    return try sample.results(
+                        point, found.loss, (found.dInput, found.dWeight, found.scales),
                         loss: loss(model.logProbs), gradients: sample.gradients(of: loss))
                 }
             })
@@ -82,14 +102,16 @@ extension Catalogue {
                 head: sample.head, labels: sample.labels,
                 preferences: try NDArray(integers: good, device: point.device),
                 reference: .logProbabilities(try NDArray([-1, -2, -3], device: point.device)),
-                divergence: try NDArray([0.2], device: point.device), options: options)
+                divergence: try NDArray([0.2], device: point.device), options: options,
+                needs: [.all, .scales])
             func loss(_ tokens: [Double]) -> Double {
                 FusedLinearKTO.Reference.loss(
                     tokens: tokens, labels: labels, length: length, good: good, reference: [-1, -2, -3],
                     divergence: Double(Float(0.2)), options)
             }
-            return sample.results(
-                point, (found.loss, found.dInput, found.dWeight), loss: loss(sample.model.logProbs),
+            return try sample.results(
+                point, found.loss, (found.dInput, found.dWeight, found.scales),
+                loss: loss(sample.model.logProbs),
                 gradients: sample.gradients(of: loss))
         })
 
@@ -113,20 +135,25 @@ extension Catalogue {
                     device: point.device)
             }
             let mask = (0..<sample.labels.count).map { $0 % 4 == 1 ? 0 : 1 }
-            let given = GRPO.Samples(
+            var given = GRPO.Samples(
                 tokens: sample.labels, mask: try NDArray(integers: mask, shape, device: point.device),
                 advantages: try NDArray([1, -0.5, 0.75], device: point.device), old: try near(0.3),
                 reference: try near(0.4))
-            return try chosen(GRPO.Formula.allCases, point).flatMap { formula in
+            let ofTokens = (0..<sample.labels.count).map { Float($0 % 5) / 2 - 1 }
+            return try chosen(GRPO.Formula.allCases, point).enumerated().flatMap { number, formula in
+                if number == 1 { given.advantages = try NDArray(ofTokens, shape, device: point.device) }
                 let options = GRPO.Options(formula: formula, maximumLength: shape[1])
                 let reference = GRPO.Reference(
-                    options, length: shape[1], mask: mask.map { $0 != 0 }, advantages: [1, -0.5, 0.75],
-                    old: given.old?.doubles, reference: given.reference?.doubles)
+                    options, length: shape[1], mask: mask.map { $0 != 0 },
+                    advantages: given.advantages.doubles, old: given.old?.doubles,
+                    reference: given.reference?.doubles)
                 let found = try FusedLinearGRPO.forward(
-                    head: sample.head, samples: given, options: options, sequences: sample.options)
+                    head: sample.head, samples: given, options: options, sequences: sample.options,
+                    needs: [.all, .scales])
                 func loss(_ tokens: [Double]) -> Double { reference.loss(tokens, fixed: model.logProbs) }
-                return sample.results(
-                    point, (found.loss, found.dInput, found.dWeight), loss: loss(model.logProbs),
+                return try sample.results(
+                    point, found.loss, (found.dInput, found.dWeight, found.scales),
+                    loss: loss(model.logProbs),
                     gradients: sample.gradients(of: loss))
             }
         })
@@ -152,13 +179,13 @@ extension Catalogue {
                     hardWeight: 0.5, softWeight: 0.5, sequences: sample.options)
                 let found = try FusedLinearDistillation.forward(
                     formula, student: sample.head, teacher: .layer(other.head), labels: sample.labels,
-                    options: options)
+                    options: options, needs: [.all, .scales])
                 let expected = FusedLinearDistillation.Reference.forward(
                     formula, student: sample.model, teacher: other.model, labels: sample.labels.integers,
                     options)
                 let gradients = sample.model.gradients(ofLogits: expected.gradient)
-                return sample.results(
-                    point, (found.loss, found.dInput, found.dWeight), loss: expected.loss,
+                return try sample.results(
+                    point, found.loss, (found.dInput, found.dWeight, found.scales), loss: expected.loss,
                     gradients: (gradients.input, gradients.weight))
             }
         })
@@ -171,7 +198,7 @@ private func chosen<Formula>(_ formulas: [Formula], _ point: CheckCase) -> [Form
 }
 
 /// A layer over answers, to time and check losses of sequences with.
-private struct AnswerSample {
+struct AnswerSample {
     let head: LinearHead
     /// [answers, T].
     let labels: NDArray
@@ -222,9 +249,9 @@ private struct AnswerSample {
     }
 
     func results(
-        _ point: CheckCase, _ found: (loss: NDArray, dx: NDArray?, dw: NDArray?), loss: Double,
-        gradients: (input: SequenceReference.Gradient, weight: SequenceReference.Gradient)
-    ) -> [CheckResult] {
+        _ point: CheckCase, _ foundLoss: NDArray, _ found: (dx: NDArray?, dw: NDArray?, scales: LinearScales),
+        loss: Double, gradients: (input: SequenceReference.Gradient, weight: SequenceReference.Gradient)
+    ) throws -> [CheckResult] {
         // On a GPU logits are rounded to storage, and so is their gradient.
         let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
         let stored = LogitStorage.dtype(weight: point.dtype, on: point.device)
@@ -232,13 +259,15 @@ private struct AnswerSample {
         let scale = max(16, abs(loss))
         return [
             CheckResult(
-                quantity: "loss", error: relativeError(found.loss.doubles, [loss], scale: scale),
+                quantity: "loss", error: relativeError(foundLoss.doubles, [loss], scale: scale),
                 bound: errorBound(stored, terms: 16, roundings: 4)),
             point.result(
-                "dx", found.dx, gradients.input.values, terms: 64, roundings: roundings,
+                "dx", try found.dx?.times(found.scales.input), gradients.input.values, terms: 64,
+                roundings: roundings,
                 scale: max(gradients.input.scale, 0x1p-10)),
             point.result(
-                "dw", found.dw, gradients.weight.values, terms: 64, roundings: roundings,
+                "dw", try found.dw?.times(found.scales.weight), gradients.weight.values, terms: 64,
+                roundings: roundings,
                 scale: max(gradients.weight.scale, 0x1p-10)),
         ]
     }

@@ -1,8 +1,8 @@
 import LigerKernels
 import LigerRuntime
 
-extension Catalogue {
-    static let softmax = CatalogueEntry(
+extension Softmax: Catalogued {
+    package static let entry = CatalogueEntry(
         name: "Softmax", summary: "y = exp(scale x) / sum(exp(scale x)), causal on request",
         workload: { size in
             var samples = size.samples(seed: 5)

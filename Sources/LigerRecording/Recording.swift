@@ -35,10 +35,19 @@ package final class Recording: Backend {
     package let memory: MemoryPool
     /// Does the work when it is run.
     let base: any Backend
+    /// The device whose memory is wanted, if the work is never run.
+    let measured: Device?
     private static let pieceBits = 40
     private let state = Mutex(State())
 
-    package init(for device: Device) {
+    /// Of work to be run on a device.
+    package convenience init(for device: Device) { self.init(device, measured: nil) }
+
+    /// Of work that is wanted for the memory that it would take on a device.
+    convenience init(measuring device: Device) { self.init(device, measured: device) }
+
+    private init(_ device: Device, measured: Device?) {
+        self.measured = measured
         base = device.backend
         memory = base.memory
         var traits = base.traits
@@ -50,10 +59,13 @@ package final class Recording: Backend {
     ///
     /// - Throws: a failure that was met where nothing could be thrown.
     func recorded() throws -> State {
-        let state = state.withLock { $0 }
-        if let failure = state.failure { throw failure }
-        return state
+        let noted = noted
+        if let failure = noted.failure { throw failure }
+        return noted
     }
+
+    /// The same, whatever failed.
+    var noted: State { state.withLock { $0 } }
 
     private func append(_ step: RecordedStep) { state.withLock { $0.steps.append(step) } }
 
@@ -149,6 +161,8 @@ package final class Recording: Backend {
     }
 
     package func partialSums(rowLength: Int) -> Int { base.partialSums(rowLength: rowLength) }
+
+    package func workspaceBytes(_ product: Multiplication) -> Int { base.workspaceBytes(product) }
 
     package func driverMemory() throws -> (free: Int, total: Int)? { try base.driverMemory() }
 

@@ -1,7 +1,8 @@
+public import LigerNN
 public import Tile
 
 extension TrainingOptions {
-    /// How a run uses its device: what it holds beside the weights, and how it hands over work. Less memory
+    /// How a run uses its device: what it holds in addition to the weights, and how it hands over work. Less memory
     /// costs exactness or time, as said at each.
     public struct Execution: Sendable, Hashable, Codable {
         /// What updates of 16-bit weights are added to.
@@ -12,26 +13,6 @@ extension TrainingOptions {
             case none
         }
 
-        /// What the backward pass computes again instead of keeping it; results have the same bits.
-        public enum Recomputation: String, Sendable, CaseIterable, Codable {
-            /// Nothing.
-            case none
-            /// Everything within a decoder block but the block's input: a third more work.
-            case blocks
-            /// Outputs of norms and of the feed-forward gate: a few hundredths more work.
-            case selective
-        }
-
-        /// How a GPU computes attention.
-        public enum Attention: String, Sendable, CaseIterable, Codable {
-            /// `flash` where it can be had, else `blocked`; the run says which.
-            case auto
-            /// By cuDNN in one pass, or not at all.
-            case flash
-            /// By blocks of queries, with kernels of this package.
-            case blocked
-        }
-
         /// `--masters`
         public var masters = Masters.f32
         /// `--moments`: storage of AdamW's two means.
@@ -40,12 +21,12 @@ extension TrainingOptions {
         public var gradients = DType.f32
         /// `--recompute`
         public var recompute = Recomputation.none
-        /// `--graph`: hand a GPU the launches of a step as a whole; results have the same bits.
+        /// `--graph`: hand a GPU the launches of a step at once; results have the same bits.
         public var graph = false
         /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.
         public var lossBudget: Int?
         /// `--attention`
-        public var attention = Attention.auto
+        public var attention = AttentionMethod.auto
 
         /// Everything exact, everything kept.
         public init() {}
@@ -63,8 +44,8 @@ extension KeyedDecodingContainer {
 
     /// Before there was a choice, attention went by blocks.
     func decode(
-        _ type: TrainingOptions.Execution.Attention.Type, forKey key: Key
-    ) throws -> TrainingOptions.Execution.Attention {
+        _ type: AttentionMethod.Type, forKey key: Key
+    ) throws -> AttentionMethod {
         try decodeIfPresent(type, forKey: key) ?? .blocked
     }
 }

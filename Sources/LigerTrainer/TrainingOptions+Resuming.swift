@@ -1,3 +1,4 @@
+internal import LigerNN
 internal import Tile
 
 extension TrainingOptions {
@@ -14,7 +15,7 @@ extension TrainingOptions {
         public var description: String { "\(option) was \(before), is \(now)" }
     }
 
-    /// The options whose change would make a resumed run another run. Where data lies, where output goes,
+    /// The options whose change would make a resumed run another run. Where data is, where output goes,
     /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
     /// depend on it.
     public func differences(from earlier: TrainingOptions) -> [Difference] {

@@ -1,3 +1,4 @@
+internal import LigerNN
 internal import Tile
 
 extension TrainingOptions {
@@ -21,7 +22,7 @@ extension TrainingOptions {
         if out.isEmpty { problems.append("--out is empty; give a folder") }
         if let data, !data.isEmpty, Self.trimmed(data) == Self.trimmed(out) {
             problems.append(
-                "--out is \(out), as --data; give a folder apart, or the next run reads its output")
+                "--out is \(out), as --data; give another folder, or the next run reads its output")
         }
         if !Self.dtypes.contains(dtype) {
             let allowed = Self.dtypes.map(\.rawValue).joined(separator: " or ")

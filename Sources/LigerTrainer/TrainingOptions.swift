@@ -1,3 +1,4 @@
+public import LigerNN
 public import Tile
 
 /// Everything that decides a training run, with the defaults of the command line.
@@ -52,7 +53,7 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     /// `--resume`: go on from the newest checkpoint in `out`, from step 0 when there is none.
     public var resume = false
     /// `--new-if-different`: when the run in `out` has other options or another text, start a new one
-    /// beside it.
+    /// next to it.
     public var newIfDifferent = false
     /// `--json`: JSON objects on standard output.
     public var json = false
@@ -88,8 +89,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
         evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
     }
 
-    /// Tokens of one forward pass, if every sequence is as long as it may be.
-    var tokensPerPass: Int { batch * objective.kind.answersPerExample * sequenceLength }
+    /// Sequences that the model is differentiated on in one forward pass.
+    var rowsPerPass: Int { batch * objective.kind.answersPerExample }
 
     /// Tokens of text that one optimiser step trains on.
     public var tokensPerStep: Int { batch * sequenceLength * accumulate }

@@ -39,7 +39,7 @@ extension Emulator {
         try check(target, 16, .shared, thread, writes: true)
         for byte in 0..<16 {
             set(bits(.global, source + UInt64(byte), 1, thread), .shared, target + UInt64(byte), 1, thread)
-            coming[place(.shared, target, thread) + byte] = copyGroup
+            copiesInFlight[place(.shared, target, thread) + byte] = copyGroup
         }
     }
 
@@ -70,14 +70,14 @@ extension Emulator {
         }
     }
 
-    /// Where an address of shared memory lies in that of all blocks. One of another block has its number above 32
+    /// The position of an address of shared memory in that of all blocks. One of another block has its number above 32
     /// bits.
     private func place(_ space: Space, _ address: UInt64, _ thread: Int) -> Int {
         let block = space == .cluster ? Int(address >> 32) : rank(thread)
         return block * function.sharedBytes + Int(address & 0xFFFF_FFFF)
     }
 
-    /// That an access has a size that GPUs know, lies in its memory, at its alignment, and races with no other thread's.
+    /// That an access has a size that GPUs know, is inside its memory, at its alignment, and races with no other thread's.
     private mutating func check(
         _ address: UInt64, _ count: Int, _ space: Space, _ thread: Int, writes: Bool
     ) throws {
@@ -108,8 +108,14 @@ extension Emulator {
             throw EmulationError(description: what + "a block's memory that may not run yet")
         }
         let first = place(space, address, thread)
-        for byte in first..<(first + count) {
-            if coming[byte] != nil {
+        try noteTouch(first..<(first + count), thread, writes, what)
+    }
+
+    /// That no copy has yet to fill bytes of shared memory, and that no other thread's access races.
+    private mutating func noteTouch(_ bytes: Range<Int>, _ thread: Int, _ writes: Bool, _ what: String) throws
+    {
+        for byte in bytes {
+            if copiesInFlight[byte] != nil {
                 throw EmulationError(description: what + "shared byte \(byte), which a copy has yet to fill")
             }
             if var touch = touches[byte] {

@@ -33,7 +33,7 @@ package struct EmulationError: Error, CustomStringConvertible {
 /// program after the other.
 ///
 /// It reports what a GPU would leave undefined: an access outside the launch's arrays or off its
-/// alignment, threads of a program taking different ways, two threads touching one place of shared
+/// alignment, threads of a program taking different branches, two threads touching one place of shared
 /// memory, one of them writing, with no barrier between, and a touch of another block's before it is known to run.
 package struct Emulator {
     let function: ThreadFunction
@@ -48,10 +48,10 @@ package struct Emulator {
     /// The block, or the first of those that serve a program together.
     var block = 0
     /// Copies into shared memory that have not been waited for: the group of each, by what they fill.
-    var coming: [Int: Int] = [:]
+    var copiesInFlight: [Int: Int] = [:]
     var copyGroup = 0
     /// What the threads of a cluster know of each other.
-    var meeting = Meeting.strangers
+    var meeting = Meeting.unmet
     var failure: (message: Int, program: Int, value: Int)?
 
     struct Touch {
@@ -63,7 +63,7 @@ package struct Emulator {
     enum Meeting {
         /// The others may not run yet; this thread has arrived and not waited, so that the others may do anything;
         /// all have met.
-        case strangers, arrived, met
+        case unmet, arrived, met
     }
 
     /// Threads that run at a time: a block's, or those of all blocks of a program.
@@ -127,8 +127,8 @@ package struct Emulator {
         shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * function.schedule.blocks)
         local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
         touches = [:]
-        (coming, copyGroup) = ([:], 0)
-        meeting = .strangers
+        (copiesInFlight, copyGroup) = ([:], 0)
+        meeting = .unmet
     }
 
     // MARK: Control
@@ -205,7 +205,8 @@ package struct Emulator {
                 try copy(instruction, from: from, to: to, thread)
             }
         case .copyCommit: copyGroup += 1
-        case .copyWait(let pending): coming = coming.filter { $0.value >= copyGroup - pending }
+        case .copyWait(let pending):
+            copiesInFlight = copiesInFlight.filter { $0.value >= copyGroup - pending }
         case .prefetch: break
         case .fail:
             for thread in group where isOn(instruction, thread) {

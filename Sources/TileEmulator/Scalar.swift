@@ -42,7 +42,7 @@ enum Scalar {
         }
     }
 
-    /// 0 for what lies below the normal numbers, as instructions have it that end in `.ftz`.
+    /// 0 for what is below the normal numbers, as instructions have it that end in `.ftz`.
     private static func flushed(_ x: Float) -> Float { x.isSubnormal ? Float(signOf: x, magnitudeOf: 0) : x }
 
     private static func compute(_ arithmetic: Arithmetic, _ x: [Int64]) -> UInt64 {

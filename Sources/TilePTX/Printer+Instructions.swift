@@ -170,7 +170,7 @@ extension Printer {
         let source = instruction.sources[0]
         // The upper bits keep an exchange within groups of `width`.
         let clamp = (32 - width) << 8 | 0x1F
-        // Programs of less than a warp may take different ways within one.
+        // Programs of less than a warp may take different branches within one.
         let members = function.schedule.threads >= 32 ? "0xFFFFFFFF" : groupMask(width)
         if case .register(let register) = source, function.type(register) == .f32 {
             let (before, after) = (temporary("b32"), temporary("b32"))
@@ -184,7 +184,7 @@ extension Printer {
         }
     }
 
-    /// The threads of this thread's group, as a bit mask: groups of one warp may take different ways.
+    /// The threads of this thread's group, as a bit mask: groups of one warp may take different branches.
     private mutating func groupMask(_ width: Int) -> String {
         let (lane, first, mask) = (temporary("b32"), temporary("b32"), temporary("b32"))
         emit("mov.u32 \(lane), %laneid;")

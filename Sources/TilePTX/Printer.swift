@@ -108,7 +108,7 @@ struct Printer {
                 emit("setp.ge.s64 \(skips), \(name(counter)), \(text(to, .s64));")
                 emit("@\(skips) bra \(end);")
                 lines.append("\(top):")
-                // The schedule has decided how much is on its way in a turn; more copies only take longer to compile.
+                // The schedule has decided how much is in flight in an iteration; more copies only take longer to compile.
                 emit(".pragma \"nounroll\";")
                 write(body)
                 emit("add.s64 \(name(counter)), \(name(counter)), \(text(step, .s64));")

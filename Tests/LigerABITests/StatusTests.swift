@@ -95,6 +95,11 @@ import Testing
         #expect(refusal("rms_norm_forward", [x], [number]) == LIGER_INVALID_ARGUMENT)
         #expect(
             refusal("rms_norm_forward", [x], [option("eps", 0, text: "small")]) == LIGER_INVALID_ARGUMENT)
+        #expect(refusal("rms_norm_forward", [x], [option("needs_rstd", 2)]) == LIGER_INVALID_ARGUMENT)
+        #expect(message == "rms_norm_forward: the option 'needs_rstd' is 2.0, not 0 or 1")
+        let eps = option("eps", 1)
+        #expect(refusal("rms_norm_forward", [x], [eps, eps]) == LIGER_INVALID_ARGUMENT)
+        #expect(message.contains("the option 'eps' is given twice"))
         #expect(refusal("layer_norm_forward", [x]) == LIGER_INVALID_ARGUMENT)
         #expect(message == "layer_norm_forward needs an option 'eps'")
         #expect(liger_prepare(nil, -1, nil, 0, nil, 0, nil) == LIGER_INVALID_ARGUMENT)
@@ -105,16 +110,23 @@ import Testing
         #expect(liger_launch_counts(nil, 4, nil) == LIGER_INVALID_ARGUMENT)
     }
 
+    @Test(arguments: [(0.5, nil), (0, "1,"), (0, "a")] as [(Double, StaticString?)])
+    func listsOfNumbers(number: Double, text: StaticString?) {
+        let heads = ["q", "k", "cos", "sin"].map { array($0 as StaticString, [1, 1, 1, 2]) }
+        #expect(
+            refusal("multimodal_rope", heads, [option("sections", number, text: text)])
+                == LIGER_INVALID_ARGUMENT)
+        #expect(message.contains("the option 'sections' is"))
+    }
+
     @Test func unknownNames() {
         #expect(refusal("softmax", []) == LIGER_UNKNOWN_NAME)
-        #expect(message == "there is no operation 'softmax'. liger_operations() lists them")
+        #expect(message == "there is no operation 'softmax'. liger_signatures() lists them")
         let x = array("x", [2, 2])
         #expect(refusal("softmax_forward", [x, array("z", [1])]) == LIGER_UNKNOWN_NAME)
         #expect(message == "softmax_forward has no input z (it takes x)")
         #expect(refusal("rms_norm_forward", [x], [option("epsilon", 1)]) == LIGER_UNKNOWN_NAME)
-        #expect(message.contains("has no option epsilon (it takes casting, eps, needs_rstd, offset)"))
-        let operations = liger_operations().map { String(cString: $0) } ?? ""
-        #expect(operations.contains("\nrms_norm_backward: dx, dweight\n"))
+        #expect(message.contains("has no option epsilon (it takes eps, offset, casting, needs_rstd)"))
     }
 
     @Test func devices() {

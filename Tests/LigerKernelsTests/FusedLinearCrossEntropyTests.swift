@@ -183,8 +183,8 @@ import Tile
     @Test(arguments: floatTypes, Fused.Accumulation.allCases)
     func staysWithinItsPlan(dtype: DType, accumulation: Fused.Accumulation) throws {
         for (tokens, budget, needs) in [
-            (64, 60_000, Fused.Needs.all), (64, 60_000, []), (61, 1 << 20, .all), (200, 1, [.input, .bias]),
-            (200, 90_000, .weight),
+            (64, 60_000, [.all, .scales]), (64, 60_000, []), (61, 1 << 20, Fused.Needs.all),
+            (200, 1, [.input, .bias]), (200, 90_000, .weight), (3000, 1 << 20, [.all, .scales]),
         ] {
             for options in [CrossEntropy.Options(), .init(zLoss: 0.1, reduction: .none)] {
                 let device = Device(name: "measured")

@@ -12,21 +12,21 @@ import Tile
             .init(formula: .grpo, beta: 0, delta: 1.3),
             .init(formula: .bnpo, epsilonLow: 0.05, epsilonHigh: 0.1, delta: 1.02, correctsBias: true),
             .init(formula: .dapo, isPerSequence: true), .init(formula: .luspo, isPerSequence: true),
-            .init(formula: .luspo, countsPadding: true),
             .init(formula: .drGRPO, isPerSequence: true, correctsBias: true, maximumLength: 4),
             .init(formula: .sapo, beta: 0.5, tau: .init(3, 0.5)), .init(formula: .cispo, epsilonHigh: 1.01),
         ]
 
     /// Answers to a layer's logits: tokens near those that the layer gives, so that ratios are around 1.
     struct Sample {
-        let head, other: LinearHead
+        var head: LinearHead
+        let other: LinearHead
         var samples: GRPO.Samples
-        let length: Int
+        var length: Int
 
         init(
             _ dtype: DType = .f32, count: Int = 4, length: Int = 5, vocabulary: Int = 23,
             hasMask: Bool = true,
-            hasOld: Bool = true, ratio: [Int]? = nil, seed: UInt64
+            hasOld: Bool = true, ratio: [Int]? = nil, hasTokenAdvantages: Bool = false, seed: UInt64
         ) throws {
             var random = SeededGenerator(seed: seed)
             func layer() throws -> LinearHead {
@@ -43,7 +43,7 @@ import Tile
             samples = GRPO.Samples(
                 tokens: tokens,
                 mask: hasMask ? try NDArray(integers: mask, [count, length], dtype: .u8) : nil,
-                advantages: try random.array([count]))
+                advantages: try random.array(hasTokenAdvantages ? [count, length] : [count]))
             let near = SequenceReference(head, labels: tokens.integers).logProbs
             func moved(_ by: Float) throws -> NDArray {
                 let values = near.map { Float($0) + Float.random(in: -by...by, using: &random) }
@@ -71,13 +71,47 @@ import Tile
                 normaliser: samples.normaliser?.doubles[0])
         }
 
-        /// Log-probabilities in Double, of all tokens where padding counts.
-        func model(_ options: GRPO.Options) -> SequenceReference {
-            let tokens = samples.tokens.integers,
-                countsAll = options.formula == .luspo && options.countsPadding
-            let mask = samples.mask.map(\.integers)
-            let labels = tokens.indices.map { countsAll || (mask?[$0] ?? 1) != 0 ? tokens[$0] : -100 }
-            return SequenceReference(head, labels: labels)
+        /// Log-probabilities in Double.
+        var model: SequenceReference {
+            let tokens = samples.tokens.integers, mask = samples.mask.map(\.integers)
+            return SequenceReference(
+                head, labels: tokens.indices.map { (mask?[$0] ?? 1) != 0 ? tokens[$0] : -100 })
+        }
+
+        /// The same answers with tokens behind them that do not count, of which anything is said.
+        func padded(by more: Int, _ anything: Float) throws -> Sample {
+            func longer(_ array: NDArray?) throws -> NDArray? {
+                guard let array, array.shape.count == 2, array.shape[1] > 1 else { return array }
+                let rows = stride(from: 0, to: array.count, by: length).map {
+                    Array(array.floats[$0..<($0 + length)]) + [Float](repeating: anything, count: more)
+                }
+                return try NDArray(rows.flatMap { $0 }, [array.shape[0], length + more])
+            }
+            func longer(_ array: NDArray, _ value: Int) throws -> NDArray {
+                let rows = stride(from: 0, to: array.count, by: length).map {
+                    Array(array.integers[$0..<($0 + length)]) + [Int](repeating: value, count: more)
+                }
+                return try NDArray(
+                    integers: rows.flatMap { $0 }, [array.shape[0], length + more], dtype: array.dtype)
+            }
+            var padded = self
+            let mask =
+                try samples.mask
+                ?? NDArray(
+                    integers: [Int](repeating: 1, count: samples.tokens.count), samples.tokens.shape)
+            padded.length = length + more
+            padded.samples.tokens = try longer(samples.tokens, 0)
+            padded.samples.mask = try longer(mask, 0)
+            padded.samples.advantages = try longer(samples.advantages) ?? samples.advantages
+            padded.samples.old = try longer(samples.old)
+            padded.samples.reference = try longer(samples.reference)
+            padded.samples.samplerRatio = try longer(samples.samplerRatio)
+            let shape = head.input.shape, width = length * shape[2]
+            let rows = stride(from: 0, to: head.input.count, by: width).map {
+                Array(head.input.floats[$0..<($0 + width)]) + [Float](repeating: 3, count: more * shape[2])
+            }
+            padded.head.input = try NDArray(rows.flatMap { $0 }, [shape[0], length + more, shape[2]])
+            return padded
         }
     }
 
@@ -85,7 +119,7 @@ import Tile
         _ found: FusedLinearGRPO.Result, _ sample: Sample, _ options: GRPO.Options, _ dtype: DType,
         _ location: Testing.SourceLocation = #_sourceLocation
     ) {
-        let model = sample.model(options), reference = sample.reference(options)
+        let model = sample.model, reference = sample.reference(options)
         let note = Comment(rawValue: "\(options)")
         let loss = reference.loss(model.logProbs, fixed: model.logProbs)
         let tokens = reference.tokens(model.logProbs, fixed: model.logProbs)
@@ -139,7 +173,50 @@ import Tile
         check(found, sample, options, .f32)
     }
 
-    /// One number per sequence is that number once: as a token's ratio whose others are 1.
+    /// An advantage per token.
+    @Test(arguments: 0..<Self.options.count)
+    func tokenAdvantages(choice: Int) throws {
+        let sample = try Sample(ratio: [4, 5], hasTokenAdvantages: true, seed: UInt64(choice))
+        let options = Self.options[choice]
+        check(
+            try FusedLinearGRPO.forward(head: sample.head, samples: sample.samples, options: options), sample,
+            options, .f32)
+    }
+
+    /// Tokens behind an answer change nothing, whatever is given of them; of Dr. GRPO, whose longest completion is
+    /// given, too.
+    @Test(arguments: [Float.nan, .infinity, -.infinity, 0, -7], [false, true])
+    func paddingChangesNothing(anything: Float, hasTokenAdvantages: Bool) throws {
+        for options in Self.options {
+            for (hasMask, ratio) in [(true, [4, 5]), (false, [4, 1])] {
+                let sample = try Sample(
+                    hasMask: hasMask, ratio: ratio, hasTokenAdvantages: hasTokenAdvantages, seed: 12)
+                let padded = try sample.padded(by: 4, anything)
+                let (short, long) = (
+                    try FusedLinearGRPO.forward(head: sample.head, samples: sample.samples, options: options),
+                    try FusedLinearGRPO.forward(head: padded.head, samples: padded.samples, options: options)
+                )
+                let note = Comment(rawValue: "\(options) \(ratio)")
+                for (a, b) in [
+                    (short.loss, long.loss), (short.divergence, long.divergence),
+                    (short.clipRatio, long.clipRatio),
+                ] {
+                    #expect(relativeError(b.doubles, a.doubles, scale: 1) < bound(.f32, terms: 16), note)
+                }
+                let weight = try #require(short.dWeight).doubles
+                #expect(
+                    relativeError(long.dWeight?.doubles ?? [], weight, scale: largest(weight, 1))
+                        < bound(.f32, terms: 64), note)
+                let input = try #require(long.dInput).doubles
+                for sequence in 0..<4 {
+                    let behind = input[(sequence * 36 + 20)..<(sequence * 36 + 36)]
+                    #expect(behind.allSatisfy { $0 == 0 }, note)
+                }
+            }
+        }
+    }
+
+    /// One number per sequence is that number once: as the ratio of a token that counts and whose others are 1.
     @Test func vespoTakesASequencesRatioOnce() throws {
         let options = GRPO.Options(formula: .vespo)
         var sample = try Sample(ratio: [4, 1], seed: 6)
@@ -147,7 +224,7 @@ import Tile
         let found = try FusedLinearGRPO.forward(
             head: sample.head, samples: sample.samples, options: options)
         sample.samples.samplerRatio = try NDArray(
-            ratios.flatMap { [$0, 1, 1, 1, 1] }, [4, 5])
+            ratios.flatMap { [1, $0, 1, 1, 1] }, [4, 5])
         let spread = try FusedLinearGRPO.forward(
             head: sample.head, samples: sample.samples, options: options)
         #expect(relativeError(found.loss.doubles, spread.loss.doubles) < 1e-6)
@@ -170,8 +247,6 @@ import Tile
         for options in Self.options {
             var sample = try Sample(seed: 8)
             sample.samples.mask = try NDArray(integers: [Int](repeating: 0, count: 20), [4, 5])
-            var options = options
-            options.countsPadding = false
             let nothing = try FusedLinearGRPO.forward(
                 head: sample.head, samples: sample.samples, options: options)
             #expect(nothing.loss.floats == [0] && nothing.clipRatio.floats == [0])
@@ -192,7 +267,7 @@ import Tile
     /// On logits at hand: the same loss, and gradients for it and for each token's.
     @Test(arguments: floatTypes)
     func ofLogits(dtype: DType) throws {
-        for options in Self.options where !options.countsPadding {
+        for options in Self.options {
             let sample = try Sample(seed: 9)
             var random = SeededGenerator(seed: 10)
             // One position more than there are tokens: it is not used.
@@ -226,6 +301,24 @@ import Tile
         }
     }
 
+    /// log softmax and the logarithms of the sums; positions that are not used, and masked tokens that are no class.
+    @Test(arguments: floatTypes)
+    func selectiveLogSoftmax(dtype: DType) throws {
+        var sample = try Sample(seed: 9), random = SeededGenerator(seed: 10)
+        let logits = try random.array([4, 6, 23], dtype)
+        let model = try layer(of: logits, sample), mask = try #require(sample.samples.mask).integers
+        sample.samples.tokens = try NDArray(
+            integers: zip(sample.samples.tokens.integers, mask).map { $1 == 0 ? 99 : $0 }, [4, 5])
+        let (found, sums) = try SelectiveLogSoftmax.forward(
+            logits: logits, tokens: sample.samples.tokens, mask: sample.samples.mask, temperature: 0.7)
+        let wanted = mask.indices.map { i in
+            mask[i] == 0
+                ? 0 : SequenceReference.lse(model.logits[(i * 23)..<(i * 23 + 23)].map { $0 })
+        }
+        #expect(relativeError(found.doubles, model.logProbs) < bound(.f32, terms: 64))
+        #expect(relativeError(sums.doubles, wanted) < bound(.f32, terms: 64))
+    }
+
     /// A layer whose logits are those of the tokens, over the temperature: the unit matrix as its weight.
     private func layer(of logits: NDArray, _ sample: Sample) throws -> SequenceReference {
         let values = logits.floats
@@ -253,7 +346,7 @@ import Tile
         let sample = try Sample(seed: 11)
         for options in [
             .init(formula: .cispo, delta: 2), .init(formula: .sapo, isPerSequence: true),
-            .init(formula: .drGRPO), .init(delta: 0), .init(tau: .init(0, 1)),
+            .init(formula: .drGRPO), .init(delta: 0), .init(formula: .sapo, tau: .init(0, 1)),
         ] as [GRPO.Options] {
             #expect(throws: RuntimeError.self) {
                 try FusedLinearGRPO.forward(head: sample.head, samples: sample.samples, options: options)
@@ -262,6 +355,13 @@ import Tile
         var wrong = sample.samples
         wrong.samplerRatio = try NDArray.zeros([5])
         #expect(throws: RuntimeError.self) { try FusedLinearGRPO.forward(head: sample.head, samples: wrong) }
+        for shape in [[4, 1], [1, 5], [5], [20]] {
+            wrong = sample.samples
+            wrong.advantages = try NDArray.zeros(shape)
+            #expect(throws: RuntimeError.self) {
+                try FusedLinearGRPO.forward(head: sample.head, samples: wrong)
+            }
+        }
         wrong = sample.samples
         wrong.old = try NDArray.zeros([4, 4])
         #expect(throws: RuntimeError.self) { try FusedLinearGRPO.forward(head: sample.head, samples: wrong) }

@@ -36,29 +36,79 @@ import Tile
         #expect(relativeError(try #require(found.dInput).doubles, expected) < 0x1p-10)
     }
 
-    /// A power of two, undone in fp32, changes no bit: in any of the sums, in one chunk and in several, of
-    /// neighbours and of rows apart.
-    @Test(arguments: [DType.f32, .bf16], [true, false]) func scaleIsUndone(dtype: DType, exact: Bool) throws {
-        let (tokens, hidden, classes) = (11, 8, 130)
+    /// Chunks of which each needs another scale: what has been summed is brought to the new one, and what a chunk needs
+    /// less of loses nothing that matters beside the rest. Of neighbours and of rows apart, in all sums.
+    @Test(
+        arguments: [true, false], [[0x1p-20, 1, 0x1p12], [0x1p20, 0x1p-2, 0x1p4], [0, 0x1p-30, 0x1p-31]])
+    func scaleIsRaised(exact: Bool, sizes: [Float]) throws {
+        let (tokens, hidden, classes) = (12, 8, 130)
         var samples = Samples(seed: 4)
-        let x = try samples.array([tokens, hidden], dtype), w = try samples.array([classes, hidden], dtype)
-        let bias = try samples.array([classes], dtype)
+        let x = try samples.array([tokens, hidden], .f16), w = try samples.array([classes, hidden], .f16)
+        let bias = try samples.array([classes], .f16)
         for (chunks, size) in [
-            ([[0..<11]], 11), ([[0..<4], [4..<8], [8..<11]], 4), ([[0..<3, 6..<9], [3..<6, 9..<11]], 6),
+            ([[0..<12]], 12), ([[0..<4], [4..<8], [8..<12]], 4),
+            ([[0..<2, 6..<8], [2..<4, 8..<10], [4..<6, 10..<12]], 4),
         ] {
-            let results = try [Float(1), 0x1p10].map { scale in
-                let linear = try LinearChunks(input: x, weight: w, bias: bias, gradientScale: scale)
+            func gradients(of x: NDArray, _ w: NDArray, _ bias: NDArray) throws -> LinearChunks.Gradients {
+                let linear = try LinearChunks(input: x, weight: w, bias: bias)
                 let plan = ChunkPlan(
-                    linear.shape, needs: .all, exact: exact, budgetBytes: size * classes * 4, lossBytes: 0)
+                    linear.shape, needs: .all, exact: exact,
+                    budgetBytes: size * classes * linear.shape.logits.byteCount, lossBytes: 0)
                 #expect(plan.chunkTokens == size && plan.chunks == chunks.count)
-                let found = try linear.run(plan, chunks, needs: .all, exact: exact) { logits, _ in
-                    try CrossEntropy.scale(logits, by: try NDArray([scale]))
+                let scale = linear.isScaled(.all) ? try GradientScale(on: .cpu) : nil
+                return try linear.run(plan, chunks, needs: .all, exact: exact, scale: scale) {
+                    logits, pieces in
+                    let number = chunks.firstIndex(of: pieces) ?? 0
+                    try scale?.raise(toHold: [NDArray([sizes[number]])], times: 0x1p8)
+                    // Some numbers in place of a gradient: logits, of up to 2^5.
+                    let factor = sizes[number] / (scale?.value.floats[0] ?? 1)
+                    try CrossEntropy.scale(logits, by: try NDArray([factor]))
                 }
-                return [found.input, found.weight, found.bias].map { $0?.doubles ?? [] }
             }
-            #expect(results[0] == results[1])
-            #expect(results[0].allSatisfy { !$0.isEmpty })
+            let found = try LogitStorage.$isAsOnGPU.withValue(true) { try gradients(of: x, w, bias) }
+            let expected = try gradients(
+                of: Cast.apply(x, to: .f32), Cast.apply(w, to: .f32), Cast.apply(bias, to: .f32))
+            for (name, a, b) in [
+                ("input", found.input, expected.input), ("weight", found.weight, expected.weight),
+                ("bias", found.bias?.rows, expected.bias?.rows),
+            ] {
+                expectHalf(try #require(a), try #require(b).doubles, name)
+            }
         }
+    }
+
+    /// The largest power of two that leaves f16 a factor of two to four; exact at both sides of each power.
+    @Test func scalesArePowersOfTwo() throws {
+        for exponent in stride(from: -64, to: 63, by: 7) {
+            let power = Float(sign: .plus, exponent: exponent, significand: 1)
+            for (magnitude, expected) in [
+                (power, power), (power.nextUp, power), (power * 1.999, power), (-power, power),
+                (power.nextDown, exponent == -64 ? power : power / 2),
+            ] {
+                let scale = try GradientScale(on: .cpu)
+                try scale.raise(toHold: [NDArray([0, magnitude]), NDArray([power / 8])])
+                #expect(scale.value.floats == [expected * 0x1p-14], "\(magnitude)")
+            }
+        }
+        for magnitude in [-Float.infinity, .nan, 0] {
+            let scale = try GradientScale(on: .cpu)
+            try scale.raise(toHold: [NDArray([magnitude])])
+            #expect(scale.value.floats == [0x1p-78])
+            try scale.raise(toHold: [NDArray([magnitude, 1, magnitude])])
+            #expect(scale.value.floats == [0x1p-14])
+        }
+    }
+
+    @Test func scalesNeverFall() throws {
+        let scale = try GradientScale(on: .cpu)
+        try scale.raise(toHold: [NDArray([1])])
+        #expect(scale.takeChange() == nil)
+        try scale.raise(toHold: [NDArray([3])], times: 4)
+        #expect(scale.takeChange()?.floats == [0x1p-3])
+        #expect(scale.takeChange() == nil)
+        try scale.raise(toHold: [NDArray([0.5])])
+        #expect(scale.value.floats == [0x1p-11])
+        #expect(scale.takeChange()?.floats == [1])
     }
 
     /// Logits that the caller gave, and has to get back as they are.

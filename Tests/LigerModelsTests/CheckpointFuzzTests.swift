@@ -85,10 +85,13 @@ struct CheckpointFuzzTests {
     @Test("config.json: 15,000")
     func configurations() throws {
         let llama3 = ModelConfiguration(
-            hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, vocabularySize: 128,
-            ropeScaling: RoPE.Scaling(
-                factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192),
-            endTokenIDs: [2, 3], dtype: .bf16)
+            Llama(
+                .init(
+                    hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, vocabularySize: 128,
+                    rope: RopeConfiguration(
+                        scaling: RoPE.Scaling(
+                            factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)),
+                    endTokenIDs: [2, 3], dtype: .bf16)))
         let small =
             #"{"model_type":"mistral","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"#
             + #""num_attention_heads":2,"num_key_value_heads":1,"vocab_size":9,"sliding_window":null}"#

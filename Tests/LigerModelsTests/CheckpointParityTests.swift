@@ -58,7 +58,7 @@ struct CheckpointParityTests {
         #expect(configuration.hiddenSize == 48 && configuration.keyValueHeadCount == 2)
         #expect(configuration.tiesWordEmbeddings == (name == "tied"))
         #expect(configuration.dtype == (name == "tied" ? .bf16 : .f32))
-        #expect((configuration.ropeScaling?.factor == 8) == (name == "llama3"))
+        #expect((configuration.rope.scaling?.factor == 8) == (name == "llama3"))
         #expect(configuration.endTokenIDs == (name == "llama3" ? [3, 5] : [2]))
         let copies = try checkpoint.names.map { tensor in
             let entry = try checkpoint.entry(of: tensor)
@@ -74,18 +74,18 @@ struct CheckpointParityTests {
     private static func writeConfigurations(_ folder: URL) throws {
         let scaling = RoPE.Scaling(
             factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512)
-        for architecture in ModelConfiguration.Architecture.allCases {
+        for type in Architectures.all {
             for rope in [nil, scaling] {
                 let configuration = ModelConfiguration(
-                    architecture: architecture, hiddenSize: 96, intermediateSize: 250, layerCount: 3,
-                    headCount: 6,
-                    keyValueHeadCount: 2, headSize: 20, vocabularySize: 1000, maximumPositions: 4096,
-                    rmsNormEpsilon: 1e-5, ropeTheta: 12345.678, ropeScaling: rope,
-                    tiesWordEmbeddings: rope != nil,
-                    initializerRange: 0.006, beginTokenID: rope == nil ? nil : 7,
-                    endTokenIDs: rope == nil ? [] : [8, 9], paddingTokenID: 10,
-                    dtype: rope == nil ? .f16 : .bf16)
-                let name = "\(architecture.rawValue)-\(rope == nil ? "plain" : "scaled")"
+                    type.init(
+                        .init(
+                            hiddenSize: 96, intermediateSize: 250, layerCount: 3, headCount: 6,
+                            keyValueHeadCount: 2, headSize: 20, vocabularySize: 1000, maximumPositions: 4096,
+                            rmsNormEpsilon: 1e-5, rope: RopeConfiguration(theta: 12345.678, scaling: rope),
+                            tiesWordEmbeddings: rope != nil, initializerRange: 0.006,
+                            beginTokenID: rope == nil ? nil : 7, endTokenIDs: rope == nil ? [] : [8, 9],
+                            paddingTokenID: 10, dtype: rope == nil ? .f16 : .bf16)))
+                let name = "\(type.modelType)-\(rope == nil ? "plain" : "scaled")"
                 let target = folder.appendingPathComponent(name)
                 try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
                 try Data(try configuration.serialized()).write(
@@ -99,15 +99,15 @@ struct CheckpointParityTests {
     /// What transformers must hold after loading `configuration`.
     private static func expectations(_ configuration: ModelConfiguration) -> [String: Any] {
         var rope: [String: Any] = ["rope_type": "default", "rope_theta": 12345.678]
-        if configuration.ropeScaling != nil {
+        if configuration.rope.scaling != nil {
             rope = [
                 "rope_type": "llama3", "rope_theta": 12345.678, "factor": 32.0, "low_freq_factor": 1.5,
                 "high_freq_factor": 4.25, "original_max_position_embeddings": 512,
             ]
         }
-        let isScaled = configuration.ropeScaling != nil
+        let isScaled = configuration.rope.scaling != nil
         var expected: [String: Any] = [
-            "model_type": configuration.architecture.rawValue, "hidden_size": 96, "intermediate_size": 250,
+            "model_type": configuration.modelType, "hidden_size": 96, "intermediate_size": 250,
             "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 20,
             "vocab_size": 1000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
             "rope_parameters": rope,
@@ -115,7 +115,7 @@ struct CheckpointParityTests {
             "bos_token_id": isScaled ? 7 : NSNull(), "eos_token_id": isScaled ? [8, 9] : NSNull(),
             "dtype": isScaled ? "bfloat16" : "float16", "hidden_act": "silu",
         ]
-        if configuration.architecture == .mistral { expected["sliding_window"] = NSNull() }
+        if configuration.modelType == "mistral" { expected["sliding_window"] = NSNull() }
         return expected
     }
 }

@@ -17,7 +17,7 @@ struct HalfPrecisionTests {
     private static func text() throws -> [UInt8] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let folder = root.appendingPathComponent("Sources/LigerModels/Checkpoint")
+        let folder = root.appendingPathComponent("Sources/LigerModels")
         let names = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
             .filter { $0.hasSuffix(".swift") }.sorted()
         return try names.reduce(into: []) {
@@ -26,7 +26,7 @@ struct HalfPrecisionTests {
     }
 
     /// Losses from one start over one sequence of batches.
-    private static func losses(_ dtype: DType, _ kernels: KernelChoice, text: [UInt8]) throws -> [Double] {
+    private static func losses(_ dtype: DType, _ kernels: KernelSelection, text: [UInt8]) throws -> [Double] {
         var configuration = ModelPreset.nano.configuration
         configuration.initializerRange = 0.05
         let model = try CausalLanguageModel(configuration, dtype: dtype, kernels: kernels)
@@ -60,7 +60,7 @@ struct HalfPrecisionTests {
         let expected = Self.end(wide)
         // Learned, from ln(256) = 5.5; else any storage would do.
         #expect(expected < 3)
-        for kernels in [KernelChoice.liger, .reference] {
+        for kernels in [KernelSelection.liger, .reference] {
             let narrow = try Self.losses(.bf16, kernels, text: text)
             let found = Self.end(narrow)
             print(

@@ -1,4 +1,5 @@
 import LigerModels
+import LigerText
 import Testing
 
 @Suite("JSON")

@@ -10,8 +10,10 @@ import Tile
 struct ModelCheckpointTests {
     private static func model(isTied: Bool = false, dtype: DType = .f32) throws -> CausalLanguageModel {
         var configuration = ModelConfiguration(
-            hiddenSize: 12, intermediateSize: 18, layerCount: 2, headCount: 3, keyValueHeadCount: 1,
-            vocabularySize: 17, tiesWordEmbeddings: isTied)
+            Llama(
+                .init(
+                    hiddenSize: 12, intermediateSize: 18, layerCount: 2, headCount: 3, keyValueHeadCount: 1,
+                    vocabularySize: 17, tiesWordEmbeddings: isTied)))
         configuration.initializerRange = 1
         let model = try CausalLanguageModel(configuration, dtype: dtype)
         try model.decoder.initialise(seed: 5)

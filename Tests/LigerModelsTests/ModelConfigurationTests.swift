@@ -22,10 +22,13 @@ struct ModelConfigurationTests {
     @Test("Missing keys take transformers' defaults")
     func defaults() throws {
         let expected = ModelConfiguration(
-            architecture: .llama, hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4,
-            keyValueHeadCount: 4, headSize: 16, vocabularySize: 128, maximumPositions: 2048,
-            rmsNormEpsilon: 1e-6, ropeTheta: 10000, ropeScaling: nil, tiesWordEmbeddings: false,
-            initializerRange: 0.02, beginTokenID: 1, endTokenIDs: [2], paddingTokenID: nil, dtype: nil)
+            Llama(
+                .init(
+                    hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, keyValueHeadCount: 4,
+                    headSize: 16, vocabularySize: 128, maximumPositions: 2048, rmsNormEpsilon: 1e-6,
+                    rope: RopeConfiguration(theta: 10000, scaling: nil), tiesWordEmbeddings: false,
+                    initializerRange: 0.02, beginTokenID: 1, endTokenIDs: [2], paddingTokenID: nil, dtype: nil
+                )))
         #expect(try Self.parse([:]) == expected)
         let nulls = ["num_key_value_heads", "head_dim", "rope_scaling", "pad_token_id", "sliding_window"]
         #expect(try Self.parse(Dictionary(uniqueKeysWithValues: nulls.map { ($0, "null") })) == expected)
@@ -52,31 +55,37 @@ struct ModelConfigurationTests {
         ]
         for form in forms {
             let configuration = try Self.parse(form)
-            #expect(configuration.ropeTheta == 500_000)
-            #expect(configuration.ropeScaling == scaling)
+            #expect(configuration.rope.theta == 500_000)
+            #expect(configuration.rope.scaling == scaling)
         }
         let plain = try Self.parse(["rope_parameters": #"{"rope_type":"default","rope_theta":7.5}"#])
-        #expect(plain.ropeTheta == 7.5 && plain.ropeScaling == nil)
+        #expect(plain.rope == RopeConfiguration(theta: 7.5))
         let older = try Self.parse(["rope_theta": "7", "rope_scaling": #"{"type":"default"}"#])
-        #expect(older.ropeTheta == 7 && older.ropeScaling == nil)
+        #expect(older.rope == RopeConfiguration(theta: 7))
     }
 
     @Test("Written and read again, every field differing from its default")
     func roundTrip() throws {
-        var configuration = ModelConfiguration(
+        let decoder = DecoderConfiguration(
             hiddenSize: 96, intermediateSize: 250, layerCount: 3, headCount: 6, keyValueHeadCount: 2,
             headSize: 20, vocabularySize: 1000, maximumPositions: 4096, rmsNormEpsilon: 1e-5,
-            ropeTheta: 12345.678,
-            ropeScaling: RoPE.Scaling(
-                factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512),
+            rope: RopeConfiguration(
+                theta: 12345.678,
+                scaling: RoPE.Scaling(
+                    factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512)),
             tiesWordEmbeddings: true, initializerRange: 0.006, beginTokenID: 7, endTokenIDs: [8, 9],
             paddingTokenID: 10, dtype: .bf16)
-        for architecture in ModelConfiguration.Architecture.allCases {
-            configuration.architecture = architecture
+        for type in Architectures.all {
+            let configuration = ModelConfiguration(type.init(decoder))
             let bytes = try configuration.serialized()
             #expect(try ModelConfiguration(parsing: bytes, file: "config.json") == configuration)
         }
-        configuration.ropeScaling = nil
+        var llama = Llama(decoder)
+        (llama.attentionBias, llama.feedForwardBias) = (true, true)
+        var configuration = ModelConfiguration(llama)
+        #expect(configuration != ModelConfiguration(Llama(decoder)))
+        #expect(ModelConfiguration(Llama(decoder)) != ModelConfiguration(Mistral(decoder)))
+        configuration.rope.scaling = nil
         configuration.beginTokenID = nil
         configuration.endTokenIDs = []
         let bytes = try configuration.serialized()
@@ -86,12 +95,12 @@ struct ModelConfigurationTests {
     /// One key changed, and the subject that the message must name.
     static let refused: [(key: String, value: String, subject: String)] = [
         // Model types and classes.
-        ("model_type", "\"qwen2\"", "model_type"), ("model_type", "\"qwen3\"", "model_type"),
-        ("model_type", "\"gpt2\"", "model_type"), ("model_type", "null", "model_type"),
+        ("model_type", "\"gpt\"", "model_type"), ("model_type", "7", "model_type"),
+        ("model_type", "null", "model_type"),
         ("architectures", #"["LlamaForSequenceClassification"]"#, "architectures"),
         // Options that are not supported.
-        ("hidden_act", "\"gelu\"", "hidden_act"), ("attention_bias", "true", "attention_bias"),
-        ("mlp_bias", "true", "mlp_bias"), ("attention_dropout", "0.1", "attention_dropout"),
+        ("hidden_act", "\"gelu\"", "hidden_act"), ("attention_dropout", "0.1", "attention_dropout"),
+        ("add_cross_attention", "true", "add_cross_attention"),
         ("quantization_config", #"{"bits":4}"#, "quantization_config"),
         ("sliding_window", "1024", "sliding_window"),
         ("partial_rotary_factor", "0.5", "partial_rotary_factor"),
@@ -105,6 +114,7 @@ struct ModelConfigurationTests {
         ("rope_parameters", #"{"rope_type":"llama3","factor":2}"#, "rope_parameters.low_freq_factor"),
         ("rope_scaling", "3", "rope_scaling"),
         // Values of the wrong kind.
+        ("attention_bias", "1", "attention_bias"), ("mlp_bias", "\"true\"", "mlp_bias"),
         ("hidden_size", "\"64\"", "hidden_size"), ("hidden_size", "64.0", "hidden_size"),
         ("tie_word_embeddings", "1", "tie_word_embeddings"), ("rms_norm_eps", "\"1e-6\"", "rms_norm_eps"),
         ("eos_token_id", "[1,\"2\"]", "eos_token_id"), ("bos_token_id", "[1]", "bos_token_id"),
@@ -137,8 +147,8 @@ struct ModelConfigurationTests {
 
     @Test("Refusing a model type names the supported ones")
     func namesSupportedTypes() throws {
-        let error = #expect(throws: CheckpointError.self) { try Self.parse(["model_type": "\"qwen3\""]) }
-        #expect(error?.description.contains("\"qwen3\", expected one of llama, mistral") == true)
+        let error = #expect(throws: CheckpointError.self) { try Self.parse(["model_type": "\"gpt\""]) }
+        #expect(error?.description.contains("\"gpt\", expected one of llama, mistral") == true)
     }
 
     @Test("Every problem is reported at once, and none that only follows from another")
@@ -147,16 +157,32 @@ struct ModelConfigurationTests {
             try Self.parse(
                 [
                     "hidden_act": "\"gelu\"", "vocab_size": "\"many\"", "rms_norm_eps": "-1",
-                    "mlp_bias": "true",
+                    "quantization_config": "{}",
                     "num_key_value_heads": "3",
                 ], without: "hidden_size")
         }
         #expect(
             error?.problems.map(\.subject).sorted() == [
-                "hidden_act", "hidden_size", "mlp_bias", "num_attention_heads and num_key_value_heads",
-                "rms_norm_eps", "vocab_size",
+                "hidden_act", "hidden_size", "num_attention_heads and num_key_value_heads",
+                "quantization_config", "rms_norm_eps", "vocab_size",
             ])
         #expect(error?.description.split(separator: "\n").count == 6)
+    }
+
+    @Test("A configuration made by hand is checked as a file is")
+    func unsound() throws {
+        var configuration = ModelConfiguration(
+            Llama(
+                .init(
+                    hiddenSize: 40, intermediateSize: 53, layerCount: 2, headCount: 4, vocabularySize: 37)))
+        try configuration.validate()
+        (configuration.keyValueHeadCount, configuration.headSize) = (3, 7)
+        (configuration.rmsNormEpsilon, configuration.dtype) = (.nan, .i32)
+        let error = #expect(throws: CheckpointError.self) { try CausalLanguageModel(configuration) }
+        #expect(
+            Set(error?.problems.map(\.subject) ?? []) == [
+                "num_attention_heads and num_key_value_heads", "head_dim", "rms_norm_eps", "dtype",
+            ])
     }
 
     @Test("Two descriptions of the rotary positions that disagree are refused")
@@ -182,7 +208,7 @@ struct ModelConfigurationTests {
         func parse(_ members: [String: String]) throws -> ModelConfiguration {
             try Self.parse(mistral.merging(members) { $1 })
         }
-        #expect(try parse(["sliding_window": "null"]).architecture == .mistral)
+        #expect(try parse(["sliding_window": "null"]).modelType == "mistral")
         #expect(try parse(["max_position_embeddings": "4096"]).keyValueHeadCount == 2)
         #expect(try parse(["sliding_window": "131072"]).maximumPositions == 131_072)
         #expect(throws: CheckpointError.self) { try parse([:]) }

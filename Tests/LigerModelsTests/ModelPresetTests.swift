@@ -27,18 +27,6 @@ struct ModelPresetTests {
     @Test("Every preset is counted")
     func completeness() { #expect(Set(Self.counts.map(\.preset)) == Set(ModelPreset.allCases)) }
 
-    @Test("Names and shapes that a checkpoint must have are the decoder's", arguments: [true, false])
-    func shapes(isTied: Bool) throws {
-        var configuration = ModelPreset.nano.configuration
-        configuration.tiesWordEmbeddings = isTied
-        configuration.headSize = 20
-        let decoder = try CausalLanguageModel(configuration).decoder
-        let shapes = configuration.weightShapes
-        #expect(shapes.map(\.name) == decoder.parameters.map(\.name))
-        #expect(shapes.map(\.shape) == decoder.parameters.map(\.value.shape))
-        #expect(configuration.parameterCount == decoder.parameters.reduce(0) { $0 + $1.value.count })
-    }
-
     @Test("A name means a preset, a path a folder, and anything else is refused with the list")
     func sources() throws {
         let folder = try TemporaryFolder()

@@ -7,7 +7,9 @@ import Tile
 @Suite("Checkpoints of one or several files")
 struct ShardedCheckpointTests {
     static let configuration = ModelConfiguration(
-        hiddenSize: 8, intermediateSize: 16, layerCount: 1, headCount: 2, vocabularySize: 32)
+        Llama(
+            .init(
+                hiddenSize: 8, intermediateSize: 16, layerCount: 1, headCount: 2, vocabularySize: 32)))
 
     @Test(
         "What is saved is read back, in one file and in shards",

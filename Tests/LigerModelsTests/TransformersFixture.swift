@@ -9,7 +9,7 @@ extension Python {
     static let transformers = Python(modules: ["torch", "transformers", "safetensors"])
 }
 
-/// What PyTorch computed with a tiny Llama that transformers built; see Tests/parity/llama_fixture.py.
+/// What PyTorch computed with a tiny decoder that transformers built; see Tests/parity/decoder_fixture.py.
 struct TransformersFixture {
     struct Training: Decodable {
         let losses: [Double]
@@ -19,7 +19,7 @@ struct TransformersFixture {
         let weightDecay: Double
     }
 
-    static let variants = ["grouped", "tied", "padded", "stretched"]
+    static let variants = ["grouped", "tied", "padded", "biased", "qwen3", "stretched"]
 
     let ids: NDArray
     let labels: NDArray
@@ -31,7 +31,7 @@ struct TransformersFixture {
     /// The content of every file by its path; made once and used by all tests.
     private static let made = Result {
         let folder = try TemporaryFolder()
-        try Python.transformers.run(script: "llama_fixture.py", folder.url.path)
+        try Python.transformers.run(script: "decoder_fixture.py", folder.url.path)
         let paths = try FileManager.default.subpathsOfDirectory(atPath: folder.url.path)
         return try paths.filter { $0.contains(".") }.reduce(into: [String: Data]()) {
             $0[$1] = try Data(contentsOf: folder.file($1))

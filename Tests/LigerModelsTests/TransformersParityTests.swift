@@ -10,20 +10,23 @@ import Testing
     "Parity with transformers", .serialized,
     .enabled(if: Python.transformers.shouldRun, Comment(rawValue: Python.transformers.skipReason)))
 struct TransformersParityTests {
-    static let kernels = ["liger", "liger-fusedLinearCrossEntropy", "reference"]
+    static let kernels: [KernelSelection] = [
+        .liger, KernelSelection(.liger, switches: [.fusedLinearCrossEntropy: false]), .reference,
+    ]
 
     /// Little enough for several chunks of tokens.
     private static let options = LossOptions(budgetBytes: 16 << 10)
 
-    private static func model(_ fixture: TransformersFixture, _ kernels: String) throws -> CausalLanguageModel
-    {
-        try CausalLanguageModel(folder: fixture.checkpoint, kernels: KernelChoice(parsing: kernels))
+    private static func model(
+        _ fixture: TransformersFixture, _ kernels: KernelSelection
+    ) throws -> CausalLanguageModel {
+        try CausalLanguageModel(folder: fixture.checkpoint, kernels: kernels)
     }
 
     @Test(
         "Logits, largest difference within 1e-5 of the largest logit",
-        arguments: TransformersFixture.variants, ["liger", "reference"])
-    func logits(variant: String, kernels: String) throws {
+        arguments: TransformersFixture.variants, [KernelSelection.liger, .reference])
+    func logits(variant: String, kernels: KernelSelection) throws {
         let fixture = try TransformersFixture(variant)
         let logits = try Self.model(fixture, kernels).decoder.logits(fixture.ids, on: Tape(recording: false))
         #expect(logits.shape == [3, 37, 211])
@@ -35,7 +38,7 @@ struct TransformersParityTests {
     @Test(
         "Loss and the gradient of every parameter, within 1e-5 of its norm",
         arguments: TransformersFixture.variants, kernels)
-    func gradients(variant: String, kernels: String) throws {
+    func gradients(variant: String, kernels: KernelSelection) throws {
         let fixture = try TransformersFixture(variant)
         let model = try Self.model(fixture, kernels)
         let tape = Tape()
@@ -59,7 +62,7 @@ struct TransformersParityTests {
     @Test(
         "The losses of 20 AdamW steps, within 1e-4",
         arguments: TransformersFixture.variants, kernels)
-    func training(variant: String, kernels: String) throws {
+    func training(variant: String, kernels: KernelSelection) throws {
         let fixture = try TransformersFixture(variant)
         let expected = fixture.training.losses
         #expect(expected.count == 20 && expected[19] < 0.9 * expected[0])
@@ -75,7 +78,7 @@ struct TransformersParityTests {
         let folder = try TemporaryFolder()
         for variant in TransformersFixture.variants {
             let fixture = try TransformersFixture(variant)
-            let model = try Self.model(fixture, "liger")
+            let model = try Self.model(fixture, .liger)
             _ = try Self.train(model, fixture)
             let target = folder.file(variant)
             try model.save(to: target, maximumShardByteCount: variant == "grouped" ? 100_000 : 1 << 30)
@@ -90,7 +93,7 @@ struct TransformersParityTests {
         }
         let report = try Python.transformers.run(script: "model_logits.py", folder.url.path)
         print(report, terminator: "")
-        #expect(report.hasSuffix("passed 4\n"))
+        #expect(report.hasSuffix("passed \(TransformersFixture.variants.count)\n"))
     }
 
     private static func train(_ model: CausalLanguageModel, _ fixture: TransformersFixture) throws -> [Double]
@@ -110,7 +113,8 @@ struct TransformersParityTests {
         }
     }
 
-    private static func report(_ what: String, _ variant: String, _ kernels: String, _ error: Double) {
+    private static func report(_ what: String, _ variant: String, _ kernels: KernelSelection, _ error: Double)
+    {
         print("parity of \(what), \(variant), \(kernels): \(error)")
     }
 }

@@ -76,6 +76,32 @@ import Tile
         #expect(try peak(4096) < 2 << 20)
     }
 
+    /// On one thread the counters see exactly what is stated; more threads take no more.
+    @Test(arguments: [1, 3], [DType.f32, .bf16]) func workspaceIsWhatIsStated(threads: Int, dtype: DType)
+        throws
+    {
+        try ThreadPool.$override.withValue(ThreadPool(threadCount: threads)) {
+            let device = Device(name: "measured")
+            var random = SeededGenerator(seed: 3)
+            let q = try random.array([2, 200, 4, 8], dtype, device: device)
+            let k = try random.array([2, 200, 2, 8], dtype, device: device)
+            let shape = try AttentionShape(q, k, k)
+            for isBackward in [false, true] {
+                device.resetPeak()
+                let before = device.bytesInUse
+                if isBackward {
+                    _ = try CausalAttention.backward(dy: q, q: q, k: k, v: k, saved: nil)
+                } else {
+                    _ = try CausalAttention.forward(q: q, k: k, v: k)
+                }
+                let results = q.byteCount + (isBackward ? 2 * k.byteCount : 0)
+                let taken = device.peakBytes - before - results
+                let stated = CausalAttention.workspaceBytes(shape, dtype, isBackward: isBackward)
+                #expect(threads == 1 ? taken == stated : taken <= stated, "\(taken) of \(stated)")
+            }
+        }
+    }
+
     @Test func refusesShapesThatDoNotFit() throws {
         let q = try NDArray.zeros([1, 2, 4, 8]), k = try NDArray.zeros([1, 2, 3, 8])
         #expect(throws: RuntimeError.self) { try CausalAttention.forward(q: q, k: k, v: k) }

@@ -7,42 +7,6 @@ import Testing
 import Tile
 
 @Suite(.serialized) struct DecoderTests {
-    /// Sizes that are small, odd where they can be, and different from each other.
-    static func tiny(
-        kvHeads: Int = 2, tied: Bool = false, dtype: DType = .f32, biases: Bool = false
-    ) -> DecoderConfiguration {
-        var configuration = DecoderConfiguration()
-        configuration.hiddenSize = 36
-        configuration.intermediateSize = 53
-        configuration.layers = 2
-        configuration.heads = 4
-        configuration.kvHeads = kvHeads
-        configuration.headSize = 10
-        configuration.vocabulary = 37
-        configuration.maxPositions = 128
-        configuration.initializerRange = 0.2
-        configuration.tieEmbeddings = tied
-        configuration.attentionBias = biases
-        configuration.feedForwardBias = biases
-        configuration.dtype = dtype
-        return configuration
-    }
-
-    static func decoder(
-        _ configuration: DecoderConfiguration, _ kernels: KernelChoice = .liger, seed: UInt64 = 1,
-        device: Device = .cpu
-    ) throws -> Decoder {
-        let decoder = try Decoder(configuration, kernels: kernels, device: device)
-        try decoder.initialise(seed: seed)
-        // Norms and biases start constant; a lost factor would not show.
-        var random = SeededGenerator(seed: seed)
-        for parameter in decoder.parameters where !parameter.decays {
-            parameter.value = try random.array(
-                parameter.value.shape, parameter.value.dtype, in: 0.5...1.5, device: device)
-        }
-        return decoder
-    }
-
     struct Batch {
         let ids, labels: NDArray
 
@@ -85,24 +49,25 @@ import Tile
     /// One token, odd lengths, and both sides of 16 and 64; heads shared by two and by all.
     @Test(arguments: [1, 2, 3, 17, 65], [4, 2, 1])
     func fusedEqualsReference(length: Int, kvHeads: Int) throws {
-        let configuration = Self.tiny(kvHeads: kvHeads, tied: kvHeads == 1, biases: kvHeads == 2)
+        let configuration = SmallDecoder(
+            kvHeads: kvHeads, tied: kvHeads == 1, biases: kvHeads == 2, headNorms: kvHeads == 1)
         let batch = try Batch([3, length], vocabulary: configuration.vocabulary)
-        let expected = try Self.pass(Self.decoder(configuration, .reference), batch)
-        #expect(expected.1.count == (try Self.decoder(configuration).parameters.count))
-        for kernels in [
-            "liger", "liger-fusedLinearCrossEntropy", "reference+rope", "reference+rmsNorm",
-            "reference+swiGLU",
-        ] {
-            let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let expected = try Self.pass(configuration.make(.reference), batch)
+        #expect(expected.1.count == (try configuration.make().parameters.count))
+        let single = [KernelSelection.Switch.rope, .rmsNorm, .swiGLU].map {
+            KernelSelection(.reference, switches: [$0: true])
+        }
+        for kernels in [KernelSelection.liger, .wholeLogits] + single {
+            let decoder = try configuration.make(kernels)
             let found = try Self.pass(decoder, batch)
-            Self.expectEqual(found, expected, within: 1e-5, kernels)
+            Self.expectEqual(found, expected, within: 1e-5, "\(kernels)")
         }
     }
 
     /// Bytes that a forward pass keeps for the backward pass.
-    private func saved(_ kernels: String) throws -> Int {
+    private func saved(_ kernels: KernelSelection) throws -> Int {
         let device = Device(name: "measured")
-        let decoder = try Self.decoder(Self.tiny(), KernelChoice(parsing: kernels), device: device)
+        let decoder = try SmallDecoder().make(kernels, device: device)
         let batch = try Batch([2, 17], vocabulary: 37, device: device)
         _ = try Self.pass(decoder, batch)  // Makes the rotary tables.
         for parameter in decoder.parameters { parameter.gradient = nil }
@@ -115,21 +80,23 @@ import Tile
     }
 
     @Test func eachKernelSavesMemory() throws {
-        let (all, none) = (try saved("liger"), try saved("reference"))
-        for name in ["rope", "rmsNorm", "swiGLU"] {
-            #expect(try saved("liger-" + name) > all, "\(name)")
-            #expect(try saved("reference+" + name) < none, "\(name)")
+        let (all, none) = (try saved(.liger), try saved(.reference))
+        for part in [KernelSelection.Switch.rope, .rmsNorm, .swiGLU] {
+            #expect(try saved(KernelSelection(.liger, switches: [part: false])) > all, "\(part)")
+            #expect(try saved(KernelSelection(.reference, switches: [part: true])) < none, "\(part)")
         }
         // The loss and its weight gradient are made in the forward pass, the logits are not kept.
         let (rows, classes, hidden) = (34, 37, 36)
-        #expect(try saved("liger-fusedLinearCrossEntropy") == all + 4 * (rows * classes - classes * hidden))
-        #expect(try saved("reference+crossEntropy") < none)
+        #expect(try saved(.wholeLogits) == all + 4 * (rows * classes - classes * hidden))
+        #expect(try saved(KernelSelection(.reference, switches: [.crossEntropy: true])) < none)
     }
 
     /// The reference itself: directional differences of its loss. Taken in fp32, so only to 1e-2.
-    @Test(arguments: ["reference", "liger"]) func gradientPointsWhereTheLossGrows(kernels: String) throws {
-        let configuration = Self.tiny(tied: true)
-        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+    @Test(arguments: [KernelSelection.reference, .liger]) func gradientPointsWhereTheLossGrows(
+        kernels: KernelSelection
+    ) throws {
+        let configuration = SmallDecoder(tied: true)
+        let decoder = try configuration.make(kernels)
         let batch = try Batch([2, 7], vocabulary: configuration.vocabulary)
         let (_, gradients) = try Self.pass(decoder, batch)
         for parameter in decoder.parameters {
@@ -148,10 +115,10 @@ import Tile
         }
     }
 
-    @Test(arguments: ["reference", "liger", "liger-fusedLinearCrossEntropy"])
-    func microBatchesEqualOneBatch(kernels: String) throws {
-        let configuration = Self.tiny(tied: true)
-        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+    @Test(arguments: [KernelSelection.reference, .liger, .wholeLogits])
+    func microBatchesEqualOneBatch(kernels: KernelSelection) throws {
+        let configuration = SmallDecoder(tied: true)
+        let decoder = try configuration.make(kernels)
         let batch = try Batch([4, 9], vocabulary: configuration.vocabulary)
         let expected = try Self.pass(decoder, batch)
         for parameter in decoder.parameters { parameter.gradient = nil }
@@ -167,14 +134,14 @@ import Tile
         }
         let gradients = decoder.parameters.map { ($0.name, $0.gradient?.doubles ?? []) }
         Self.expectEqual(
-            (total, Dictionary(uniqueKeysWithValues: gradients)), expected, within: 5e-6, kernels)
+            (total, Dictionary(uniqueKeysWithValues: gradients)), expected, within: 5e-6, "\(kernels)")
     }
 
-    @Test(arguments: ["reference", "liger", "liger-fusedLinearCrossEntropy"])
-    func frozenParametersChangeNothingElse(kernels: String) throws {
-        let configuration = Self.tiny(biases: true)
+    @Test(arguments: [KernelSelection.reference, .liger, .wholeLogits])
+    func frozenParametersChangeNothingElse(kernels: KernelSelection) throws {
+        let configuration = SmallDecoder(biases: true)
         let batch = try Batch([2, 5], vocabulary: configuration.vocabulary)
-        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+        let decoder = try configuration.make(kernels)
         let expected = try Self.pass(decoder, batch)
         for (index, parameter) in decoder.parameters.enumerated() where index % 2 == 0 {
             parameter.requiresGradient = false
@@ -187,19 +154,19 @@ import Tile
         }
         // With the whole body frozen, only the head is differentiated.
         for parameter in decoder.parameters {
-            parameter.requiresGradient = parameter.name == "lm_head.weight"
+            parameter.requiresGradient = parameter.name == "head.weight"
         }
         let head = try Self.pass(decoder, batch).1
-        #expect(head == ["lm_head.weight": try #require(expected.1["lm_head.weight"])])
+        #expect(head == ["head.weight": try #require(expected.1["head.weight"])])
     }
 
-    @Test(arguments: ["liger", "reference"], [DType.f32, .bf16])
-    func repeatsBitForBit(kernels: String, dtype: DType) throws {
-        let configuration = Self.tiny(tied: true, dtype: dtype)
+    @Test(arguments: [KernelSelection.liger, .reference], [DType.f32, .bf16])
+    func repeatsBitForBit(kernels: KernelSelection, dtype: DType) throws {
+        let configuration = SmallDecoder(tied: true, dtype: dtype)
         let batch = try Batch([3, 65], vocabulary: configuration.vocabulary)
         func result(threads: Int) throws -> (loss: Double, [String: [Double]]) {
             try ThreadPool.$override.withValue(ThreadPool(threadCount: threads)) {
-                try Self.pass(Self.decoder(configuration, KernelChoice(parsing: kernels)), batch)
+                try Self.pass(configuration.make(kernels), batch)
             }
         }
         let first = try result(threads: 1)
@@ -210,11 +177,11 @@ import Tile
         }
     }
 
-    @Test(arguments: ["liger", "reference"], [DType.f32, .bf16])
-    func freesWhatItSaved(kernels: String, dtype: DType) throws {
-        let configuration = Self.tiny(dtype: dtype)
+    @Test(arguments: [KernelSelection.liger, .reference], [DType.f32, .bf16])
+    func freesWhatItSaved(kernels: KernelSelection, dtype: DType) throws {
+        let configuration = SmallDecoder(dtype: dtype)
         let device = Device(name: "measured")
-        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels), device: device)
+        let decoder = try configuration.make(kernels, device: device)
         let batch = try Batch([2, 17], vocabulary: configuration.vocabulary, device: device)
         _ = try Self.pass(decoder, batch)  // Makes the rotary tables.
         for parameter in decoder.parameters { parameter.gradient = nil }
@@ -235,8 +202,8 @@ import Tile
     }
 
     @Test func logitsAndLossAgree() throws {
-        let configuration = Self.tiny(kvHeads: 1)
-        let decoder = try Self.decoder(configuration)
+        let configuration = SmallDecoder(kvHeads: 1)
+        let decoder = try configuration.make()
         let batch = try Batch([2, 11], vocabulary: configuration.vocabulary)
         let tape = Tape(recording: false)
         let logits = try decoder.logits(batch.ids, on: tape).value
@@ -253,9 +220,11 @@ import Tile
         #expect(abs(loss - total / Double(count)) < 1e-6 * loss)
     }
 
-    @Test(arguments: ["liger", "reference"]) func causality(kernels: String) throws {
-        let configuration = Self.tiny()
-        let decoder = try Self.decoder(configuration, KernelChoice(parsing: kernels))
+    @Test(arguments: [KernelSelection.liger, .reference]) func causality(kernels: KernelSelection)
+        throws
+    {
+        let configuration = SmallDecoder()
+        let decoder = try configuration.make(kernels)
         let ids = [1, 2, 3, 4, 5, 6, 7]
         let tape = Tape(recording: false)
         let whole = try decoder.logits(NDArray(integers: ids, [1, 7]), on: tape).value.doubles
@@ -265,11 +234,11 @@ import Tile
         #expect(relativeError(reversed, whole) > 1e-2)
     }
 
-    @Test(arguments: [DType.bf16, .f16], ["liger", "reference"])
-    func runsIn16Bits(dtype: DType, kernels: String) throws {
+    @Test(arguments: [DType.bf16, .f16], [KernelSelection.liger, .reference])
+    func runsIn16Bits(dtype: DType, kernels: KernelSelection) throws {
         let batch = try Batch([2, 17], vocabulary: 37)
-        let narrow = try Self.decoder(Self.tiny(dtype: dtype), KernelChoice(parsing: kernels))
-        let wide = try Self.decoder(Self.tiny(), .reference)
+        let narrow = try SmallDecoder(dtype: dtype).make(kernels)
+        let wide = try SmallDecoder().make(.reference)
         for (a, b) in zip(narrow.parameters, wide.parameters) {
             b.value = try NDArray(a.value.floats, a.value.shape)
         }
@@ -282,34 +251,33 @@ import Tile
         #expect(narrow.parameters.allSatisfy { $0.gradient?.dtype == .f32 })
     }
 
-    @Test func hasTheNamesOfHuggingFace() throws {
-        var configuration = Self.tiny(biases: true)
-        configuration.layers = 1
-        let names = try Decoder(configuration).parameters.map(\.name)
+    /// Names and shapes are known before there is memory, in the order in which the layers were made.
+    @Test func knowsItsParametersWithoutMemory() {
+        var configuration = SmallDecoder(biases: true, headNorms: true)
+        (configuration.layers, configuration.vocabulary) = (1, 1 << 40)
+        let decoder = configuration.unallocated()
+        let block = [
+            "attention_norm.weight", "attention.q_proj.weight", "attention.q_proj.bias",
+            "attention.k_proj.weight", "attention.k_proj.bias", "attention.v_proj.weight",
+            "attention.v_proj.bias", "attention.o_proj.weight", "attention.o_proj.bias",
+            "attention.q_norm.weight", "attention.k_norm.weight", "mlp_norm.weight",
+            "mlp.gate_proj.weight", "mlp.gate_proj.bias", "mlp.up_proj.weight", "mlp.up_proj.bias",
+            "mlp.down_proj.weight",
+            "mlp.down_proj.bias",
+        ]
         #expect(
-            Set(names) == [
-                "model.embed_tokens.weight", "model.layers.0.input_layernorm.weight",
-                "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj.bias",
-                "model.layers.0.self_attn.k_proj.weight", "model.layers.0.self_attn.k_proj.bias",
-                "model.layers.0.self_attn.v_proj.weight", "model.layers.0.self_attn.v_proj.bias",
-                "model.layers.0.self_attn.o_proj.weight", "model.layers.0.self_attn.o_proj.bias",
-                "model.layers.0.post_attention_layernorm.weight", "model.layers.0.mlp.gate_proj.weight",
-                "model.layers.0.mlp.gate_proj.bias", "model.layers.0.mlp.up_proj.weight",
-                "model.layers.0.mlp.up_proj.bias", "model.layers.0.mlp.down_proj.weight",
-                "model.layers.0.mlp.down_proj.bias", "model.norm.weight", "lm_head.weight",
-            ])
-        #expect(names.count == 19)
-        #expect(!(try Decoder(Self.tiny(tied: true)).parameters.contains { $0.name == "lm_head.weight" }))
+            decoder.parameters.map(\.name)
+                == ["embedding.weight"] + block.map { "blocks.0." + $0 } + ["norm.weight", "head.weight"])
+        #expect(decoder.parameters.last?.shape == [1 << 40, 36])
+        #expect(decoder.parameters[4].shape == [20, 36] && decoder.parameters[10].shape == [10])
+        #expect(!decoder.isTied && SmallDecoder(tied: true).unallocated().isTied)
+        #expect(decoder.parameterCount == decoder.parameters.reduce(0) { $0 + $1.count })
+        configuration.vocabulary = 1 << 58
+        #expect(configuration.unallocated().parameterCount == .max)
     }
 
     @Test func refusesWhatDoesNotFit() throws {
-        var configuration = Self.tiny()
-        (configuration.kvHeads, configuration.headSize, configuration.dtype) = (3, 7, .i32)
-        let error = #expect(throws: RuntimeError.self) { try Decoder(configuration) }
-        for part in ["kv heads", "head size", "dtype"] {
-            #expect(error?.description.contains(part) == true)
-        }
-        let decoder = try Self.decoder(Self.tiny())
+        let decoder = try SmallDecoder().make()
         let tape = Tape(recording: false)
         let ids = try NDArray(integers: [1, 2, 36], [1, 3])
         let flat = try NDArray(integers: [1, 2, 3]), long = try NDArray.zeros([1, 129], dtype: .i64)
@@ -319,8 +287,8 @@ import Tile
         #expect(throws: RuntimeError.self) { try decoder.logits(long, on: tape) }
         #expect(throws: RuntimeError.self) { try decoder.loss(ids, shorter, on: tape) }
         #expect(throws: (any Error).self) { try decoder.logits(outside, on: tape) }
-        for kernels in ["liger", "liger-fusedLinearCrossEntropy", "reference"] {
-            decoder.kernels = try KernelChoice(parsing: kernels)
+        for kernels in [KernelSelection.liger, .wholeLogits, .reference] {
+            decoder.kernels = kernels
             // 1 << 32 is no class, though its lower 32 bits are.
             for label in [37, -1, 1 << 32] {
                 let labels = try NDArray(integers: [1, 2, label], [1, 3])
@@ -330,20 +298,21 @@ import Tile
     }
 
     /// An ignored label that is also a token, and one that 32 bits do not hold.
-    @Test(arguments: [0, 1 << 40], ["liger", "liger-fusedLinearCrossEntropy", "reference"])
-    func ignoresAnyLabel(ignored: Int, kernels: String) throws {
-        let decoder = try Self.decoder(Self.tiny(), KernelChoice(parsing: kernels))
+    @Test(arguments: [0, 1 << 40], [KernelSelection.liger, .wholeLogits, .reference])
+    func ignoresAnyLabel(ignored: Int, kernels: KernelSelection) throws {
+        let decoder = try SmallDecoder().make(kernels)
         let expected = try Self.pass(decoder, Batch([2, 9], vocabulary: 37))
         let batch = try Batch([2, 9], vocabulary: 37, ignored: ignored)
-        Self.expectEqual(try Self.pass(decoder, batch, ignoring: ignored), expected, within: 1e-12, kernels)
+        Self.expectEqual(
+            try Self.pass(decoder, batch, ignoring: ignored), expected, within: 1e-12, "\(kernels)")
     }
 
     @Test func allLabelsIgnored() throws {
-        let decoder = try Self.decoder(Self.tiny())
-        let ids = try NDArray(integers: [1, 2, 3], [1, 3]),
-            none = try NDArray(integers: [-100, -100, -100], [1, 3])
-        for kernels in ["liger", "liger-fusedLinearCrossEntropy", "reference"] {
-            decoder.kernels = try KernelChoice(parsing: kernels)
+        let decoder = try SmallDecoder().make()
+        let ids = try NDArray(integers: [1, 2, 3], [1, 3])
+        let none = try NDArray(integers: [-100, -100, -100], [1, 3])
+        for kernels in [KernelSelection.liger, .wholeLogits, .reference] {
+            decoder.kernels = kernels
             let tape = Tape()
             let loss = try decoder.loss(ids, none, on: tape)
             #expect(loss.value.doubles == [0], "\(kernels)")

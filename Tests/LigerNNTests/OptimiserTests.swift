@@ -20,18 +20,17 @@ import Tile
         }
     }
 
-    @Test(arguments: [DType.f32, .bf16, .f16], ["liger", "reference"])
-    func memorisesABatch(dtype: DType, kernels: String) throws {
-        let decoder = try DecoderTests.decoder(
-            DecoderTests.tiny(tied: true, dtype: dtype), KernelChoice(parsing: kernels))
+    @Test(arguments: [DType.f32, .bf16, .f16], [KernelSelection.liger, .reference])
+    func memorisesABatch(dtype: DType, kernels: KernelSelection) throws {
+        let decoder = try SmallDecoder(tied: true, dtype: dtype).make(kernels)
         let losses = try losses(decoder, AdamWOptimiser(decoder.parameters), steps: 60)
         #expect(losses[59] < 0.1 * losses[0], "\(losses)")
         #expect(decoder.parameters.allSatisfy { $0.gradient == nil })
     }
 
     @Test func fusedAndReferenceStayTogether() throws {
-        let runs = try [KernelChoice.liger, .reference].map { kernels in
-            let decoder = try DecoderTests.decoder(DecoderTests.tiny(), kernels)
+        let runs = try [KernelSelection.liger, .reference].map { kernels in
+            let decoder = try SmallDecoder().make(kernels)
             return try losses(decoder, AdamWOptimiser(decoder.parameters), steps: 10)
         }
         for (a, b) in zip(runs[0], runs[1]) { #expect(abs(a - b) < 1e-4 * b) }
@@ -39,7 +38,7 @@ import Tile
 
     @Test(arguments: [DType.f32, .bf16]) func resumesFromItsState(dtype: DType) throws {
         func make() throws -> (Decoder, AdamWOptimiser) {
-            let decoder = try DecoderTests.decoder(DecoderTests.tiny(dtype: dtype))
+            let decoder = try SmallDecoder(dtype: dtype).make()
             return (decoder, try AdamWOptimiser(decoder.parameters))
         }
         let (decoder, optimiser) = try make()
@@ -61,7 +60,8 @@ import Tile
     /// A bf16 weight of 1 and updates of a thousandth: a master adds them up, the weight alone loses each.
     @Test(arguments: [true, false], [DType.f32, .bf16])
     func keepsWhatItIsTold(keepsMasters: Bool, moments: DType) throws {
-        let weight = try Parameter("w", [5], dtype: .bf16, initialisation: .constant(1))
+        let weight = Parameter("w", [5], dtype: .bf16, initialisation: .constant(1))
+        try weight.allocate(on: .cpu)
         try weight.initialise(seed: 0, stream: 0)
         let optimiser = try AdamWOptimiser(
             [weight], AdamWOptimiser.Options(weightDecay: 0),
@@ -81,7 +81,7 @@ import Tile
 
     /// Without masters an update still counts where it is larger than the rounding.
     @Test func trainsWithoutMasters() throws {
-        let decoder = try DecoderTests.decoder(DecoderTests.tiny(tied: true, dtype: .bf16))
+        let decoder = try SmallDecoder(tied: true, dtype: .bf16).make()
         for parameter in decoder.parameters { parameter.gradientDType = .bf16 }
         let optimiser = try AdamWOptimiser(
             decoder.parameters, storage: AdamWOptimiser.Storage(keepsMasters: false, moments: .bf16))
@@ -91,7 +91,7 @@ import Tile
 
     /// Gradients are stored as asked, wherever they come from: products, norms, the head, the embedding.
     @Test(arguments: [false, true]) func gradientsHaveTheirType(tied: Bool) throws {
-        let decoder = try DecoderTests.decoder(DecoderTests.tiny(tied: tied, dtype: .bf16))
+        let decoder = try SmallDecoder(tied: tied, dtype: .bf16).make()
         for parameter in decoder.parameters { parameter.gradientDType = .bf16 }
         let batch = try DecoderTests.Batch([2, 17], vocabulary: 37)
         for _ in 0..<2 {
@@ -102,7 +102,8 @@ import Tile
     }
 
     @Test func clipsAndReportsTheNorm() throws {
-        let parameter = try Parameter("p", [2], initialisation: .constant(0))
+        let parameter = Parameter("p", [2], initialisation: .constant(0))
+        try parameter.allocate(on: .cpu)
         try parameter.initialise(seed: 0, stream: 0)
         let optimiser = try AdamWOptimiser([parameter])
         parameter.gradient = try NDArray([3, 4])
@@ -112,9 +113,10 @@ import Tile
     }
 
     @Test func decaysWeightsButNotNorms() throws {
-        let weight = try Parameter("w", [1], initialisation: .constant(1))
-        let norm = try Parameter("n", [1], initialisation: .constant(1), decays: false)
+        let weight = Parameter("w", [1], initialisation: .constant(1))
+        let norm = Parameter("n", [1], initialisation: .constant(1), decays: false)
         for parameter in [weight, norm] {
+            try parameter.allocate(on: .cpu)
             try parameter.initialise(seed: 0, stream: 0)
             parameter.gradient = try .zeros([1])
         }
@@ -125,15 +127,16 @@ import Tile
     }
 
     @Test func refusesAStepWithoutGradients() throws {
-        let decoder = try DecoderTests.decoder(DecoderTests.tiny())
+        let decoder = try SmallDecoder().make()
         let optimiser = try AdamWOptimiser(decoder.parameters)
         #expect(throws: RuntimeError.self) { try optimiser.step(learningRate: 1e-3) }
         #expect(optimiser.steps == 0)
     }
 
     @Test func startsFromTheSeedWhateverTheOrder() throws {
-        let configuration = DecoderTests.tiny()
-        let (a, b) = (try Decoder(configuration), try Decoder(configuration))
+        let configuration = SmallDecoder()
+        let (a, b) = (configuration.unallocated(), configuration.unallocated())
+        for decoder in [a, b] { try decoder.allocate(on: .cpu) }
         try a.initialise(seed: 7)
         for (index, parameter) in b.parameters.enumerated().reversed() {
             try parameter.initialise(seed: 7, stream: UInt32(index))

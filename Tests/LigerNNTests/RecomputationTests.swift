@@ -20,11 +20,14 @@ import Tile
     }
 
     private static func pass(
-        _ configuration: DecoderConfiguration, _ recomputation: Recomputation,
-        _ kernels: KernelChoice = .liger, shape: [Int] = [2, 17], frozen: (String) -> Bool = { _ in false }
+        _ configuration: SmallDecoder, _ recomputation: Recomputation,
+        _ kernels: KernelSelection = .liger, shape: [Int] = [2, 17],
+        frozen: (String) -> Bool = { _ in false }
     ) throws -> Pass {
         let device = Device(name: "recomputation")
-        let decoder = try Decoder(configuration, kernels: kernels, device: device)
+        let decoder = configuration.unallocated()
+        decoder.kernels = kernels
+        try decoder.allocate(on: device)
         try decoder.initialise(seed: 3)
         for parameter in decoder.parameters where frozen(parameter.name) {
             parameter.requiresGradient = false
@@ -42,15 +45,14 @@ import Tile
     }
 
     /// Every storage type, both implementations; odd lengths, so that rows end within vectors.
-    @Test(arguments: [DType.f32, .bf16, .f16], ["liger", "reference"])
-    func keepsEveryBit(dtype: DType, kernels: String) throws {
-        let choice = try KernelChoice(parsing: kernels)
+    @Test(arguments: [DType.f32, .bf16, .f16], [KernelSelection.liger, .reference])
+    func keepsEveryBit(dtype: DType, kernels: KernelSelection) throws {
         for tied in [false, true] {
-            let configuration = DecoderTests.tiny(tied: tied, dtype: dtype)
-            let expected = try Self.pass(configuration, .none, choice)
+            let configuration = SmallDecoder(tied: tied, dtype: dtype)
+            let expected = try Self.pass(configuration, .none, kernels)
             #expect(expected.gradients.allSatisfy { $0 != nil })
             for recomputation in [Recomputation.blocks, .selective] {
-                let found = try Self.pass(configuration, recomputation, choice)
+                let found = try Self.pass(configuration, recomputation, kernels)
                 let isSame = found.hasSameBits(as: expected)
                 #expect(isSame, "\(recomputation), tied: \(tied)")
             }
@@ -60,7 +62,7 @@ import Tile
     /// The way of a GPU saves other things.
     @Test func keepsEveryBitOfBlockedAttention() throws {
         try CausalAttention.$isAlwaysBlocked.withValue(true) {
-            let configuration = DecoderTests.tiny(dtype: .bf16)
+            let configuration = SmallDecoder(dtype: .bf16)
             let expected = try Self.pass(configuration, .none)
             for recomputation in [Recomputation.blocks, .selective] {
                 let isSame = try Self.pass(configuration, recomputation).hasSameBits(as: expected)
@@ -70,9 +72,9 @@ import Tile
     }
 
     /// A frozen embedding leaves the first block an input without gradient; frozen weights stay alone.
-    @Test(arguments: ["model.embed_tokens.weight", "mlp", "self_attn", "layernorm", "model.layers.0"])
+    @Test(arguments: ["embedding.weight", "mlp.", "attention.", "norm", "blocks.0"])
     func leavesFrozenParametersAlone(name: String) throws {
-        let configuration = DecoderTests.tiny()
+        let configuration = SmallDecoder()
         let isFrozen = { (parameter: String) in parameter.contains(name) }
         let expected = try Self.pass(configuration, .none, frozen: isFrozen)
         #expect(expected.gradients.contains { $0 == nil })
@@ -86,10 +88,10 @@ import Tile
     /// Enough layers and tokens for activations to outweigh gradients. What is kept is counted by hand: H, F and
     /// T are the hidden size, the intermediate size and the tokens.
     @Test func keepsWhatIsSaid() throws {
-        var configuration = DecoderConfiguration()
+        var configuration = SmallDecoder()
         (configuration.hiddenSize, configuration.intermediateSize) = (32, 96)
-        (configuration.layers, configuration.heads, configuration.kvHeads) = (12, 2, 1)
-        (configuration.headSize, configuration.vocabulary) = (16, 64)
+        (configuration.layers, configuration.vocabulary) = (12, 64)
+        configuration.heads = HeadCounts(query: 2, keyValue: 1, size: 16)
         let shape = [4, 128]
         let tokens = 4 * 128, layers = configuration.layers
         let peak = try Dictionary(
@@ -124,12 +126,12 @@ import Tile
     }
 
     /// A pass and a step hand kernels nothing that lies elsewhere.
-    @Test(arguments: ["liger", "reference"], Recomputation.allCases)
-    func staysOnItsDevice(kernels: String, recomputation: Recomputation) throws {
+    @Test(arguments: [KernelSelection.liger, .reference], Recomputation.allCases)
+    func staysOnItsDevice(kernels: KernelSelection, recomputation: Recomputation) throws {
         let device = Device(name: "own")
-        let decoder = try Decoder(
-            DecoderTests.tiny(tied: true, dtype: .bf16), kernels: KernelChoice(parsing: kernels),
-            device: device)
+        let decoder = SmallDecoder(tied: true, dtype: .bf16).unallocated()
+        decoder.kernels = kernels
+        try decoder.allocate(on: device)
         let batch = try DecoderTests.Batch([2, 9], vocabulary: 37)
         let (ids, labels) = (try batch.ids.moved(to: device), try batch.labels.moved(to: device))
         let observer = DeviceObserver()

@@ -7,7 +7,7 @@ extension SeededGenerator {
     mutating func parameter(
         _ name: String, _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
     ) throws -> Parameter {
-        let parameter = try Parameter(name, shape, dtype: dtype, initialisation: .constant(0))
+        let parameter = Parameter(name, shape, dtype: dtype, initialisation: .constant(0))
         parameter.value = try array(shape, dtype, in: range)
         return parameter
     }
@@ -54,4 +54,9 @@ func worstError(
         worst = max(worst, relativeError(parameter.gradient?.doubles ?? [], gradient))
     }
     return worst
+}
+
+extension KernelSelection {
+    /// Every fused kernel, but logits that exist all at once.
+    static let wholeLogits = KernelSelection(.liger, switches: [.fusedLinearCrossEntropy: false])
 }

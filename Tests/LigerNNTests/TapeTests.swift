@@ -7,7 +7,7 @@ import Tile
     private let parameter: Parameter
 
     init() throws {
-        parameter = try Parameter("p", [2, 3], initialisation: .constant(0))
+        parameter = Parameter("p", [2, 3], initialisation: .constant(0))
         parameter.value = try NDArray([1, 2, 3, 4, 5, 6], [2, 3])
     }
 
@@ -67,7 +67,8 @@ import Tile
     }
 
     @Test func leavesFrozenParametersAlone() throws {
-        let other = try Parameter("q", [2, 3], initialisation: .constant(2))
+        let other = Parameter("q", [2, 3], initialisation: .constant(2))
+        try other.allocate(on: .cpu)
         try other.initialise(seed: 0, stream: 0)
         parameter.requiresGradient = false
         let tape = Tape()
@@ -85,7 +86,8 @@ import Tile
     }
 
     @Test func gradientsOf16BitParametersAreSummedInF32() throws {
-        let narrow = try Parameter("n", [1, 1], dtype: .bf16, initialisation: .constant(1))
+        let narrow = Parameter("n", [1, 1], dtype: .bf16, initialisation: .constant(1))
+        try narrow.allocate(on: .cpu)
         try narrow.initialise(seed: 0, stream: 0)
         // 1 + 2^-10 is no bf16 number: 1,024 further passes in bf16 would add nothing.
         for factor in [Float](repeating: 0x1p-10, count: 1024) + [1] {

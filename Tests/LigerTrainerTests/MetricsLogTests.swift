@@ -28,7 +28,7 @@ import Testing
         }
     }
 
-    /// The objective's figures, in one order, and marked as an evaluation's beside its loss.
+    /// The objective's figures, in one order, and marked as an evaluation's.
     @Test func figuresReadBackToTheSameBits() throws {
         try withTemporaryFolder { folder in
             var step = line(1), evaluation = MetricsLine(step: 1, evaluationLoss: 2)

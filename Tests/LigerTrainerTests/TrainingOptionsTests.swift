@@ -1,4 +1,5 @@
 import Foundation
+import LigerNN
 import LigerTrainer
 import Testing
 import Tile
@@ -33,7 +34,7 @@ import Tile
         (
             {
                 $0.data = "texts/"; $0.out = "texts"
-            }, "--out is texts, as --data; give a folder apart, or the next run reads its output"
+            }, "--out is texts, as --data; give another folder, or the next run reads its output"
         ),
         ({ $0.learningRate = 0 }, "--lr is 0.0; it must be a finite number above 0"),
         ({ $0.learningRate = .nan }, "--lr is nan; it must be a finite number above 0"),
@@ -146,17 +147,6 @@ import Tile
         {
             #expect(TrainingOptions.Device(text) == nil, "\(text)")
         }
-    }
-
-    @Test func switchesChangeSingleKernels() {
-        let allButOne = KernelSelection(.liger, switches: [.rope: false])
-        #expect(!allButOne[.rope] && allButOne[.swiGLU])
-        #expect(
-            KernelSelection(.reference, switches: [.rmsNorm: true, .rope: true]).description == "rope+rmsNorm"
-        )
-        #expect(KernelSelection(.liger).description == "liger")
-        #expect(KernelSelection(.liger, switches: [.rope: true]) == KernelSelection(.liger))
-        #expect(KernelSelection(.reference).description == "reference")
     }
 
     @Test func whatDoesNotDecideTheRunMayChange() {

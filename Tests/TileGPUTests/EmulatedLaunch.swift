@@ -35,7 +35,7 @@ struct EmulatedLaunch: LaunchObserver {
                 zip(found, expected).map { a, b in a == b || (a.isNaN && b.isNaN) ? 0 : abs(a - b) }
                 .max() ?? 0
             #expect(
-                worst <= allowed, "\(view.name) of \(kernel.name) \(kernel): \(worst) beside \(allowed)")
+                worst <= allowed, "\(view.name) of \(kernel.name) \(kernel): \(worst), allowed \(allowed)")
         }
     }
 

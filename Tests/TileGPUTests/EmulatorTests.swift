@@ -34,9 +34,9 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
-    /// Few threads and few registers force sweeps in chunks and rows in shared memory.
+    /// Few threads and few registers force chunks, and kept tiles in shared and local memory.
     @Test(arguments: Catalogue.entries.map(\.name), [1, 4, 32, 64])
-    func sweepsInChunks(operation: String, threads: Int) throws {
+    func worksInChunks(operation: String, threads: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function, layouts in
             let rule = GPUSchedule(function, layouts: layouts)
@@ -50,10 +50,10 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
-    /// Rows of a loop are copied ahead, fewer than a program has and more; whole and in part.
+    /// Rows of a loop are staged, fewer than a program has and more; whole and in part.
     @Test(
         arguments: ["RMSNorm", "FusedAddRMSNorm", "LayerNorm", "DyT", "GroupNorm", "Attention"], [2, 3, 5])
-    func copiesRowsAhead(operation: String, stages: Int) throws {
+    func stagesRowsOfLoops(operation: String, stages: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function, layouts in
             let vector = GPUSchedule(function, layouts: layouts).vector
@@ -66,6 +66,31 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
+    /// Rows picked by the counter and by an index that each iteration changes: no earlier one knows them.
+    private struct AlternatingRows: TileKernel {
+        let columns: Int
+
+        func body(_ p: Program) {
+            let x = p.input("x", .f32, rank: 3), y = p.output("y", .f32, rank: 1), c = p.range(columns)
+            let first = x.size(1) * 0
+            let total = p.loop(from: first, to: x.size(0), carrying: first, p.full(c, 0)) { row, plane, sum in
+                (x.size(1) - 1 - plane, sum + x[row, plane, c])
+            }
+            y[c] = total.1
+        }
+    }
+
+    @Test func stagesNoRowThatAnIterationPicks() throws {
+        let x = try NDArray((0..<5 * 2 * 256).map { Float($0 * 7 % 61) }).reshaped([5, 2, 256])
+        let y = try NDArray(empty: [256])
+        let observer = EmulatedLaunch(schedule: { _, _ in
+            GPUSchedule(threads: 64, programsPerBlock: 1, vector: 4, residentLanes: 16, stages: 3)
+        })
+        try LaunchObservation.with(observer) {
+            try AlternatingRows(columns: 256).launch(programs: 1, [x, y])
+        }
+    }
+
     /// In registers; in chunks, with what must be kept in every block's shared memory.
     @Test(arguments: Catalogue.entries.map(\.name), [64, 1])
     func sharesAProgramAmongBlocks(operation: String, lanes: Int) throws {
@@ -74,16 +99,16 @@ private let grid: [(rows: Int, columns: Int)] = [
         }
     }
 
-    /// Rows in shared memory, of one block and of the blocks of a cluster: whole chunks and part of one, all of a row
-    /// and its beginning.
+    /// Rows are prefetched into the shared memory of one block and of the blocks of a cluster: whole chunks and part of
+    /// one, all of a row and its beginning.
     @Test(arguments: Catalogue.entries.map(\.name), [(1, 2), (2, 2), (1, 1), (2, 1)])
-    func bringsRows(operation: String, among: (blocks: Int, chunks: Int)) throws {
+    func prefetchesRows(operation: String, among: (blocks: Int, chunks: Int)) throws {
         let entry = try #require(Catalogue.entry(operation))
         let observer = EmulatedLaunch(schedule: { function, layouts in
             let vector = GPUSchedule(function, layouts: layouts).vector
             return GPUSchedule(
                 threads: 64 * among.blocks, blocks: among.blocks, programsPerBlock: 1, vector: vector,
-                residentLanes: vector, chunkVectors: 2, broughtChunks: among.chunks)
+                residentLanes: vector, chunkVectors: 2, prefetchedChunks: among.chunks)
         })
         for columns in [520, 3600] {
             let point = CheckCase(rows: 2, columns: columns, dtype: .bf16, seed: 5)

@@ -5,7 +5,7 @@ import Tile
 import TileEmulator
 import TileGPU
 
-/// What a GPU computes of functions that no instruction knows, beside Double: over all of their range, at its ends and
+/// What a GPU computes of functions that no instruction knows, compared with Double: over all of their range, at its ends and
 /// beyond them.
 @Suite struct FunctionTests {
     enum Function: String, CaseIterable, Sendable { case exp, decay, log, sigmoid, tanh }

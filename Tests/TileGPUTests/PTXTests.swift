@@ -116,18 +116,18 @@ private enum Assembler {
         }
     }
 
-    /// What a later sweep reads again is to be kept by the cache; what the last one moves is not.
+    /// The cache should keep what a later phase reads again, and not what the last one moves.
     @Test(arguments: [(262_144, 90, true), (4096, 90, false), (262_144, 80, false)])
-    func tellsCachesWhatIsReadAgain(columns: Int, capability: Int, tells: Bool) throws {
+    func marksWhatCachesShouldKeep(columns: Int, capability: Int, marks: Bool) throws {
         let (module, _) = try module(Shares(columns: columns), Target(capability: capability))
         let lines = module.text.split(separator: "\n")
         let endings = lines.filter { $0.contains("cache_hint") }.map {
             ($0.contains("ld.") ? "load " : "store ") + ($0.hasSuffix("%keep;") ? "keep" : "drop")
         }
-        #expect(Set(endings) == (tells ? ["load keep", "load drop", "store drop"] : []))
+        #expect(Set(endings) == (marks ? ["load keep", "load drop", "store drop"] : []))
     }
 
-    /// Sums of columns, `step` apart, over lanes along the rows.
+    /// Sums of columns with a step between them, over lanes along the rows.
     private struct SumsOfColumns: TileKernel {
         let step: Int
 
@@ -141,9 +141,9 @@ private enum Assembler {
         }
     }
 
-    /// Columns side by side come by one access; others, and arrays off 16 bytes, one by one.
+    /// One access loads contiguous columns; others, and arrays off 16 bytes, take one each.
     @Test(arguments: [(1, true, 4), (2, true, 1), (1, false, 1)])
-    func bringsNeighbouringColumnsAtOnce(step: Int, isAligned: Bool, width: Int) throws {
+    func loadsContiguousColumnsTogether(step: Int, isAligned: Bool, width: Int) throws {
         let function = try TileFunction.trace(SumsOfColumns(step: step))
         let layouts = function.views.map { _ in
             GPULayout(hasUnitStride: true, isAligned: isAligned, hasWholeVectors: true)

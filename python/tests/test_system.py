@@ -310,3 +310,15 @@ def test_a_device_that_is_not_current():
         y.sum().backward()
         assert torch.cuda.current_device() == 0
     assert y.device.index == x.grad.device.index == 1
+
+
+def test_operations_import_nothing_above_them():
+    code = """
+import pkgutil, sys
+import liger_kernel.ops
+for module in pkgutil.walk_packages(liger_kernel.ops.__path__, "liger_kernel.ops."):
+    __import__(module.name)
+above = ("liger_kernel.chunked_loss", "liger_kernel.transformers")
+print([name for name in sys.modules if name.startswith(above)])
+"""
+    assert python(code) == "[]"

@@ -70,7 +70,7 @@ typedef struct {
     int64_t alignment;
 } liger_array;
 
-/// A setting of an operation: a text where `text` is not NULL, else a number; switches are 0 or 1.
+/// A setting of an operation: a text where `text` is not NULL, else a number; flags are 0 or 1.
 typedef struct {
     const char *name;
     double number;
@@ -87,8 +87,23 @@ const char *liger_version(void);
 /// library, until the next call on this thread that fails.
 const char *liger_last_message(void);
 
-/// Names of all operations, one per line with the names of its arrays. Owned by the library.
-const char *liger_operations(void);
+/// What goes into every operation and comes out of it, in JSON, so that other languages need not say it again: a list
+/// of objects with `name` and lists of `inputs`, `options` and `outputs`, each in the order in which they are declared.
+/// Owned by the library.
+///
+/// An input has `name` and, where they are true, `optional` and `written` (the operation writes over it).
+///
+/// An option has `name` and `type`: "number", "whole", "flag" (0 or 1), "word" (one of `words`) or "wholes" (a text of
+/// whole numbers and commas). It may be left out unless `required`, and is then `default`, null for nothing.
+///
+/// An output has `name`, `shape`, `dtype` and `when`. `when` lists conditions: it is there where all of them hold. A
+/// condition is {"given": input}, {"given": input, "dtype": type}, {"absent": input}, {"on": option} (not 0),
+/// {"on": option, "bits": b} (all bits of b are set), {"on": option, "word": w} or {"any": conditions}. `dtype` is a type ("f32", "bf16", "f16", "i32", "i64", "u32",
+/// "u8"), or a list of inputs, of which the first that is given has it. `shape` lists parts, one after the other:
+/// {"size": n}, {"option": name}, or {"input": name, "from": i, "to": j} for the input's sizes from dimension i up to j,
+/// which count from the end where negative, null for the end; they are multiplied to one where `product`, each is
+/// divided by `divisor` first, and a part whose `when` does not hold is left out.
+const char *liger_signatures(void);
 
 /// Prepares an operation. The first time a kernel is needed it is compiled, which takes some milliseconds.
 ///

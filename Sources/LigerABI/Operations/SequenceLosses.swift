@@ -1,119 +1,167 @@
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import Tile
 
-extension Operation {
+extension OperationFamily {
     /// Losses of a linear layer's logits over sequences, pairs and teachers. All return the gradients of
-    /// `input`, `weight` and `bias` that `needs` has bits for.
+    /// `input`, `weight` and `bias` that `needs` has bits for; with the bit 8 those in f16 still have to be multiplied
+    /// by `input_scales`, `weight_scales` (a number for each row of them) and `bias_scales` (one number).
     static let sequenceLosses = [
-        // formula: of DPO, cpo, simpo or orpo. answers and rewards are [2 P], logit_means and odds_means [2].
-        Operation(
-            "fused_linear_preference", returns: "loss", "nll", "answers", "rewards", "logit_means",
-            "odds_means", "dinput", "dweight", "dbias"
-        ) { a in
-            let r = try FusedLinearPreference.forward(
-                a.pairFormula(), head: a.head(), labels: a("labels"),
-                likelihoodLabels: a.optional("likelihood_labels"), reference: a.referenceModel(),
-                options: FusedLinearPreference.Options(
-                    beta: a.float("beta"), likelihoodWeight: a.optionalFloat("likelihood_weight"),
-                    averages: a.flag("averages"), sequences: a.sequences()),
-                needs: a.linearNeeds())
-            return [
-                r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans, r.dInput, r.dWeight,
-                r.dBias,
-            ]
+        fusedLinearPreference, fusedLinearKTO, fusedLinearGRPO, fusedLinearDistillation,
+    ]
+
+    // formula: of DPO, cpo, simpo or orpo. The reference model is of DPO.
+    private static let fusedLinearPreference = OperationFamily(
+        FusedLinearPreference.self,
+        Operation("fused_linear_preference") { s in
+            let head = HeadInputs(&s), labels = s.input("labels")
+            let likelihoodLabels = s.optionalInput("likelihood_labels")
+            let reference = OtherHeadInputs(&s, "reference_")
+            let beta = s.number("beta"), formula = PairFormulaOptions(&s)
+            let likelihoodWeight = s.optionalNumber("likelihood_weight"), averages = s.flag("averages")
+            let sequences = SequenceChoices(&s)
+            s.output("loss", [], .f32)
+            s.output("nll", [], .f32)
+            s.output("answers", [.size(0, of: labels)], .f32)
+            s.output("rewards", [.size(0, of: labels)], .f32)
+            s.output("logit_means", [.constant(2)], .f32)
+            s.output("odds_means", [.constant(2)], .f32, when: .is(formula.name, .orpo))
+            head.gradients(&s, sequences.needs)
+            return { a in
+                let r = try FusedLinearPreference.forward(
+                    formula.read(a), head: head.read(a), labels: a[labels],
+                    likelihoodLabels: a[likelihoodLabels], reference: reference.read(a).map { .layer($0) },
+                    options: FusedLinearPreference.Options(
+                        beta: a[beta], likelihoodWeight: a[likelihoodWeight], averages: a[averages],
+                        sequences: sequences.read(a)),
+                    needs: a[sequences.needs])
+                return [r.loss, r.nll, r.logProbabilities, r.rewards, r.logitMeans, r.oddsMeans]
+                    + [r.dInput, r.dWeight, r.dBias] + r.scales.all
+            }
+        })
+
+    // sums: [3, 2], of good and of bad answers: log-probabilities, logits, rewards.
+    private static let fusedLinearKTO = OperationFamily(
+        FusedLinearKTO.self,
+        Operation("fused_linear_kto") { s in
+            let head = HeadInputs(&s), labels = s.input("labels"), preferences = s.input("preferences")
+            let reference = OtherHeadInputs(&s, "reference_"), divergence = s.optionalInput("divergence")
+            let beta = s.number("beta"), averages = s.flag("averages"), sequences = SequenceChoices(&s)
+            s.output("loss", [], .f32)
+            s.output("sums", [.constant(3), .constant(2)], .f32)
+            head.gradients(&s, sequences.needs)
+            return { a in
+                let r = try FusedLinearKTO.forward(
+                    head: head.read(a), labels: a[labels], preferences: a[preferences],
+                    reference: reference.read(a).map { .layer($0) }, divergence: a[divergence],
+                    options: FusedLinearKTO.Options(
+                        beta: a[beta], averages: a[averages], sequences: sequences.read(a)),
+                    needs: a[sequences.needs])
+                return [r.loss, r.sums, r.dInput, r.dWeight, r.dBias] + r.scales.all
+            }
+        })
+
+    // The reference is a layer, or log-probabilities.
+    private static let fusedLinearGRPO = OperationFamily(
+        FusedLinearGRPO.self,
+        Operation("fused_linear_grpo") { s in
+            let head = HeadInputs(&s), samples = SampleInputs(&s)
+            let reference = OtherHeadInputs(&s, "reference_"), options = GRPOOptions(&s)
+            let sequences = SequenceChoices(&s)
+            s.output("loss", [], .f32)
+            s.output("divergence", [], .f32)
+            s.output("clip_ratio", [], .f32)
+            head.gradients(&s, sequences.needs)
+            return { a in
+                let r = try FusedLinearGRPO.forward(
+                    head: head.read(a), samples: samples.read(a), reference: reference.read(a),
+                    options: options.read(a), sequences: sequences.read(a), needs: a[sequences.needs])
+                return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias] + r.scales.all
+            }
         },
-        // sums: [3, 2], of good and of bad answers: log-probabilities, logits, rewards.
-        Operation("fused_linear_kto", returns: "loss", "sums", "dinput", "dweight", "dbias") { a in
-            let r = try FusedLinearKTO.forward(
-                head: a.head(), labels: a("labels"), preferences: a("preferences"),
-                reference: a.referenceModel(), divergence: a.optional("divergence"),
-                options: FusedLinearKTO.Options(
-                    beta: a.float("beta"), averages: a.flag("averages"), sequences: a.sequences()),
-                needs: a.linearNeeds())
-            return [r.loss, r.sums, r.dInput, r.dWeight, r.dBias]
-        },
-        // formula: those of GRPO. The reference is a layer, or log-probabilities.
-        Operation(
-            "fused_linear_grpo", returns: "loss", "divergence", "clip_ratio", "dinput", "dweight", "dbias"
-        ) { a in
-            let r = try FusedLinearGRPO.forward(
-                head: a.head(), samples: a.samples(), reference: a.head("reference_"),
-                options: a.grpoOptions(), sequences: a.sequences(), needs: a.linearNeeds())
-            return [r.loss, r.divergence, r.clipRatio, r.dInput, r.dWeight, r.dBias]
-        },
-        // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
-        // whether its ratio was cut. dlogits: of the whole loss, or of the tokens' for `upstream`, [B, T].
-        Operation(
-            "grpo", returns: "loss", "divergence", "clip_ratio", "tokens", "log_probabilities", "dlogits"
-        ) { a in
-            let logits = try a("logits")
+        grpo)
+
+    // The same of logits at hand, [B, T or more, V]. tokens: [B, 3, T], of each token the loss, the divergence and
+    // whether its ratio was cut. dlogits: of the whole loss, for `loss_upstream`, [1], or else 1; or of the tokens' for
+    // `upstream`, [B, T].
+    private static let grpo = Operation("grpo") { s in
+        let logits = s.input("logits"), samples = SampleInputs(&s)
+        let upstream = s.optionalInput("upstream"), lossUpstream = s.optionalInput("loss_upstream")
+        let options = GRPOOptions(&s)
+        let temperature = s.number("temperature", default: 1), needsGradient = s.flag("needs_gradient")
+        s.output("loss", [], .f32)
+        s.output("divergence", [], .f32)
+        s.output("clip_ratio", [], .f32)
+        let (batch, length) = (Sizes.size(0, of: samples.tokens), Sizes.size(1, of: samples.tokens))
+        s.output("tokens", [batch, .constant(3), length], .f32)
+        s.output("log_probabilities", [batch, length], .f32)
+        s.output("dlogits", like: logits, when: .on(needsGradient))
+        return { a in
             let r = try GRPO.forward(
-                logits: logits, samples: a.samples(), options: a.grpoOptions(),
-                temperature: a.float("temperature", default: 1))
-            var gradient: NDArray?
-            if try a.flag("needs_gradient") {
-                let copy = try NDArray(empty: logits.shape, dtype: logits.dtype, device: logits.device)
-                try logits.copyBytes(to: copy)
-                try GRPO.backward(overwriting: copy, r, upstream: a.optional("upstream"))
-                gradient = copy
+                logits: a[logits], samples: samples.read(a), options: options.read(a),
+                temperature: a[temperature])
+            let gradient = a[needsGradient] ? try a[logits].copy() : nil
+            if let gradient {
+                try GRPO.backward(
+                    overwriting: gradient, r, upstream: a[upstream], lossUpstream: a[lossUpstream])
             }
             return [r.loss, r.divergence, r.clipRatio, r.tokens, r.logProbabilities, gradient]
-        },
-        // formula: jsd, cosine or kl. The teacher is a layer; probabilities for kl.
-        Operation(
-            "fused_linear_distillation", returns: "loss", "soft", "hard", "dinput", "dweight", "dbias"
-        ) { a in
-            let r = try FusedLinearDistillation.forward(
-                a.distillationFormula(), student: a.head(), teacher: a.teacher(),
-                labels: a.optional("labels"),
-                options: FusedLinearDistillation.Options(
-                    hardWeight: a.float("hard_weight", default: 0), wantsHard: a.flag("wants_hard"),
-                    softWeight: a.float("soft_weight", default: 1), sequences: a.sequences()),
-                needs: a.linearNeeds())
-            return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias]
-        },
-    ]
+        }
+    }
+
+    // formula: jsd, cosine or kl. The teacher is a layer; probabilities for kl.
+    private static let fusedLinearDistillation = OperationFamily(
+        FusedLinearDistillation.self,
+        Operation("fused_linear_distillation") { s in
+            let student = HeadInputs(&s), teacher = OtherHeadInputs(&s, "teacher_")
+            let probabilities = s.optionalInput("teacher"), labels = s.optionalInput("labels")
+            let formula = s.choice("formula", default: DistillationFormula.jsd)
+            let beta = s.number("beta", default: 0.5), eps = s.number("eps", default: 1e-10)
+            let hardWeight = s.number("hard_weight", default: 0), wantsHard = s.flag("wants_hard")
+            let softWeight = s.number("soft_weight", default: 1), sequences = SequenceChoices(&s)
+            s.output("loss", [], .f32)
+            s.output("soft", [], .f32)
+            s.output("hard", [], .f32, when: .any([.on(wantsHard), .isNotZero(hardWeight)]))
+            student.gradients(&s, sequences.needs)
+            return { a in
+                let layer = try teacher.read(a).map { FusedLinearDistillation.Teacher.layer($0) }
+                guard let teacher = layer ?? a[probabilities].map({ .probabilities($0) }) else {
+                    throw RuntimeError(
+                        "fused_linear_distillation needs the inputs 'teacher_input' and 'teacher_weight', or "
+                            + "'teacher'; neither was given")
+                }
+                let r = try FusedLinearDistillation.forward(
+                    a[formula].formula(beta: a[beta], eps: a[eps]), student: student.read(a),
+                    teacher: teacher, labels: a[labels],
+                    options: FusedLinearDistillation.Options(
+                        hardWeight: a[hardWeight], wantsHard: a[wantsHard], softWeight: a[softWeight],
+                        sequences: sequences.read(a)),
+                    needs: a[sequences.needs])
+                return [r.loss, r.soft, r.hard, r.dInput, r.dWeight, r.dBias] + r.scales.all
+            }
+        })
 }
 
-extension Arguments {
-    fileprivate func head() throws -> LinearHead {
-        LinearHead(input: try self("input"), weight: try self("weight"), bias: optional("bias"))
+private struct PairFormulaOptions {
+    enum Name: String, CaseIterable {
+        case sigmoid, hinge, exo_pair, nca_pair, robust, bco_pair, sppo_hard, apo_zero, apo_down, discopop
+        case cpo, simpo, orpo
     }
 
-    /// Another model's layer, nil where its input is not given.
-    fileprivate func head(_ prefix: String) throws -> LinearHead? {
-        let (weight, bias) = (optional(prefix + "weight"), optional(prefix + "bias"))
-        guard let input = optional(prefix + "input") else { return nil }
-        guard let weight else {
-            throw RuntimeError("'\(prefix)input' is given without '\(prefix)weight'. Give both, or neither")
-        }
-        return LinearHead(input: input, weight: weight, bias: bias)
+    let name: Option<Name>
+    private let smoothing, tau, gamma: Option<Float>
+
+    init(_ s: inout Signature) {
+        name = s.choice("formula", default: .sigmoid)
+        smoothing = s.number("label_smoothing", default: 0)
+        tau = s.number("tau", default: 0.05)
+        gamma = s.number("gamma", default: 0.5)
     }
 
-    fileprivate func referenceModel() throws -> FusedLinearPreference.ReferenceModel? {
-        try head("reference_").map { .layer($0) }
-    }
-
-    fileprivate func linearNeeds() throws -> LinearNeeds {
-        LinearNeeds(rawValue: try int("needs", default: LinearNeeds.all.rawValue))
-    }
-
-    fileprivate func sequences() throws -> SequenceOptions {
-        SequenceOptions(
-            ignoreIndex: try int("ignore_index", default: -100),
-            temperature: try float("temperature", default: 1), budgetBytes: try optionalInt("budget_bytes"),
-            accumulation: try choice("accumulation", default: .exact))
-    }
-
-    fileprivate func pairFormula() throws -> FusedLinearPreference.Formula {
-        enum Name: String, CaseIterable {
-            case sigmoid, hinge, exo_pair, nca_pair, robust, bco_pair, sppo_hard, apo_zero, apo_down, discopop
-            case cpo, simpo, orpo
-        }
-        let smoothing = try float("label_smoothing", default: 0)
-        let (tau, gamma) = (try float("tau", default: 0.05), try float("gamma", default: 0.5))
-        return switch try choice("formula", default: Name.sigmoid) {
+    func read(_ a: Arguments) -> FusedLinearPreference.Formula {
+        let smoothing = a[smoothing]
+        return switch a[name] {
         case .sigmoid: .dpo(.sigmoid)
         case .hinge: .dpo(.hinge)
         case .exo_pair: .dpo(.exoPair(labelSmoothing: smoothing))
@@ -123,48 +171,87 @@ extension Arguments {
         case .sppo_hard: .dpo(.sppoHard)
         case .apo_zero: .dpo(.apoZero)
         case .apo_down: .dpo(.apoDown)
-        case .discopop: .dpo(.discoPOP(tau: tau))
+        case .discopop: .dpo(.discoPOP(tau: a[tau]))
         case .cpo: .cpo(labelSmoothing: smoothing)
-        case .simpo: .simPO(gamma: gamma, labelSmoothing: smoothing)
+        case .simpo: .simPO(gamma: a[gamma], labelSmoothing: smoothing)
         case .orpo: .orpo
         }
     }
+}
 
-    fileprivate func samples() throws -> GRPO.Samples {
+private struct SampleInputs {
+    let tokens: Input<NDArray>
+    private let advantages: Input<NDArray>
+    private let mask, old, reference, samplerRatio, normaliser: Input<NDArray?>
+
+    init(_ s: inout Signature) {
+        tokens = s.input("tokens")
+        mask = s.optionalInput("mask")
+        advantages = s.input("advantages")
+        old = s.optionalInput("old")
+        reference = s.optionalInput("reference")
+        samplerRatio = s.optionalInput("sampler_ratio")
+        normaliser = s.optionalInput("normaliser")
+    }
+
+    func read(_ a: Arguments) -> GRPO.Samples {
         GRPO.Samples(
-            tokens: try self("tokens"), mask: optional("mask"), advantages: try self("advantages"),
-            old: optional("old"), reference: optional("reference"), samplerRatio: optional("sampler_ratio"),
-            normaliser: optional("normaliser"))
+            tokens: a[tokens], mask: a[mask], advantages: a[advantages], old: a[old],
+            reference: a[reference], samplerRatio: a[samplerRatio], normaliser: a[normaliser])
     }
+}
 
-    fileprivate func grpoOptions() throws -> GRPO.Options {
-        func bySign(_ name: String, _ positive: Double, _ negative: Double) throws -> GRPO.BySign {
-            GRPO.BySign(
-                try float(name + "_positive", default: positive),
-                try float(name + "_negative", default: negative))
+private struct GRPOOptions {
+    /// A number for advantages above 0, and one for the others.
+    private struct BySign {
+        private let positive, negative: Option<Float>
+
+        init(_ s: inout Signature, _ name: String, _ usual: Double, _ usualNegative: Double) {
+            positive = s.number(name + "_positive", default: usual)
+            negative = s.number(name + "_negative", default: usualNegative)
         }
-        return GRPO.Options(
-            formula: try choice("formula", default: .dapo), beta: try float("beta", default: 0.04),
-            epsilonLow: try float("epsilon_low", default: 0.2),
-            epsilonHigh: try float("epsilon_high", default: 0.2), delta: try optionalFloat("delta"),
-            isPerSequence: try flag("is_per_sequence"), correctsBias: try flag("corrects_bias"),
-            maximumLength: try optionalInt("maximum_length"), countsPadding: try flag("counts_padding"),
-            tau: try bySign("tau", 1, 1.05), vespoPower: try bySign("vespo_power", 2, 3),
-            vespoRate: try bySign("vespo_rate", 3, 2))
+
+        func read(_ a: Arguments) -> GRPO.BySign { GRPO.BySign(a[positive], a[negative]) }
     }
 
-    fileprivate func distillationFormula() throws -> FusedLinearDistillation.Formula {
-        enum Name: String, CaseIterable { case jsd, cosine, kl }
-        let (beta, eps) = (try float("beta", default: 0.5), try float("eps", default: 1e-10))
-        return switch try choice("formula", default: Name.jsd) {
+    private let formula: Option<GRPO.Formula>
+    private let beta, epsilonLow, epsilonHigh: Option<Float>
+    private let delta: Option<Float?>
+    private let isPerSequence, correctsBias: Option<Bool>
+    private let maximumLength: Option<Int?>
+    private let tau, vespoPower, vespoRate: BySign
+
+    init(_ s: inout Signature) {
+        formula = s.choice("formula", default: .dapo)
+        beta = s.number("beta", default: 0.04)
+        epsilonLow = s.number("epsilon_low", default: 0.2)
+        epsilonHigh = s.number("epsilon_high", default: 0.2)
+        delta = s.optionalNumber("delta")
+        isPerSequence = s.flag("is_per_sequence")
+        correctsBias = s.flag("corrects_bias")
+        maximumLength = s.optionalWhole("maximum_length")
+        tau = BySign(&s, "tau", 1, 1.05)
+        vespoPower = BySign(&s, "vespo_power", 2, 3)
+        vespoRate = BySign(&s, "vespo_rate", 3, 2)
+    }
+
+    func read(_ a: Arguments) -> GRPO.Options {
+        GRPO.Options(
+            formula: a[formula], beta: a[beta], epsilonLow: a[epsilonLow], epsilonHigh: a[epsilonHigh],
+            delta: a[delta], isPerSequence: a[isPerSequence], correctsBias: a[correctsBias],
+            maximumLength: a[maximumLength], tau: tau.read(a), vespoPower: vespoPower.read(a),
+            vespoRate: vespoRate.read(a))
+    }
+}
+
+private enum DistillationFormula: String, CaseIterable {
+    case jsd, cosine, kl
+
+    func formula(beta: Float, eps: Float) -> FusedLinearDistillation.Formula {
+        switch self {
         case .jsd: .jensenShannon(beta: beta)
         case .cosine: .cosine(beta: beta)
         case .kl: .kullbackLeibler(eps: eps)
         }
-    }
-
-    fileprivate func teacher() throws -> FusedLinearDistillation.Teacher {
-        if let layer = try head("teacher_") { return .layer(layer) }
-        return .probabilities(try self("teacher"))
     }
 }

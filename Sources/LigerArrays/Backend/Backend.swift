@@ -73,6 +73,9 @@ package protocol Backend: AnyObject, Sendable {
     /// Into how many parts a sum over many rows is cut; see `Device.partialSums(rowLength:)`.
     func partialSums(rowLength: Int) -> Int
 
+    /// Bytes that a product takes for itself meanwhile, beyond what is there once and for all.
+    func workspaceBytes(_ product: Multiplication) -> Int
+
     /// What the driver says of the device's memory, whoever uses it; nil for the processor.
     func driverMemory() throws -> (free: Int, total: Int)?
 

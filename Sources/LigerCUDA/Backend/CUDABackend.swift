@@ -123,6 +123,9 @@ package final class CUDABackend: Backend {
         2 * gpu.properties.multiprocessors * max(1, 2048 / max(rowLength, 1))
     }
 
+    /// The library's workspace stays.
+    package func workspaceBytes(_ product: Multiplication) -> Int { 0 }
+
     package func driverMemory() throws -> (free: Int, total: Int)? {
         try gpu.context().memoryInformation()
     }

@@ -67,6 +67,8 @@ public enum CrossEntropy {
         public static let argmax = Outputs(rawValue: 2)
         /// The loss's gradient with respect to the logits.
         public static let gradient = Outputs(rawValue: 4)
+        /// The scale of a gradient in f16 apart from it, for a caller that will multiply both by an upstream gradient.
+        public static let scale = Outputs(rawValue: 8)
     }
 
     /// A loss and what was asked for beside it.
@@ -79,8 +81,11 @@ public enum CrossEntropy {
         public let accuracy: NDArray?
         /// [N], i32; -1 at ignored rows.
         public let argmax: NDArray?
-        /// Like the logits, for an upstream gradient of 1.
+        /// Like the logits, for an upstream gradient of 1 where none was given.
         public let gradient: NDArray?
+        /// [1], f32: what the gradient still has to be multiplied by. Nil where that is nothing: for types other than
+        /// f16, and where it was not asked for or the upstream gradient is known.
+        public let gradientScale: NDArray?
         /// [N], f32; 0 at ignored rows.
         public let lse: NDArray
     }
@@ -93,12 +98,15 @@ public enum CrossEntropy {
     ///   - classWeights: w, [V].
     ///   - normaliser: one f32 on the device that the mean divides by, such as the number of labels of a
     ///     whole accumulated batch, instead of what this batch holds. Division by 0 gives 0.
+    ///   - upstream: f32, the gradient of a loss without reduction, one per row: where it is known, the gradient is
+    ///     for it instead of 1.
     ///   - givingUpLogits: writes the gradient over the logits.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that
     ///   names label and row where a label is neither a class nor `ignoreIndex`; the logits are as they were.
     public static func forward(
         logits: NDArray, labels: NDArray, classWeights: NDArray? = nil, options: Options = Options(),
-        normaliser: NDArray? = nil, wants: Outputs = [], givingUpLogits: Bool = false
+        normaliser: NDArray? = nil, upstream: NDArray? = nil, wants: Outputs = [],
+        givingUpLogits: Bool = false
     ) throws -> Result {
         let rows = try logits.asRows("logits")
         let task = try CrossEntropyTask(
@@ -109,8 +117,11 @@ public enum CrossEntropy {
             gradient =
                 givingUpLogits ? rows : try NDArray(empty: rows.shape, dtype: rows.dtype, device: rows.device)
         }
-        try task.run(rows, 0..<rows.shape[0], gradient: gradient)
-        return try task.result(gradient: gradient?.reshaped(logits.shape))
+        try upstream?.expect("upstream", shape: [rows.shape[0]], dtype: .f32)
+        let isApart = wants.isSuperset(of: [.gradient, .scale]) && rows.dtype == .f16 && upstream == nil
+        let scale = isApart ? try task.gradientScale() : nil
+        try task.run(rows, 0..<rows.shape[0], gradient: gradient, upstream: upstream, scale: scale)
+        return try task.result(gradient: gradient?.reshaped(logits.shape), scale: scale)
     }
 
     /// Multiplies a gradient by the upstream gradient of the loss, in place.

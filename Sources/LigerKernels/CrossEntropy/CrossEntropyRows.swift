@@ -1,7 +1,7 @@
 import Tile
 
-/// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`, the latter times a scale; one program a
-/// row.
+/// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`, the latter times an upstream gradient and
+/// over a scale where there are such; one program a row.
 ///
 /// With m = max(v) and s = sum(exp(v - m)), lse = m + log(s) and p = exp(v - m) / s. The loss is summed from
 /// m - v and log(s), which do not cancel where logits are large.
@@ -19,7 +19,8 @@ struct CrossEntropyRows: TileKernel {
     let hasCorrect: Bool
     let hasArgmax: Bool
     let gradient: Gradient?
-    let scale: Float
+    let hasUpstream: Bool
+    let hasScale: Bool
 
     func body(_ p: Program) {
         let views = Views(self, p)
@@ -78,12 +79,14 @@ struct CrossEntropyRows: TileKernel {
         }
         guard let gradient = views.gradient else { return }
 
-        var g = decay(v - m) * (scaled(mass, by: scale) / s)
+        let factor = views.factor(of: row)
+        func stored(_ x: Tile<Float>) -> Tile<Float> { factor.map { x * $0 } ?? x }
+        var g = decay(v - m) * (stored(mass) / s)
         if options.labelSmoothing > 0 {
-            let even = scaled(share * spread, by: scale)
+            let even = stored(share * spread)
             g = g - (w.map { $0 * even } ?? even)
         }
-        g = select(c.index == label.int32, g - scaled(hit, by: scale), g)
+        g = select(c.index == label.int32, g - stored(hit), g)
         gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g
     }
 
@@ -105,6 +108,14 @@ private struct Views {
     let weights: View<Float>?
     let weightSum: View<Float>?
     let gradient: View<Float>?
+    let upstream: View<Float>?
+    let scale: View<Float>?
+
+    /// What a row's gradient is multiplied by; nil is 1.
+    func factor(of row: Tile<Int>) -> Tile<Float>? {
+        guard let scale else { return upstream?[row] }
+        return upstream.map { $0[row] / scale[0] } ?? 1 / scale[0]
+    }
 
     init(_ kernel: CrossEntropyRows, _ p: Program) {
         let (name, dtype) = ("logits", kernel.dtype)
@@ -125,6 +136,8 @@ private struct Views {
             case .overLogits: logits
             case .separate(let dtype): p.output("gradient", dtype, rank: 2)
             }
+        upstream = kernel.hasUpstream ? p.input("upstream", .f32, rank: 1) : nil
+        scale = kernel.hasScale ? p.input("scale", .f32, rank: 1) : nil
     }
 }
 

@@ -61,17 +61,23 @@ public enum Divergence {
         public let loss: NDArray
         /// Like the student, for an upstream gradient of 1; nil where not wanted.
         public let gradient: NDArray?
+        /// [rows], f32: what the gradient's rows still have to be multiplied by; nil where that is nothing, as it is for
+        /// types other than f16 and where scales are not wanted.
+        public let gradientScales: NDArray?
     }
 
     /// - Parameters:
     ///   - student: [..., V], f32, bf16 or f16, contiguous; leading dimensions count as rows.
     ///   - teacher: of the same shape, any of these types.
     ///   - labels: as many as rows, i64 or i32; only asked whether they are `ignoreIndex`.
+    ///   - wantsScales: keeps the scales of a gradient in f16 apart from it, for a caller that will multiply both by an
+    ///     upstream gradient.
     ///   - givingUpStudent: writes the gradient over the student.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func forward(
         _ formula: Formula, student: NDArray, teacher: NDArray, labels: NDArray? = nil,
-        options: Options = Options(), wantsGradient: Bool = true, givingUpStudent: Bool = false
+        options: Options = Options(), wantsGradient: Bool = true, wantsScales: Bool = false,
+        givingUpStudent: Bool = false
     ) throws -> Result {
         try formula.check()
         let rows = try student.asRows("student"), others = try teacher.asRows("teacher")
@@ -85,15 +91,21 @@ public enum Divergence {
         let gradient =
             !wantsGradient || givingUpStudent
             ? nil : try NDArray(empty: rows.shape, dtype: rows.dtype, device: device)
+        let scales =
+            wantsGradient && wantsScales && rows.dtype == .f16
+            ? try NDArray(empty: [rows.shape[0]], device: device) : nil
         let kernel = DivergenceRows(
             columns: rows.shape[1], formula: formula, student: rows.dtype, teacher: others.dtype,
             labels: list?.dtype, ignoreIndex: options.ignoreIndex, isReduced: isReduced,
-            gradient: !wantsGradient ? nil : givingUpStudent ? .overStudent : .separate)
+            gradient: !wantsGradient ? nil : givingUpStudent ? .overStudent : .separate,
+            hasScales: scales != nil)
         try kernel.launch(
-            programs: rows.shape[0], [rows, others, share, loss] + [list, gradient].compactMap { $0 })
+            programs: rows.shape[0],
+            [rows, others, share, loss] + [list, gradient, scales].compactMap { $0 })
         return Result(
             loss: isReduced ? try Total.apply(loss) : loss.reshaped(student.shape),
-            gradient: wantsGradient ? (gradient ?? rows).reshaped(student.shape) : nil)
+            gradient: wantsGradient ? (gradient ?? rows).reshaped(student.shape) : nil,
+            gradientScales: scales)
     }
 
     /// Multiplies a gradient entry by entry by the upstream gradient of a loss without reduction, in place. For

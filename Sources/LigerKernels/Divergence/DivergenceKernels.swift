@@ -17,6 +17,8 @@ struct DivergenceRows: TileKernel {
     /// Whether a row has one loss instead of one per entry.
     let isReduced: Bool
     let gradient: Gradient?
+    /// Whether rows of the gradient are divided by a scale each.
+    let hasScales: Bool
 
     func body(_ p: Program) {
         let x =
@@ -26,18 +28,25 @@ struct DivergenceRows: TileKernel {
         let loss = p.output("loss", .f32, rank: isReduced ? 1 : 2)
         let labels = labels.map { p.input("labels", $0, rank: 1, as: Int.self) }
         let g = gradient == .separate ? p.output("gradient", student, rank: 2) : x
+        let scales = hasScales ? p.output("scales", .f32, rank: 1) : nil
         let row = p.index, c = p.range(columns)
 
         let count = {
             let (value, slope) = formula.terms(x[row, c], y[row, c])
             if isReduced { loss[row] = sum(value) * share[0] } else { loss[row, c] = value }
-            if gradient != nil { g[row, c] = slope * share[0] }
+            if gradient == nil { return }
+            let all = slope * share[0]
+            guard let scales else { return g[row, c] = all }
+            let scale = gradientScale(holding: max(abs(all)), p)
+            scales[row] = scale
+            g[row, c] = all * (1 / scale)
         }
         guard let label = labels?[row] else { return count() }
         p.when(label != ignoreIndex, count)
         p.when(label == ignoreIndex) {
             if isReduced { loss[row] = (row * 0).float } else { loss[row, c] = p.full(c, 0) }
             if gradient != nil { g[row, c] = p.full(c, 0) }
+            scales?[row] = (row * 0).float
         }
     }
 }

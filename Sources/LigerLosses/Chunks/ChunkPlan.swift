@@ -1,3 +1,4 @@
+import LigerKernels
 import LigerRuntime
 package import Tile
 
@@ -14,8 +15,12 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
+    /// Bytes of an fp32 product on its way to f16 gradients, and of the scales that come with them: 0 in other types.
+    public let roundingBytes: Int
     /// The most bytes in use at a time beside the inputs and the returned gradients.
     public let peakBytes: Int
+    /// Rows of such a product; 0 where no gradient needs one.
+    let productRows: Int
 
     /// - Parameters:
     ///   - unit: tokens that must not be parted; a chunk has at least as many.
@@ -36,13 +41,27 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         chunks = length == 0 ? 0 : (units + length - 1) / length
         chunkTokens = length * unit
         logitsBytes = chunkTokens * rowBytes
+        let separates = Self.separatesSums(layer.weight, exact, chunks: chunks)
         accumulatorBytes =
-            (needs.contains(.weight) && Self.separatesSums(layer.weight, exact, chunks: chunks)
+            (needs.contains(.weight) && separates
                 ? WeightSums.byteCount(vocabulary: layer.vocabulary, hidden: layer.hidden) : 0)
             + (needs.contains(.bias) && Self.separatesBias(layer) ? 4 * layer.vocabulary : 0)
+        // Rows of the gradients whose products are rounded by way of fp32.
+        let rounded = (
+            input: needs.contains(.input) && layer.roundsInput ? chunkTokens : 0,
+            weight: needs.contains(.weight) && layer.weight == .f16 && !separates ? layer.vocabulary : 0
+        )
+        productRows = min(max(rounded.input, rounded.weight), layer.mostProductRows)
+        roundingBytes =
+            4 * layer.hidden * productRows
+            + Self.scaleBytes(layer, needs, ofWeight: needs.contains(.scales) || rounded.weight > 0)
         let workspace =
-            layer.logits == .f32 ? Self.workspaceBytes(layer, needs, chunkTokens, sums: exact) : 0
-        peakBytes = logitsBytes + accumulatorBytes + lossBytes + workspace
+            layer.logits == .f32
+            ? Self.workspaceBytes(
+                layer, needs, chunkTokens,
+                inputRows: rounded.input > 0 ? min(chunkTokens, productRows) : chunkTokens,
+                weightRows: rounded.weight > 0 ? productRows : layer.vocabulary) : 0
+        peakBytes = logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace
     }
 
     /// Whether weight gradients need sums of another type than their own.
@@ -53,17 +72,29 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// Whether the bias' gradient is another array than its sums in fp32.
     private static func separatesBias(_ layer: LinearShape) -> Bool {
         guard let bias = layer.bias else { return false }
-        return bias != .f32 || LogitStorage.gradientScale(layer.logits) != 1
+        return bias != .f32 || layer.logits == .f16
     }
 
+    private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds, ofWeight: Bool) -> Int {
+        let isApart = needs.contains(.scales)
+        let parts: [(LinearNeeds, DType?, hasScales: Bool, rows: Int)] = [
+            (.input, layer.inputGradient, isApart, layer.tokens),
+            (.weight, layer.weight, ofWeight, layer.vocabulary), (.bias, layer.bias, isApart, 1),
+        ]
+        let kept = parts.filter { needs.contains($0.0) && $0.1 == .f16 && $0.hasScales }
+        let ofLogits = layer.logits == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
+        return ofLogits + kept.reduce(0) { $0 + 4 * $1.rows }
+    }
+
+    /// - Parameters: rows of the products that make gradients.
     private static func workspaceBytes(
-        _ layer: LinearShape, _ needs: LinearNeeds, _ rows: Int, sums exact: Bool
+        _ layer: LinearShape, _ needs: LinearNeeds, _ rows: Int, inputRows: Int, weightRows: Int
     ) -> Int {
         let (hidden, vocabulary) = (layer.hidden, layer.vocabulary)
         let dtypes = [layer.input, layer.weight]
         var products = [(rows, vocabulary, hidden)]
-        if needs.contains(.input) { products.append((rows, hidden, vocabulary)) }
-        if needs.contains(.weight) { products.append((vocabulary, hidden, rows)) }
+        if needs.contains(.input) { products.append((inputRows, hidden, vocabulary)) }
+        if needs.contains(.weight) { products.append((weightRows, hidden, rows)) }
         return products.map {
             MatMul.workspaceBytes(rows: $0.0, columns: $0.1, inner: $0.2, dtypes: dtypes)
         }.max() ?? 0
@@ -86,20 +117,30 @@ package struct LinearShape: Sendable {
     package var tokens: Int
     package var hidden: Int
     package var vocabulary: Int
+    /// As it is multiplied.
     package var input: DType
+    /// As it was given.
+    package var inputGradient: DType
     package var weight: DType
     package var bias: DType?
     package var logits: DType
 }
 
 extension LinearShape {
+    /// Whether the input's gradient is rounded by way of a product in fp32.
+    var roundsInput: Bool { inputGradient == .f16 || logits == .f16 }
+
+    /// Rows of such a product: 32 MiB, long enough for products at full speed. It takes a 16th of the weight's gradient
+    /// in fp32 at most, so that sums in f16 take less than those.
+    fileprivate var mostProductRows: Int { max(1, min((32 << 20) / (4 * hidden), vocabulary / 16)) }
+
     /// A layer of one storage type.
     package init(
         tokens: Int, hidden: Int, vocabulary: Int, dtype: DType, hasBias: Bool = false, logits: DType
     ) {
         self.init(
-            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, weight: dtype,
-            bias: hasBias ? dtype : nil, logits: logits)
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, inputGradient: dtype,
+            weight: dtype, bias: hasBias ? dtype : nil, logits: logits)
     }
 }
 
@@ -116,4 +157,11 @@ public struct LinearNeeds: OptionSet, Sendable, Hashable {
     public static let bias = LinearNeeds(rawValue: 4)
     /// All three.
     public static let all: LinearNeeds = [.input, .weight, .bias]
+    /// Beside gradients, the scales of those in f16 apart from them (`LinearScales`), for a caller that will multiply
+    /// both by an upstream gradient. Otherwise gradients are for an upstream gradient of 1, of which f16 loses what a
+    /// loss scale would have saved.
+    public static let scales = LinearNeeds(rawValue: 8)
+
+    /// Whether any gradient is wanted.
+    package var wantsGradients: Bool { !isDisjoint(with: .all) }
 }

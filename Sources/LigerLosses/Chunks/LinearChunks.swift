@@ -1,4 +1,4 @@
-import LigerKernels
+package import LigerKernels
 package import LigerRuntime
 import Tile
 
@@ -7,25 +7,23 @@ import Tile
 /// Per chunk: logits into one buffer, which the loss overwrites with their gradient g; then dx = g W,
 /// dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
 ///
-/// Logits and g are of the type, and g of the scale, that `LogitStorage` says. Where that is the weight's type, x is
-/// rounded to it too.
+/// Logits and g are of the type that `LogitStorage` says; in f16 g is over a scale. Where that is the weight's type, x
+/// is rounded to it too.
 package struct LinearChunks {
     package struct Gradients {
         package var input: NDArray?
         package var weight: NDArray?
         package var bias: NDArray?
+        package var scales = LinearScales()
     }
 
     private let input: NDArray
     private let inputType: DType
     private let weight: NDArray
     private let bias: NDArray?
-    /// What the loss multiplies the logits' gradient by; a power of two, which the gradients here are free of.
-    package let gradientScale: Float
 
-    /// - Parameter gradientScale: nil takes the one for the logits' type.
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
-    package init(input: NDArray, weight: NDArray, bias: NDArray?, gradientScale: Float? = nil) throws {
+    package init(input: NDArray, weight: NDArray, bias: NDArray?) throws {
         let rows = try input.asRows("input")
         guard weight.shape.count == 2, weight.shape[0] > 0, weight.shape[1] == rows.shape[1] else {
             throw RuntimeError(
@@ -39,33 +37,35 @@ package struct LinearChunks {
         inputType = input.dtype
         self.weight = weight
         self.bias = bias
-        let logits = LogitStorage.dtype(weight: weight.dtype, on: input.device)
-        self.gradientScale = gradientScale ?? LogitStorage.gradientScale(logits)
     }
 
     package var shape: LinearShape {
         LinearShape(
             tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
-            weight: weight.dtype, bias: bias?.dtype,
+            inputGradient: inputType, weight: weight.dtype, bias: bias?.dtype,
             logits: LogitStorage.dtype(weight: weight.dtype, on: input.device))
     }
+
+    /// Whether the logits' gradient, where it is needed, is divided by a scale that the loss makes.
+    package func isScaled(_ needs: LinearNeeds) -> Bool { shape.logits == .f16 && needs.wantsGradients }
 
     /// Runs a loss over all chunks.
     ///
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
+    ///   - scale: what the loss divides the logits' gradient by, where `isScaled`; it may raise it for each chunk.
     ///   - loss: gets a chunk's logits, [rows of the range, V], and the range of its rows. If any
-    ///     gradient is needed it leaves the logits' gradient, times `gradientScale`, in their place.
+    ///     gradient is needed it leaves the logits' gradient in their place.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
-        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
+        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool, scale: GradientScale? = nil,
         _ loss: (_ logits: NDArray, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
         let chunks = (0..<plan.chunks).map { chunk in
             let start = chunk * plan.chunkTokens
             return [start..<min(start + plan.chunkTokens, plan.tokens)]
         }
-        return try run(plan, chunks, needs: needs, exact: exact) { logits, pieces in
+        return try run(plan, chunks, needs: needs, exact: exact, scale: scale) { logits, pieces in
             try loss(logits, pieces[0])
         }
     }
@@ -77,13 +77,10 @@ package struct LinearChunks {
     ///   - loss: gets the logits of the pieces one after the other.
     package func run(
         _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
-        _ loss: (_ logits: NDArray, _ pieces: [Range<Int>]) throws -> Void
+        scale: GradientScale? = nil, _ loss: (_ logits: NDArray, _ pieces: [Range<Int>]) throws -> Void
     ) throws -> Gradients {
-        let dInput = needs.contains(.input) ? try like(input, input.dtype) : nil
-        let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
-        let sums = needs.contains(.weight) && separates ? try WeightSums(like: weight) : nil
-        let dWeight = needs.contains(.weight) && !separates ? try like(weight, weight.dtype) : nil
-        let dBias = needs.contains(.bias) ? try bias.map { try like($0, .f32) } : nil
+        precondition((scale != nil) == isScaled(needs), "a gradient in f16 has a scale, others have none")
+        let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact, scale)
         let buffer = try NDArray(
             empty: [plan.chunkTokens, weight.shape[0]], dtype: shape.logits, device: input.device)
         let gathered =
@@ -91,24 +88,51 @@ package struct LinearChunks {
             ? try NDArray(
                 empty: [plan.chunkTokens, input.shape[1]], dtype: input.dtype, device: input.device)
             : nil
-        let alpha = 1 / gradientScale
         for (chunk, pieces) in chunks.enumerated() {
             let x = try rows(pieces, gathered)
             let logits = buffer.sliced(0, 0..<x.shape[0])
             try computeLogits(of: x, into: logits)
             try loss(logits, pieces)
-            if let dWeight {
-                _ = try MatMul.apply(
-                    logits, x, transposeA: true, into: dWeight, alpha: alpha, accumulate: chunk > 0)
+            if let change = scale?.takeChange() {
+                try dWeight?.rescale(by: change)
+                try dBias?.rescale(by: change)
             }
-            try sums?.add(logits, x, alpha: alpha, accumulate: chunk > 0)
-            if let dBias { try ColumnSum.apply(logits, into: dBias, accumulate: chunk > 0) }
-            if let dInput { try differentiateInput(logits, pieces, gathered: x, into: dInput) }
+            try dWeight?.add(logits, x, isFirst: chunk == 0)
+            try dBias?.add(logits, isFirst: chunk == 0)
+            try dInput?.add(logits, pieces, gathered: x)
         }
         return Gradients(
-            input: try dInput.map { try Cast.apply($0, to: inputType) },
-            weight: try sums?.rounded(scratch: buffer.buffer) ?? dWeight,
-            bias: try dBias.map { try Cast.apply($0, to: bias?.dtype ?? .f32, times: alpha) })
+            input: try dInput?.finished(), weight: try dWeight?.finished(scratch: buffer.buffer),
+            bias: try dBias?.finished(),
+            scales: LinearScales(input: dInput?.scales, weight: dWeight?.scales, bias: dBias?.scales))
+    }
+
+    /// The needed ones, of which nothing has been summed yet.
+    private func gradients(
+        _ plan: ChunkPlan, _ needs: LinearNeeds, exact: Bool, _ scale: GradientScale?
+    ) throws -> (input: InputGradient?, weight: WeightGradient?, bias: BiasGradient?) {
+        let product =
+            plan.productRows > 0
+            ? try NDArray(empty: [plan.productRows, input.shape[1]], device: input.device) : nil
+        let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
+        let (factor, isApart) = (scale?.value, needs.contains(.scales))
+        let dInput =
+            needs.contains(.input)
+            ? try InputGradient(
+                like: input, dtype: inputType, weight: weight, product: product, factor: factor,
+                isApart: isApart) : nil
+        let dWeight =
+            needs.contains(.weight)
+            ? try WeightGradient(
+                like: weight, tokens: input.shape[0], separatesSums: separates, product: product,
+                factor: factor, isApart: isApart) : nil
+        let dBias =
+            needs.contains(.bias)
+            ? try bias.map {
+                try BiasGradient(like: $0, tokens: input.shape[0], factor: factor, isApart: isApart)
+            }
+            : nil
+        return (dInput, dWeight, dBias)
     }
 
     /// The input's rows of some pieces: as they lie, or gathered.
@@ -122,22 +146,6 @@ package struct LinearChunks {
         return gathered.sliced(0, 0..<end)
     }
 
-    /// dx = g W of some pieces; gathered rows of x, which nobody needs any more, are where it lies on the way.
-    private func differentiateInput(
-        _ g: NDArray, _ pieces: [Range<Int>], gathered x: NDArray, into dInput: NDArray
-    ) throws {
-        if pieces.count == 1 {
-            _ = try MatMul.apply(g, weight, into: dInput.sliced(0, pieces[0]), alpha: 1 / gradientScale)
-            return
-        }
-        _ = try MatMul.apply(g, weight, into: x, alpha: 1 / gradientScale)
-        var start = 0
-        for piece in pieces {
-            try x.sliced(0, start..<(start + piece.count)).copyBytes(to: dInput.sliced(0, piece))
-            start += piece.count
-        }
-    }
-
     /// The logits of a range of rows, in fp32.
     package func computeLogits(of rows: Range<Int>, into logits: NDArray) throws {
         try computeLogits(of: input.sliced(0, rows), into: logits)
@@ -149,13 +157,6 @@ package struct LinearChunks {
                 programs: x.shape[0], [bias, logits])
         }
         _ = try MatMul.apply(x, weight, transposeB: true, into: logits, accumulate: bias != nil)
-    }
-
-    /// Zeros if no chunk will write them.
-    private func like(_ array: NDArray, _ dtype: DType) throws -> NDArray {
-        input.shape[0] == 0
-            ? try NDArray.zeros(array.shape, dtype: dtype, device: array.device)
-            : try NDArray(empty: array.shape, dtype: dtype, device: array.device)
     }
 }
 

@@ -28,20 +28,25 @@ struct WeightSums {
         second = try NDArray(empty: [vocabulary - rows, hidden], device: weight.device)
     }
 
-    /// sums = sums + alpha g^T x, or alpha g^T x alone.
-    func add(_ g: NDArray, _ x: NDArray, alpha: Float, accumulate: Bool) throws {
+    /// sums = sums + g^T x, or g^T x alone.
+    func add(_ g: NDArray, _ x: NDArray, accumulate: Bool) throws {
         let rows = first.shape[0]
         for (sums, columns) in [(first, 0..<rows), (second, rows..<gradient.shape[0])] where !columns.isEmpty
         {
             _ = try MatMul.apply(
-                g.sliced(1, columns), x, transposeA: true, into: sums, alpha: alpha, accumulate: accumulate)
+                g.sliced(1, columns), x, transposeA: true, into: sums, accumulate: accumulate)
         }
+    }
+
+    /// Multiplies the sums by one number.
+    func scale(by factor: NDArray) throws {
+        for sums in [first, second] where sums.count > 0 { try CrossEntropy.scale(sums, by: factor) }
     }
 
     /// The sums rounded once.
     ///
     /// - Parameter scratch: memory that is free by now.
-    func rounded(scratch: Buffer) throws -> NDArray {
+    func rounded(_ rounding: GradientRounding, scratch: Buffer) throws -> NDArray {
         let (rows, hidden) = (first.shape[0], gradient.shape[1])
         // Rounded rows go to a front half that is half as long: by then the sums there have been read.
         let room = scratch.byteCount / (hidden * gradient.dtype.byteCount)
@@ -55,10 +60,11 @@ struct WeightSums {
             let rounded = NDArray(
                 buffer: buffer, offset: 0, shape: [range.count, hidden], strides: [hidden, 1],
                 dtype: gradient.dtype)
-            try Cast.apply(first.sliced(0, range), into: rounded)
+            try rounding.apply(first.sliced(0, range), into: rounded, rows: range)
             try rounded.copyBytes(to: gradient.sliced(0, range))
         }
-        try Cast.apply(second, into: gradient.sliced(0, rows..<gradient.shape[0]))
+        let rest = rows..<gradient.shape[0]
+        try rounding.apply(second, into: gradient.sliced(0, rest), rows: rest)
         return gradient
     }
 }

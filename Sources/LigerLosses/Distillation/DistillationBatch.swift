@@ -95,25 +95,40 @@ struct DistillationBatch {
                 try NDArray(empty: [plan.chunkTokens, teacher.classes], device: device)
             } else { nil }
         let exact = options.sequences.accumulation == .exact
-        let gradients = try linear.run(plan, needs: needs, exact: exact) { logits, rows in
+        let scale = linear.isScaled(needs) ? try GradientScale(on: device) : nil
+        let largest = try scale.map { _ in try perToken() }
+        let gradients = try linear.run(plan, needs: needs, exact: exact, scale: scale) { logits, rows in
             let given = try teacherRows(rows, other)
-            let kernel = DistillationRows(
-                formula: formula, classes: shape.vocabulary, teacherClasses: teacher.classes,
-                student: logits.dtype, teacher: given.dtype, labels: labels?.dtype,
-                ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
-                hardWeight: options.hardWeight, hasHard: options.computesHard,
-                softWeight: options.softWeight, hasGradient: !needs.isEmpty,
-                gradientScale: linear.gradientScale)
-            try kernel.launch(
-                programs: rows.count,
-                [logits, given, share]
-                    + [losses, softs, hards, labels].compactMap { $0?.sliced(0, rows) })
+            let compute = { (gradient: DistillationRows.Gradient?, last: NDArray?) in
+                try kernel(logits, given, gradient).launch(
+                    programs: rows.count,
+                    [logits, given, share]
+                        + [losses, softs, hards, labels].compactMap { $0?.sliced(0, rows) }
+                        + [last].compactMap { $0 })
+            }
+            guard let scale, let largest = largest?.sliced(0, rows) else {
+                return try compute(needs.wantsGradients ? .written : nil, nil)
+            }
+            try compute(.measured, largest)
+            try scale.raise(toHold: [largest])
+            try compute(.scaled, scale.value)
         }
         return FusedLinearDistillation.Result(
             loss: try Total.apply(losses), soft: try Total.apply(softs),
             hard: try hards.map { try Total.apply($0) },
             dInput: gradients.input?.reshaped(student.input.shape), dWeight: gradients.weight,
-            dBias: gradients.bias)
+            dBias: gradients.bias, scales: gradients.scales)
+    }
+
+    private func kernel(
+        _ logits: NDArray, _ teacher: NDArray, _ gradient: DistillationRows.Gradient?
+    ) -> DistillationRows {
+        DistillationRows(
+            formula: formula, classes: linear.shape.vocabulary, teacherClasses: self.teacher.classes,
+            student: logits.dtype, teacher: teacher.dtype, labels: labels?.dtype,
+            ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
+            hardWeight: options.hardWeight, hasHard: options.computesHard, softWeight: options.softWeight,
+            gradient: gradient)
     }
 
     /// Chunks of which the logits of both sides fit the budget.
@@ -125,7 +140,7 @@ struct DistillationBatch {
         let rows = max(1, min(shape.tokens, budget / (own + other)))
         return ChunkPlan(
             shape, needs: needs, exact: exact, budgetBytes: rows * own,
-            lossBytes: 4 * 4 * shape.tokens + rows * other)
+            lossBytes: 4 * (linear.isScaled(needs) ? 5 : 4) * shape.tokens + rows * other)
     }
 
     private func teacherRows(_ rows: Range<Int>, _ buffer: NDArray?) throws -> NDArray {

@@ -1,7 +1,7 @@
 import LigerKernels
 import Tile
 
-/// Loss of one token beside a teacher, and its gradient, times a scale, over the student's logits; one program a row.
+/// Loss of one token beside a teacher, and its gradient over the student's logits; one program a row.
 struct DistillationRows: TileKernel {
     let formula: FusedLinearDistillation.Formula
     let classes: Int
@@ -15,15 +15,26 @@ struct DistillationRows: TileKernel {
     let hardWeight: Float
     let hasHard: Bool
     let softWeight: Float
-    let hasGradient: Bool
-    let gradientScale: Float
+    let gradient: Gradient?
+
+    enum Gradient: Hashable {
+        /// Over the student's logits.
+        case written
+        /// Likewise, divided by a scale.
+        case scaled
+        /// Only its largest magnitude, for that scale.
+        case measured
+    }
 
     func body(_ p: Program) {
-        let z = hasGradient ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
+        let isWritten = gradient == .written || gradient == .scaled
+        let z = isWritten ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
         let u = p.input("teacher", teacher, rank: 2), share = p.input("share", .f32, rank: 1)
         let losses = p.output("loss", .f32, rank: 1), softs = p.output("soft", .f32, rank: 1)
         let hards = hasHard ? p.output("hard", .f32, rank: 1) : nil
         let labels = labels.map { p.input("labels", $0, rank: 1, as: Int.self) }
+        let scale = gradient == .scaled ? p.input("scale", .f32, rank: 1) : nil
+        let largest = gradient == .measured ? p.output("largest", .f32, rank: 1) : nil
         let row = p.index, c = p.range(classes)
 
         let count = {
@@ -31,18 +42,19 @@ struct DistillationRows: TileKernel {
             let value = soft.value * share[0]
             softs[row] = value
             var loss = value * softWeight
-            var gradient = soft.gradient * scaled(share[0] * softWeight, by: gradientScale)
+            var gradient = soft.gradient * (share[0] * softWeight)
             if hasHard, let label = labels?[row] {
                 let x = z[row, c], (m, s) = maxAndSumExp(x)
                 let hard = ((m - z[row, label]) + log(s)) * share[0]
                 hards?[row] = hard
                 loss = loss + hard * hardWeight
-                let weight = scaled(share[0] * hardWeight, by: gradientScale)
+                let weight = share[0] * hardWeight
                 let g = gradient + decay(x - m) * (weight / s)
                 gradient = select(c.index == label.int32, g - weight, g)
             }
             losses[row] = loss
-            if hasGradient { z[row, c] = gradient }
+            largest?[row] = max(abs(gradient))
+            if isWritten { z[row, c] = scale.map { gradient * (1 / $0[0]) } ?? gradient }
         }
         guard let label = labels?[row] else { return count() }
         if hasHard {
@@ -53,8 +65,8 @@ struct DistillationRows: TileKernel {
         }
         p.when(label != ignoreIndex, count)
         p.when(label == ignoreIndex) {
-            for view in [losses, softs, hards] { view?[row] = (row * 0).float }
-            if hasGradient { z[row, c] = p.full(c, 0) }
+            for view in [losses, softs, hards, largest] { view?[row] = (row * 0).float }
+            if isWritten { z[row, c] = p.full(c, 0) }
         }
     }
 

@@ -74,6 +74,8 @@ public enum FusedLinearDistillation {
         public let dWeight: NDArray?
         /// The gradient of the student's bias, like it; nil where not needed.
         public let dBias: NDArray?
+        /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
+        public let scales: LinearScales
     }
 
     /// The loss, and the needed gradients.

@@ -6,8 +6,7 @@ public import Tile
 /// into a loss and its gradients, and overwritten chunk by chunk of tokens.
 ///
 /// The loss is `CrossEntropy`'s, its mean over the labels of all chunks. Logits are fp32 and never rounded on
-/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it. In f16 their
-/// gradient must stay below 64 there, which a mean does (`LogitStorage` has the reason).
+/// the processor; on a GPU they have the weight's type, as the library for matrix products needs it.
 /// Cost: three products of tokens x vocabulary x hidden (one without gradients), as without chunks.
 public enum FusedLinearCrossEntropy {
     /// How a call is cut, and the memory it takes.
@@ -60,6 +59,8 @@ public enum FusedLinearCrossEntropy {
         public let dWeight: NDArray?
         /// The gradient of the bias, like it; nil where not needed.
         public let dBias: NDArray?
+        /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
+        public let scales: LinearScales
     }
 
     /// Chunks long enough for products at full speed, at common vocabularies.
@@ -128,19 +129,18 @@ public enum FusedLinearCrossEntropy {
             labels: labels, rows: layer.tokens, classes: layer.vocabulary, classWeights: classWeights,
             options: options.crossEntropy, normaliser: normaliser, wants: wants, device: input.device)
         let needs = bias == nil ? needs.subtracting(.bias) : needs
+        let scale = linear.isScaled(needs) ? try task.gradientScale(upstream: upstream) : nil
         let gradients = try linear.run(
             plan(layer, options, wants, needs, input.device), needs: needs,
-            exact: options.accumulation == .exact
+            exact: options.accumulation == .exact, scale: scale
         ) { logits, rows in
             try task.run(
-                logits, rows, gradient: needs.isEmpty ? nil : logits, scale: linear.gradientScale)
-            if let upstream, !needs.isEmpty {
-                try CrossEntropy.scale(logits, by: upstream.sliced(0, rows))
-            }
+                logits, rows, gradient: needs.wantsGradients ? logits : nil, upstream: upstream, scale: scale)
         }
         let loss = try task.result()
         return Result(
             loss: loss.loss, zLoss: loss.zLoss, accuracy: loss.accuracy, argmax: loss.argmax,
-            dInput: gradients.input?.reshaped(input.shape), dWeight: gradients.weight, dBias: gradients.bias)
+            dInput: gradients.input?.reshaped(input.shape), dWeight: gradients.weight, dBias: gradients.bias,
+            scales: gradients.scales)
     }
 }

@@ -23,6 +23,8 @@ public enum FusedLinearGRPO {
         public let dWeight: NDArray?
         /// The gradient of the bias, like it; nil where not needed.
         public let dBias: NDArray?
+        /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
+        public let scales: LinearScales
     }
 
     /// The loss, and the needed gradients.
@@ -60,6 +62,6 @@ public enum FusedLinearGRPO {
             loss: try Total.apply(found.loss), divergence: try Total.apply(found.divergence),
             clipRatio: try Total.apply(found.clipped), logProbabilities: scores.logProbs.reshaped(shape),
             dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
-            dBias: gradients.bias)
+            dBias: gradients.bias, scales: gradients.scales)
     }
 }

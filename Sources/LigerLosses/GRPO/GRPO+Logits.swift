@@ -37,7 +37,7 @@ extension GRPO {
             labels: batch.labels, tokens: batch.labels.count, ignoreIndex: GRPOBatch.ignoreIndex,
             temperature: temperature)
         let scores = try scorer.emptyScores()
-        try eachSequence(of: logits, batch) { try scorer.score($0, $1, into: scores) }
+        try scorer.score(sequences: logits, batch.labels.shape, into: scores)
         let logProbs = scores.logProbs.reshaped(batch.labels.shape)
         let found = try batch.emptyEvaluation(wantsTokens: true)
         try batch.evaluate(logProbs, 0..<batch.labels.shape[0], into: found)
@@ -52,11 +52,12 @@ extension GRPO {
     ///
     /// - Parameters:
     ///   - result: as `forward` returned it for these logits.
-    ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss, 1.
+    ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss.
+    ///   - lossUpstream: one f32: the gradient of the whole loss, which f16 needs before it is rounded; nil is 1.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
-    public static func backward(overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil)
-        throws
-    {
+    public static func backward(
+        overwriting logits: NDArray, _ result: Result, upstream: NDArray? = nil, lossUpstream: NDArray? = nil
+    ) throws {
         var coefficients = result.coefficients
         if let upstream {
             try upstream.expectFloats("upstream", shape: coefficients.shape)
@@ -66,29 +67,18 @@ extension GRPO {
                 result.logProbabilities, 0..<coefficients.shape[0], into: again, upstream: upstream)
             coefficients = again.coefficients
         }
-        try eachSequence(of: logits, result.batch) {
+        if let lossUpstream {
+            let scaled = try NDArray(empty: coefficients.shape, device: coefficients.device)
+            try coefficients.copyBytes(to: scaled)
+            try CrossEntropy.scale(scaled, by: lossUpstream)
+            coefficients = scaled
+        }
+        try TokenScorer.eachSequence(of: logits, coefficients.shape) {
             try result.scorer.differentiate($0, $1, result.scores, TokenCoefficients(coefficients))
         }
         for sequence in 0..<logits.shape[0] where logits.shape[1] > coefficients.shape[1] {
             try logits.sliced(0, sequence..<(sequence + 1))
                 .sliced(1, coefficients.shape[1]..<logits.shape[1]).clear()
-        }
-    }
-
-    /// Calls a function with the logits of each sequence, [T, V], and where its tokens are among all.
-    private static func eachSequence(
-        of logits: NDArray, _ batch: GRPOBatch, _ body: (NDArray, Range<Int>) throws -> Void
-    ) throws {
-        _ = try logits.asRows("logits")
-        let (count, length) = (batch.labels.shape[0], batch.labels.shape[1])
-        guard logits.shape.count == 3, logits.shape[0] == count, logits.shape[1] >= length else {
-            throw RuntimeError(
-                "logits have shape \(logits.shape). Give [\(count), at least \(length), V]")
-        }
-        for sequence in 0..<count {
-            let rows = logits.sliced(0, sequence..<(sequence + 1)).sliced(1, 0..<length)
-            try body(
-                rows.reshaped([length, logits.shape[2]]), (sequence * length)..<((sequence + 1) * length))
         }
     }
 }

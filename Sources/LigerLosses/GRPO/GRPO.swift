@@ -1,15 +1,16 @@
 public import LigerRuntime
 
 /// Group relative policy optimisation (Shao et al., 2024, "DeepSeekMath") and its relatives: losses of sampled
-/// answers with an advantage A each. With l the log-probability of a token, l' that of the policy that drew it
-/// and l" that of a reference model, and averages written over the tokens that count:
+/// answers with an advantage A each, or one per token. With l the log-probability of a token, l' that of the policy
+/// that drew it and l" that of a reference model, and averages written over the tokens that count:
 ///
 ///     ρ = e^(l - l')            per token, or e^(mean of l - l') per sequence (Zheng et al., 2025, "GSPO")
 ///     f                         the loss of a token, by the case below; times the sampler's ratio v where given
 ///     k = e^(l" - l) - (l" - l) - 1        (Schulman, 2020), times ρ where corrected; 0 without a reference
 ///     loss = Σ w (f v + β k)    w by the case below
 ///
-/// Where l' is not given it is l, with no gradient: ρ is 1 and its derivative that of l.
+/// Where l' is not given it is l, with no gradient: ρ is 1 and its derivative that of l. What is given of tokens that
+/// do not count may be anything: padding behind an answer changes nothing.
 public enum GRPO {
     /// The loss of a token, and the weights w of tokens; n is the number of a sequence's tokens that count, N that
     /// of the batch's, B the number of sequences and T their length.
@@ -22,7 +23,7 @@ public enum GRPO {
         case drGRPO = "dr_grpo"
         /// Clipped; w = 1 / N, or 1 / the normaliser given (Yu et al., 2025, "DAPO").
         case dapo
-        /// Clipped; w = n / (B T) (Liu et al., 2025, "LUSPO").
+        /// Clipped; w = 1 / B: a mean over sequences of their tokens' sums (Liu et al., 2025, "LUSPO").
         case luspo
         /// f = -min(ρ, ε_high) A l, with no gradient of ρ (MiniMax, 2025, "CISPO"); w as for DAPO.
         case cispo
@@ -69,8 +70,6 @@ public enum GRPO {
         public var correctsBias: Bool
         /// T of Dr. GRPO.
         public var maximumLength: Int?
-        /// Whether LUSPO counts tokens that the mask leaves out.
-        public var countsPadding: Bool
         /// τ of SAPO.
         public var tau: BySign
         /// k and λ of VESPO.
@@ -80,7 +79,7 @@ public enum GRPO {
         public init(
             formula: Formula = .dapo, beta: Float = 0.04, epsilonLow: Float = 0.2, epsilonHigh: Float = 0.2,
             delta: Float? = nil, isPerSequence: Bool = false, correctsBias: Bool = false,
-            maximumLength: Int? = nil, countsPadding: Bool = false, tau: BySign = BySign(1, 1.05),
+            maximumLength: Int? = nil, tau: BySign = BySign(1, 1.05),
             vespoPower: BySign = BySign(2, 3), vespoRate: BySign = BySign(3, 2)
         ) {
             self.formula = formula
@@ -91,7 +90,6 @@ public enum GRPO {
             self.isPerSequence = isPerSequence
             self.correctsBias = correctsBias
             self.maximumLength = maximumLength
-            self.countsPadding = countsPadding
             self.tau = tau
             self.vespoPower = vespoPower
             self.vespoRate = vespoRate
@@ -104,7 +102,7 @@ public enum GRPO {
         public var tokens: NDArray
         /// [B, T], u8, i32 or i64: 0 for tokens that do not count; nil counts all.
         public var mask: NDArray?
-        /// A, [B], f32.
+        /// A, [B] or [B, T], f32.
         public var advantages: NDArray
         /// l', [B, T], f32; nil takes l.
         public var old: NDArray?
@@ -141,7 +139,7 @@ extension GRPO.Options {
             problems.append("\(formula.rawValue) has ratios of tokens only; choose those")
         }
         if let delta, !(delta > 0) { problems.append("δ is \(delta); give it a number above 0") }
-        if !(tau.positive > 0 && tau.negative > 0) {
+        if formula == .sapo && !(tau.positive > 0 && tau.negative > 0) {
             problems.append("τ is \(tau.positive) and \(tau.negative); give numbers above 0")
         }
         if formula == .drGRPO && (maximumLength ?? 0) < 1 {

@@ -12,7 +12,7 @@ struct GRPOBatch {
     /// [2], f32: w's factor that all sequences share, and 1 / N.
     private let shares: NDArray
 
-    static let ignoreIndex = -100
+    static let ignoreIndex = MaskedLabels.ignoreIndex
 
     struct Evaluation {
         /// [B], f32: each sequence's share of the loss, of the mean of k, and of the mean of clipping.
@@ -25,23 +25,16 @@ struct GRPOBatch {
 
     init(_ samples: GRPO.Samples, _ options: GRPO.Options) throws {
         try options.check()
-        let shape = samples.tokens.shape
-        guard shape.count == 2, shape[0] > 0, shape[1] > 0, samples.tokens.isContiguous,
-            samples.tokens.dtype == .i64 || samples.tokens.dtype == .i32
+        labels = try MaskedLabels.apply(samples.tokens, mask: samples.mask)
+        let shape = labels.shape
+        let advantages = samples.advantages
+        guard advantages.shape == [shape[0]] || advantages.shape == shape, advantages.dtype == .f32,
+            advantages.isContiguous
         else {
             throw RuntimeError(
-                "tokens must be [B, T] of i64 or i32, contiguous; found \(samples.tokens.dtype.rawValue) of "
-                    + "shape \(shape)")
+                "advantages must be f32 of shape \([shape[0]]) or \(shape), contiguous; found "
+                    + "\(advantages.dtype.rawValue) of shape \(advantages.shape)")
         }
-        if let mask = samples.mask {
-            try mask.expect("the mask", shape: shape)
-            guard mask.isContiguous, [.u8, .i32, .i64].contains(mask.dtype) else {
-                throw RuntimeError(
-                    "the mask holds \(mask.dtype.rawValue) with strides \(mask.strides). Give it contiguous u8, "
-                        + "i32 or i64")
-            }
-        }
-        try samples.advantages.expect("advantages", shape: [shape[0]], dtype: .f32)
         for (name, array) in [
             ("the old log-probabilities", samples.old),
             ("the reference's log-probabilities", samples.reference),
@@ -52,8 +45,6 @@ struct GRPOBatch {
         self.samples = samples
         self.options = options
         ratio = try samples.samplerRatio.map { try Self.ratio($0, shape) }
-        let isMasked = !(options.formula == .luspo && options.countsPadding)
-        labels = try Self.labels(samples, isMasked: isMasked)
         shares = try Self.shares(samples, options)
     }
 
@@ -78,7 +69,8 @@ struct GRPOBatch {
         let kernel = GRPOKernel(
             options: options, capacity: NDArray.capacity(labels.shape[1]), mask: samples.mask?.dtype,
             hasOld: samples.old != nil, hasReference: samples.reference != nil,
-            ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken }, hasTokens: result.tokens != nil,
+            ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken },
+            hasTokenAdvantages: samples.advantages.shape.count == 2, hasTokens: result.tokens != nil,
             hasUpstream: upstream != nil)
         let own = { (arrays: [NDArray?]) in arrays.compactMap { $0?.sliced(0, sequences) } }
         let outputs = [result.loss, result.divergence, result.clipped, result.coefficients]
@@ -98,24 +90,14 @@ struct GRPOBatch {
         return ratio.reshaped([shape[0], ratio.count / shape[0]])
     }
 
-    private static func labels(_ samples: GRPO.Samples, isMasked: Bool) throws -> NDArray {
-        guard let mask = samples.mask, isMasked else { return samples.tokens }
-        let tokens = samples.tokens
-        let labels = try NDArray(empty: tokens.shape, dtype: .i32, device: tokens.device)
-        try MaskedLabels(tokens: tokens.dtype, mask: mask.dtype, ignoreIndex: ignoreIndex).launch(
-            programs: tokens.count, [tokens.flattened, mask.flattened, labels.flattened])
-        return labels
-    }
-
     private static func shares(_ samples: GRPO.Samples, _ options: GRPO.Options) throws -> NDArray {
         let device = samples.tokens.device
         let (count, length) = (samples.tokens.shape[0], samples.tokens.shape[1])
         let usesTotal: Bool
         let fixed: Int
         switch options.formula {
-        case .grpo, .sapo: (usesTotal, fixed) = (false, count)
+        case .grpo, .luspo, .sapo: (usesTotal, fixed) = (false, count)
         case .drGRPO: (usesTotal, fixed) = (false, count * (options.maximumLength ?? length))
-        case .luspo: (usesTotal, fixed) = (false, count * length)
         case .bnpo, .dapo, .cispo, .vespo: (usesTotal, fixed) = (true, 1)
         }
         let given = options.formula == .bnpo ? nil : samples.normaliser
@@ -128,20 +110,6 @@ struct GRPOBatch {
             programs: 1, [shares] + [total, given?.flattened].compactMap { $0 },
             scalars: [.float(Float(count * length)), .float(Float(fixed))])
         return shares
-    }
-}
-
-/// The token where it counts, else the ignored label; one program a token.
-struct MaskedLabels: TileKernel {
-    let tokens: DType
-    let mask: DType
-    let ignoreIndex: Int
-
-    func body(_ p: Program) {
-        let tokens = p.input("tokens", tokens, rank: 1, as: Int.self)
-        let mask = p.input("mask", mask, rank: 1, as: Int.self)
-        let labels = p.output("labels", .i32, rank: 1, as: Int.self)
-        labels[p.index] = select(mask[p.index] != 0, tokens[p.index], ignoreIndex)
     }
 }
 

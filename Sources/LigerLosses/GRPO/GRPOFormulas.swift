@@ -48,7 +48,7 @@ extension GRPOKernel {
         }
     }
 
-    /// φ of a sequence; 0 where it is not finite.
+    /// φ of a sequence, by the sign of each token's A; 0 where it is not finite.
     private func vespoFactor(
         _ a: Tile<Float>, _ difference: Tile<Float>, _ v: Tile<Float>
     ) -> Tile<Float> {

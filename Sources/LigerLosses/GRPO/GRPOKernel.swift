@@ -10,6 +10,8 @@ struct GRPOKernel: TileKernel {
     let hasOld: Bool
     let hasReference: Bool
     let ratio: Ratio?
+    /// Whether A is given per token.
+    let hasTokenAdvantages: Bool
     /// Whether tokens' losses, k and clipping are wanted beside the sums, unweighted.
     let hasTokens: Bool
     /// Whether w is given per token.
@@ -26,39 +28,36 @@ struct GRPOKernel: TileKernel {
         let zero = p.full(t, 0), one = p.full(t, 1)
         let counts = views.mask.map { $0[row, t] != 0 } ?? (one > 0)
         let counted = counts.float, count = sum(counted)
-        let a = views.advantages[row]
+        // What is given of tokens that do not count may be anything.
+        let a = hasTokenAdvantages ? select(counts, views.advantages[row, t], 0) : views.advantages[row]
         let l = views.logProbs[row, t]
-        let isEveryToken = options.formula == .luspo && options.countsPadding
-        let rawDifference = views.old.map { l - $0[row, t] } ?? zero
-        let difference = select(counts, rawDifference, 0)
+        let difference = views.old.map { select(counts, l - $0[row, t], 0) } ?? zero
 
         // ρ of a sequence has the derivative ρ / n by each token that counts.
         let n = maximum(count, 1)
-        let ofToken = isEveryToken ? rawDifference : difference
-        let rho = exp(options.isPerSequence ? zero + sum(difference) / n : ofToken)
-        let included = isEveryToken ? one > 0 : counts
-        // What is given of tokens that do not count may be anything; VESPO takes it as it is.
-        let isVESPO = options.formula == .vespo, given = ratio(views, row, t, one)
-        let v = isVESPO ? given : select(included, given, 1)
+        let rho = exp(options.isPerSequence ? zero + sum(difference) / n : difference)
+        let v = ratio(views, row, t, counts, one)
         let token = options.formula.isClipped ? clipped(rho, a) : unclipped(rho, a, l, difference, v, zero)
 
+        // VESPO's φ has the ratio in it.
+        let isVESPO = options.formula == .vespo
         var f = isVESPO ? token.value : token.value * v
         var byRho = isVESPO ? token.byRho : token.byRho * v
         var direct = isVESPO ? token.direct : token.direct * v
-        let d = views.reference.map { select(included, $0[row, t] - l, 0) }
+        let d = views.reference.map { select(counts, $0[row, t] - l, 0) }
         let (k, slope) = divergence(d, rho, zero)
         if options.beta != 0 {
             f = f + k * options.beta
             direct = direct + slope.direct * options.beta
             byRho = byRho + slope.byRho * options.beta
         }
-        let w = select(included, views.upstream.map { $0[row, t] } ?? zero + weight(views, count), 0)
+        let w = select(counts, views.upstream.map { $0[row, t] } ?? zero + weight(views, count), 0)
 
         let weighted = w * byRho * rho
         let throughRho =
             options.isPerSequence ? select(counts, zero + sum(weighted) / n, 0) : weighted
         views.coefficients[row, t] = throughRho + w * direct
-        views.loss[row] = sum(select(included, w * f, 0))
+        views.loss[row] = sum(select(counts, w * f, 0))
         views.divergence[row] = sum(select(counts, k, 0)) * views.shares[1]
         views.clipped[row] = sum(select(counts, token.isClipped, 0)) * views.shares[1]
         for (i, values) in [f, k, token.isClipped].enumerated() {
@@ -70,16 +69,16 @@ struct GRPOKernel: TileKernel {
     private func weight(_ views: GRPOViews, _ count: Tile<Float>) -> Tile<Float> {
         switch options.formula {
         case .grpo, .sapo: views.shares[0] / maximum(count, 1)
-        case .luspo: views.shares[0] * count
-        case .bnpo, .drGRPO, .dapo, .cispo, .vespo: views.shares[0]
+        case .bnpo, .drGRPO, .dapo, .luspo, .cispo, .vespo: views.shares[0]
         }
     }
 
+    /// v; a sequence's one number is in every lane.
     private func ratio(
-        _ views: GRPOViews, _ row: Tile<Int>, _ t: Axis, _ one: Tile<Float>
+        _ views: GRPOViews, _ row: Tile<Int>, _ t: Axis, _ counts: Tile<Bool>, _ one: Tile<Float>
     ) -> Tile<Float> {
         guard let ratio = views.ratio else { return one }
-        return self.ratio == .perToken ? ratio[row, t] : one * ratio[row, 0]
+        return self.ratio == .perToken ? select(counts, ratio[row, t], 1) : one * ratio[row, 0]
     }
 
     /// k of a difference l" - l, and its derivatives by l and by ρ.
@@ -113,7 +112,7 @@ struct GRPOViews {
 
     init(_ kernel: GRPOKernel, _ p: Program) {
         logProbs = p.input("log probabilities", .f32, rank: 2)
-        advantages = p.input("advantages", .f32, rank: 1)
+        advantages = p.input("advantages", .f32, rank: kernel.hasTokenAdvantages ? 2 : 1)
         shares = p.input("shares", .f32, rank: 1)
         loss = p.output("loss", .f32, rank: 1)
         divergence = p.output("divergence", .f32, rank: 1)

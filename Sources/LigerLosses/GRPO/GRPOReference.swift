@@ -8,7 +8,7 @@ extension GRPO {
         package var length: Int
         /// [B, T].
         package var mask: [Bool]
-        /// [B].
+        /// [B] or [B, T].
         package var advantages: [Double]
         /// [B, T].
         package var old, reference, ratio: [Double]?
@@ -38,7 +38,7 @@ extension GRPO {
             var result = Tokens(loss: [], divergence: [], clipped: [])
             let old = old ?? fixed
             for i in l.indices {
-                let row = i / length, a = advantages[row]
+                let a = advantage(i)
                 let rho = ratio(l, old, i), rhoFixed = ratio(fixed, old, i), v = ratio?[i] ?? 1
                 var f: Double
                 var isClipped = false
@@ -50,7 +50,7 @@ extension GRPO {
                     let tau = Double(a > 0 ? options.tau.positive : options.tau.negative)
                     f = -a * 4 / (1 + exp(-tau * (rho - 1))) / tau * v
                 case .vespo:
-                    f = -phi(row, fixed, old) * a * l[i]
+                    f = -phi(i, fixed, old) * a * l[i]
                 default:
                     let (low, high) = (1 - Double(options.epsilonLow), 1 + Double(options.epsilonHigh))
                     let bounded = options.delta.map { min(rho, Double($0)) } ?? rho
@@ -69,15 +69,14 @@ extension GRPO {
         /// w of each token.
         package var weights: [Double] {
             let counted = mask.map { $0 ? 1.0 : 0 }
-            let total = max(counted.reduce(0, +), 1), sequences = Double(advantages.count)
+            let total = max(counted.reduce(0, +), 1), sequences = Double(mask.count / length)
             return mask.indices.map { i in
                 let n = counts(i / length)
                 switch options.formula {
                 case .grpo, .sapo: return counted[i] / max(n, 1) / sequences
                 case .bnpo: return counted[i] / total
                 case .drGRPO: return counted[i] / sequences / Double(options.maximumLength ?? length)
-                case .luspo:
-                    return (options.countsPadding ? 1 : counted[i]) * n / sequences / Double(length)
+                case .luspo: return counted[i] / sequences
                 case .dapo, .cispo, .vespo: return counted[i] / max(normaliser ?? total, 1)
                 }
             }
@@ -85,6 +84,10 @@ extension GRPO {
 
         package func loss(_ l: [Double], fixed: [Double]) -> Double {
             zip(weights, tokens(l, fixed: fixed).loss).reduce(0) { $0 + ($1.0 == 0 ? 0 : $1.0 * $1.1) }
+        }
+
+        private func advantage(_ i: Int) -> Double {
+            advantages[advantages.count == mask.count ? i : i / length]
         }
 
         private func counts(_ row: Int) -> Double {
@@ -98,11 +101,12 @@ extension GRPO {
             return exp(members.map { l[$0] - old[$0] }.reduce(0, +) / max(Double(members.count), 1))
         }
 
-        private func phi(_ row: Int, _ l: [Double], _ old: [Double]) -> Double {
-            let members = (row * length)..<((row + 1) * length), least = log(1e-8)
-            var total = members.filter { mask[$0] }.map { max(-20, min(20, l[$0] - old[$0])) }.reduce(0, +)
+        private func phi(_ i: Int, _ l: [Double], _ old: [Double]) -> Double {
+            let row = i / length, least = log(1e-8)
+            let members = ((row * length)..<((row + 1) * length)).filter { mask[$0] }
+            var total = members.map { max(-20, min(20, l[$0] - old[$0])) }.reduce(0, +)
             if let ratio { total += members.map { max(least, min(20, log(ratio[$0]))) }.reduce(0, +) }
-            let logW = max(least, min(20, total)), isPositive = advantages[row] >= 0
+            let logW = max(least, min(20, total)), isPositive = advantage(i) >= 0
             let power = Double(isPositive ? options.vespoPower.positive : options.vespoPower.negative)
             let rate = Double(isPositive ? options.vespoRate.positive : options.vespoRate.negative)
             return exp(max(rate, 1e-4) + power * logW - max(rate, 1e-4) * exp(logW))

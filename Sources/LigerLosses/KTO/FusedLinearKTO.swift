@@ -49,6 +49,8 @@ public enum FusedLinearKTO {
         public let dWeight: NDArray?
         /// The gradient of the bias, like it; nil where not needed.
         public let dBias: NDArray?
+        /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
+        public let scales: LinearScales
     }
 
     /// The loss, and the needed gradients.
@@ -106,6 +108,6 @@ public enum FusedLinearKTO {
             loss: try Total.apply(losses), logProbabilities: answers, rewards: rewards,
             sums: try ColumnSum.apply(parts, dtype: .f32).reshaped([3, 2]),
             dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
-            dBias: gradients.bias)
+            dBias: gradients.bias, scales: gradients.scales)
     }
 }

@@ -109,6 +109,8 @@ public enum FusedLinearPreference {
         public let dWeight: NDArray?
         /// The gradient of the bias, like it; nil where not needed.
         public let dBias: NDArray?
+        /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
+        public let scales: LinearScales
     }
 
     /// The loss, and the needed gradients.

@@ -87,7 +87,7 @@ struct PairBatch {
             logProbabilities: answers, rewards: rewards, logitMeans: try logitMeans(scores),
             oddsMeans: try odds.map { try ColumnSum.apply($0, dtype: .f32) },
             dInput: gradients.input?.reshaped(head.input.shape), dWeight: gradients.weight,
-            dBias: gradients.bias)
+            dBias: gradients.bias, scales: gradients.scales)
     }
 
     /// The mean logit of the chosen and of the rejected answers.

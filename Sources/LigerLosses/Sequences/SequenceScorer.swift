@@ -1,3 +1,4 @@
+import LigerKernels
 package import LigerRuntime
 import Tile
 
@@ -72,14 +73,16 @@ package struct SequenceScorer {
         let starts = Array(stride(from: 0, to: units.count, by: size))
         let chunks = starts.map { units.pieces($0..<min($0 + size, units.count)) }
         var next = 0
-        let exact = options.accumulation == .exact
-        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact) { logits, pieces in
+        let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
+        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact, scale: scale) {
+            logits, pieces in
             try eachPiece(of: logits, pieces) { try tokens.score($0, $1, into: scores) }
             let end = min(next + size, units.count)
             try evaluate(next..<end, scores)
             next = end
+            try scale.map { try tokens.raise($0, toHold: coefficients, pieces) }
             try eachPiece(of: logits, pieces) {
-                try tokens.differentiate($0, $1, scores, coefficients, scale: linear.gradientScale)
+                try tokens.differentiate($0, $1, scores, coefficients, scale: scale)
             }
         }
         return (scores, gradients)
@@ -88,7 +91,7 @@ package struct SequenceScorer {
     /// Whether gradients are wanted, and the budget holds the logits of a unit.
     package func makesLogitsOnce(_ units: Units, needs: LinearNeeds) -> Bool {
         let unit = units.tokens
-        return !needs.isEmpty && plan(needs: needs, unit: unit).logitsBytes <= budgetBytes(unit: unit)
+        return needs.wantsGradients && plan(needs: needs, unit: unit).logitsBytes <= budgetBytes(unit: unit)
     }
 
     private func eachPiece(
@@ -127,13 +130,18 @@ package struct SequenceScorer {
     /// The gradients of a loss whose derivatives by the log-probabilities are given.
     ///
     /// - Returns: the needed gradients, like what they belong to.
-    private func gradients(
+    package func gradients(
         _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
-        if needs.isEmpty { return LinearChunks.Gradients() }
-        return try linear.run(plan(needs: needs), needs: needs, exact: options.accumulation == .exact) {
-            logits, rows in
-            try tokens.differentiate(logits, rows, scores, coefficients, scale: linear.gradientScale)
+        if !needs.wantsGradients { return LinearChunks.Gradients() }
+        let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
+        try scale.map { try tokens.raise($0, toHold: coefficients, [0..<shape.tokens]) }
+        return try linear.run(plan(needs: needs), needs: needs, exact: exact, scale: scale) { logits, rows in
+            try tokens.differentiate(logits, rows, scores, coefficients, scale: scale)
         }
+    }
+
+    private func gradientScale(_ needs: LinearNeeds) throws -> GradientScale? {
+        linear.isScaled(needs) ? try GradientScale(on: tokens.labels.device) : nil
     }
 }

@@ -61,7 +61,7 @@ struct TokenScoreRows: TileKernel {
 }
 
 /// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed
-/// over the row's labels that count, times a scale; one program a row.
+/// over the row's labels that count, over a scale where there is one; one program a row.
 struct TokenGradientRows: TileKernel {
     let classes: Int
     let dtype: DType
@@ -69,7 +69,7 @@ struct TokenGradientRows: TileKernel {
     let second: DType?
     let ignoreIndex: Int
     let temperature: Float
-    let scale: Float
+    let hasScale: Bool
 
     func body(_ p: Program) {
         let logits = p.update("logits", dtype, rank: 2)
@@ -80,10 +80,11 @@ struct TokenGradientRows: TileKernel {
                 coefficients: p.input("coefficients \(i)", .f32, rank: 1)
             )
         }
+        let scale = hasScale ? p.input("scale", .f32, rank: 1) : nil
         let row = p.index, c = p.range(classes)
         let parts = labelled.map { views in
             let label = views.labels[row], isCounted = label != ignoreIndex
-            let k = scaled(views.coefficients[row] / temperature, by: scale)
+            let slope = views.coefficients[row] / temperature, k = scale.map { slope / $0[0] } ?? slope
             return (label: label.int32, k: select(isCounted, k, 0))
         }
         let isIgnored = labelled.map { $0.labels[row] == ignoreIndex }

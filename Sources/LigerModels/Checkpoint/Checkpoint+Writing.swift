@@ -1,3 +1,4 @@
+import LigerText
 public import Platform
 
 extension Checkpoint {
@@ -52,7 +53,7 @@ extension Checkpoint {
             for tensor in group {
                 guard shards.updateValue(name, forKey: tensor.name) == nil else {
                     throw CheckpointError(
-                        folder.path, "tensor \(CheckpointError.quoted(tensor.name))",
+                        folder.path, "tensor \(tensor.name.quoted)",
                         found: "a name that is taken", expected: "a name of its own",
                         advice: "Rename one of the two.")
                 }

@@ -1,3 +1,4 @@
+import LigerText
 public import Platform
 
 /// The weights of a model in Hugging Face layout: a folder with `model.safetensors`, or with shards and
@@ -65,7 +66,7 @@ public struct Checkpoint: Sendable {
     private func file(of name: String) throws -> SafetensorsFile {
         guard let shard = fileOfTensor[name], let file = files[shard] else {
             throw CheckpointError(
-                url.path, "tensor \(CheckpointError.quoted(name))", found: "no tensor of this name",
+                url.path, "tensor \(name.quoted)", found: "no tensor of this name",
                 expected: "one", advice: "Check that the checkpoint belongs to this model.")
         }
         return file
@@ -113,7 +114,7 @@ extension Checkpoint {
             } else {
                 problems.append(
                     .init(
-                        "shard \(CheckpointError.quoted(shard))", found: "no such file",
+                        "shard \(shard.quoted)", found: "no such file",
                         expected: "every file of the index", advice: "Fetch the missing shard."))
             }
         }
@@ -128,7 +129,7 @@ extension Checkpoint {
         func report(_ name: String, _ found: String, _ expected: String) {
             problems.append(
                 .init(
-                    "tensor \(CheckpointError.quoted(name))", found: found, expected: expected,
+                    "tensor \(name.quoted)", found: found, expected: expected,
                     advice: "The index and the shards are not of one kind; fetch all of them again."))
         }
         for (name, shard) in index.shards where files[shard]?.tensors[name] == nil {

@@ -50,17 +50,3 @@ public struct CheckpointError: Error, Sendable, Hashable, CustomStringConvertibl
         }.joined(separator: "\n")
     }
 }
-
-extension CheckpointError {
-    /// `text` in quotes, short and without control characters, so that a hostile name can neither flood
-    /// nor steer the terminal that shows the message.
-    package static func quoted(_ text: String) -> String {
-        var shown = ""
-        for scalar in text.unicodeScalars.prefix(80) {
-            let isControl = scalar.properties.generalCategory == .control
-            let isFormat = scalar.properties.generalCategory == .format
-            shown += isControl || isFormat ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
-        }
-        return text.unicodeScalars.count > 80 ? "\"\(shown)...\"" : "\"\(shown)\""
-    }
-}

@@ -1,3 +1,5 @@
+import LigerText
+
 /// `model.safetensors.index.json`: which shard holds which tensor.
 package struct CheckpointIndex: Sendable {
     static let fileName = "model.safetensors.index.json"
@@ -27,7 +29,7 @@ package struct CheckpointIndex: Sendable {
             } else {
                 problems.append(
                     .init(
-                        "the shard of tensor \(CheckpointError.quoted(tensor))", found: value.summary,
+                        "the shard of tensor \(tensor.quoted)", found: value.summary,
                         expected: "the plain name of a .safetensors file in the same folder",
                         advice: "Do not use this checkpoint unless you trust it; fetch the index again."))
             }

@@ -1,11 +1,12 @@
 import LigerKernels
 package import LigerRuntime
+import LigerText
 package import Platform
 package import Tile
 
-// Arrays go to files and come from them in pieces, through host memory of a piece's size, wherever they lie.
+// Arrays go to files and come from them in pieces, through host memory of a piece's size, on whichever device they are.
 
-/// Bytes of a piece: enough for full speed, little beside any model.
+/// Bytes of a piece: enough for full speed, little compared with any model.
 private let pieceBytes = 16 << 20
 
 extension Checkpoint {
@@ -88,14 +89,14 @@ extension NDArray {
     }
 
     /// The same numbers in another floating-point type, each rounded once, to nearest; itself if it is of
-    /// that type. The array lies in host memory. Throws `CheckpointError` if a number is beyond the range of
+    /// that type. The array is in host memory. Throws `CheckpointError` if a number is beyond the range of
     /// f16, the only narrow one.
     fileprivate func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
         if dtype == self.dtype { return self }
         let result = try Cast.apply(self, to: dtype)
         if dtype == .f16, result.infinityCount != infinityCount {
             throw CheckpointError(
-                file, "tensor \(CheckpointError.quoted(name))", found: "numbers beyond 65504",
+                file, "tensor \(name.quoted)", found: "numbers beyond 65504",
                 expected: "numbers within the range of f16",
                 advice: "Use bf16 or f32, which reach further.")
         }

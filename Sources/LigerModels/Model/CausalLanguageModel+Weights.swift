@@ -5,7 +5,7 @@ public import Tile
 
 extension CausalLanguageModel {
     /// Sets all weights in place to those of a checkpoint, rounded once, to nearest, where it stores another
-    /// type. Beside the weights this takes a few megabytes, wherever they lie.
+    /// type. This takes a few megabytes, on whichever device the weights are.
     ///
     /// - Throws: one `CheckpointError` with every weight that is missing, has another shape or no floating-point
     ///   type, or has no place in this model; for f16, the first weight with a number beyond its range.
@@ -38,12 +38,10 @@ extension CausalLanguageModel {
         into folder: URL, dtype: DType? = nil,
         maximumShardByteCount: Int = Checkpoint.standardShardByteCount
     ) throws {
-        var configuration = configuration
         let dtype = dtype ?? self.dtype
-        configuration.dtype = dtype
         try Checkpoint.write(
             decoder.parameters.map { TensorContent($0.name, $0.value, storedAs: dtype, in: folder) },
-            configuration: configuration, others: companions, into: folder,
+            configuration: configuration.stored(as: dtype), others: companions, into: folder,
             maximumShardByteCount: maximumShardByteCount)
     }
 }

@@ -4,7 +4,7 @@ public import Platform
 public import Tile
 
 /// A decoder with what a Hugging Face checkpoint says about it: the configuration, the weights, and the
-/// files that lie beside them, such as a tokenizer.
+/// files that come with them, such as a tokenizer.
 ///
 ///     let model = try CausalLanguageModel(folder: url, dtype: .bf16)
 ///     let tape = Tape()
@@ -13,9 +13,11 @@ public import Tile
 public final class CausalLanguageModel {
     /// Sizes and constants; its `dtype` is the one that weights are stored in here.
     public let configuration: ModelConfiguration
+    /// How parameters and activations are stored.
+    public let dtype: DType
     /// The layers and their parameters, which have the names of the checkpoint.
     public let decoder: Decoder
-    /// Files that are saved beside the weights as they were found (name to content).
+    /// Files that are saved with the weights as they were found (name to content).
     public var companions: [String: [UInt8]]
 
     /// A model whose weights are not set; `decoder.initialise` or `loadWeights` sets them.
@@ -25,16 +27,16 @@ public final class CausalLanguageModel {
     /// - Throws: `CheckpointError` with everything that is not sound in the configuration; `RuntimeError`
     ///   when memory runs out.
     public init(
-        _ configuration: ModelConfiguration, dtype: DType? = nil, kernels: KernelChoice = .liger,
+        _ configuration: ModelConfiguration, dtype: DType? = nil, kernels: KernelSelection = .liger,
         device: Device = .cpu
     ) throws {
-        var configuration = configuration
-        let dtype = dtype ?? configuration.dtype ?? .f32
-        configuration.dtype = dtype
-        try configuration.validate()
-        self.configuration = configuration
+        self.dtype = dtype ?? configuration.dtype ?? .f32
+        self.configuration = configuration.stored(as: self.dtype)
+        try self.configuration.validate()
         companions = [:]
-        decoder = try Decoder(configuration.decoder(dtype: dtype), kernels: kernels, device: device)
+        decoder = self.configuration.layers()
+        decoder.kernels = kernels
+        try decoder.allocate(on: device)
     }
 
     /// A model from a folder in Hugging Face layout: `config.json`, `model.safetensors` or shards, and the
@@ -44,9 +46,9 @@ public final class CausalLanguageModel {
     /// rounded once, to nearest.
     /// - Throws: one `CheckpointError` with every problem of the configuration, or of all weights;
     ///   `RuntimeError` when memory runs out.
-    /// - Cost: reads each weight once; beside the model, memory for the largest one.
+    /// - Cost: reads each weight once; memory for the model and some megabytes.
     public convenience init(
-        folder: URL, dtype: DType? = nil, kernels: KernelChoice = .liger, device: Device = .cpu
+        folder: URL, dtype: DType? = nil, kernels: KernelSelection = .liger, device: Device = .cpu
     ) throws {
         let configuration = try ModelConfiguration(folder: folder)
         let checkpoint = try Checkpoint(url: folder)
@@ -56,7 +58,4 @@ public final class CausalLanguageModel {
         self.companions = companions
         try loadWeights(from: checkpoint)
     }
-
-    /// How parameters and activations are stored.
-    public var dtype: DType { decoder.configuration.dtype }
 }

@@ -1,3 +1,5 @@
+import LigerNN
+import LigerText
 import Platform
 import Tile
 
@@ -8,12 +10,12 @@ extension Checkpoint {
     /// rotary embedding, and a tied head that equals the embedding. Throws one `CheckpointError` with every
     /// tensor that is missing, has another shape, is not of a floating-point type, or has no place.
     package func requireWeights(of configuration: ModelConfiguration) throws {
-        let needed = configuration.weightShapes
-        var problems = needed.compactMap { problem(of: $0.name, shape: $0.shape) }
-        let names = Set(needed.map(\.name))
+        let model = configuration.layers()
+        var problems = model.parameters.compactMap { problem(of: $0.name, shape: $0.shape) }
+        let names = Set(model.parameters.map(\.name))
         for name in self.names where !names.contains(name) && !name.hasSuffix(".rotary_emb.inv_freq") {
-            if configuration.tiesWordEmbeddings, name == ModelConfiguration.headName {
-                if let problem = try problemOfTiedHead(needed[0]) { problems.append(problem) }
+            if model.isTied, name == Self.headName {
+                if let problem = try problemOfTiedHead(model.embedding.weight) { problems.append(problem) }
             } else {
                 problems.append(
                     .init(
@@ -25,7 +27,10 @@ extension Checkpoint {
         if !problems.isEmpty { throw CheckpointError(file: url.path, problems: problems) }
     }
 
-    private static func subject(_ name: String) -> String { "tensor \(CheckpointError.quoted(name))" }
+    /// The output projection's weight, where a checkpoint has one of its own.
+    private static let headName = "lm_head.weight"
+
+    private static func subject(_ name: String) -> String { "tensor \(name.quoted)" }
 
     private func problem(of name: String, shape: [Int]) -> CheckpointError.Problem? {
         guard let entry = tensors[name] else {
@@ -41,7 +46,7 @@ extension Checkpoint {
         if entry.dtype?.isFloat != true {
             return .init(
                 Self.subject(name),
-                found: "element type \(CheckpointError.quoted(entry.storedType.rawValue))",
+                found: "element type \(entry.storedType.rawValue.quoted)",
                 expected: "F32, BF16 or F16",
                 advice: "Convert the weights to one of these, for instance with torch, and save them again.")
         }
@@ -50,10 +55,8 @@ extension Checkpoint {
 
     /// transformers would drop a head that config.json calls tied, and compute something else than whoever
     /// stored it.
-    private func problemOfTiedHead(_ embedding: (name: String, shape: [Int])) throws -> CheckpointError
-        .Problem?
-    {
-        let head = ModelConfiguration.headName
+    private func problemOfTiedHead(_ embedding: Parameter) throws -> CheckpointError.Problem? {
+        let head = Self.headName
         guard tensors[embedding.name]?.shape == embedding.shape else { return nil }
         if tensors[head]?.shape == embedding.shape,
             tensors[head]?.storedType == tensors[embedding.name]?.storedType,

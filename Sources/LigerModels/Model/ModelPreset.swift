@@ -23,7 +23,7 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
     /// Mistral 0.3 with 7.2 billion parameters.
     case mistralWith7B = "mistral-7b"
 
-    /// Its sizes and constants.
+    /// Its architecture, sizes and constants.
     public var configuration: ModelConfiguration {
         switch self {
         case .nano: Self.bytes(hiddenSize: 64, intermediateSize: 176, layerCount: 2, headCount: 4)
@@ -31,25 +31,27 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
         case .small: Self.bytes(hiddenSize: 512, intermediateSize: 1376, layerCount: 8, headCount: 8)
         case .llama2With7B:
             ModelConfiguration(
-                hiddenSize: 4096, intermediateSize: 11008, layerCount: 32, headCount: 32,
-                vocabularySize: 32000, maximumPositions: 4096, rmsNormEpsilon: 1e-5)
-        case .llama3With8B: Self.large
-        case .llama31With8B: Self.stretched(Self.large, factor: 8)
+                Llama(
+                    .init(
+                        hiddenSize: 4096, intermediateSize: 11008, layerCount: 32, headCount: 32,
+                        vocabularySize: 32000, maximumPositions: 4096, rmsNormEpsilon: 1e-5)))
+        case .llama3With8B: Self.llama3With8B(stretching: nil)
+        case .llama31With8B: Self.llama3With8B(stretching: 8)
         case .llama32With1B:
-            Self.stretched(
-                Self.llama3(
-                    hiddenSize: 2048, intermediateSize: 8192, layerCount: 16, headCount: 32, isTied: true),
-                factor: 32)
+            Self.llama3(
+                hiddenSize: 2048, intermediateSize: 8192, layerCount: 16, headCount: 32, isTied: true,
+                stretching: 32)
         case .llama32With3B:
-            Self.stretched(
-                Self.llama3(
-                    hiddenSize: 3072, intermediateSize: 8192, layerCount: 28, headCount: 24, isTied: true),
-                factor: 32)
+            Self.llama3(
+                hiddenSize: 3072, intermediateSize: 8192, layerCount: 28, headCount: 24, isTied: true,
+                stretching: 32)
         case .mistralWith7B:
             ModelConfiguration(
-                architecture: .mistral, hiddenSize: 4096, intermediateSize: 14336, layerCount: 32,
-                headCount: 32, keyValueHeadCount: 8, vocabularySize: 32768, maximumPositions: 32768,
-                rmsNormEpsilon: 1e-5, ropeTheta: 1e6)
+                Mistral(
+                    .init(
+                        hiddenSize: 4096, intermediateSize: 14336, layerCount: 32, headCount: 32,
+                        keyValueHeadCount: 8, vocabularySize: 32768, maximumPositions: 32768,
+                        rmsNormEpsilon: 1e-5, rope: RopeConfiguration(theta: 1e6))))
         }
     }
 
@@ -58,31 +60,34 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
         hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int
     ) -> ModelConfiguration {
         ModelConfiguration(
-            hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
-            headCount: headCount, keyValueHeadCount: headCount / 2, vocabularySize: 256,
-            maximumPositions: 4096, rmsNormEpsilon: 1e-5, beginTokenID: nil, endTokenIDs: [])
+            Llama(
+                .init(
+                    hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
+                    headCount: headCount, keyValueHeadCount: headCount / 2, vocabularySize: 256,
+                    maximumPositions: 4096, rmsNormEpsilon: 1e-5, beginTokenID: nil, endTokenIDs: [])))
     }
 
-    /// Llama 3 with 8 billion parameters.
-    private static let large = llama3(
-        hiddenSize: 4096, intermediateSize: 14336, layerCount: 32, headCount: 32, isTied: false)
+    private static func llama3With8B(stretching factor: Double?) -> ModelConfiguration {
+        llama3(
+            hiddenSize: 4096, intermediateSize: 14336, layerCount: 32, headCount: 32, isTied: false,
+            stretching: factor)
+    }
 
+    /// - Parameter factor: of the rotary positions for 131,072 tokens, as from Llama 3.1 on; nil for 8,192.
     private static func llama3(
-        hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, isTied: Bool
+        hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, isTied: Bool,
+        stretching factor: Double?
     ) -> ModelConfiguration {
-        ModelConfiguration(
-            hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
-            headCount: headCount, keyValueHeadCount: 8, vocabularySize: 128_256, maximumPositions: 8192,
-            rmsNormEpsilon: 1e-5, ropeTheta: 500_000, tiesWordEmbeddings: isTied, beginTokenID: 128_000,
-            endTokenIDs: [128_001])
-    }
-
-    /// The same for 131,072 positions, as from Llama 3.1 on.
-    private static func stretched(_ base: ModelConfiguration, factor: Double) -> ModelConfiguration {
-        var configuration = base
-        configuration.maximumPositions = 131_072
-        configuration.ropeScaling = RoPE.Scaling(
-            factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
-        return configuration
+        let scaling = factor.map {
+            RoPE.Scaling(factor: $0, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
+        }
+        return ModelConfiguration(
+            Llama(
+                .init(
+                    hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
+                    headCount: headCount, keyValueHeadCount: 8, vocabularySize: 128_256,
+                    maximumPositions: factor == nil ? 8192 : 131_072, rmsNormEpsilon: 1e-5,
+                    rope: RopeConfiguration(theta: 500_000, scaling: scaling), tiesWordEmbeddings: isTied,
+                    beginTokenID: 128_000, endTokenIDs: [128_001])))
     }
 }

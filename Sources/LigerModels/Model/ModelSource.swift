@@ -1,5 +1,6 @@
 public import LigerNN
 public import LigerRuntime
+import LigerText
 public import Platform
 public import Tile
 
@@ -24,7 +25,7 @@ public enum ModelSource: Sendable, Hashable {
         guard exists, isFolder else {
             let presets = ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")
             throw CheckpointError(
-                CheckpointError.quoted(text), "the model",
+                text.quoted, "the model",
                 found: exists ? "a file" : "neither a preset nor a folder of this name",
                 expected: "one of the presets \(presets), or a folder with config.json and model.safetensors",
                 advice: "Name a preset, or the path of a folder that transformers' save_pretrained wrote.")
@@ -36,7 +37,7 @@ public enum ModelSource: Sendable, Hashable {
     ///
     /// - Throws: as `CausalLanguageModel`'s initialisers.
     public func model(
-        seed: UInt64, dtype: DType? = nil, kernels: KernelChoice = .liger, device: Device = .cpu
+        seed: UInt64, dtype: DType? = nil, kernels: KernelSelection = .liger, device: Device = .cpu
     ) throws -> CausalLanguageModel {
         switch self {
         case .preset(let preset):

@@ -3,12 +3,12 @@ package import LigerRuntime
 package import Tile
 
 /// How a GPU computes attention.
-public enum AttentionMethod: String, Sendable, Hashable, CaseIterable {
-    /// `flash` where it can be had, else `blocked`.
+public enum AttentionMethod: String, Sendable, Hashable, CaseIterable, Codable {
+    /// `flash` where it can be had, else `blocked`; a run says which.
     case auto
-    /// `FlashAttention`, or an error.
+    /// By cuDNN in one pass (`FlashAttention`), or not at all.
     case flash
-    /// `BlockedAttention`.
+    /// By blocks of queries, with kernels of this package (`BlockedAttention`).
     case blocked
 }
 
@@ -70,15 +70,17 @@ package enum AttentionSelection: Sendable, Hashable {
         }
     }
 
-    /// Bytes that the backward pass takes on a GPU beside operands and results.
+    /// The most bytes that a pass takes in addition to operands and results.
     ///
     /// - Throws: an error of cuDNN.
-    package func workspaceBytes(_ shape: AttentionShape, _ dtype: DType, on device: Device) throws -> Int {
+    func workspaceBytes(
+        _ shape: AttentionShape, _ dtype: DType, on device: Device, isBackward: Bool
+    ) throws -> Int {
         switch self {
-        case .processor: 0
+        case .processor: CausalAttention.workspaceBytes(shape, dtype, isBackward: isBackward)
         case .flash:
-            try FlashAttention.workspaceBytes(shape, dtype: dtype, device: device, isBackward: true)
-        case .blocked: BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: true)
+            try FlashAttention.workspaceBytes(shape, dtype: dtype, device: device, isBackward: isBackward)
+        case .blocked: BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: isBackward)
         }
     }
 }

@@ -36,6 +36,16 @@ extension CausalAttention {
             scores = try NDArray(empty: [geometry.block * geometry.length], device: k.device)
         }
 
+        /// The most bytes that the work on one task holds.
+        static func byteCount(_ geometry: Geometry, _ dtype: DType, isBackward: Bool) -> Int {
+            let (length, block) = (geometry.length, geometry.block)
+            let scores = block * length, heads = 2 * length * geometry.headSize
+            let rows = block * geometry.headSize
+            // Operands, and blocks of rows on their way from and to 16 bits; in fp32 they are used in place.
+            let widened = dtype == .f32 ? 0 : heads + (isBackward ? 3 : 2) * rows
+            return 4 * (scores + widened + (isBackward ? heads + scores : 0))
+        }
+
         /// The query heads that share this key head.
         var heads: Range<Int> {
             (kvHead * geometry.group)..<((kvHead + 1) * geometry.group)

@@ -3,6 +3,8 @@ public import LigerRuntime
 public import Tile
 
 /// Numbers that training changes, and their gradient.
+///
+/// A parameter is known by name, shape and type before it takes memory: `allocate` does that.
 public final class Parameter {
     /// How a parameter starts.
     public enum Initialisation: Sendable, Hashable {
@@ -14,13 +16,11 @@ public final class Parameter {
 
     /// Its name in a Hugging Face checkpoint, such as `model.layers.0.self_attn.q_proj.weight`.
     public let name: String
-    /// The numbers. Whoever replaces them keeps shape and dtype.
-    public var value: NDArray {
-        willSet {
-            precondition(newValue.shape == value.shape, "a parameter keeps its shape")
-            precondition(newValue.dtype == value.dtype, "a parameter keeps its dtype")
-        }
-    }
+    /// Sizes of the dimensions.
+    public let shape: [Int]
+    /// How the numbers are stored.
+    public let dtype: DType
+    private var memory: NDArray?
     /// The sum of what backward passes have found since it was last set to nil; shaped like the value.
     public var gradient: NDArray?
     /// False while frozen: it is not differentiated.
@@ -32,17 +32,44 @@ public final class Parameter {
     /// How it starts.
     public let initialisation: Initialisation
 
-    /// A parameter whose numbers are not set; `initialise` or a checkpoint sets them.
-    ///
-    /// - Throws: `RuntimeError` when memory runs out.
+    /// A parameter without memory.
     public init(
         _ name: String, _ shape: [Int], dtype: DType = .f32, initialisation: Initialisation,
-        decays: Bool = true, device: Device = .cpu
-    ) throws {
+        decays: Bool = true
+    ) {
         self.name = name
+        self.shape = shape
+        self.dtype = dtype
         self.decays = decays
         self.initialisation = initialisation
-        value = try NDArray(empty: shape, dtype: dtype, device: device)
+    }
+
+    /// How many numbers; `Int.max` where it is beyond that.
+    public var count: Int {
+        shape.reduce(1) { product, extent in
+            let (larger, overflows) = product.multipliedReportingOverflow(by: extent)
+            return overflows ? .max : larger
+        }
+    }
+
+    /// The numbers, once `allocate` has taken memory for them. Whoever replaces them keeps shape and dtype.
+    public var value: NDArray {
+        get {
+            guard let memory else { preconditionFailure("\(name) has no memory: allocate it first") }
+            return memory
+        }
+        set {
+            precondition(newValue.shape == shape, "a parameter keeps its shape")
+            precondition(newValue.dtype == dtype, "a parameter keeps its dtype")
+            memory = newValue
+        }
+    }
+
+    /// Takes memory, whose contents are not set; `initialise` or a checkpoint sets them.
+    ///
+    /// - Throws: `RuntimeError` when memory runs out.
+    public func allocate(on device: Device) throws {
+        memory = try NDArray(empty: shape, dtype: dtype, device: device)
     }
 
     /// Sets the numbers to their start.
@@ -61,6 +88,6 @@ public final class Parameter {
 
     func accumulate(_ contribution: Contribution) throws {
         let earlier = gradient.take()
-        gradient = try contribution.added(to: earlier, shape: value.shape, dtype: gradientDType)
+        gradient = try contribution.added(to: earlier, shape: shape, dtype: gradientDType)
     }
 }

@@ -2,13 +2,14 @@ package import LigerRuntime
 
 /// What a backward pass computes again from what is kept, instead of keeping it too. Losses and gradients have
 /// the same bits whichever is chosen: the same kernels see the same numbers.
-public enum Recomputation: String, Sendable, Hashable, CaseIterable {
+public enum Recomputation: String, Sendable, Hashable, CaseIterable, Codable {
     /// Nothing.
     case none
     /// Everything within a decoder block but the block's input: least memory, a third more work (Chen and
     /// others, 2016).
     case blocks
-    /// What a pass over memory brings back: outputs of the fused norms and of the fused feed-forward gate.
+    /// Outputs of the fused norms and of the fused feed-forward gate, which one pass over memory gives: a few
+    /// hundredths more work.
     case selective
 }
 
@@ -56,7 +57,7 @@ extension Tape {
     /// `body` of x, of which nothing is kept but x: the backward pass runs it again and then differentiates it.
     ///
     /// - Parameters:
-    ///   - parameters: what `body` uses beside x.
+    ///   - parameters: what `body` uses in addition to x.
     ///   - body: must compute the same each time, from x and parameters, on the tape of the x it is given.
     /// - Cost: `body` twice in all, and while it is differentiated the memory of one `body`.
     func recomputing(

@@ -1,56 +1,55 @@
 public import LigerRuntime
 
-/// A Llama-like decoder: embedding, blocks, norm, head.
+/// From tokens to scores of the next ones: an embedding, blocks, a norm, a head.
 ///
-/// Parameters have the names of Hugging Face checkpoints of `LlamaForCausalLM`.
-public final class Decoder: Module {
-    /// Its sizes and options.
-    public let configuration: DecoderConfiguration
+/// Its layers are made without memory; `allocate` takes it.
+public final class Decoder {
     /// Which kernels run; may change between passes.
-    public var kernels: KernelChoice
+    public var kernels = KernelSelection.liger
     /// How a GPU computes attention; may change between passes.
     public var attention = AttentionMethod.auto
-    /// `model.embed_tokens`.
+    /// From tokens to the first block's input.
     public let embedding: TokenEmbedding
-    /// `model.layers`.
+    /// In their order.
     public let blocks: [DecoderBlock]
-    /// `model.norm`.
-    public let norm: RootMeanSquareNorm
-    /// `lm_head`.
+    /// After the last block.
+    public let norm: any Layer
+    /// From hidden states to scores.
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]
-    private let tables: RotaryTables
+    /// The longest sequence.
+    public let maximumPositions: Int
 
-    /// A decoder whose parameters are not set; `initialise` or a checkpoint sets them.
-    ///
-    /// - Throws: `RuntimeError` naming every problem of the configuration, or when memory runs out.
-    public init(
-        _ configuration: DecoderConfiguration, kernels: KernelChoice = .liger, device: Device = .cpu
-    ) throws {
-        try configuration.validate()
-        self.configuration = configuration
-        self.kernels = kernels
-        let style = ParameterStyle(
-            dtype: configuration.dtype, deviation: configuration.initializerRange, device: device)
-        let size = configuration.hiddenSize
-        embedding = try TokenEmbedding(
-            "model.embed_tokens", vocabulary: configuration.vocabulary, hiddenSize: size,
-            paddingID: configuration.paddingID, style)
-        blocks = try (0..<configuration.layers).map {
-            try DecoderBlock("model.layers.\($0)", configuration, style)
+    /// - Parameter scope: in which all these layers, and no others, were made.
+    package init(
+        _ scope: ParameterScope, embedding: TokenEmbedding, blocks: [DecoderBlock], norm: any Layer,
+        head: LanguageHead, maximumPositions: Int
+    ) {
+        self.embedding = embedding
+        self.blocks = blocks
+        self.norm = norm
+        self.head = head
+        self.maximumPositions = maximumPositions
+        parameters = scope.parameters
+    }
+
+    /// Whether the head uses the embedding's weight.
+    public var isTied: Bool { head.weight === embedding.weight }
+
+    /// How many numbers the parameters have; `Int.max` where it is beyond that.
+    public var parameterCount: Int {
+        parameters.reduce(0) { sum, parameter in
+            let (total, overflows) = sum.addingReportingOverflow(parameter.count)
+            return overflows ? .max : total
         }
-        norm = try RootMeanSquareNorm("model.norm", size: size, eps: configuration.rmsNormEps, style)
-        let weight =
-            configuration.tieEmbeddings
-            ? embedding.weight : try style.weight("lm_head", [configuration.vocabulary, size])
-        head = LanguageHead(weight: weight)
-        let body = embedding.parameters + blocks.flatMap(\.parameters) + norm.parameters
-        parameters = body + (configuration.tieEmbeddings ? [] : [weight])
-        tables = RotaryTables(
-            headSize: configuration.headSize, base: configuration.ropeTheta,
-            scaling: configuration.ropeScaling, limit: configuration.maxPositions,
-            device: device)
+    }
+
+    /// Takes memory for every parameter; `initialise` or a checkpoint sets the contents.
+    ///
+    /// - Throws: `RuntimeError` when memory runs out.
+    public func allocate(on device: Device) throws {
+        for parameter in parameters { try parameter.allocate(on: device) }
     }
 
     /// Sets every parameter to its random start, which depends on the seed and the parameter's place in
@@ -68,7 +67,7 @@ public final class Decoder: Module {
     /// - Throws: an error naming the first id outside of the vocabulary; `RuntimeError` if the sequence is
     ///   longer than the model's positions or memory runs out.
     public func logits(_ ids: NDArray, on tape: Tape) throws -> Tensor {
-        try head.logits(hidden(ids, on: tape)).reshaped(ids.shape + [configuration.vocabulary])
+        try head.logits(hidden(ids, on: tape)).reshaped(ids.shape + [head.weight.shape[0]])
     }
 
     /// Mean cross entropy of the labels.
@@ -99,15 +98,14 @@ public final class Decoder: Module {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
-            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
-            tables: try tables.slice(ids.shape[1]))
-        var x = try embedding(ids.flattened, on: tape)
-        for block in blocks {
-            x =
-                tape.recomputation == .blocks
-                ? try tape.recomputing(x, block.parameters) { try block($0, context) }
-                : try block(x, context)
+            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention)
+        if context.length > maximumPositions {
+            throw RuntimeError(
+                "a sequence of \(context.length) tokens for a model of \(maximumPositions) positions. "
+                    + "Use shorter sequences or raise max_position_embeddings")
         }
-        return try norm(x, kernels)
+        var x = try embedding(ids.flattened, on: tape)
+        for block in blocks { x = try block(x, context) }
+        return try norm(x, context)
     }
 }

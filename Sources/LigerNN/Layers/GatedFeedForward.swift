@@ -1,7 +1,7 @@
 import LigerRuntime
 
 /// down(silu(gate(x)) up(x)).
-public struct GatedFeedForward: Module {
+public struct GatedFeedForward: Layer {
     /// `gate_proj`.
     public let gate: Linear
     /// `up_proj`.
@@ -10,23 +10,21 @@ public struct GatedFeedForward: Module {
     public let down: Linear
 
     package init(
-        _ name: String, hiddenSize: Int, intermediateSize: Int, hasBias: Bool, _ style: ParameterStyle
-    ) throws {
-        gate = try Linear(
-            name + ".gate_proj", inputs: hiddenSize, outputs: intermediateSize, hasBias: hasBias, style)
-        up = try Linear(
-            name + ".up_proj", inputs: hiddenSize, outputs: intermediateSize, hasBias: hasBias, style)
-        down = try Linear(
-            name + ".down_proj", inputs: intermediateSize, outputs: hiddenSize, hasBias: hasBias, style)
+        _ scope: ParameterScope, hiddenSize: Int, intermediateSize: Int, hasBias: Bool = false
+    ) {
+        func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
+            Linear(scope[name], inputs: inputs, outputs: outputs, hasBias: hasBias)
+        }
+        gate = linear("gate_proj", hiddenSize, intermediateSize)
+        up = linear("up_proj", hiddenSize, intermediateSize)
+        down = linear("down_proj", intermediateSize, hiddenSize)
     }
 
-    public var parameters: [Parameter] { gate.parameters + up.parameters + down.parameters }
-
     /// [rows, hidden size], as x.
-    public func callAsFunction(_ x: Tensor, _ kernels: KernelChoice) throws -> Tensor {
+    public func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
         let (gate, up) = (try gate(x), try up(x))
-        let product =
-            kernels.swiGLU ? try Fused.swiGLU(gate: gate, up: up) : try Reference.swiGLU(gate: gate, up: up)
-        return try down(product)
+        return try down(
+            context.kernels[.swiGLU]
+                ? Fused.swiGLU(gate: gate, up: up) : Reference.swiGLU(gate: gate, up: up))
     }
 }

@@ -1,20 +1,16 @@
 import LigerRuntime
 
 /// A linear map of each row: x W^T + bias.
-public struct Linear: Module {
+public struct Linear {
     /// [outputs, inputs].
     public let weight: Parameter
     /// [outputs].
     public let bias: Parameter?
 
-    package init(
-        _ name: String, inputs: Int, outputs: Int, hasBias: Bool = false, _ style: ParameterStyle
-    ) throws {
-        weight = try style.weight(name, [outputs, inputs])
-        bias = hasBias ? try style.bias(name, outputs) : nil
+    package init(_ scope: ParameterScope, inputs: Int, outputs: Int, hasBias: Bool = false) {
+        weight = scope.weight([outputs, inputs])
+        bias = hasBias ? scope.bias(outputs) : nil
     }
-
-    public var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
 
     /// [rows, outputs] for x [rows, inputs].
     public func callAsFunction(_ x: Tensor) throws -> Tensor {

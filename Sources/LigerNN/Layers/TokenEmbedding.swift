@@ -1,21 +1,17 @@
 public import LigerRuntime
 
 /// A row of numbers for each token.
-public struct TokenEmbedding: Module {
+public struct TokenEmbedding {
     /// [vocabulary, hidden size].
     public let weight: Parameter
 
     /// The id whose row this layer gives no gradient, if any.
     public let paddingID: Int?
 
-    package init(
-        _ name: String, vocabulary: Int, hiddenSize: Int, paddingID: Int? = nil, _ style: ParameterStyle
-    ) throws {
-        weight = try style.weight(name, [vocabulary, hiddenSize])
+    package init(_ scope: ParameterScope, vocabulary: Int, hiddenSize: Int, paddingID: Int? = nil) {
+        weight = scope.weight([vocabulary, hiddenSize])
         self.paddingID = paddingID
     }
-
-    public var parameters: [Parameter] { [weight] }
 
     /// [tokens, hidden size] for ids [tokens], i64 or i32.
     ///

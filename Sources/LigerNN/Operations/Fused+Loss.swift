@@ -10,11 +10,11 @@ extension Fused {
     ) throws -> Tensor {
         let result = try CrossEntropy.forward(
             logits: logits.value, labels: labels, options: CrossEntropy.Options(ignoreIndex: ignoreIndex),
-            normaliser: normaliser, wants: logits.requiresGradient ? [.gradient] : [],
+            normaliser: normaliser, wants: logits.requiresGradient ? [.gradient, .scale] : [],
             givingUpLogits: logits.requiresGradient)
-        let gradient = result.gradient
+        let (gradient, scale) = (result.gradient, result.gradientScale)
         return logits.tape.record(result.loss, from: [logits]) { upstream in
-            [try scaled(gradient, by: upstream)]
+            [try scaled(gradient, scale, by: upstream)]
         }
     }
 
@@ -28,7 +28,8 @@ extension Fused {
                 options: FusedLinearCrossEntropy.Options(
                     CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
                 normaliser: normaliser, needs: needs)
-            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+            return HeadLoss(
+                result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)
         }
     }
 
@@ -41,24 +42,28 @@ extension Fused {
         _ x: Tensor, weight: Tensor, share: NDArray? = nil,
         _ compute: (LinearHead, LinearNeeds) throws -> HeadLoss
     ) throws -> Tensor {
-        var needs: LinearNeeds = []
+        var needs: LinearNeeds = .scales
         if x.requiresGradient { needs.insert(.input) }
         if weight.requiresGradient { needs.insert(.weight) }
         let result = try compute(LinearHead(input: x.value, weight: weight.value), needs)
-        let (loss, dx, dw) = (result.loss, result.dInput, result.dWeight)
+        let (loss, dx, dw, scales) = (result.loss, result.dInput, result.dWeight, result.scales)
         if let share {
-            for array in [loss.reshaped([1, 1]), dx, dw] {
+            for array in [loss.reshaped([1, 1]), scales.input ?? dx, scales.weight ?? dw] {
                 if let array { try CrossEntropy.scale(array, by: share) }
             }
         }
         return x.tape.record(loss, from: [x, weight]) { upstream in
-            [try scaled(dx, by: upstream), try scaled(dw, by: upstream)]
+            [try scaled(dx, scales.input, by: upstream), try scaled(dw, scales.weight, by: upstream)]
         }
     }
 
-    private static func scaled(_ gradient: NDArray?, by upstream: Upstream) throws -> Contribution {
+    /// A gradient times the upstream one, and times the scales of its rows where those are kept apart.
+    private static func scaled(
+        _ gradient: NDArray?, _ scales: NDArray?, by upstream: Upstream
+    ) throws -> Contribution {
         guard let gradient else { return .none }
-        if !upstream.isOne { try CrossEntropy.scale(gradient, by: upstream.array) }
+        if !upstream.isOne { try CrossEntropy.scale(scales ?? gradient, by: upstream.array) }
+        if let scales { try CrossEntropy.scale(gradient, by: scales) }
         return .array(gradient)
     }
 }
@@ -71,10 +76,13 @@ package struct HeadLoss {
     let dInput: NDArray?
     /// Like the weight; nil where not needed.
     let dWeight: NDArray?
+    /// What these still have to be multiplied by.
+    let scales: LinearScales
 
-    package init(_ loss: NDArray, dInput: NDArray?, dWeight: NDArray?) {
+    package init(_ loss: NDArray, dInput: NDArray?, dWeight: NDArray?, scales: LinearScales) {
         self.loss = loss
         self.dInput = dInput
         self.dWeight = dWeight
+        self.scales = scales
     }
 }

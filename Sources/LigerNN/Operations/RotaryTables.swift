@@ -1,7 +1,8 @@
 package import LigerKernels
 package import LigerRuntime
 
-/// Cosines and sines of the rotary embedding, computed once for as many positions as were asked for.
+/// Rotary positions: cosines and sines, computed once for as many positions as were asked for. Layers that rotate
+/// alike share one object.
 package final class RotaryTables {
     /// The tables of positions 0 ..< count: [count, head size / 2] each, f32.
     package struct Slice: Sendable {
@@ -12,34 +13,43 @@ package final class RotaryTables {
     private let headSize: Int
     private let base: Float
     private let scaling: RoPE.Scaling?
-    private let limit: Int
-    private let device: Device
     private var known: Slice?
 
-    /// - Parameter limit: the most positions.
-    package init(headSize: Int, base: Float, scaling: RoPE.Scaling?, limit: Int, device: Device) {
+    package init(headSize: Int, base: Float, scaling: RoPE.Scaling? = nil) {
         self.headSize = headSize
         self.base = base
         self.scaling = scaling
-        self.limit = limit
-        self.device = device
+    }
+
+    /// The heads of x [batch, length, heads, head size], rotated by their positions.
+    func rotating(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
+        let tables = try first(context.length, on: x.value.device)
+        return context.kernels[.rope] ? try Fused.rope(x, tables) : try Reference.rope(x, tables)
     }
 
     /// The first `count` positions.
-    ///
-    /// - Throws: `RuntimeError` if the model has fewer positions.
-    package func slice(_ count: Int) throws -> Slice {
-        if count > limit {
-            throw RuntimeError(
-                "a sequence of \(count) tokens for a model of \(limit) positions. "
-                    + "Use shorter sequences or raise max_position_embeddings")
+    private func first(_ count: Int, on device: Device) throws -> Slice {
+        if let known, known.cos.device === device, known.cos.shape[0] >= count {
+            return known.first(count)
         }
-        if let known, known.cos.shape[0] >= count { return known.first(count) }
-        let (cos, sin) = try RoPE.tables(
-            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
-        let tables = Slice(cos: cos, sin: sin)
+        let tables = try device.measured == nil ? computed(count, device) : unset(count, device)
         known = tables
         return tables
+    }
+}
+
+extension RotaryTables {
+    private func computed(_ count: Int, _ device: Device) throws -> Slice {
+        let (cos, sin) = try RoPE.tables(
+            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
+        return Slice(cos: cos, sin: sin)
+    }
+
+    /// Where only memory is measured, values are of no use.
+    private func unset(_ count: Int, _ device: Device) throws -> Slice {
+        Slice(
+            cos: try NDArray(empty: [count, headSize / 2], device: device),
+            sin: try NDArray(empty: [count, headSize / 2], device: device))
     }
 }
 

@@ -124,7 +124,7 @@ public final class AdamWOptimiser {
         for state in states { state.parameter.gradient = nil }
     }
 
-    /// What a checkpoint saves beside parameters and `steps`, by name: `exp_avg.NAME`, `exp_avg_sq.NAME` and,
+    /// What a checkpoint saves in addition to parameters and `steps`, by name: `exp_avg.NAME`, `exp_avg_sq.NAME` and,
     /// for parameters with a master copy, `master.NAME`; shaped like the parameter. The arrays are the optimiser's
     /// own: a resumed run writes what was saved into them.
     public var state: [String: NDArray] {

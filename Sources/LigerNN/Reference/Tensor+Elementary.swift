@@ -3,7 +3,7 @@ package import LigerRuntime
 package import Tile
 
 // Elementary differentiable operations, each its own pass over memory with its own result. The reference
-// operations are written with these and nothing else, apart from the fused kernels they check.
+// operations are written with these and nothing else, independent of the fused kernels they check.
 
 extension Tensor {
     /// The same numbers in another storage type.

@@ -7,7 +7,7 @@ extension Corpus {
     /// The sources and documents of this package, so that training runs with nothing downloaded.
     /// - Parameter places: folders from which to look upwards; by default those of the executable and the
     ///   process.
-    /// - Throws: `TrainerError` (`dataNotFound`) when no place lies inside the package.
+    /// - Throws: `TrainerError` (`dataNotFound`) when no place is inside the package.
     public static func ownSources(lookingFrom places: [String]? = nil) throws -> Corpus {
         let places = places ?? defaultPlaces
         for place in places {
@@ -15,14 +15,14 @@ extension Corpus {
         }
         throw TrainerError(
             .dataNotFound,
-            "Without --data the text is this package's own sources, but no swift-liger folder lies at or above "
+            "Without --data the text is this package's own sources, but no swift-liger folder is at or above "
                 + places.joined(separator: " or ") + ".",
             remedy: "Pass --data with a text file or a folder of them, or run inside the package.")
     }
 
     private static var defaultPlaces: [String] {
         let executable = CommandLine.arguments.first ?? ""
-        // A bare name was found through PATH, which says nothing about where it lies.
+        // A bare name was found through PATH, which says nothing about its place.
         guard executable.contains("/") else { return [FileSystem.currentFolder] }
         let folder = FileSystem.parent(of: executable)
         if folder == "." { return [FileSystem.currentFolder] }

@@ -23,7 +23,7 @@ public struct TokenStream: Sendable {
     /// Cuts tokens into sequences.
     /// - Parameter evaluationFraction: the share kept for evaluation, from the end: at least one sequence,
     ///   unless 0.
-    /// - Throws: `TrainerError` (`textTooShort`) when there is no sequence to train on beside one to
+    /// - Throws: `TrainerError` (`textTooShort`) when there is no sequence to train on in addition to one to
     ///   evaluate.
     public init(
         tokens: [Int32], sequenceLength: Int, batchSize: Int, accumulation: Int = 1,

@@ -1,4 +1,4 @@
-/// A number beside the loss that an objective reports, under the name it has in metrics.jsonl.
+/// A number that an objective reports in addition to the loss, under the name it has in metrics.jsonl.
 public enum Figure: String, Sendable, Hashable, CaseIterable {
     /// Mean of β (log p - log p') over chosen, or good, answers.
     case chosenReward = "chosen_reward"
@@ -12,7 +12,7 @@ public enum Figure: String, Sendable, Hashable, CaseIterable {
     case likelihoodLoss = "nll"
     /// KTO's estimate of how far the model has gone from its reference.
     case divergence = "kl"
-    /// Mean loss per token beside the teacher.
+    /// Mean loss per token with respect to the teacher.
     case softLoss = "soft_loss"
     /// Mean cross entropy of the next tokens.
     case hardLoss = "hard_loss"

@@ -121,8 +121,8 @@ extension LossCurve {
             result += "H\(coordinate(Self.right))\"/>\n"
             let middle = (Self.top + Self.bottom) / 2
             result += text("step", x: (Self.left + Self.right) / 2, y: 466, "label", anchor: "middle")
-            let turned = "rotate(-90 24 \(coordinate(middle)))"
-            result += text(lossName, x: 24, y: middle, "label", anchor: "middle", transform: turned)
+            let rotation = "rotate(-90 24 \(coordinate(middle)))"
+            result += text(lossName, x: 24, y: middle, "label", anchor: "middle", transform: rotation)
             return result
         }
 
@@ -156,9 +156,9 @@ private func text(
     _ content: String, x: Double, y: Double, _ style: String, anchor: String = "start",
     transform: String? = nil
 ) -> String {
-    let turned = transform.map { " transform=\"\($0)\"" } ?? ""
+    let attribute = transform.map { " transform=\"\($0)\"" } ?? ""
     return "<text class=\"\(style)\" x=\"\(coordinate(x))\" y=\"\(coordinate(y))\" text-anchor=\"\(anchor)\""
-        + "\(turned)>\(escaped(content))</text>\n"
+        + "\(attribute)>\(escaped(content))</text>\n"
 }
 
 /// Text as XML content; characters that XML 1.0 cannot hold are replaced.

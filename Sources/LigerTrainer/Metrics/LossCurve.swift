@@ -35,7 +35,7 @@ package struct LossCurve: Sendable {
     /// Points the picture's width can still show.
     static let mostPoints = 800
 
-    /// Training losses as drawn: finite ones, neighbours averaged when there are too many.
+    /// Training losses as drawn: finite ones, adjacent ones averaged when there are too many.
     var thinned: [Point] {
         let finite = training.filter(\.loss.isFinite)
         let group = (finite.count + Self.mostPoints - 1) / Self.mostPoints

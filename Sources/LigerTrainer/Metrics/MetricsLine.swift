@@ -6,7 +6,7 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
     public var loss: Double?
     /// The mean loss of the evaluation split.
     public var evaluationLoss: Double?
-    /// What the objective reports beside either; their names begin with `eval_` beside an evaluation's loss.
+    /// What the objective reports in addition; names begin with `eval_` where the line is about an evaluation.
     public var figures: [Figure: Double] = [:]
     /// The rate this step used.
     public var learningRate: Double?

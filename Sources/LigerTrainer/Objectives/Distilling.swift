@@ -23,7 +23,8 @@ struct Distilling: Objective {
                 options: options, needs: needs)
             guard let hard = result.hard else { preconditionFailure("the options ask for the hard loss") }
             figures = [result.soft, hard]
-            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+            return HeadLoss(
+                result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)
         }
         return ObjectiveLoss(loss, figures: figures)
     }

@@ -32,7 +32,8 @@ struct Judging: Objective {
             figures = [
                 try RewardSums.ofAnswers(result.rewards, preferences: preferences), divergence,
             ]
-            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+            return HeadLoss(
+                result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)
         }
         return ObjectiveLoss(loss, figures: figures)
     }

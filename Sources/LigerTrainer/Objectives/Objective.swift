@@ -5,9 +5,9 @@ internal import Tile
 /// What a run minimises. One file here says all about one: what its loss asks of a batch, and which figures come
 /// with it.
 ///
-/// A step is handed to the device whole: an objective reads nothing back.
+/// A step is handed to the device without waiting: an objective reads nothing back.
 package protocol Objective {
-    /// How many numbers a loss has beside it, over all its `figures`.
+    /// How many numbers come with a loss, over all its `figures`.
     var figureCount: Int { get }
 
     /// The loss of a batch, recorded so that the tape gives gradients to the model's parameters.
@@ -44,7 +44,14 @@ package struct LossShare {
     let tokens: NDArray?
 
     /// A batch that stands for itself.
-    static var whole: LossShare { LossShare(factor: nil, tokens: nil) }
+    static var all: LossShare { LossShare(factor: nil, tokens: nil) }
+
+    /// One of some parts of a step, on a device that records: numbers without values.
+    static func unset(of parts: Int, on device: Device) throws -> LossShare {
+        LossShare(
+            factor: parts == 1 ? nil : try NDArray(empty: [1], device: device),
+            tokens: try NDArray(empty: [1], device: device))
+    }
 
     /// One of some parts of a step.
     static func part(of parts: Int, tokens: Int, on device: Device) throws -> LossShare {

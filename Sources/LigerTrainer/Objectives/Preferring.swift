@@ -5,7 +5,7 @@ internal import LigerRuntime
 /// DPO and its relatives, CPO, SimPO and ORPO: learning from pairs of answers. See `FusedLinearPreference`.
 ///
 /// A batch has the chosen answers of all pairs, then the rejected ones. The reference scores them anew in each
-/// step, before the model does, so that all it takes beside its weights is free again by then. Scores of a whole
+/// step, before the model does, so that all it takes in addition to its weights is free again by then. Scores of a whole
 /// data set, computed once, would spare the weights; but they cost a pass over all data before the first step, also
 /// of a run that reads a part of it, and a resumed run would have to trust a file of them.
 struct Preferring: Objective {
@@ -29,7 +29,8 @@ struct Preferring: Objective {
                 reference: reference.map { .logProbabilities($0) }, options: options, needs: needs)
             figures = [try RewardSums.ofPairs(result.rewards)]
             if options.likelihoodWeight != nil { figures.append(result.nll) }
-            return HeadLoss(result.loss, dInput: result.dInput, dWeight: result.dWeight)
+            return HeadLoss(
+                result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)
         }
         return ObjectiveLoss(loss, figures: figures)
     }

@@ -5,12 +5,12 @@ extension TrainingOptions {
         public enum Kind: String, Sendable, CaseIterable, Codable {
             /// Cross entropy of each next token of a text.
             case nextToken = "next-token"
-            /// From pairs of answers, beside a reference.
+            /// From pairs of answers, with a reference.
             case dpo
             /// From pairs of answers, without one.
             case orpo, cpo
             case simPO = "simpo"
-            /// From answers that are good or bad, beside a reference.
+            /// From answers that are good or bad, with a reference.
             case kto
             /// From a teacher's probabilities.
             case distill
@@ -80,7 +80,7 @@ extension TrainingOptions.ObjectiveChoice.Kind {
         }
     }
 
-    /// What it asks beside the trained model: `reference`, `teacher` or nothing.
+    /// What it asks in addition to the trained model: `reference`, `teacher` or nothing.
     var frozenRole: String? {
         switch self {
         case .dpo, .kto: "reference"

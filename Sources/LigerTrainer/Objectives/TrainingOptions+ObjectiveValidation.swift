@@ -1,5 +1,7 @@
+internal import LigerNN
+
 extension TrainingOptions {
-    /// What is wrong with the objective, and with other options beside it.
+    /// What is wrong with the objective, and with other options given with it.
     var objectiveProblems: [String] {
         let kind = objective.kind
         guard kind != .nextToken else { return objective.strayProblems }

@@ -10,7 +10,7 @@ package final class ProgressDisplay {
         case json
     }
 
-    /// Where text goes: standard output for results, standard error beside JSON.
+    /// Where text goes: standard output for results, standard error with --json.
     package struct Output {
         package let write: (String) -> Void
         let writeBeside: (String) -> Void
@@ -66,7 +66,7 @@ package final class ProgressDisplay {
         }
     }
 
-    /// Says something between two steps, above the redrawn line; beside the objects when they are JSON.
+    /// Says something between two steps, above the redrawn line; on standard error with --json.
     package func note(_ text: String) {
         switch style {
         case .json: output.writeBeside(text + "\n")

@@ -6,7 +6,7 @@ package struct RunSummary: Sendable, Equatable {
     let attention: String?
     /// Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
     let tokensPerSecond: Double?
-    /// Of the model; nil where other work is done beside it.
+    /// Of the model; nil where other work is done too.
     let work: ModelWork?
     /// What the device could do at best, in 10^12 operations a second, if known.
     let peakTeraflops: Double?

@@ -1,3 +1,4 @@
+internal import LigerModels
 internal import Platform
 
 /// The list of a checkpoint's files with their sizes. It is written last; a folder without it, or with a
@@ -35,7 +36,7 @@ package struct CheckpointManifest: Codable, Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         let text = String(decoding: try encoder.encode(manifest), as: UTF8.self)
-        try FileSystem.writeAtomically(text + "\n", to: FileSystem.join(folder, name))
+        try AtomicFile.write(text + "\n", to: FileSystem.join(folder, name))
     }
 
     /// What is missing or cut off in a folder; nil when it is complete.

@@ -1,3 +1,6 @@
+internal import LigerModels
+internal import Platform
+
 extension RunDirectory {
     private static let partial = ".partial"
 
@@ -35,15 +38,13 @@ extension RunDirectory {
     package func writeCheckpoint(step: Int, keepLast: Int, writeFiles: (String) throws -> Void) throws {
         precondition(keepLast > 0, "at least the new checkpoint stays")
         try replace(checkpointPath(step: step), writeFiles: writeFiles)
-        do {
+        try Self.reporting {
             for old in checkpoints.dropLast(keepLast) {
                 // A process killed while removing must not leave half a checkpoint under its name.
                 let leaving = old.path + Self.partial
                 try FileSystem.rename(old.path, to: leaving)
                 try FileSystem.remove(leaving)
             }
-        } catch let failure as FileSystem.Failure {
-            throw Self.unwritable(failure)
         }
     }
 
@@ -52,9 +53,10 @@ extension RunDirectory {
         try replace(finalPath, writeFiles: writeFiles)
     }
 
-    /// Removes what a stopped process left half written.
+    /// Removes what a stopped process left half written or half removed.
     func removeLeftovers() throws {
         for folder in [path, checkpointsPath] {
+            PartialName.removeStale(in: URL(fileURLWithPath: folder))
             for name in try FileSystem.names(in: folder) where name.hasSuffix(Self.partial) {
                 try FileSystem.remove(FileSystem.join(folder, name))
             }
@@ -72,21 +74,11 @@ extension RunDirectory {
     }
 
     private func replace(_ folder: String, writeFiles: (String) throws -> Void) throws {
-        let temporary = folder + Self.partial
-        do {
-            try FileSystem.remove(temporary)
-            try FileSystem.createFolder(temporary)
-            try writeFiles(temporary)
-            try CheckpointManifest.seal(temporary)
-            // A folder cannot be renamed onto one that holds something.
-            let replaced = folder + ".replaced" + Self.partial
-            try FileSystem.remove(replaced)
-            if FileSystem.kind(of: folder) != nil { try FileSystem.rename(folder, to: replaced) }
-            try FileSystem.rename(temporary, to: folder)
-            try FileSystem.synchronize(FileSystem.parent(of: folder))
-            try FileSystem.remove(replaced)
-        } catch let failure as FileSystem.Failure {
-            throw Self.unwritable(failure)
+        try Self.reporting {
+            try AtomicDirectory.write(to: URL(fileURLWithPath: folder), replacing: true) { partial in
+                try writeFiles(partial.path)
+                try CheckpointManifest.seal(partial.path)
+            }
         }
     }
 }

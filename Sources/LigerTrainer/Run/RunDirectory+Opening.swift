@@ -1,5 +1,7 @@
+internal import LigerModels
+
 extension RunDirectory {
-    /// The folder for a run: `--out`, or beside it when that holds another run and `--new-if-different`
+    /// The folder for a run: `--out`, or next to it when that holds another run and `--new-if-different`
     /// allows to move on to OUT-2, OUT-3 and so on.
     /// - Throws: as `init`.
     package static func open(_ record: RunRecord) throws -> RunDirectory {
@@ -41,10 +43,6 @@ extension RunDirectory {
     /// Replaces the picture of the loss.
     /// - Throws: `TrainerError` (`outputUnwritable`).
     package func writeLossCurve(_ svg: String) throws {
-        do {
-            try FileSystem.writeAtomically(svg, to: lossCurvePath)
-        } catch let failure as FileSystem.Failure {
-            throw Self.unwritable(failure)
-        }
+        try Self.reporting { try AtomicFile.write(svg, to: lossCurvePath) }
     }
 }

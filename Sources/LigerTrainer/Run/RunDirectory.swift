@@ -1,3 +1,4 @@
+internal import LigerModels
 internal import Platform
 
 /// A run's output folder.
@@ -30,15 +31,13 @@ package struct RunDirectory: Sendable {
         if FileSystem.kind(of: path) != nil {
             try checkEarlierRun(record, resume: resume)
         }
-        do {
+        try Self.reporting {
             try FileSystem.createFolder(checkpointsPath)
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
             let text = String(decoding: try encoder.encode(record), as: UTF8.self)
-            try FileSystem.writeAtomically(text + "\n", to: recordPath)
+            try AtomicFile.write(text + "\n", to: recordPath)
             try removeLeftovers()
-        } catch let failure as FileSystem.Failure {
-            throw Self.unwritable(failure)
         }
     }
 
@@ -103,9 +102,19 @@ package struct RunDirectory: Sendable {
         return record
     }
 
-    static func unwritable(_ failure: FileSystem.Failure) -> TrainerError {
-        TrainerError(
-            .outputUnwritable, "Cannot write \(failure.path): \(failure.reason).",
-            remedy: "Choose another --out, or make room and give permission there.")
+    /// Runs `body`, whose failures to write become errors about `--out`.
+    static func reporting(_ body: () throws -> Void) throws {
+        func unwritable(_ path: String, _ reason: String) -> TrainerError {
+            TrainerError(
+                .outputUnwritable, "Cannot write \(path): \(reason).",
+                remedy: "Choose another --out, or make room and give permission there.")
+        }
+        do {
+            try body()
+        } catch let failure as FileSystem.Failure {
+            throw unwritable(failure.path, failure.reason)
+        } catch let error as CheckpointError {
+            throw unwritable(error.file, error.problems[0].found)
+        }
     }
 }

@@ -96,16 +96,6 @@ package enum FileSystem {
         }
     }
 
-    /// Replaces a file by new contents so that a reader, or a crash, sees the old or the new, never a mixture.
-    package static func writeAtomically(_ text: String, to path: String) throws {
-        let temporary = path + ".partial"
-        let file = try AppendableFile(temporary, truncating: true)
-        try file.append(text)
-        try file.synchronize()
-        try rename(temporary, to: path)
-        try synchronize(parent(of: path))
-    }
-
     /// Waits until a file, or a folder's list of names, is on the disk.
     package static func synchronize(_ path: String) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

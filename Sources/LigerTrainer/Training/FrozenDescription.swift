@@ -61,14 +61,20 @@ struct FrozenDescription {
     ///
     /// - Parameter model: the one to be trained, with the weights it starts from.
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
-    func load(beside model: Decoder, on device: Device) throws -> FrozenModel {
+    func load(for model: CausalLanguageModel, on device: Device) throws -> FrozenModel {
+        let (dtype, kernels) = (model.dtype, model.decoder.kernels)
+        let frozen: CausalLanguageModel
         switch source {
-        case .start: return try FrozenModel(copying: model, on: device)
+        case .start:
+            frozen = try CausalLanguageModel(
+                configuration, dtype: dtype, kernels: kernels, device: device)
+            for (copy, parameter) in zip(frozen.decoder.parameters, model.decoder.parameters) {
+                try parameter.value.copyBytes(to: copy.value)
+            }
         case .folder(let url):
-            let other = try CausalLanguageModel(
-                folder: url, dtype: model.configuration.dtype, kernels: model.kernels, device: device)
-            other.decoder.attention = model.attention
-            return FrozenModel(other)
+            frozen = try CausalLanguageModel(folder: url, dtype: dtype, kernels: kernels, device: device)
         }
+        frozen.decoder.attention = model.decoder.attention
+        return FrozenModel(frozen.decoder)
     }
 }

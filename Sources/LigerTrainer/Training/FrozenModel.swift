@@ -1,6 +1,5 @@
 internal import LigerKernels
 internal import LigerLosses
-internal import LigerModels
 package import LigerNN
 internal import LigerRuntime
 internal import Tile
@@ -9,19 +8,7 @@ internal import Tile
 package struct FrozenModel {
     package let decoder: Decoder
 
-    /// A copy of a model's present weights, on its device.
-    ///
-    /// - Throws: `RuntimeError` when memory runs out.
-    init(copying model: Decoder, on device: Device) throws {
-        decoder = try Decoder(model.configuration, kernels: model.kernels, device: device)
-        decoder.attention = model.attention
-        for (copy, parameter) in zip(decoder.parameters, model.parameters) {
-            try parameter.value.copyBytes(to: copy.value)
-        }
-    }
-
-    /// A model of its own.
-    init(_ model: CausalLanguageModel) { decoder = model.decoder }
+    init(_ decoder: Decoder) { self.decoder = decoder }
 
     /// A model's last layer with its input for ids [rows, length], computed without a tape.
     static func head(of model: Decoder, _ ids: NDArray) throws -> LinearHead {

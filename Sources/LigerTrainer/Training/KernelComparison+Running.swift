@@ -1,8 +1,9 @@
+internal import LigerNN
 internal import LigerRuntime
 internal import Tile
 
 extension KernelComparison {
-    /// Trains both ways, step by step in turns.
+    /// Trains both ways, in alternating steps.
     /// - Parameters:
     ///   - options: of both; their `kernels`, `out` and evaluation are not used.
     ///   - vocabularySize: of the model, in place of its preset's.

@@ -1,8 +1,9 @@
+public import LigerNN
 public import Tile
 
 /// The same training twice, with the reference code and with fused kernels.
 ///
-/// Both start from the same weights and see the same batches. Their steps take turns, so that whatever else
+/// Both start from the same weights and see the same batches. Their steps alternate, so that whatever else
 /// the machine does falls on both alike.
 public struct KernelComparison: Sendable, Equatable {
     /// What one of the two came to.

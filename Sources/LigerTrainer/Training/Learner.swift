@@ -33,43 +33,30 @@ package final class Learner {
 
     package let model: TrainingModel
     package let stream: any BatchStream
-    private let objective: any Objective
-    let optimiser: AdamWOptimiser
+    private let work: StepWork
     private let schedule: LearningRateSchedule
-    private let clip: Float?
     private let evaluationLimit: Int
-    private let recomputation: Recomputation
     private let usesGraph: Bool
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
-    /// What each part is of its step.
-    private let share: LossShare
 
     /// A learner at step 0, from the model's present weights, on the model's device.
     /// - Throws: `RuntimeError` when memory runs out.
     package init(_ model: TrainingModel, stream: any BatchStream, options: TrainingOptions) throws {
         self.model = model
         self.stream = stream
-        objective = options.makeObjective(asking: model.frozen)
         schedule = options.learningRateSchedule
-        clip = options.clip > 0 ? Float(options.clip) : nil
         evaluationLimit = options.evaluationBatches
-        recomputation = Recomputation(options.execution.recompute)
         usesGraph = options.execution.graph
-        for parameter in model.decoder.parameters { parameter.gradientDType = options.execution.gradients }
-        optimiser = try AdamWOptimiser(
-            model.decoder.parameters,
-            AdamWOptimiser.Options(
-                beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
-                weightDecay: options.weightDecay),
-            storage: AdamWOptimiser.Storage(
-                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
-        results = try StepResults(
-            parts: stream.accumulation, figures: objective.figureCount, device: model.device)
-        share = try LossShare.part(
+        let share = try LossShare.part(
             of: stream.accumulation, tokens: options.tokensPerStep, on: model.device)
+        work = try StepWork(model.decoder, asking: model.frozen, share: share, options)
+        results = try StepResults(
+            parts: stream.accumulation, figures: work.objective.figureCount, device: model.device)
     }
+
+    var optimiser: AdamWOptimiser { work.optimiser }
 
     /// Optimiser steps done, or handed to the device.
     package var stepsDone: Int { optimiser.steps }
@@ -110,30 +97,18 @@ package final class Learner {
         let inputs = try batches.map { try BatchArrays($0, on: model.device) }
         guard usesGraph, hasRun else {
             hasRun = true
-            return try passes(over: inputs)
+            return try work.passes(over: inputs)
         }
         let captured = try StepGraph(
-            model.decoder.parameters, inputs, device: model.device, passes(over:))
+            model.decoder.parameters, inputs, device: model.device, work.passes(over:))
         graph = captured
         try captured.launch()
         return captured.outputs
     }
 
-    private func passes(over parts: [BatchArrays]) throws -> StepOutputs {
-        var losses: [NDArray] = [], figures: [[NDArray]] = []
-        for part in parts {
-            let tape = Tape(recomputing: recomputation)
-            let result = try objective.loss(part, of: model.decoder, share: share, on: tape)
-            try tape.backward(result.loss)
-            losses.append(result.loss.value)
-            figures.append(result.figures)
-        }
-        return StepOutputs(losses: losses, figures: figures, norm: try optimiser.clippedNorm(clip))
-    }
-
-    /// What the objective says of a step beside its loss.
+    /// What the objective says of a step in addition to its loss.
     package func figures(of step: Step) -> [Figure: Double] {
-        objective.figures(step.figureSums, batches: stream.accumulation)
+        work.objective.figures(step.figureSums, batches: stream.accumulation)
     }
 
     /// Hands over what the steps since the last call came to, in order, after waiting for the device.
@@ -156,14 +131,14 @@ package final class Learner {
         let count = min(evaluationLimit, stream.evaluationBatches)
         let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
         let results = try batches.map { batch in
-            let result = try objective.loss(
-                BatchArrays(batch, on: model.device), of: model.decoder, share: .whole,
+            let result = try work.objective.loss(
+                BatchArrays(batch, on: model.device), of: model.decoder, share: .all,
                 on: Tape(recording: false))
             return (loss: result.loss.value, figures: result.figures)
         }
         // Read once all are under way.
         var total = 0.0
-        var sums = [Double](repeating: 0, count: objective.figureCount)
+        var sums = [Double](repeating: 0, count: work.objective.figureCount)
         for (batch, result) in zip(batches, results) {
             total += try result.loss.hostValues()[0] * Double(batch.weight)
             let numbers = try result.figures.flatMap { try $0.hostValues() }
@@ -171,7 +146,7 @@ package final class Learner {
         }
         return Evaluation(
             loss: total / Double(batches.reduce(0) { $0 + $1.weight }),
-            figures: objective.figures(sums, batches: count))
+            figures: work.objective.figures(sums, batches: count))
     }
 
     private static func checkFinite(_ value: Double, _ name: String, step: Int) throws {
@@ -179,15 +154,5 @@ package final class Learner {
         throw TrainerError(
             .notFinite, "The \(name) is \(value) at step \(step); training cannot go on.",
             remedy: "Lower --lr, lengthen --warmup or set --clip, in a new --out; what was written stays.")
-    }
-}
-
-extension Recomputation {
-    fileprivate init(_ choice: TrainingOptions.Execution.Recomputation) {
-        switch choice {
-        case .none: self = .none
-        case .blocks: self = .blocks
-        case .selective: self = .selective
-        }
     }
 }

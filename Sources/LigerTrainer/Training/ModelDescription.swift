@@ -81,7 +81,7 @@ package struct ModelDescription {
 extension AttentionSelection {
     /// As the options ask, for sequences of a shape.
     init(_ shape: AttentionShape, _ options: TrainingOptions, on device: Device) throws {
-        try self.init(AttentionMethod(options.execution.attention), shape, options.dtype, on: device)
+        try self.init(options.execution.attention, shape, options.dtype, on: device)
     }
 }
 
@@ -89,7 +89,7 @@ extension AttentionShape {
     /// Of one forward pass.
     init(_ model: ModelConfiguration, _ options: TrainingOptions) {
         self.init(
-            batch: options.tokensPerPass / options.sequenceLength, length: options.sequenceLength,
+            batch: options.rowsPerPass, length: options.sequenceLength,
             heads: model.headCount, kvHeads: model.keyValueHeadCount, headSize: model.headSize)
     }
 }

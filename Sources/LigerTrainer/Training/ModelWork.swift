@@ -1,5 +1,5 @@
 package import LigerModels
-internal import LigerRuntime
+internal import LigerNN
 package import Tile
 
 /// The arithmetic that a model's formulas take, whatever is computed again: what speeds are compared by.
@@ -14,11 +14,12 @@ package struct ModelWork: Sendable, Equatable {
 
     /// - Parameter length: tokens of a sequence.
     package init(_ configuration: ModelConfiguration, length: Int) {
-        let embedding = configuration.vocabularySize * configuration.hiddenSize
+        let model = configuration.layers()
         // The embedding is looked up, the head multiplied; a tied weight is counted once, as the head.
-        let untied = configuration.tiesWordEmbeddings ? 0 : embedding
-        let attention = configuration.layerCount * length * configuration.headCount * configuration.headSize
-        operationsPerToken = 6 * Double(configuration.parameterCount - untied) + 6 * Double(attention)
+        let lookedUp = model.isTied ? 0 : model.embedding.weight.count
+        let attention =
+            configuration.layerCount * length * configuration.headCount * configuration.headSize
+        operationsPerToken = 6 * Double(model.parameterCount - lookedUp) + 6 * Double(attention)
     }
 
     /// 10^12 operations a second.

@@ -2,7 +2,7 @@ internal import LigerNN
 package import LigerRuntime
 internal import Tile
 
-/// The launches of a step up to its gradients, captured once and handed to the GPU as a whole ever after: for
+/// The launches of a step up to its gradients, captured once and handed to the GPU all at once ever after: for
 /// small models the processor is slower to launch kernels than the GPU to run them.
 ///
 /// The same kernels with the same arguments, so results have the same bits. Batches are written to the arrays
@@ -55,8 +55,19 @@ package struct BatchArrays {
         }
     }
 
-    private init(ids: NDArray, labels: NDArray) {
-        (self.ids, self.labels, preferences) = (ids, labels, nil)
+    private init(ids: NDArray, labels: NDArray, preferences: NDArray? = nil) {
+        (self.ids, self.labels, self.preferences) = (ids, labels, preferences)
+    }
+
+    /// Memory for the largest part that the options allow, which holds nothing.
+    static func unset(_ options: TrainingOptions, on device: Device) throws -> BatchArrays {
+        let isJudged = options.objective.kind.form == .judged
+        let shape = [options.rowsPerPass * (isJudged ? 2 : 1), options.sequenceLength]
+        return BatchArrays(
+            ids: try NDArray(empty: shape, dtype: .i32, device: device),
+            labels: try NDArray(empty: shape, dtype: .i64, device: device),
+            preferences: isJudged
+                ? try NDArray(empty: [options.rowsPerPass], dtype: .i32, device: device) : nil)
     }
 
     /// Some rows' ids and labels.
@@ -72,7 +83,7 @@ package struct BatchArrays {
     }
 }
 
-/// What forward and backward passes over all parts of a batch come to, beside gradients.
+/// What forward and backward passes over all parts of a batch come to, in addition to gradients.
 struct StepOutputs {
     /// One f32 a part.
     let losses: [NDArray]

@@ -8,7 +8,7 @@ internal import Tile
 /// The model to train and the tokenizer that belongs to it.
 package struct TrainingModel {
     private let model: CausalLanguageModel
-    /// Where its weights lie and its kernels run.
+    /// Where its weights are and its kernels run.
     package let device: Device
     private let tokenizer: any Tokenizer
     /// What `--model` said.
@@ -20,14 +20,14 @@ package struct TrainingModel {
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
-    /// New weights are made where they lie; those of a folder go there piece by piece.
+    /// New weights are made on the device; those of a folder go there piece by piece.
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
         tokenizer = description.tokenizer
         tokenizerName = description.tokenizerName
         self.device = device
-        let kernels = KernelChoice(options.kernels)
+        let kernels = options.kernels
         switch description.source {
         case .preset:
             model = try CausalLanguageModel(
@@ -37,13 +37,13 @@ package struct TrainingModel {
             model = try CausalLanguageModel(
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
-        model.decoder.attention = AttentionMethod(options.execution.attention)
-        frozen = try description.frozen?.load(beside: model.decoder, on: device)
+        model.decoder.attention = options.execution.attention
+        frozen = try description.frozen?.load(for: model, on: device)
     }
 
     package var decoder: Decoder { model.decoder }
     package var vocabularySize: Int { model.configuration.vocabularySize }
-    package var parameterCount: Int { model.configuration.parameterCount }
+    package var parameterCount: Int { model.decoder.parameterCount }
 
     /// The arithmetic of training on sequences of a length.
     package func work(length: Int) -> ModelWork { ModelWork(model.configuration, length: length) }
@@ -90,27 +90,4 @@ package struct TrainingModel {
 extension TrainingOptions {
     /// Whether `--model` names a preset rather than a folder.
     public var usesPreset: Bool { ModelPreset(rawValue: model) != nil }
-}
-
-extension AttentionMethod {
-    /// The same choice, for the model.
-    package init(_ choice: TrainingOptions.Execution.Attention) {
-        switch choice {
-        case .auto: self = .auto
-        case .flash: self = .flash
-        case .blocked: self = .blocked
-        }
-    }
-}
-
-extension KernelChoice {
-    /// The same switches, for the model.
-    package init(_ selection: KernelSelection) {
-        self = .reference
-        rope = selection[.rope]
-        rmsNorm = selection[.rmsNorm]
-        swiGLU = selection[.swiGLU]
-        crossEntropy = selection[.crossEntropy]
-        fusedLinearCrossEntropy = selection[.fusedLinearCrossEntropy]
-    }
 }

@@ -242,8 +242,7 @@ public final class TrainingRun {
 
     private func introduce(_ memory: MemoryEstimate, warning: String?) {
         if isDone { return }
-        let isCounted = options.kernels == KernelSelection(.liger)
-        display.note("memory  \(memory.summary)\(isCounted ? "" : "; plain code keeps more")")
+        display.note("memory  \(memory.summary)")
         if let warning { display.note(warning) }
     }
 }

@@ -4,7 +4,7 @@ internal import LigerRuntime
 internal import Platform
 internal import Tile
 
-/// What a checkpoint's folder holds: the model in Hugging Face layout, and beside it what only training
+/// What a checkpoint's folder holds: the model in Hugging Face layout, and what only training
 /// needs.
 ///
 ///     config.json, model.safetensors, tokenizer files      as transformers loads them
@@ -30,7 +30,7 @@ package enum TrainingState {
     package static func writeModel(_ learner: Learner, into folder: String) throws {
         try learner.model.write(into: folder)
         let progress = try JSONEncoder().encode(Progress(step: learner.stepsDone))
-        try FileSystem.writeAtomically(
+        try AtomicFile.write(
             String(decoding: progress, as: UTF8.self) + "\n", to: FileSystem.join(folder, progressFile))
     }
 
@@ -40,7 +40,7 @@ package enum TrainingState {
         return (try? JSONDecoder().decode(Progress.self, from: Data(bytes)))?.step
     }
 
-    /// Brings a learner to where a checkpoint was written.
+    /// Sets a learner to where a checkpoint was written.
     /// - Throws: `CheckpointError` when a tensor is missing, damaged, or of another shape or type; the
     ///   learner must not be used then.
     package static func read(_ checkpoint: RunCheckpoint, into learner: Learner) throws {

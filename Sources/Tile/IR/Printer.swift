@@ -26,7 +26,8 @@ extension TileFunction: CustomStringConvertible {
         }
     }
 
-    private func line(_ operation: Operation) -> String {
+    /// One operation, without what its regions hold.
+    package func line(_ operation: Operation) -> String {
         let results = operation.results.map { text($0) }.joined(separator: ", ")
         let operands = operation.operands.map { "%\($0.number)" }
         let tail = operation.regions.isEmpty ? "" : " {"

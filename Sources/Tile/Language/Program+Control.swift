@@ -11,42 +11,24 @@ extension Program {
         }
     }
 
-    /// Runs a body for each i in from, from + step, ... below `to`, handing a value from one turn to the
-    /// next: the body gets it and returns its next one; the result is the last.
-    public func loop<A: AnyTile>(
-        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A,
-        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A) -> A
-    ) -> A {
-        let results = record(from, to, step, [a.token], SourceLocation(file, line)) { i, carried in
-            [body(i, A(token: carried[0])).token]
-        }
-        return A(token: results[0])
-    }
-
-    /// As with one value, with two.
-    public func loop<A: AnyTile, B: AnyTile>(
-        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A, _ b: B,
-        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A, B) -> (A, B)
-    ) -> (A, B) {
-        let tokens = [a.token, b.token]
+    /// Runs a body for each i in from, from + step, ... below `to`, handing values from one turn to the
+    /// next: the body gets them and returns the next ones; the results are the last.
+    public func loop<each A: AnyTile>(
+        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying first: repeat each A,
+        file: StaticString = #fileID, line: UInt = #line,
+        _ body: (Tile<Int>, repeat each A) -> (repeat each A)
+    ) -> (repeat each A) {
+        var tokens: [TileToken] = []
+        repeat tokens.append((each first).token)
         let results = record(from, to, step, tokens, SourceLocation(file, line)) { i, carried in
-            let next = body(i, A(token: carried[0]), B(token: carried[1]))
-            return [next.0.token, next.1.token]
+            var carried = carried[...]
+            let next = body(i, repeat (each A)(token: carried.removeFirst()))
+            var tokens: [TileToken] = []
+            repeat tokens.append((each next).token)
+            return tokens
         }
-        return (A(token: results[0]), B(token: results[1]))
-    }
-
-    /// As with one value, with three.
-    public func loop<A: AnyTile, B: AnyTile, C: AnyTile>(
-        from: Tile<Int>, to: Tile<Int>, step: Tile<Int>? = nil, carrying a: A, _ b: B, _ c: C,
-        file: StaticString = #fileID, line: UInt = #line, _ body: (Tile<Int>, A, B, C) -> (A, B, C)
-    ) -> (A, B, C) {
-        let tokens = [a.token, b.token, c.token]
-        let results = record(from, to, step, tokens, SourceLocation(file, line)) { i, carried in
-            let next = body(i, A(token: carried[0]), B(token: carried[1]), C(token: carried[2]))
-            return [next.0.token, next.1.token, next.2.token]
-        }
-        return (A(token: results[0]), B(token: results[1]), C(token: results[2]))
+        var last = results[...]
+        return (repeat (each A)(token: last.removeFirst()))
     }
 
     /// Runs a body only where a scalar condition holds.

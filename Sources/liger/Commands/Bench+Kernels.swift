@@ -63,7 +63,7 @@ private struct TunedFile {
             programsPerBlock: \(schedule.programsPerBlock), vector: \(schedule.vector),
                             residentLanes: \(schedule.residentLanes), chunkVectors: \(schedule.chunkVectors), \
             minimumBlocks: \(schedule.minimumBlocks),
-                            stages: \(schedule.stages), broughtChunks: \(schedule.broughtChunks)),
+                            stages: \(schedule.stages), prefetchedChunks: \(schedule.prefetchedChunks)),
             """
         }
         let body = lines.isEmpty ? "[:]" : "[\n" + lines.sorted().joined(separator: "\n") + "\n    ]"
@@ -85,7 +85,7 @@ extension GPUSchedule {
         return
             "\(threads) x \(programsPerBlock)\(shared), vector \(vector), \(residentLanes) lanes, "
             + "chunk \(chunkVectors)\(least)" + (stages > 0 ? ", \(stages) stages" : "")
-            + (broughtChunks > 0 ? ", \(broughtChunks) chunks in shared memory" : "")
+            + (prefetchedChunks > 0 ? ", \(prefetchedChunks) chunks prefetched" : "")
     }
 }
 

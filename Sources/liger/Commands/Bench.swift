@@ -7,12 +7,12 @@ internal import Tile
 /// Times every operation and says how close it comes to copying its inputs and outputs.
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Time every kernel, beside a copy of memory.",
+        abstract: "Time every kernel, compared with a copy of memory.",
         discussion: """
             Times operations forward and backward, in turns; on a GPU by its own clock, with cold \
             caches. "GB/s" counts the least bytes an operation moves: \
             each input read once, each output written once. "of copy" is that rate against a copy of 64 MiB in \
-            the same run; "memory" is the most it held beside inputs and gradients. `make benchmark` sets the same shapes beside PyTorch.
+            the same run; "memory" is the most it held in addition to inputs and gradients. `make benchmark` compares the same shapes with PyTorch.
 
             EXAMPLES:
               liger bench
@@ -48,7 +48,7 @@ struct Bench: ParsableCommand {
         help: ArgumentHelp(
             """
             Search every kernel's schedules for these shapes on a GPU and add the winners to this file, which is \
-            Sources/TileGPU/TunedSchedules.swift where they are to ship.
+            Sources/TileGPU/Schedule/TunedSchedules.swift where they are to ship.
             """, valueName: "file"))
     var tune: String?
 

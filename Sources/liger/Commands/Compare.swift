@@ -6,7 +6,7 @@ struct Compare: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Train with the reference code and with fused kernels, and compare.",
         discussion: """
-            Trains the same model on the same batches both ways, step by step in turns, and shows speed, \
+            Trains the same model on the same batches both ways, in alternating steps, and shows speed, \
             memory and the largest difference of the losses. Exits with 1 if that exceeds the stated bound. \
             A preset gets a vocabulary as large as a tokenizer's, of which text in bytes uses the first 256: \
             that is where logits outgrow everything else. Nothing is written.

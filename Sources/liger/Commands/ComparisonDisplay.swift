@@ -1,3 +1,4 @@
+internal import LigerNN
 internal import LigerTrainer
 internal import Tile
 

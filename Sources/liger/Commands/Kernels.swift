@@ -14,6 +14,8 @@ struct Kernels: ParsableCommand {
               liger kernels
               liger kernels RMSNorm
               liger kernels RMSNorm --recorded
+              liger kernels RMSNorm --plan
+              liger kernels RMSNorm --plan --pass memory
               liger kernels RMSNorm --emit ptx --target 90
             """)
 
@@ -26,18 +28,48 @@ struct Kernels: ParsableCommand {
     /// A form a kernel passes through.
     enum Form: String, ExpressibleByArgument, CaseIterable { case ir, ptx }
 
-    @Option(help: "The form to show: Tile IR, or PTX for NVIDIA GPUs.")
-    var emit = Form.ir
+    @Option(help: "The form to show: Tile IR, or PTX for NVIDIA GPUs (default: ir).")
+    var emit: Form?
 
-    @Option(help: "The GPU to print PTX for: 75, 80, 86, 89, 90, 100 or 120.")
-    var target = 90
+    @Flag(
+        help:
+            "Show what is decided for a GPU before PTX is written: which lanes, places and accesses threads have."
+    )
+    var plan = false
+
+    @Option(help: "The one pass of the plan to show: \(Self.passNames).")
+    var pass: String?
+
+    @Option(help: "The GPU to plan or print PTX for: \(Self.targetNames) (default: 90).")
+    var target: Int?
+
+    private static let targetNames = Target.all.map { "\($0.capability)" }.joined(separator: ", ")
+    private static let passNames = GPUPlan.passes.map(\.name).joined(separator: ", ")
+    private var gpu: Target { Target(capability: target ?? 90) }
 
     func validate() throws {
-        if !Target.all.contains(Target(capability: target)) {
-            let known = Target.all.map { "\($0.capability)" }.joined(separator: ", ")
-            throw ValidationError("There is no target \(target). Targets: \(known).")
+        if !Target.all.contains(gpu) {
+            throw ValidationError("There is no target \(gpu.capability). Targets: \(Self.targetNames).")
+        }
+        if name == nil && (recorded || plan || emit != nil) {
+            throw ValidationError(
+                "--recorded, --plan and --emit show kernels: name an operation. `liger kernels` lists them.")
+        }
+        if plan && emit != nil {
+            throw ValidationError(
+                "--plan and --emit \(emit?.rawValue ?? "") are two forms. Give one of them.")
+        }
+        if target != nil && !plan && emit != .ptx {
+            throw ValidationError("--target is for --plan and --emit ptx. Give one of them.")
+        }
+        guard let pass else { return }
+        if !plan { throw ValidationError("--pass shows part of a plan. Give --plan too.") }
+        if chosenPass == nil {
+            throw ValidationError("There is no pass '\(pass)'. Passes: \(Self.passNames).")
         }
     }
+
+    private var chosenPass: PlanningPass? { GPUPlan.passes.first { $0.name == pass } }
 
     @OptionGroup var output: OutputArguments
 
@@ -47,7 +79,7 @@ struct Kernels: ParsableCommand {
         choice.names = [name]
         for kernel in try choice.entries()[0].kernels {
             let function = try recorded ? TileFunction.record(kernel) : TileFunction.trace(kernel)
-            let text = emit == .ir ? function.description : try ptx(function)
+            let text = try text(function)
             if output.json {
                 print(try OutputArguments.line(Listing(kernel: kernel.name, text: text)))
             } else {
@@ -61,16 +93,24 @@ struct Kernels: ParsableCommand {
         let text: String
     }
 
+    private func text(_ function: TileFunction) throws -> String {
+        if plan {
+            let plan = try gpuPlan(function)
+            return chosenPass.map { "\(function.name)\n\(plan.text($0))" } ?? plan.description
+        }
+        if emit == .ptx { return PTXModule(try ThreadFunction(gpuPlan(function)), target: gpu).text }
+        return function.description
+    }
+
     /// For contiguous arrays at aligned addresses, the common case.
-    private func ptx(_ function: TileFunction) throws -> String {
+    private func gpuPlan(_ function: TileFunction) throws -> GPUPlan {
         let layouts = function.views.map { _ in
             GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
         }
-        let threads = try ThreadFunction(
+        return try GPUPlan(
             function, layouts: layouts,
-            schedule: GPUSchedule(function, layouts: layouts, capability: target),
-            sharedLimit: Target(capability: target).sharedBytes)
-        return PTXModule(threads, target: Target(capability: target)).text
+            schedule: GPUSchedule(function, layouts: layouts, capability: gpu.capability),
+            limits: GPULimits(sharedBytes: gpu.sharedBytes))
     }
 
     private func list() throws {

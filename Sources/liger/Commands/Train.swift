@@ -1,10 +1,10 @@
 internal import ArgumentParser
 internal import LigerTrainer
 
-/// Trains a model on text, on preferences, or beside a teacher.
+/// Trains a model on text, on preferences, or from a teacher.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a model on text, on preferences, or beside a teacher.",
+        abstract: "Train a model on text, on preferences, or from a teacher.",
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
@@ -15,7 +15,7 @@ struct Train: ParsableCommand {
               dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
               kto                    {"prompt": "...", "completion": "...", "label": true}
               distill                {"text": "..."}, or prompt and completion
-            Prompt and answer are tokenised apart, and an answer ends with the tokenizer's end of text, if it \
+            Prompt and answer are tokenised separately, and an answer ends with the tokenizer's end of text, if it \
             has one. Only the answer's tokens count. What is longer than --seq is cut at its end; a line of \
             whose answer nothing is left is refused. Conversations must be strings: apply the tokenizer's chat \
             template first. The reference of dpo and kto is read in every step, without a tape, and takes the \

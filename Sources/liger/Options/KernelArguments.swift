@@ -1,11 +1,11 @@
 internal import ArgumentParser
-internal import LigerTrainer
+internal import LigerNN
 
 /// Which parts run on fused kernels.
 struct KernelArguments: ParsableArguments {
     @Option(
         help: """
-            Fused kernels (liger), or the plain code beside them (reference). The switches below change \
+            Fused kernels (liger), or plain code in their place (reference). The switches below change \
             one part each: --kernels reference --rope fuses RoPE alone.
             """)
     var kernels = KernelSelection.Preset.liger
@@ -24,7 +24,9 @@ struct KernelArguments: ParsableArguments {
 
     @Flag(
         inversion: .prefixedNo,
-        help: "The output layer together with cross entropy, so that logits never exist as a whole.")
+        help:
+            "The output layer together with cross entropy, in chunks, so that the logits never exist at once."
+    )
     var fusedLinearCrossEntropy: Bool?
 
     /// The selection that the options come to.

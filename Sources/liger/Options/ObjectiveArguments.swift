@@ -52,7 +52,7 @@ struct ObjectiveArguments: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "The weight of the chosen answers' likelihood beside the loss of pairs. "
+            "The weight of the chosen answers' likelihood, added to the loss of pairs. "
                 + "(default: 0 for dpo and simpo, 1 for orpo and cpo)", valueName: "weight"))
     var alpha: Double?
 

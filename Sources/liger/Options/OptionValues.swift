@@ -1,11 +1,12 @@
 public import ArgumentParser
+public import LigerNN
 public import LigerTrainer
 internal import Tile
 
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
 extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
-extension TrainingOptions.Execution.Recomputation: ExpressibleByArgument {}
-extension TrainingOptions.Execution.Attention: ExpressibleByArgument {}
+extension Recomputation: ExpressibleByArgument {}
+extension AttentionMethod: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension TrainingOptions.ObjectiveChoice.Kind: ExpressibleByArgument {}

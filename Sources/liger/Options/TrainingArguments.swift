@@ -121,7 +121,7 @@ struct TrainingArguments: ParsableArguments {
 
         @Flag(
             help: """
-                Hand a GPU the launches of a step as a whole, captured at the second step; for small models. \
+                Hand a GPU the launches of a step at once, captured at the second step; for small models. \
                 Losses and gradients keep their bits.
                 """)
         var graph = false
@@ -182,7 +182,7 @@ struct TrainingArguments: ParsableArguments {
 
         @Flag(
             help: """
-                If the run in --out has other options or another text, start a new one beside it, in \
+                If the run in --out has other options or another text, start a new one next to it, in \
                 OUT-2, OUT-3 and so on.
                 """)
         var newIfDifferent = false

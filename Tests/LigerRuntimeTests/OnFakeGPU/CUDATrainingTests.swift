@@ -25,9 +25,9 @@ extension FakeCUDATests {
             return (try Learner(model, stream: stream, options: options), options)
         }
 
-        @Test(arguments: [1, 2], TrainingOptions.Execution.Recomputation.allCases)
+        @Test(arguments: [1, 2], Recomputation.allCases)
         func stepsWaitForNothing(
-            accumulation: Int, recompute: TrainingOptions.Execution.Recomputation
+            accumulation: Int, recompute: Recomputation
         ) throws {
             let device = try makeFakeDevice()
             let (learner, _) = try learner(on: device) {
@@ -62,9 +62,9 @@ extension FakeCUDATests {
         }
 
         /// Arrays on a GPU, where attention goes by blocks, or with bf16 by cuDNN, and the loss by longer chunks.
-        @Test(arguments: [false, true], TrainingOptions.Execution.Recomputation.allCases)
+        @Test(arguments: [false, true], Recomputation.allCases)
         func flashStepsRunOnlyCUDNN(
-            graph: Bool, recompute: TrainingOptions.Execution.Recomputation
+            graph: Bool, recompute: Recomputation
         ) throws {
             let device = try makeFakeDevice(cudnn: true)
             let (learner, options) = try learner(on: device) {
@@ -80,9 +80,9 @@ extension FakeCUDATests {
 
         @Test(
             arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)],
-            TrainingOptions.Execution.Recomputation.allCases)
+            Recomputation.allCases)
         func theEstimateHolds(
-            storage: (dtype: DType, isFlash: Bool), recompute: TrainingOptions.Execution.Recomputation
+            storage: (dtype: DType, isFlash: Bool), recompute: Recomputation
         ) throws {
             let dtype = storage.dtype
             let device = try makeFakeDevice(cudnn: storage.isFlash)

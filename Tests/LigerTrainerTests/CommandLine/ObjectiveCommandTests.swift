@@ -77,7 +77,7 @@ import Testing
 
     private func hasCheckpoint(_ out: String) -> Bool {
         let names = try? FileManager.default.contentsOfDirectory(atPath: "\(out)/checkpoints")
-        return names?.contains { $0.hasPrefix("step-") && !$0.hasSuffix(".partial") } ?? false
+        return names?.contains { $0.hasPrefix("step-") && !$0.contains(".partial") } ?? false
     }
 
     /// A model that is its own reference by name, in a folder, is what no name means.

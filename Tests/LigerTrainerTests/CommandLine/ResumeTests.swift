@@ -177,7 +177,7 @@ import Testing
 
     private static func partialNames(in folder: String) -> [String] {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter {
-            $0.hasSuffix(".partial")
+            $0.contains(".partial")
         }
     }
 

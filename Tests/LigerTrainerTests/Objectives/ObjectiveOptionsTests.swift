@@ -1,3 +1,4 @@
+import LigerNN
 import LigerTrainer
 import Testing
 

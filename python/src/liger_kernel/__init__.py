@@ -1,11 +1,11 @@
 """Fused kernels for training language models: the Swift library swift-liger behind upstream's names."""
 
+from liger_kernel.backends import available_backends
 from liger_kernel.backends import available_impls
-from liger_kernel.backends import available_impls as available_backends
+from liger_kernel.backends import get_backend
 from liger_kernel.backends import get_impl
-from liger_kernel.backends import get_impl as get_backend
+from liger_kernel.backends import set_backend
 from liger_kernel.backends import set_impl
-from liger_kernel.backends import set_impl as set_backend
 
 __all__ = ["available_impls", "get_impl", "set_impl", "available_backends", "get_backend", "set_backend"]
 
@@ -38,6 +38,6 @@ def set_loss_memory(accum_dtype=None, budget_bytes=None):
 
 def report(model):
     """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
-    from liger_kernel.transformers.monkey_patch import report
+    from liger_kernel.transformers.reading import report
 
     return report(model)

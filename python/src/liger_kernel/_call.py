@@ -1,15 +1,14 @@
 """Operations of the Swift library over torch tensors.
 
-`operation` makes a Python function of one, for those that run in every layer of a model; `call` runs any operation
-by names. Both keep prepared calls by what they depend on and run them through a *runner*, the one path to the
-library: it makes the outputs, packs all addresses into one block and enters the library once.
+`_operation` makes Python functions of those that run in every layer of a model; `call` runs any operation by names.
+Both keep prepared calls by what they depend on and run them through a *runner*, the one path to the library: it makes
+the outputs, packs all addresses into one block and enters the library once.
 
-A call on a small tensor is a few microseconds of such Python, so the two functions on its way are compiled from
-text that spells out their tensors: loops over arguments would double their time.
+A call on a small tensor is a few microseconds of such Python, so runners are compiled from text that spells out their
+tensors: loops over arguments would double their time.
 """
 
 import functools
-import re
 
 import torch
 
@@ -50,6 +49,22 @@ def stream(index):
     return _raw_stream(index) if index >= 0 else 0
 
 
+# All calls that are kept, by whom.
+_kept = []
+
+
+def keep():
+    """A new place for calls, by what they depend on."""
+    _kept.append({})
+    return _kept[-1]
+
+
+def forget():
+    """Gives up all calls that are kept: the next of each kind is prepared anew."""
+    for calls in _kept:
+        calls.clear()
+
+
 def remember(calls, key, call):
     """Keeps a call; starts anew where there are too many, as lengths may differ from step to step."""
     if len(calls) >= _MOST_CALLS:
@@ -58,46 +73,7 @@ def remember(calls, key, call):
     return call
 
 
-def operation(name, inputs, outputs, options="", prepare=None, strided=False, **settings):
-    """A Python function that runs an operation.
-
-    inputs: names of tensors, "x, weight?"; one with a "?" may be None. outputs: names in the library's order,
-    "y, rstd". options: names of what the function takes after the tensors; those that are None are left out.
-    settings: options that never change. prepare: makes the runner from (name, tensors by name, options by name,
-    output names); None for `contiguous_runner`. strided: whether a runner depends on strides, and not only on which
-    inputs are contiguous.
-
-    The function returns the outputs, as a tuple if there are several, None for what the operation leaves out. Their
-    memory is new.
-    """
-    inputs, outputs, options = (re.findall(r"[\w?]+", text) for text in (inputs, outputs, options))
-    names, runners = [text.rstrip("?") for text in inputs], {}
-
-    def prepared(key, tensors, values):
-        given = {name: value for name, value in zip(options, values) if value is not None} | settings
-        make = prepare or contiguous_runner
-        return remember(runners, key, make(name, dict(zip(names, tensors)), given, outputs))
-
-    # All that a runner relies on, so that one that is found needs no check.
-    layout = "stride" if strided else "is_contiguous"
-    kind = f"{{0}}.shape, {{0}}.{layout}(), {{0}}.dtype, {{0}}.get_device()"
-    kinds = [
-        kind.format(text) if text in names else f"(None if {text[:-1]} is None else ({kind.format(text[:-1])}))"
-        for text in inputs
-    ]
-    tensors, values = ", ".join(names), "".join(f"{option}, " for option in options)
-    source = f"""
-def {name}({", ".join([*names, *options])}):
-    key = ({", ".join([*kinds, *options])},)
-    run = find(key)
-    if run is None:
-        run = prepared(key, ({tensors},), ({values}))
-    return run({tensors})
-"""
-    return _define(source, name, find=runners.get, prepared=prepared)
-
-
-_runners = {}
+_runners = keep()
 
 
 def call(name, tensors, **options):
@@ -189,18 +165,28 @@ def make(call, index, stream, {", ".join([*layouts, "empty", "bytes", "uint8"])}
 
     return run
 """
-    return _define(source, "make", failed=_failed)
+    return define(source, "make", failed=_failed)
 
 
 def _failed(call, status, packed, *tensors):
-    """Deals with a run's status. A tensor of a device that has no index looks like the CPU's, but has no address."""
+    """Deals with a run's status.
+
+    A tensor of a device that has no index looks like the CPU's, but has no address; nor has one without memory.
+    """
+    from liger_kernel.ops.utils import has_memory
+
     for tensor in tensors:
         device_index(tensor)
+        if not has_memory(tensor):
+            raise NotImplementedError(
+                f"liger_kernel reads tensors from memory, which a {type(tensor).__name__} does not keep its values in. "
+                "Dequantise or densify it first, or switch the kernel off"
+            )
     call.recover(status, packed)
 
 
-def _define(source, name, **names):
-    """The function of a name that a text defines."""
+def define(source, name, **names):
+    """The function of a name that a text defines, and that refers to others by name."""
     exec(compile(source, f"<liger_kernel: {name}>", "exec"), names)
     return names[name]
 

@@ -86,7 +86,13 @@ def _load():
                     "needs a Linux like the one it was built for, with no older glibc; elsewhere build it with "
                     "`pip install .`"
                 ) from error
-            _declare(found)
+            try:
+                _declare(found)
+            except AttributeError as error:
+                raise LibraryNotFoundError(
+                    f"liger_kernel's compiled library {path} is of another version than this package: {error}. "
+                    "Install both from one, with `pip install .` from a checkout"
+                ) from error
             _library = found
     return _library
 
@@ -94,7 +100,7 @@ def _load():
 def _declare(lib):
     lib.liger_version.restype = ctypes.c_char_p
     lib.liger_last_message.restype = ctypes.c_char_p
-    lib.liger_operations.restype = ctypes.c_char_p
+    lib.liger_signatures.restype = ctypes.c_char_p
     lib.liger_prepare.argtypes = [
         ctypes.c_char_p, ctypes.c_int32, ctypes.POINTER(_Array), ctypes.c_int32, ctypes.POINTER(_Option),
         ctypes.c_int32, ctypes.POINTER(_pointer),
@@ -195,7 +201,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     """Prepares an operation.
 
     device: -1 for the CPU, else the GPU's index. inputs: (name, shape, strides, dtype) each. options: name to
-    number, bool or word. Raises ValueError, NotImplementedError or RuntimeError with the library's message.
+    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the library's
+    message.
     """
     lib = library()
     arrays = (_Array * len(inputs))()
@@ -213,6 +220,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     settings = (_Option * len(options))()
     for setting, (name, value) in zip(settings, options.items()):
         setting.name = name.encode()
+        if isinstance(value, (list, tuple)):
+            value = ",".join(map(str, value))
         if isinstance(value, str):
             setting.text = value.encode()
         else:

@@ -1,12 +1,20 @@
-"""Operations as functions that take an implementation by name; there is one here, so the name is checked, no more.
+"""Operations as functions that take an implementation by name: this package's is "swift", others can register theirs.
 
-`impl` (or `backend`, its older name) is "swift" or one of upstream's names, `mode` None or "default".
+`impl` (or `backend`, its older name) is a registered name, or one of upstream's, for which "swift" stands in; `mode`
+is None, "default", or what another implementation takes. See `liger_kernel.backends.dispatch` for what runs otherwise.
 """
 
 import functools
 import inspect
 
-from liger_kernel.backends import check_impl
+import torch
+
+from liger_kernel.backends.capability import Capability
+from liger_kernel.backends.dispatch import SWIFT
+from liger_kernel.backends.dispatch import dispatch
+from liger_kernel.backends.dispatch import resolve_impl
+from liger_kernel.backends.registry import declare_op_locations  # noqa: F401  (where others look for it)
+from liger_kernel.backends.registry import register_impl
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
 from liger_kernel.ops.fused_add_rms_norm import LigerFusedAddRMSNormFunction
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
@@ -24,67 +32,98 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _named(function):
-    """The function with `impl`, `mode` and `backend`, which are checked before it runs."""
+class _OnOurDevices(Capability):
+    """Holds on processors and on CUDA devices."""
+
+    def reason_if_unsatisfied(self, device=None):
+        kind = "cpu" if device is None else str(device).split(":")[0]
+        return None if kind in ("cpu", "cuda") else f"the kernels run on CPU and CUDA tensors, not on {kind!r}"
+
+
+def _operation(function):
+    """Registers an operation's implementation here; the result finds the one to run, first of all this."""
+    name = function.__name__
+    register_impl(
+        name, impl_name=SWIFT, capability=_OnOurDevices(), modes=("default",), default_mode="default",
+        preference_rank=50,
+    )(function)  # fmt: skip
 
     @functools.wraps(function)
-    def checked(*args, impl=None, mode=None, backend=None, **kwargs):
-        check_impl(function.__name__, backend if impl is None else impl, mode)
+    def run(*args, impl=None, mode=None, backend=None, **kwargs):
+        entry = resolve_impl(name, backend if impl is None else impl, _device(args))
+        if entry.impl_name != SWIFT:
+            return entry.call(*args, **kwargs, **({} if mode is None else {"mode": mode}))
+        check_mode(name, mode)
         return function(*args, **kwargs)
 
-    own = inspect.signature(function)
+    own = inspect.signature(function).parameters.values()
     only = inspect.Parameter.KEYWORD_ONLY
+    own = [p.replace(kind=only) if p.name in _KEYWORDS.get(name, ()) else p for p in own]
     names = [inspect.Parameter(name, only, default=None) for name in ("impl", "mode", "backend")]
-    checked.__signature__ = own.replace(parameters=[*own.parameters.values(), *names])
-    return checked
+    run.__signature__ = inspect.Signature([*own, *names])
+    return run
 
 
-@_named
-def rms_norm(x, weight, eps=1e-6, *, offset=0.0, casting_mode="llama", in_place=False, row_mode=None):
+# What an implementation takes by position, and callers give by name.
+_KEYWORDS = {"rms_norm": ("offset", "casting_mode", "in_place", "row_mode")}
+
+
+def check_mode(name, mode):
+    """Raises ValueError for a mode that this package's implementation does not have."""
+    if mode not in (None, "default"):
+        raise ValueError(f"{name}: there is no mode {mode!r}; leave it out or give 'default'")
+
+
+def _device(arguments):
+    return next((a.device for a in arguments if isinstance(a, torch.Tensor)), None)
+
+
+@_operation
+def rms_norm(x, weight, eps=1e-6, offset=0.0, casting_mode="llama", in_place=False, row_mode=None):
     """x / sqrt(mean(x^2) + eps) * (weight + offset) over the last dimension; `weight` may be None."""
     from liger_kernel.ops.rms_norm import rms_norm
 
     return rms_norm(x, weight, eps, offset, casting_mode)
 
 
-@_named
+@_operation
 def layer_norm(x, weight, bias=None, eps=1e-6):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; no bias is one of zeros."""
     bias = weight.new_zeros(weight.shape) if bias is None else bias
     return LigerLayerNormFunction.apply(x, weight, bias, eps)
 
 
-@_named
+@_operation
 def jsd(_input, target, shift_labels=None, beta=0.5, ignore_index=-100):
     """Generalised Jensen-Shannon divergence of log-probabilities (N, V)."""
     return LigerJSDFunction.apply(_input, target, shift_labels, beta, ignore_index)
 
 
-@_named
+@_operation
 def softmax(x):
     """Over the last dimension."""
     return LigerSoftmaxFunction.apply(x)
 
 
-@_named
+@_operation
 def swiglu(a, b, gate_multiplier=1.0, down_multiplier=1.0):
     """silu(gate_multiplier a) b down_multiplier."""
     return LigerSiLUMulFunction.apply(a, b, gate_multiplier, down_multiplier)
 
 
-@_named
+@_operation
 def geglu(a, b):
     """gelu(a) b, gelu in its tanh form."""
     return LigerGELUMulFunction.apply(a, b)
 
 
-@_named
+@_operation
 def rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1):
     """Turned q and k (B, heads, S, D)."""
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim)
 
 
-@_named
+@_operation
 def cross_entropy(
     input, target, weight=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0, reduction="mean",
     softcap=None, return_z_loss=False, return_token_accuracy=False, return_predicted_tokens=False,
@@ -96,19 +135,19 @@ def cross_entropy(
     )  # fmt: skip
 
 
-@_named
+@_operation
 def fused_add_rms_norm(X, R, W, eps=1e-6, offset=0.0, casting_mode="llama", in_place=False):
     """(RMSNorm(S), S), S = X + R."""
     return LigerFusedAddRMSNormFunction.apply(X, R, W, eps, offset, casting_mode, in_place)
 
 
-@_named
+@_operation
 def kl_div(y_pred, y_true, reduction="batchmean", log_target=False, eps=1e-10):
     """Kullback-Leibler divergence of log-probabilities `y_pred` from `y_true`."""
     return LigerKLDivLossFunction.apply(y_pred, y_true, reduction, log_target, eps)
 
 
-@_named
+@_operation
 def fused_linear_jsd(
     student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta=0.5, ignore_index=-100,
     temperature=1.0,
@@ -121,7 +160,7 @@ def fused_linear_jsd(
     )
 
 
-@_named
+@_operation
 def fused_linear_cross_entropy(
     _input, weight, target, bias=None, ce_weight=None, ignore_index=-100, lse_square_scale=0.0, label_smoothing=0.0,
     reduction="mean", softcap=None, return_z_loss=False, accum_dtype=None, use_token_scaling=False,

@@ -1,9 +1,10 @@
-"""GRPO and its relatives against their formulas in float64."""
+"""GRPO and its relatives against their formulas in float64, which are those that TRL has since August 2026."""
 
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from conftest import check_close
 from sequences import Layer
@@ -16,9 +17,11 @@ CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
 
 
 def vespo_factor(A, difference, mask, ratio):
-    total = (difference.clamp(-20, 20) * mask).sum(-1)
+    total = (difference.clamp(-20, 20) * mask).sum(-1, keepdim=True)
     if ratio is not None:
-        total = total + ratio.log().clamp(math.log(1e-8), 20).sum(-1)
+        # TRL makes ratios of the tokens that count, and others 1.
+        ratio = torch.where(mask > 0, ratio, 1) if ratio.shape == mask.shape else ratio
+        total = total + ratio.log().clamp(math.log(1e-8), 20).sum(-1, keepdim=True)
     log_w = total.clamp(math.log(1e-8), 20)
     power, rate = torch.where(A >= 0, 2.0, 3.0), torch.where(A >= 0, 3.0, 2.0)
     return (rate + power * log_w - rate * log_w.exp()).exp().detach()
@@ -29,7 +32,7 @@ def of_tokens(logits, batch, kind, beta, temperature, level="token", delta=None,
     ids, mask, A, old, reference = batch
     low, high = 0.8, 1.2
     lp = (logits / temperature).log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
-    mask, A = mask.double(), A.double()[:, None]
+    mask, A = mask.double(), A.double() if A.dim() == 2 else A.double()[:, None]
     n = mask.sum(-1, keepdim=True).clamp_min(1)
     difference = lp - (lp.detach() if old is None else old.double())
     rho = difference.exp()
@@ -47,7 +50,7 @@ def of_tokens(logits, batch, kind, beta, temperature, level="token", delta=None,
         tau = torch.where(A > 0, 1.0, 1.05)
         f = -A * 4 * torch.sigmoid(tau * (rho - 1)) / tau
     else:
-        f = -vespo_factor(A[:, 0], difference, mask, ratio)[:, None] * A * lp
+        f = -vespo_factor(A, difference, mask, ratio) * A * lp
     if ratio is not None and kind != "vespo":
         f = f * ratio
     k = torch.zeros_like(lp)
@@ -71,7 +74,7 @@ def expected(logits, batch, kind, beta, temperature=1.0, items=None, **options):
     elif kind == "dr_grpo":
         loss = (f * mask).sum() / (mask.shape[0] * (T + 3))
     elif kind == "luspo":
-        loss = (f * mask.sum(-1, keepdim=True)).mean()
+        loss = (f * mask).sum(-1).mean()
     else:
         loss = (f * mask).sum() / (total if items is None else max(1, items))
     metrics = [((x * mask).sum() / total).detach() for x in ([k] if beta else []) + [clipped]]
@@ -142,6 +145,74 @@ def test_sampler_ratio(device, kind, form):
     check(layer, batch, kind, torch.float32, ratio=0.5 + torch.rand(form, device=device))
 
 
+@pytest.mark.parametrize("kind", LOSS_TYPES)
+@pytest.mark.parametrize("ratio", [False, True])
+def test_advantages_of_tokens(device, kind, ratio):
+    layer, (ids, mask, A, old, reference) = make(device)
+    A = torch.randn(mask.shape, device=device)
+    check(layer, (ids, mask, A, old, reference), kind, torch.float32, ratio=torch.rand_like(A) + 0.5 if ratio else None)
+
+
+@pytest.mark.parametrize("kind", ["cispo", "sapo", "vespo"])
+def test_losses_without_clipping_do_not_read_delta(device, kind):
+    layer, batch = make(device)
+    check(layer, batch, kind, torch.float32, delta=1e-3)
+
+
+PADDING = [
+    {}, {"level": "sequence"}, {"corrects": True}, {"level": "sequence", "corrects": True}, {"delta": 1.3},
+    {"has_old": False}, {"ratio": (4, 5)}, {"ratio": (4, 1)}, {"advantages": True},
+]  # fmt: skip
+
+
+def padding_case(device, anything, has_old=True, ratio=None, advantages=False, level="token", **options):
+    """A layer, a batch, the same with tokens behind the answers, and a loss's options."""
+    layer, (ids, mask, A, old, reference) = make(device)
+    mask[1, 2] = 0
+    A = torch.randn(mask.shape, device=device) if advantages else A
+    batch = {
+        "selected_token_ids": ids, "attention_mask": mask, "advantages": A, "ref_per_token_logps": reference,
+        "old_per_token_logps": old if has_old else None,
+        "vllm_is_ratio": None if ratio is None else torch.rand(ratio, device=device) + 0.5,
+    }  # fmt: skip
+    longer = dict(batch)
+    for name, tensor in batch.items():
+        if tensor is not None and tensor.shape == mask.shape:
+            longer[name] = F.pad(tensor, (0, 3))
+            if tensor is not mask:
+                value = anything if tensor.is_floating_point() else -7
+                longer[name].masked_fill_(F.pad(mask, (0, 3)) == 0, value)
+    names = {"corrects": "use_bias_correction_kl"}
+    given = {names.get(name, name): value for name, value in options.items()} | {"importance_sampling_level": level}
+    return layer, batch, longer, given
+
+
+def is_refused(kind, options):
+    """Whether a loss has no ratios of sequences."""
+    return kind not in CLIPPED and options.get("level") == "sequence"
+
+
+@pytest.mark.parametrize("kind", LOSS_TYPES)
+@pytest.mark.parametrize("options", PADDING, ids=str)
+@pytest.mark.parametrize("anything", [math.nan, math.inf, -math.inf, 0.0])
+def test_padding_changes_nothing(device, kind, options, anything):
+    """Tokens behind the answers, and what is said of any token that does not count."""
+    if is_refused(kind, options):
+        return
+    layer, batch, longer, given = padding_case(device, anything, **options)
+    loss = LigerFusedLinearGRPOLoss(beta=0.1, loss_type=kind, max_completion_length=9, **given)
+    results = []
+    for samples, more in ((batch, 0), (longer, 3)):
+        x = F.pad(layer.input.detach(), (0, 0, 0, more), value=3.0).requires_grad_()
+        weight = layer.weight.detach().requires_grad_()
+        found, metrics = loss(x, weight, bias=layer.bias, **samples)
+        found.backward()
+        assert bool((x.grad[:, 5:] == 0).all())
+        results.append((found, *metrics, x.grad[:, :5], weight.grad))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["dapo", "cispo", "vespo"])
 @pytest.mark.parametrize("items", [0, 7, 40])
 def test_items_in_batch(device, kind, items):
@@ -192,12 +263,19 @@ def test_orders_and_refusals(device):
     found = liger_fused_linear_grpo(*args, reference, old, None, None, None, 0.07, 0.1, 0.3, "grpo")
     module = LigerFusedLinearGRPOLoss(beta=0.07, epsilon_low=0.1, epsilon_high=0.3, loss_type="grpo")
     assert torch.equal(found[0], module(*args, reference, old)[0])
-    for options in ({"sapo_temperature_pos": 0.0}, {"sapo_temperature_neg": -1.0}, {"delta": 0.0}):
+    for options in (
+        {"loss_type": "sapo", "sapo_temperature_pos": 0.0}, {"loss_type": "sapo", "sapo_temperature_neg": -1.0},
+        {"delta": 0.0},
+    ):  # fmt: skip
         with pytest.raises(ValueError):
             LigerFusedLinearGRPOLoss(**options)
+    # Other losses do not read them.
+    unread = LigerFusedLinearGRPOLoss(loss_type="grpo", sapo_temperature_pos=0.0, sapo_temperature_neg=0.0)
+    read = LigerFusedLinearGRPOLoss(loss_type="grpo")
+    assert torch.equal(unread(*args, reference, old)[0], read(*args, reference, old)[0])
     for options in (
         {"loss_type": "ppo"}, {"importance_sampling_level": "word"}, {"chunk_size": 0},
-        {"loss_type": "cispo", "importance_sampling_level": "sequence"}, {"loss_type": "sapo", "delta": 1.5},
+        {"loss_type": "cispo", "importance_sampling_level": "sequence"},
     ):  # fmt: skip
         with pytest.raises(ValueError):
             LigerFusedLinearGRPOLoss(**options)(*args, reference)
@@ -207,3 +285,9 @@ def test_orders_and_refusals(device):
         LigerFusedLinearGRPOLoss()(*args)
     with pytest.raises(ValueError):
         LigerFusedLinearGRPOLoss()(*args, reference, vllm_is_ratio=torch.ones(3, device=device))
+    for wrong in (A[:, None], A[None], A[:3], A[0]):
+        with pytest.raises(ValueError, match=r"advantages must have shape \(B,\) or \(B, T\)"):
+            LigerFusedLinearGRPOLoss()(*args[:4], wrong, layer.bias, reference)
+    # Without a reference model its log-probabilities are not read.
+    plain = LigerFusedLinearGRPOLoss(use_ref_model=False)
+    assert torch.equal(plain(*args, reference)[0], plain(*args)[0])

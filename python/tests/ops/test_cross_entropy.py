@@ -346,23 +346,28 @@ def test_autocast(device, has_bias):
     check_close(inputs[1].grad, low[1].grad, torch.bfloat16)
 
 
+def test_a_sum_of_losses_without_reduction(device, dtype):
+    """Its upstream gradient is one number with a stride of 0."""
+    x, target = random(5, 9, device=device, dtype=dtype), torch.randint(9, (5,), device=device)
+    twin = x.detach().double().requires_grad_()
+    liger_cross_entropy(x, target, reduction="none").sum().backward()
+    F.cross_entropy(twin, target, reduction="none").sum().backward()
+    check_close(x.grad, twin.grad, dtype, 1.5, "gradient")
+
+
 def test_no_gradients_without_autograd(device, monkeypatch):
     """In torch.no_grad a leaf still says that it needs a gradient; none is computed."""
     from liger_kernel.ops import cross_entropy
     from liger_kernel.ops import fused_linear_cross_entropy
 
-    needs, run, call = [], cross_entropy._run, fused_linear_cross_entropy.call
+    needs = []
 
-    def record_run(*arguments):
-        needs.append(arguments[9] & cross_entropy.GRADIENT)
-        return run(*arguments)
+    def record(module, asked):
+        run = module._run
+        monkeypatch.setattr(module, "_run", lambda *arguments: needs.append(asked(*arguments)) or run(*arguments))
 
-    def record_call(operation, tensors, **options):
-        needs.append(options["needs"])
-        return call(operation, tensors, **options)
-
-    monkeypatch.setattr(cross_entropy, "_run", record_run)
-    monkeypatch.setattr(fused_linear_cross_entropy, "call", record_call)
+    record(cross_entropy, lambda *arguments: arguments[10] & cross_entropy.GRADIENT)
+    record(fused_linear_cross_entropy, lambda *arguments: arguments[-1] & 7)
     x, w, b = random(4, 6, device=device), random(9, 6, device=device), random(9, device=device)
     target = torch.randint(9, (4,), device=device)
     with torch.no_grad():

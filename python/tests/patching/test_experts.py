@@ -7,8 +7,8 @@ import torch
 
 from conftest import check_close
 
+from liger_kernel.ops import fused_moe as module
 from liger_kernel.ops.fused_moe import LigerFusedMoEFunction
-from liger_kernel.transformers import experts as module
 from liger_kernel.transformers.experts import LigerExperts
 
 

@@ -10,15 +10,18 @@ import transformers
 from conftest import DEVICES
 
 from liger_kernel.transformers.families import BY_MODEL_TYPE
-from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 from liger_kernel.transformers.monkey_patch import patch
 from patching import multimodal
 from patching import tiny
 from patching.conftest import check_against
 from patching.conftest import in_double
 from patching.conftest import results
+from patching.every import FAMILIES
+from patching.every import FUSED
+from patching.every import SMOKE
+from patching.every import apply
+from patching.every import make
 
-FUSED = dict(cross_entropy=False, fused_linear_cross_entropy=True)
 # Routers choose by comparing scores, and in bf16 a rounding can change the choice: these are compared in fp32.
 ROUTED = {
     *("mixtral", "qwen3_moe", "qwen3_next", "gpt_oss", "hunyuan_v1_moe", "deepseek_v2", "deepseek_v3", "deepseek_v4"),
@@ -34,34 +37,11 @@ OFF = {
     # Releases before 5 store these experts' weights transposed, and route to them in another way.
     "qwen3_vl_moe": {"Qwen3VLMoeTextExperts"} if transformers.__version__ < "5" else set(),
 }
-# One of each kind of norm, gate, rotary embedding and head: what also runs on the oldest transformers.
-SMOKE = {"llama", "gemma2", "mixtral", "granite", "glm4", "qwen2_5_vl", "qwen3_vl_moe", "gemma3", "llava"}
-FAMILIES = [
-    pytest.param(family, marks=[pytest.mark.smoke] if family in SMOKE else [])
-    for family in (*tiny.TEXT_MODELS, *multimodal.MODELS)
-]
-
-
 # The same ones run on a GPU where there is one.
 ON_DEVICES = [
     *FAMILIES,
     *(pytest.param(f"{family}-{device}") for device in DEVICES if device != "cpu" for family in sorted(SMOKE)),
 ]
-
-
-def make(family, dtype=torch.float32):
-    family, _, device = family.partition("-")
-    if family in multimodal.MODELS:
-        model, batch = multimodal.multimodal_model(family, dtype), multimodal.multimodal_batch(family, dtype=dtype)
-    else:
-        model, batch = tiny.text_model(family, dtype), tiny.text_batch()
-    if not device:
-        return model, batch
-    return model.to(device), {name: value.to(device) for name, value in batch.items()}
-
-
-def apply(model, **switches):
-    return MODEL_TYPE_TO_APPLY_LIGER_FN[model.config.model_type](model=model, **switches)
 
 
 def expected_modules(model, skip=()):

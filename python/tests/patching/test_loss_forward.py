@@ -161,6 +161,14 @@ def test_options_of_the_fused_loss_hold_with_logits_too():
     close(patched(**batch, use_token_scaling=True).logits, plain(**batch).logits)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("option", [dict(budget_bytes=0), dict(chunk_mem_const=0)])
+def test_a_size_of_zero_is_refused(option, training):
+    _, patched = pair()
+    with pytest.raises(ValueError, match="at least 1"):
+        patched.train(training)(**tiny.text_batch(), **option)
+
+
 def test_return_dict_false_gives_a_tuple():
     plain, patched = pair()
     batch = tiny.text_batch()

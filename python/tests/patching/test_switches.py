@@ -3,6 +3,7 @@
 import copy
 import inspect
 import logging
+import pickle
 
 from unittest import mock
 
@@ -15,10 +16,12 @@ import liger_kernel.transformers
 
 from liger_kernel.transformers import LigerRMSNorm
 from liger_kernel.transformers import LigerSwiGLUMLP
+from liger_kernel.transformers import leaves
 from liger_kernel.transformers import monkey_patch
+from liger_kernel.transformers.binding import binding_of
+from liger_kernel.transformers.binding import original_class
 from liger_kernel.transformers.families import BY_NAME
 from liger_kernel.transformers.families import FAMILIES
-from liger_kernel.transformers.model import FORWARDS
 from liger_kernel.transformers.model.lce import is_loss_forward
 from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 from liger_kernel.transformers.monkey_patch import PatchError
@@ -26,6 +29,7 @@ from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_granite
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
+from liger_kernel.transformers.patching import loss_forward
 from patching import multimodal
 from patching import tiny
 from patching.conftest import results
@@ -39,7 +43,6 @@ def functions():
 
 
 def test_every_function_is_in_the_map_and_takes_a_model():
-    assert len(functions()) == 45 and len(MODEL_TYPE_TO_APPLY_LIGER_FN) == 53
     assert set(functions().values()) == set(MODEL_TYPE_TO_APPLY_LIGER_FN.values())
     for name, function in functions().items():
         signature = inspect.signature(function)
@@ -49,11 +52,59 @@ def test_every_function_is_in_the_map_and_takes_a_model():
         assert getattr(liger_kernel.transformers, name) is function
 
 
+# Upstream's functions by their positional parameters, as others may call them so. "+" stands before what is on.
+LOSSES = "-cross_entropy +fused_linear_cross_entropy"
+POSITIONS = {
+    f"+rope {LOSSES} +rms_norm +swiglu model": (
+        "llama smollm3 ministral mistral mixtral qwen2 qwen3 qwen3_moe qwen2_5_vl qwen3_vl_moe phi3 olmo2 olmo3 "
+        "falcon_h1 hunyuan_v1_dense hunyuan_v1_moe exaone4"
+    ),
+    f"-rope {LOSSES} +rms_norm +swiglu model": (
+        "glm4 glm4v glm4v_moe qwen3_next qwen3_5 qwen3_5_moe deepseek_v2 deepseek_v3"
+    ),
+    f"-rope {LOSSES} +rms_norm -swiglu model": "deepseek_v4",
+    f"+rope {LOSSES} +rms_norm -swiglu model": "gpt_oss qwen3_vl",
+    "+rope +cross_entropy -fused_linear_cross_entropy +rms_norm +swiglu model": "granite",
+    f"+rope {LOSSES} +rms_norm +geglu model": "gemma gemma2 gemma3_text",
+    f"-rope {LOSSES} +rms_norm +geglu model": "gemma4_text",
+    f"+rope {LOSSES} +layer_norm +rms_norm +geglu model": "gemma3 paligemma",
+    f"-rope {LOSSES} -layer_norm +rms_norm +geglu model": "gemma4",
+    f"+rope {LOSSES} +layer_norm +rms_norm +swiglu model": "mllama muse_glimmer",
+    f"+rope {LOSSES} +rms_norm +layer_norm +swiglu model": "qwen2_vl",
+    f"+rope {LOSSES} +rms_norm +swiglu model +layer_norm": "llama4",
+    f"{LOSSES} model **kwargs": "llava",
+    f"{LOSSES} +rms_norm +layer_norm model **kwargs": "internvl smolvlm",
+    f"+relu_squared {LOSSES} model **kwargs": "nemotron",
+    "+rope +rms_norm +swiglu model": "pixtral",
+}
+
+
+def positions(function):
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            yield f"**{parameter.name}"
+        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            yield {True: "+", False: "-", None: ""}[parameter.default] + parameter.name
+
+
+def test_parameters_stand_where_upstream_has_them():
+    wanted = {name: order for order, names in POSITIONS.items() for name in names.split()}
+    found = {name[len("apply_liger_kernel_to_") :]: " ".join(positions(f)) for name, f in functions().items()}
+    assert len(wanted) == 45 and {name: found[name] for name in wanted} == wanted
+
+
+def test_every_row_names_kernels_that_exist():
+    for row in FAMILIES:
+        norms = [norm.kernel for norm in row.norms.values()]
+        for name in (*norms, *row.rope.values(), *row.mlps.values(), *row.activations.values()):
+            assert leaves.kernel(name) is not None, f"{row.name}: {name}"
+
+
 def test_every_row_names_a_loss_forward_that_exists():
     for row in FAMILIES:
-        for class_name, (module, function) in row.heads.items():
-            assert function in FORWARDS[module], f"{row.name}: {class_name}"
-            assert is_loss_forward(monkey_patch.loss_forward(row, class_name))
+        for class_name, (_, function) in row.heads.items():
+            forward = loss_forward(row, class_name)
+            assert is_loss_forward(forward) and forward.__name__ == function, f"{row.name}: {class_name}"
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
@@ -67,15 +118,13 @@ def test_both_cross_entropies_are_refused(name):
 
 @pytest.mark.parametrize("switch", ["rope", "rms_norm", "swiglu", "fused_linear_cross_entropy"])
 def test_a_switch_turns_one_kernel_off(switch):
-    from transformers.models.llama import modeling_llama
-
     model = tiny.text_model("llama")
     receipt = apply_liger_kernel_to_llama(model=model, **{switch: False})
     bound = {entry.switch for entry in receipt.entries if entry.kernel}
     assert bound == {"rope", "rms_norm", "swiglu", "fused_linear_cross_entropy"} - {switch}
     assert all(entry.reason == "switched off" for entry in receipt.of(switch)) and receipt.of(switch)
     ours = {
-        "rope": modeling_llama.apply_rotary_pos_emb is liger_kernel.transformers.liger_rotary_pos_emb,
+        "rope": binding_of(model.model.layers[0].self_attn) is not None,
         "rms_norm": "LigerRMSNorm" in repr(model.model.norm),
         "swiglu": "LigerSwiGLUMLP" in repr(model.model.layers[1].mlp),
         "fused_linear_cross_entropy": is_loss_forward(model.forward),
@@ -98,7 +147,7 @@ def test_an_instance_shows_and_has_the_kernels_source():
 def test_patching_one_instance_leaves_others_their_forwards():
     one, other = tiny.text_model("llama"), tiny.text_model("llama")
     apply_liger_kernel_to_llama(model=one)
-    assert not is_loss_forward(other.forward) and "forward" not in other.model.norm.__dict__
+    assert not is_loss_forward(other.forward) and not any(binding_of(module) for module in other.modules())
 
 
 def test_patching_twice_changes_nothing():
@@ -122,7 +171,8 @@ def test_classes_and_then_the_instance():
 def test_the_receipt_is_read_from_the_model():
     model = tiny.text_model("llama")
     apply_liger_kernel_to_llama(model=model)
-    del model.model.layers[1].mlp.__dict__["forward"]
+    mlp = model.model.layers[1].mlp
+    mlp.__class__ = original_class(type(mlp))
     receipt = liger_kernel.report(model)
     assert receipt.missing == {"model.layers.1.mlp": "not patched"}
     assert receipt.kernels["model.layers.0.mlp"] == "LigerSwiGLUMLP"
@@ -172,20 +222,36 @@ def test_an_activation_that_is_not_the_kernels_is_left_alone():
     assert patched(**batch).loss.item() == pytest.approx(plain(**batch).loss.item(), rel=1e-6)
 
 
-def test_cross_entropy_reaches_transformers_and_not_torch():
+def cross_entropies(model):
+    """How often a step of a model runs the kernel of the cross entropy."""
+    before = liger_kernel.launch_counts().get("CrossEntropyRows", 0)
+    output = model(**tiny.text_batch())
+    assert output.logits is not None
+    return liger_kernel.launch_counts().get("CrossEntropyRows", 0) - before, output.loss.item()
+
+
+def test_cross_entropy_reaches_one_model():
     from transformers.loss import loss_utils
 
+    before = loss_utils.nn, F.cross_entropy
+    model, other = tiny.text_model("granite"), tiny.text_model("granite")
+    _, expected = cross_entropies(model)
+    receipt = apply_liger_kernel_to_granite(model=model)
+    assert receipt.kernels["GraniteForCausalLM.loss_function"] == "liger_cross_entropy"
+    for made in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert cross_entropies(made) == (1, pytest.approx(expected, rel=1e-6))
+    assert cross_entropies(other) == (0, expected) and (loss_utils.nn, F.cross_entropy) == before
+    apply_liger_kernel_to_granite(model=model, cross_entropy=False, fused_linear_cross_entropy=True)
+    assert model.train()(**tiny.text_batch()).logits is None
+
+
+def test_cross_entropy_reaches_transformers_and_not_torch():
     torch_before = F.cross_entropy
     model = tiny.text_model("granite")
-    expected = model(**tiny.text_batch()).loss
-    receipt = apply_liger_kernel_to_granite(model=model)
+    _, expected = cross_entropies(model)
+    receipt = apply_liger_kernel_to_granite()
     assert receipt.kernels["transformers.loss"] == "liger_cross_entropy"
-    with mock.patch.object(
-        loss_utils.nn.functional, "cross_entropy", wraps=loss_utils.nn.functional.cross_entropy
-    ) as ce:
-        output = model(**tiny.text_batch())
-    assert ce.call_count == 1 and output.logits is not None
-    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert cross_entropies(model) == (1, pytest.approx(expected, rel=1e-6))
     assert F.cross_entropy is torch_before and torch.nn.functional.cross_entropy is torch_before
 
 

@@ -9,6 +9,8 @@ import transformers
 from transformers import CONFIG_MAPPING
 from transformers import AutoConfig
 
+from liger_kernel.transformers.families import FAMILIES
+
 VOCABULARY = 101
 TOKENS = 11
 BATCH = 3
@@ -70,10 +72,8 @@ LATENT = dict(
     num_key_value_heads=4,
 )
 
-# Family -> (model type, class, arguments of the configuration beyond TEXT). Text models take one row of the batch.
-TEXT_MODELS = {
-    "llama": ("llama", "LlamaForCausalLM", {}),
-    "smollm3": ("smollm3", "SmolLM3ForCausalLM", {}),
+# Family -> (model type, class, arguments of the configuration beyond TEXT), for those that need some.
+DESCRIBED = {
     "mistral": ("mistral", "MistralForCausalLM", HEADS),
     "ministral": ("ministral", "MinistralForCausalLM", {**HEADS, "layer_types": ["full_attention"] * 2}),
     "mixtral": (
@@ -81,7 +81,6 @@ TEXT_MODELS = {
         "MixtralForCausalLM",
         dict(num_local_experts=4, num_experts_per_tok=2, output_router_logits=True),
     ),
-    "qwen2": ("qwen2", "Qwen2ForCausalLM", {}),
     "qwen3": ("qwen3", "Qwen3ForCausalLM", HEADS),
     "qwen3_moe": ("qwen3_moe", "Qwen3MoeForCausalLM", {**HEADS, **EXPERTS, "mlp_only_layers": [1]}),
     "qwen3_next": (
@@ -92,11 +91,7 @@ TEXT_MODELS = {
     "gemma": ("gemma", "GemmaForCausalLM", HEADS),
     "gemma2": ("gemma2", "Gemma2ForCausalLM", {**HEADS, "final_logit_softcapping": 3.0}),
     "gemma3_text": ("gemma3_text", "Gemma3ForCausalLM", {**HEADS, "final_logit_softcapping": 3.0}),
-    "phi3": ("phi3", "Phi3ForCausalLM", {}),
     "granite": ("granite", "GraniteForCausalLM", dict(logits_scaling=3.0, embedding_multiplier=2.0)),
-    "olmo2": ("olmo2", "Olmo2ForCausalLM", {}),
-    "olmo3": ("olmo3", "Olmo3ForCausalLM", {}),
-    "exaone4": ("exaone4", "Exaone4ForCausalLM", {}),
     "glm4": ("glm4", "Glm4ForCausalLM", {**HEADS, "partial_rotary_factor": 0.5}),
     "gpt_oss": (
         "gpt_oss",
@@ -183,6 +178,20 @@ TEXT_MODELS = {
         dict(cross_attention_layers=[], rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
     ),
 }
+
+
+def text_models() -> dict:
+    """The same for every family of language models: as its row says, where its configuration needs nothing more."""
+    described = {model_type for model_type, _, _ in DESCRIBED.values()}
+    plain = {
+        row.name: (row.model_types[0], *row.heads, {})
+        for row in FAMILIES
+        if len(row.heads) == 1 and "ForCausalLM" in next(iter(row.heads)) and not described & set(row.model_types)
+    }
+    return plain | DESCRIBED
+
+
+TEXT_MODELS = text_models()
 
 
 def transformers_class(name):

@@ -7,7 +7,12 @@ package enum AtomicFile {
         try write(to: url) { try $0.write(bytes) }
     }
 
-    /// Replaces `url` by what `body` writes. The bytes go to a temporary file beside it and are
+    /// Replaces the file at `path` by a text.
+    package static func write(_ text: String, to path: String) throws {
+        try write(Array(text.utf8), to: URL(fileURLWithPath: path))
+    }
+
+    /// Replaces `url` by what `body` writes. The bytes go to a temporary file in the same folder and are
     /// synchronised before the rename, and the folder after it. When anything fails, also `body`, the
     /// temporary file is removed and the old file stands as it was.
     package static func write(to url: URL, _ body: (FileSink) throws -> Void) throws {

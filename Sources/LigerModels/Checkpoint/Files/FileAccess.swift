@@ -2,7 +2,7 @@ import Platform
 
 /// The operating system's file calls, each failure a `CheckpointError` that says what the system said.
 package enum FileAccess {
-    /// Bytes moved by one system call at most; the systems' own limits lie just below 2 GiB.
+    /// Bytes moved by one system call at most; the systems' own limits are just below 2 GiB.
     static let largestTransfer = 1 << 30
 
     /// Opens an existing regular file and returns its descriptor and size. Folders, pipes and devices are

@@ -1,12 +1,12 @@
-import Platform
+package import Platform
 import Synchronization
 
-/// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, beside the final name and so on the same file
+/// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, in the folder of the final name and so on the same file
 /// system.
 ///
 /// The process's identifier tells output that another process is writing from what a killed one left
 /// behind, which the next write into the same folder removes.
-enum PartialName {
+package enum PartialName {
     private static let counter = Atomic<Int>(0)
 
     /// A name that nothing else uses, for output that will be called `name`.
@@ -16,7 +16,7 @@ enum PartialName {
     }
 
     /// Removes what killed processes left in `directory`; what cannot be removed stays.
-    static func removeStale(in directory: URL) {
+    package static func removeStale(in directory: URL) {
         let manager = FileManager.default
         for name in (try? manager.contentsOfDirectory(atPath: directory.path)) ?? [] {
             guard let owner = process(of: name), owner != FileAccess.processIdentifier,

@@ -1,3 +1,5 @@
+package import LigerText
+
 /// Reads JSON strictly, one value at a time, without building a tree.
 ///
 /// Stricter than the usual decoders where leniency hides damage: a repeated key, a lone surrogate, invalid
@@ -27,7 +29,7 @@ package struct JSONReader {
             let key = try reader.readString()
             guard seen.insert(key).inserted else {
                 throw reader.error(
-                    "the key \(CheckpointError.quoted(key)) a second time", "each key once", at: start)
+                    "the key \(key.quoted) a second time", "each key once", at: start)
             }
             reader.skipSpace()
             guard reader.take(":") else { throw reader.error(reader.nextByte, "a colon after the key") }

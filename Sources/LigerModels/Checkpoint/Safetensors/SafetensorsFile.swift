@@ -1,3 +1,4 @@
+import LigerText
 public import Platform
 
 /// A safetensors file opened for reading.
@@ -49,7 +50,7 @@ public struct SafetensorsFile: Sendable {
     /// The description of a tensor. Throws `CheckpointError` when there is none of this name or when its
     /// element type is one that no kernel reads.
     public func entry(of name: String) throws -> TensorEntry {
-        let subject = "tensor \(CheckpointError.quoted(name))"
+        let subject = "tensor \(name.quoted)"
         guard let entry = tensors[name] else {
             throw CheckpointError(
                 path, subject, found: "no tensor of this name", expected: "one",
@@ -57,7 +58,7 @@ public struct SafetensorsFile: Sendable {
         }
         guard entry.dtype != nil else {
             throw CheckpointError(
-                path, subject, found: "element type \(CheckpointError.quoted(entry.storedType.rawValue))",
+                path, subject, found: "element type \(entry.storedType.rawValue.quoted)",
                 expected: "F32, BF16, F16, I64, I32, U32, U8 or BOOL",
                 advice: "Convert the tensor to one of these, for instance with torch, and save it again.")
         }
@@ -76,7 +77,7 @@ public struct SafetensorsFile: Sendable {
         return try body(UnsafeRawBufferPointer(buffer))
     }
 
-    /// Fills `destination` with a tensor's bytes from `offset` on; both in bytes. The stretch must lie
+    /// Fills `destination` with a tensor's bytes from `offset` on; both in bytes. The stretch must be
     /// within the tensor.
     public func read(
         _ name: String, from offset: Int = 0, into destination: UnsafeMutableRawBufferPointer

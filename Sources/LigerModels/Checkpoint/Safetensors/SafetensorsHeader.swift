@@ -1,7 +1,9 @@
+import LigerText
+
 /// The parsed and checked header of a safetensors file.
 ///
 /// A file is the header's length (8 bytes, little-endian), the header (JSON), then the data. Everything in
-/// it is taken for hostile: what survives this type lies within the file, does not overlap, leaves no gap
+/// it is taken for hostile: what survives this type is within the file, does not overlap, leaves no gap
 /// and has the size its shape says, so that later code may trust it.
 struct SafetensorsHeader: Sendable {
     /// Longest header that is accepted, as in the format's own library.
@@ -76,11 +78,11 @@ extension SafetensorsHeader {
             case "data_offsets": offsets = try readCounts(&reader, limit: 2)
             default:
                 throw reader.error(
-                    "the key \(CheckpointError.quoted(key)) for tensor \(CheckpointError.quoted(name))",
+                    "the key \(key.quoted) for tensor \(name.quoted)",
                     "dtype, shape and data_offsets")
             }
         }
-        let subject = "tensor \(CheckpointError.quoted(name))"
+        let subject = "tensor \(name.quoted)"
         guard let type, let shape, let offsets, offsets.count == 2 else {
             throw CheckpointError(
                 file, subject, found: "an incomplete description",
@@ -109,7 +111,7 @@ extension SafetensorsHeader {
         return counts
     }
 
-    /// The bytes of a tensor lie within the file and are as many as its shape says. Types the format does
+    /// The bytes of a tensor are within the file and are as many as its shape says. Types the format does
     /// not have cannot be checked; they are refused when asked for.
     private func checkSize(of name: String, _ entry: TensorEntry) throws {
         let fileByteCount = dataStart + dataByteCount
@@ -161,7 +163,7 @@ extension SafetensorsHeader {
 
     private func problem(_ name: String, found: String, expected: String) -> CheckpointError {
         CheckpointError(
-            file, "tensor \(CheckpointError.quoted(name))", found: found, expected: expected,
+            file, "tensor \(name.quoted)", found: found, expected: expected,
             advice: Self.damaged)
     }
 

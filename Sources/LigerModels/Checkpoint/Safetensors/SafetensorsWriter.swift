@@ -1,3 +1,4 @@
+import LigerText
 public import Platform
 
 /// Writes safetensors files.
@@ -45,7 +46,7 @@ public enum SafetensorsWriter {
         var names: Set<String> = ["__metadata__"]
         var offset = 0
         for tensor in tensors {
-            let subject = "tensor \(CheckpointError.quoted(tensor.name))"
+            let subject = "tensor \(tensor.name.quoted)"
             guard names.insert(tensor.name).inserted else {
                 throw CheckpointError(
                     file, subject, found: "a name that is taken", expected: "a name of its own",
@@ -55,7 +56,7 @@ public enum SafetensorsWriter {
             guard tensor.byteCount != nil, !overflow else {
                 throw CheckpointError(
                     file, subject,
-                    found: "shape \(tensor.shape) of \(CheckpointError.quoted(tensor.storedType.rawValue))",
+                    found: "shape \(tensor.shape) of \(tensor.storedType.rawValue.quoted)",
                     expected: "a type and a size that the format has", advice: "Convert the tensor first.")
             }
             let shape = tensor.shape.map(String.init).joined(separator: ",")
@@ -81,7 +82,7 @@ public enum SafetensorsWriter {
         let written = sink.byteCount - start
         guard written == tensor.byteCount else {
             throw CheckpointError(
-                sink.path, "tensor \(CheckpointError.quoted(tensor.name))", found: "\(written) bytes",
+                sink.path, "tensor \(tensor.name.quoted)", found: "\(written) bytes",
                 expected:
                     "\(tensor.byteCount ?? 0) for shape \(tensor.shape) of \(tensor.storedType.rawValue)",
                 advice: "Give the tensor's own shape and element type.")

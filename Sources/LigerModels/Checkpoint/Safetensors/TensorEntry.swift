@@ -6,7 +6,7 @@ public struct TensorEntry: Sendable, Hashable {
     public let storedType: StoredType
     /// Extents, outermost first; empty for a scalar.
     public let shape: [Int]
-    /// Where the elements lie in the file, row-major and little-endian.
+    /// The place of the elements in the file, row-major and little-endian.
     public let byteRange: Range<Int>
 
     /// What a kernel reads the elements as; nil when the type is not supported here.

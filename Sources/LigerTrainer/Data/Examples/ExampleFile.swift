@@ -28,7 +28,7 @@ package struct ExampleFile: Sendable {
     package let form: Form
     package let examples: [Example]
 
-    /// Reads a file whole.
+    /// Reads all of a file.
     ///
     /// - Throws: `TrainerError`: `dataNotFound`, `dataUnreadable`, `dataEmpty`, or `dataMalformed` with file, line
     ///   and what to do.

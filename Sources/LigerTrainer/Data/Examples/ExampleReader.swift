@@ -1,4 +1,5 @@
 internal import LigerModels
+internal import LigerText
 
 /// Reads the example of one line.
 struct ExampleReader {
@@ -57,7 +58,7 @@ struct ExampleReader {
         switch members[key] {
         case .string(let text): return text
         case nil:
-            let keys = members.keys.sorted().prefix(8).map(CheckpointError.quoted).joined(separator: ", ")
+            let keys = members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", ")
             throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")
         case .array:
             throw TrainerError(

@@ -1,6 +1,6 @@
 /// Examples as tokens, dealt out in a repeatable random order.
 ///
-/// A sequence is the prompt's tokens, the answer's, tokenised apart, and the end of text if the tokenizer has one.
+/// A sequence is the prompt's tokens, the answer's, tokenised separately, and the end of text if the tokenizer has one.
 /// It is cut at its end to L + 1 tokens, of which the model reads L and predicts those one further; only the
 /// answer's tokens count. The last examples of the file are kept for evaluation and never trained on.
 ///

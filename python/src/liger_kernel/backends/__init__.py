@@ -1,49 +1,31 @@
-"""Implementations of operations by name. There is one here, Swift's; upstream's names for theirs lead to it."""
+"""Implementations of operations by name: see `registry` for adding one, `dispatch` for which one runs."""
 
-import os
+from liger_kernel.backends.capability import Capability
+from liger_kernel.backends.dispatch import BackendNotAvailableError
+from liger_kernel.backends.dispatch import ImplNotAvailableError
+from liger_kernel.backends.dispatch import LigerBackendFallbackWarning
+from liger_kernel.backends.dispatch import LigerImplFallbackWarning
+from liger_kernel.backends.dispatch import NoBackendAvailableError
+from liger_kernel.backends.dispatch import NoImplAvailableError
+from liger_kernel.backends.dispatch import all_backends
+from liger_kernel.backends.dispatch import all_impls
+from liger_kernel.backends.dispatch import available_backends
+from liger_kernel.backends.dispatch import available_impls
+from liger_kernel.backends.dispatch import clear_available_cache
+from liger_kernel.backends.dispatch import dispatch
+from liger_kernel.backends.dispatch import get_backend
+from liger_kernel.backends.dispatch import get_impl
+from liger_kernel.backends.dispatch import resolve_backend
+from liger_kernel.backends.dispatch import resolve_impl
+from liger_kernel.backends.dispatch import set_backend
+from liger_kernel.backends.dispatch import set_impl
+from liger_kernel.backends.registry import OpImpl
+from liger_kernel.backends.registry import register_impl
+from liger_kernel.backends.registry import register_op
 
-IMPL = "swift"
-_ALIASES = {"swift", "triton", "nvidia-triton", "cutile", "nvidia-cutile", "cutedsl", "nvidia-cutedsl"}
-_OPERATIONS = {
-    "rms_norm", "layer_norm", "softmax", "swiglu", "geglu", "rope", "cross_entropy", "fused_add_rms_norm",
-    "fused_linear_cross_entropy", "fused_linear_jsd", "jsd", "kl_div",
-}  # fmt: skip
-_chosen = None
-
-
-class ImplNotAvailableError(RuntimeError):
-    """An implementation was asked for by a name that nothing has."""
-
-
-def available_impls(op_name, device=None):
-    """Names of the implementations of an operation that serve a device; none for an unknown operation."""
-    kind = "cpu" if device is None else str(device).split(":")[0]
-    return [IMPL] if op_name in _OPERATIONS and kind in ("cpu", "cuda") else []
-
-
-def get_impl():
-    """The name that `set_impl` was given, else that of the environment; None if neither."""
-    return _chosen or os.environ.get("LIGER_KERNEL_IMPL") or os.environ.get("LIGER_KERNEL_BACKEND")
-
-
-def set_impl(name):
-    """Chooses an implementation for all operations; None leaves the choice to the package.
-
-    Raises ImplNotAvailableError for a name that nothing has.
-    """
-    global _chosen
-    _chosen = check_impl("liger_kernel", name)
-
-
-def check_impl(operation, impl, mode=None):
-    """The name of the implementation that serves a request; None where none was asked for.
-
-    Raises ImplNotAvailableError for an unknown name and ValueError for a mode.
-    """
-    if mode not in (None, "default"):
-        raise ValueError(f"{operation}: there is no mode {mode!r}; leave it out or give 'default'")
-    if impl is None:
-        return None
-    if impl not in _ALIASES:
-        raise ImplNotAvailableError(f"{operation}: no implementation is called {impl!r}; registered: {IMPL}")
-    return impl
+__all__ = [
+    "BackendNotAvailableError", "Capability", "ImplNotAvailableError", "LigerBackendFallbackWarning",
+    "LigerImplFallbackWarning", "NoBackendAvailableError", "NoImplAvailableError", "OpImpl", "all_backends",
+    "all_impls", "available_backends", "available_impls", "clear_available_cache", "dispatch", "get_backend",
+    "get_impl", "register_impl", "register_op", "resolve_backend", "resolve_impl", "set_backend", "set_impl",
+]  # fmt: skip

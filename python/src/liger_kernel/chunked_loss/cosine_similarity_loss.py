@@ -1,12 +1,27 @@
 """Cosine distance to a teacher's logits, with the labels' cross entropy."""
 
+import torch.nn.functional as F
+
 from torch import nn
 
+from liger_kernel.chunked_loss._formulas import has_kernel
+from liger_kernel.chunked_loss._formulas import with_formula_of
 from liger_kernel.chunked_loss.fused_linear_distillation import LigerFusedLinearDistillationBase
+
+
+def _kernel(beta):
+    return {"formula": "cosine", "beta": float(beta)}
 
 
 class LigerFusedLinearCosineSimilarityFunction(LigerFusedLinearDistillationBase):
     """beta (1 - cos(student's logits, teacher's logits)); `temperature` does not change it."""
+
+    @staticmethod
+    @has_kernel(_kernel)
+    def distillation_loss_fn(student_logits, teacher_logits, target=None, ignore_index=None, beta=1.0):
+        losses = beta * (1 - F.cosine_similarity(student_logits, teacher_logits, dim=-1))
+        has_ignored = target is not None and ignore_index is not None
+        return (losses.masked_fill(target == ignore_index, 0) if has_ignored else losses).sum()
 
     @classmethod
     def forward(
@@ -15,12 +30,12 @@ class LigerFusedLinearCosineSimilarityFunction(LigerFusedLinearDistillationBase)
         compiled=True, chunk_size=1024, return_soft_hard_loss=False,
         accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
-        return cls.beside_teacher(
-            ctx, "cosine", (student_input, student_weight, student_bias), (teacher_input, teacher_weight, teacher_bias),
-            true_labels, weight_hard_loss=weight_hard_loss, weight_soft_loss=weight_soft_loss, beta=beta,
-            ignore_index=ignore_index, temperature=temperature, chunk_size=chunk_size,
-            memory=(accum_dtype, budget_bytes),
-            return_soft_hard_loss=return_soft_hard_loss,
+        return super().forward(
+            cls=cls, ctx=ctx, student_input=student_input, student_weight=student_weight, teacher_input=teacher_input,
+            teacher_weight=teacher_weight, target=true_labels, student_bias=student_bias, teacher_bias=teacher_bias,
+            chunk_size=chunk_size, ignore_index=ignore_index, weight_hard_loss=weight_hard_loss,
+            weight_soft_loss=weight_soft_loss, beta=beta, temperature=temperature, compiled=compiled,
+            return_soft_hard_loss=return_soft_hard_loss, accum_dtype=accum_dtype, budget_bytes=budget_bytes,
         )  # fmt: skip
 
 
@@ -47,7 +62,7 @@ class LigerFusedLinearCosineSimilarityLoss(nn.Module):
         self, student_input, student_weight, teacher_input, teacher_weight, true_labels, student_bias=None,
         teacher_bias=None,
     ):  # fmt: skip
-        return LigerFusedLinearCosineSimilarityFunction.apply(
+        return with_formula_of(self, LigerFusedLinearCosineSimilarityFunction).apply(
             student_input, student_weight, teacher_input, teacher_weight, true_labels, student_bias, teacher_bias,
             self.weight_hard_loss, self.weight_soft_loss, self.beta, self.ignore_index, self.temperature,
             self.compiled, self.chunk_size, self.return_soft_hard_loss,

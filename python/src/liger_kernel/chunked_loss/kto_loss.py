@@ -1,12 +1,32 @@
 """Kahneman-Tversky optimisation (Ethayarajh et al., 2024)."""
 
+import torch
+
 from torch import nn
 
+from liger_kernel.chunked_loss._formulas import has_kernel
+from liger_kernel.chunked_loss._formulas import with_formula_of
 from liger_kernel.chunked_loss.fused_linear_unpaired_preference import LigerFusedLinearUnpairedPreferenceBase
+
+
+def _kernel(beta=0.1, kl=None):
+    return {"beta": float(beta), "kl": kl}
 
 
 class LigerFusedLinearKTOFunction(LigerFusedLinearUnpairedPreferenceBase):
     """The mean of 1 - sigmoid(m beta (log-probability - reference's - kl)), m = 1 for good answers, -1 for bad."""
+
+    @staticmethod
+    @has_kernel(_kernel)
+    def preference_loss_fn(
+        log_prob_chunk, preference_labels_chunk, full_target, ref_log_prob_chunk=None, beta=0.1, kl=None
+    ):
+        good = preference_labels_chunk.bool()
+        ratio = log_prob_chunk if ref_log_prob_chunk is None else log_prob_chunk - ref_log_prob_chunk
+        distance = ratio if kl is None else ratio - kl
+        losses = 1 - torch.sigmoid(beta * torch.where(good, distance, -distance))
+        rewards = beta * ratio
+        return losses.sum() / len(full_target), (rewards * good).sum(), (rewards * ~good).sum()
 
     @classmethod
     def forward(
@@ -15,14 +35,11 @@ class LigerFusedLinearKTOFunction(LigerFusedLinearUnpairedPreferenceBase):
         average_log_prob=False, chunk_size=1,
         accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
-        assert preference_labels is not None, "preference_labels must be given: True for good answers"
-        if use_ref_model and (ref_input is None or ref_weight is None):
-            raise ValueError("a reference model needs ref_input and ref_weight; give them, or use_ref_model=False")
-        reference = (ref_input, ref_weight, ref_bias) if use_ref_model else (None, None, None)
-        return cls.answers(
-            ctx, _input, weight, target, preference_labels, bias, reference, kl, ignore_index=ignore_index, beta=beta,
-            average_log_prob=average_log_prob, chunk_size=chunk_size,
-            memory=(accum_dtype, budget_bytes),
+        return super().forward(
+            cls=cls, ctx=ctx, _input=_input, weight=weight, target=target, preference_labels=preference_labels,
+            bias=bias, ignore_index=ignore_index, beta=beta, compiled=compiled, use_ref_model=use_ref_model,
+            ref_input=ref_input, ref_weight=ref_weight, ref_bias=ref_bias, average_log_prob=average_log_prob, kl=kl,
+            chunk_size=chunk_size, accum_dtype=accum_dtype, budget_bytes=budget_bytes,
         )  # fmt: skip
 
 
@@ -46,7 +63,7 @@ class LigerFusedLinearKTOLoss(nn.Module):
         self, _input, lin_weight, target, bias=None, preference_labels=None, ref_input=None, ref_weight=None,
         ref_bias=None, kl=None,
     ):  # fmt: skip
-        return LigerFusedLinearKTOFunction.apply(
+        return with_formula_of(self, LigerFusedLinearKTOFunction).apply(
             _input, lin_weight, target, preference_labels, bias, ref_input, ref_weight, ref_bias, kl,
             self.ignore_index, self.beta, self.compiled, self.use_ref_model, self.average_log_prob, self.chunk_size,
             self.accum_dtype, self.budget_bytes,

@@ -1,12 +1,29 @@
 """Simple preference optimisation (Meng et al., 2024)."""
 
+import torch.nn.functional as F
+
 from torch import nn
 
+from liger_kernel.chunked_loss._formulas import has_kernel
+from liger_kernel.chunked_loss._formulas import with_formula_of
 from liger_kernel.chunked_loss.fused_linear_preference import LigerFusedLinearPreferenceBase
+
+
+def _kernel(average_log_prob, gamma=0.5, label_smoothing=0.0):
+    # The kernel's log-probabilities are means.
+    options = {"formula": "simpo", "gamma": float(gamma), "label_smoothing": float(label_smoothing)}
+    return options if average_log_prob else None
 
 
 class LigerFusedLinearSimPOFunction(LigerFusedLinearPreferenceBase):
     """-(1 - s) log sigmoid(d) - s log sigmoid(-d), d = beta (chosen - rejected) - gamma, of mean log-probabilities."""
+
+    @staticmethod
+    @has_kernel(_kernel)
+    def preference_loss_fn(chosen_logps, rejected_logps, full_target, beta=0.1, gamma=0.5, label_smoothing=0.0):
+        d = beta * (chosen_logps - rejected_logps) - gamma
+        losses = -F.logsigmoid(d) * (1 - label_smoothing) - F.logsigmoid(-d) * label_smoothing
+        return losses.sum() / (len(full_target) // 2), beta * chosen_logps, beta * rejected_logps
 
     @classmethod
     def forward(
@@ -14,11 +31,10 @@ class LigerFusedLinearSimPOFunction(LigerFusedLinearPreferenceBase):
         compute_nll_loss=False, compiled=True, gamma=0.5, chunk_size=1,
         accum_dtype=None, budget_bytes=None,
     ):  # fmt: skip
-        return cls.pairs(
-            ctx, "simpo", _input, weight, target, bias, ignore_index=ignore_index, beta=beta, alpha=alpha,
-            compute_nll_loss=compute_nll_loss, chunk_size=chunk_size,
-            memory=(accum_dtype, budget_bytes), label_smoothing=float(label_smoothing),
-            gamma=float(gamma),
+        return super().forward(
+            cls=cls, ctx=ctx, _input=_input, weight=weight, target=target, bias=bias, ignore_index=ignore_index,
+            beta=beta, alpha=alpha, label_smoothing=label_smoothing, compute_nll_loss=compute_nll_loss,
+            compiled=compiled, gamma=gamma, chunk_size=chunk_size, accum_dtype=accum_dtype, budget_bytes=budget_bytes,
         )  # fmt: skip
 
 
@@ -40,7 +56,7 @@ class LigerFusedLinearSimPOLoss(nn.Module):
         self.accum_dtype, self.budget_bytes = accum_dtype, budget_bytes
 
     def forward(self, lin_weight, _input, target, bias=None):
-        return LigerFusedLinearSimPOFunction.apply(
+        return with_formula_of(self, LigerFusedLinearSimPOFunction).apply(
             _input, lin_weight, target, bias, self.ignore_index, self.beta, self.alpha, self.label_smoothing,
             self.compute_nll_loss, self.compiled, self.gamma, self.chunk_size,
             self.accum_dtype, self.budget_bytes,

@@ -14,6 +14,7 @@ from liger_kernel.ops.utils import gathered
 
 _INTEGERS = (torch.int32, torch.int64)
 _GRADIENTS = {"input": 1, "weight": 2, "bias": 4}
+_SCALES = 8
 
 
 def layer(input, weight, bias, prefix=""):
@@ -68,20 +69,23 @@ class LinearLossFunction(Function):
         return super().apply(*arguments)
 
     @classmethod
-    def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, **options):
+    def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, wanted=None, **options):
         """The operation's outputs by name; gradients stay in the context.
 
-        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for.
+        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for. wanted:
+        whether input, weight and bias need gradients, by name, where the places of arguments do not say so.
         """
-        needed = ctx.needs_input_grad
         options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
         options["budget_bytes"] = budget(memory[1], of_chunks)
-        wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
-        options["needs"] = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
+        if wanted is None:
+            needed = ctx.needs_input_grad
+            wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
+        needs = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
+        options["needs"] = needs and needs | _SCALES
         tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
         out = call(operation, tensors, **options)
         ctx.operation, ctx.options, ctx.names, ctx.place = operation, options, list(tensors), cls.BIAS
-        ctx.gradients = {name: out.pop(f"d{name}", None) for name in _GRADIENTS}
+        ctx.gradients = _pop_gradients(out)
         ctx.save_for_backward(*tensors.values())
         ctx.set_materialize_grads(False)
         return out
@@ -93,9 +97,15 @@ class LinearLossFunction(Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             out = call(ctx.operation, dict(zip(ctx.names, ctx.saved_tensors)), **ctx.options)
-            gradients = {name: out.get(f"d{name}") for name in _GRADIENTS}
-        results = [None] * len(ctx.needs_input_grad)
+            gradients = _pop_gradients(out)
+        results = [None] * max(len(ctx.needs_input_grad), ctx.place + 1)
         for name, place in zip(_GRADIENTS, (0, 1, ctx.place)):
-            if gradients[name] is not None and upstream is not None:
-                results[place] = scale_(gradients[name], upstream)
+            gradient, scales = gradients[name]
+            if gradient is not None and upstream is not None:
+                results[place] = scale_(gradient, upstream, scales)
         return tuple(results)
+
+
+def _pop_gradients(out):
+    """The gradients among an operation's outputs, with the scales of their rows, by name; None for what is not there."""
+    return {name: (out.pop(f"d{name}", None), out.pop(f"{name}_scales", None)) for name in _GRADIENTS}

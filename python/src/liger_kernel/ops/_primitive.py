@@ -1,9 +1,4 @@
-"""Forward and backward primitives as torch operators, so that torch.compile can trace through them, and the class of
-autograd Functions over them.
-
-A primitive is a Python function over tensors. In eager mode it is called as it is: torch's dispatcher costs
-more than our launches. While torch.compile traces, the operator `torch.ops.liger_kernel.NAME` stands in for it.
-"""
+"""The class of autograd Functions over the library's operations."""
 
 import functools
 
@@ -12,43 +7,11 @@ import torch
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 
-PLAIN = (torch.Tensor, torch.nn.Parameter)
+from liger_kernel._operation import PLAIN
+from liger_kernel._operation import is_compiling
+from liger_kernel._operation import is_tracing
 
-_namespace = torch.library.Library("liger_kernel", "DEF")
-_register_fake = getattr(torch.library, "register_fake", None) or torch.library.impl_abstract
-_is_tracing = getattr(torch.compiler, "is_dynamo_compiling", None) or torch._dynamo.external_utils.is_compiling
 _transforms_are_active, _records = torch._C._are_functorch_transforms_active, torch.is_grad_enabled
-is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._dynamo.is_compiling
-
-
-def primitive(schema, fake, eager=None):
-    """Registers a function as an operator.
-
-    schema: the operator's arguments and results in torch's notation, such as "(Tensor x) -> Tensor". fake: makes
-    outputs of the right shapes and dtypes without values. eager: what runs outside of torch.compile, the function
-    itself if None; it may give None for an empty tensor.
-    """
-
-    def register(function):
-        name = function.__name__.lstrip("_")
-        _namespace.define(name + schema)
-        _namespace.impl(name, function, "CompositeExplicitAutograd")
-        _register_fake(f"liger_kernel::{name}", fake)
-        operator = getattr(torch.ops.liger_kernel, name).default
-
-        run = eager or function
-
-        @functools.wraps(function)
-        def call(*arguments):
-            # Outside of torch.compile only tensors of other kinds stand for tensors, as in torch.export.
-            if _is_tracing() or (type(arguments[0]) not in PLAIN and is_compiling()):
-                return operator(*arguments)
-            return run(*arguments)
-
-        call.eager, call.operator = run, operator
-        return call
-
-    return register
 
 
 class _Untracked:
@@ -81,7 +44,7 @@ class Function(torch.autograd.Function):
 
     @classmethod
     def apply(cls, *arguments):
-        if _is_tracing():
+        if is_tracing():
             # torch.compile knows what this name means for a Function, and never enters it a second time.
             return cls.apply(*arguments)
         if _transforms_are_active() or forward_ad._current_level >= 0:

@@ -3,21 +3,19 @@
 import torch
 
 from liger_kernel._call import lying_runner
-from liger_kernel._call import operation
 from liger_kernel._library import CheckFailedError
+from liger_kernel._operation import eager
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
-from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
-ACCURACY, ARGMAX, GRADIENT = 1, 2, 4
+ACCURACY, ARGMAX, GRADIENT, SCALE = 1, 2, 4, 8
 
-_run = operation(
-    "cross_entropy", "logits, labels, class_weights?, upstream?", "loss, z_loss, accuracy, argmax, gradient",
-    "ignore_index, z_loss, label_smoothing, reduction, softcap, wants, wants_z_loss", lying_runner, strided=True,
-)  # fmt: skip
-_scale_rows = operation("scale_rows", "x, factor", "", prepare=lying_runner, strided=True)
+_run = operation("cross_entropy")
+_scaled = operation("scaled_rows")
+_scale_rows = eager("scale_rows", lying_runner, strided=True)
 
 
 def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):
@@ -40,59 +38,39 @@ def check_class_weights(weight, classes):
         assert torch.is_floating_point(weight), f"weight must be floating point; found {weight.dtype}"
 
 
-def _fake(logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream):
-    shape = (logits.shape[0],) if reduction == "none" else ()
-    rows = (logits.shape[0],)
-    return [
-        logits.new_empty(shape),
-        logits.new_empty(shape if wants_z_loss else 0),
-        logits.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
-        logits.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
-        logits.new_empty(logits.shape if wants & GRADIENT else 0),
-    ]
-
-
-def _compute(
+def _cross_entropy(
     logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
 ):
-    """loss, z-loss, accuracy, predicted classes and gradient; None where not wanted."""
-    weight = None if weight is None else weight.contiguous()
-    has_z_loss = wants_z_loss and z_loss != 0
+    """loss, z-loss, accuracy, predicted classes, gradient and its scale; None or empty where not wanted or needed."""
     try:
-        loss, z, accuracy, argmax, gradient = _run(
-            logits.contiguous(), labels.contiguous(), weight, upstream, ignore_index, z_loss, smoothing, reduction,
-            softcap, wants, has_z_loss,
+        loss, z, accuracy, argmax, *gradient = _run(
+            logits, labels, weight, None, upstream, ignore_index, z_loss, smoothing, reduction, softcap, wants,
+            wants_z_loss,
         )  # fmt: skip
     except CheckFailedError as error:
         raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    if wants_z_loss and z is None:
+    if wants_z_loss and z_loss == 0:
         z = torch.zeros_like(loss)
-    return [loss, z, accuracy, None if argmax is None else argmax.long(), gradient]
+    return loss, z, accuracy, argmax.long() if wants & ARGMAX else argmax, *gradient
 
 
-@primitive(
-    "(Tensor logits, Tensor labels, Tensor? weight, int ignore_index, float z_loss, float smoothing, "
-    "str reduction, float? softcap, int wants, bool wants_z_loss, Tensor? upstream) -> Tensor[]",
-    _fake,
-    _compute,
-)
-def _cross_entropy(logits, *arguments):
-    """As `_compute`, with empty tensors where it has None."""
-    dtypes = logits.dtype, logits.dtype, torch.float32, torch.int64, logits.dtype
-    results = zip(_compute(logits, *arguments), dtypes)
-    return [logits.new_empty(0, dtype=dtype) if result is None else result for result, dtype in results]
+def scale_(x, factor, scales=None):
+    """x itself, times one number, or one per row, on the device; nothing is moved where that is 1.
 
-
-@primitive("(Tensor x, Tensor factor) -> Tensor", lambda x, factor: torch.empty_like(x))
-def _scaled(x, factor):
-    """A copy of x, times one number, or one per row."""
-    return scale_(x.clone(), factor)
-
-
-def scale_(x, factor):
-    """x itself, times one number, or one per row, on the device; nothing is moved where that is 1."""
-    _scale_rows(x, factor.float().contiguous())
+    scales: further numbers, one or one per row, or nothing.
+    """
+    _scale_rows(x, with_scales(factor, scales).contiguous())
     return x
+
+
+def with_scales(upstream, scales):
+    """An upstream gradient in fp32, times the scales of an f16 gradient, if there are any.
+
+    What comes with a loss is for an upstream gradient of 1, where f16 has lost what a loss scale would have saved. So its
+    rows are stored over scales, which meet the upstream gradient here before anything is rounded again.
+    """
+    upstream = upstream.float()
+    return upstream if scales is None or scales.numel() == 0 else upstream * scales
 
 
 def cross_entropy_forward(
@@ -147,12 +125,12 @@ class LigerCrossEntropyFunction(Function):
         # Without reduction every row has its own upstream gradient, which is not known yet.
         is_early = ctx.needs_input_grad[0] and reduction != "none"
         out = _cross_entropy(
-            _input, target, weight, *ctx.options, wants | GRADIENT * is_early, return_z_loss, None
+            _input, target, weight, *ctx.options, wants | (GRADIENT | SCALE) * is_early, return_z_loss, None
         )
-        gradient = out[4] if is_early else None
+        gradient = out[4:] if is_early else None
         ctx.compiled = is_compiling()
         ctx.gradient = None if ctx.compiled else gradient
-        ctx.save_for_backward(_input, target, weight, gradient if ctx.compiled else None)
+        ctx.save_for_backward(_input, target, weight, *(gradient if ctx.compiled and is_early else ()))
         results = _named(out, return_z_loss, return_token_accuracy, return_predicted_tokens)
         ctx.mark_non_differentiable(*[r for r in results[1:] if r is not None])
         return results
@@ -160,14 +138,15 @@ class LigerCrossEntropyFunction(Function):
     @staticmethod
     @first_order
     def backward(ctx, grad_output, grad_output2, grad_output3, grad_output4):
-        _input, target, weight, gradient = ctx.saved_tensors
-        if gradient is not None:
-            return _scaled(gradient, grad_output), *(None,) * 10
+        _input, target, weight, *kept = ctx.saved_tensors
+        if kept:
+            return _scaled(kept[0], with_scales(grad_output, kept[1])), *(None,) * 10
         # The gradient is handed over once; a second pass through a retained graph computes it again.
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
-            upstream = grad_output.float() if ctx.options[3] == "none" else None
-            gradient = _cross_entropy(_input, target, weight, *ctx.options, GRADIENT, False, upstream)[4]
+            upstream = grad_output.float().contiguous() if ctx.options[3] == "none" else None
+            wants = GRADIENT | SCALE if upstream is None else GRADIENT
+            gradient = _cross_entropy(_input, target, weight, *ctx.options, wants, False, upstream)[4:]
             if upstream is not None:
-                return gradient, *(None,) * 10
-        return scale_(gradient, grad_output), *(None,) * 10
+                return gradient[0], *(None,) * 10
+        return scale_(gradient[0], grad_output, gradient[1]), *(None,) * 10

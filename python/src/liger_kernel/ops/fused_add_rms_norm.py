@@ -1,53 +1,19 @@
 """A residual connection and the RMSNorm after it in one pass."""
 
-import torch
-
-from liger_kernel._call import operation
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.rms_norm import _casting
+from liger_kernel.ops.utils import torch_to_triton_dtype  # noqa: F401  (where others look for it)
 
-_forward = operation(
-    "fused_add_rms_norm_forward", "x, residual, weight?", "y, s, rstd", "eps, offset, casting"
-)
-_backward = operation(
-    "fused_add_rms_norm_backward", "dy, ds?, s, weight?, rstd", "dx, dweight", "offset, casting, needs_weight"
-)
-
-
-def _like(x):
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _fake_forward(x, residual, weight, eps, offset, casting):
-    return _like(x), _like(x), x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
-
-
-@primitive(
-    "(Tensor x, Tensor residual, Tensor? weight, float eps, float offset, str casting) -> (Tensor, Tensor, Tensor)",
-    _fake_forward,
-    _forward,
-)
-def _fused_add_rms_norm_forward(x, residual, weight, eps, offset, casting):
-    return _forward(x, residual, weight, eps, offset, casting)
-
-
-@primitive(
-    "(Tensor dy, Tensor? ds, Tensor s, Tensor? weight, Tensor rstd, float offset, str casting, bool needs_weight)"
-    " -> (Tensor, Tensor)",
-    lambda dy, ds, s, weight, rstd, offset, casting, needs: (_like(s), _like(weight) if needs else s.new_empty(0)),
-    _backward,
-)
-def _fused_add_rms_norm_backward(dy, ds, s, weight, rstd, offset, casting, needs_weight):
-    dx, dweight = _backward(dy, ds, s, weight, rstd, offset, casting, needs_weight)
-    return dx, s.new_empty(0) if dweight is None else dweight
+_forward = operation("fused_add_rms_norm_forward")
+_backward = operation("fused_add_rms_norm_backward")
 
 
 def fused_add_rms_norm_forward(X, R, W, eps, offset, casting_mode):
     """y, s, rstd, and zeros and the casting's name for upstream's callers."""
     casting = _casting(casting_mode)
-    return *_fused_add_rms_norm_forward(X, R, W, float(eps), float(offset), casting), 0, 0, 0, casting
+    return *_forward(X, R, W, float(eps), float(offset), casting), 0, 0, 0, casting
 
 
 def fused_add_rms_norm_backward(
@@ -56,7 +22,7 @@ def fused_add_rms_norm_backward(
 ):  # fmt: skip
     """dX, dR (the same tensor's values) and dW."""
     needs = W is not None and needs_dw is not False
-    dX, dW = _fused_add_rms_norm_backward(dY, dS_out, S, W, RSTD, float(offset), _casting(casting_mode), needs)
+    dX, dW = _backward(dY, dS_out, S, W, RSTD, float(offset), _casting(casting_mode), needs)
     return dX, dX, dW if needs else None
 
 
@@ -66,7 +32,7 @@ class LigerFusedAddRMSNormFunction(Function):
     @staticmethod
     def forward(ctx, X, R, W, eps, offset=0.0, casting_mode="llama", in_place=False):
         ctx.offset, ctx.casting = float(offset), _casting(casting_mode)
-        Y, S, RSTD = _fused_add_rms_norm_forward(X, R, W, float(eps), ctx.offset, ctx.casting)
+        Y, S, RSTD = _forward(X, R, W, float(eps), ctx.offset, ctx.casting)
         ctx.save_for_backward(S, W, RSTD)
         return Y, S
 
@@ -75,5 +41,5 @@ class LigerFusedAddRMSNormFunction(Function):
     def backward(ctx, dY, dS):
         S, W, RSTD = ctx.saved_tensors
         needs = W is not None and ctx.needs_input_grad[2]
-        dX, dW = _fused_add_rms_norm_backward(dY, dS, S, W, RSTD, ctx.offset, ctx.casting, needs)
+        dX, dW = _backward(dY, dS, S, W, RSTD, ctx.offset, ctx.casting, needs)
         return dX, dX, dW if needs else None, None, None, None, None

@@ -2,16 +2,14 @@
 
 import torch
 
-from liger_kernel._call import call
 from liger_kernel._library import CheckFailedError
+from liger_kernel._operation import operation
 from liger_kernel.ops._memory import budget as _budget_of
 from liger_kernel.ops._memory import bytes_of_logits
 from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops._primitive import is_compiling
-from liger_kernel.ops._primitive import primitive
-from liger_kernel.ops.cross_entropy import ACCURACY
 from liger_kernel.ops.cross_entropy import ARGMAX
 from liger_kernel.ops.cross_entropy import _named
 from liger_kernel.ops.cross_entropy import _scaled
@@ -19,70 +17,35 @@ from liger_kernel.ops.cross_entropy import check_class_weights
 from liger_kernel.ops.cross_entropy import check_options
 from liger_kernel.ops.cross_entropy import scale_
 from liger_kernel.ops.cross_entropy import wanted
+from liger_kernel.ops.cross_entropy import with_scales
+from liger_kernel.ops.utils import autocast_dtype
 from liger_kernel.ops.utils import gathered
 
 _CHUNK_MEM_CONST = 1
-_INPUT, _WEIGHT, _BIAS = 1, 2, 4
+_INPUT, _WEIGHT, _BIAS, _SCALES = 1, 2, 4, 8
 
 
-def _fake(
-    input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
-    exact, budget, wants, wants_z_loss, needs, upstream,
-):  # fmt: skip
-    shape = (input.shape[0],) if reduction == "none" else ()
-    rows = (input.shape[0],)
-    return [
-        input.new_empty(shape, dtype=torch.float32),
-        input.new_empty(shape if wants_z_loss else 0),
-        input.new_empty(shape if wants & ACCURACY else 0, dtype=torch.float32),
-        input.new_empty(rows if wants & ARGMAX else 0, dtype=torch.int64),
-        input.new_empty(input.shape if needs & _INPUT else 0),
-        weight.new_empty(weight.shape if needs & _WEIGHT else 0),
-        weight.new_empty(0) if bias is None else bias.new_empty(bias.shape if needs & _BIAS else 0),
-    ]
+_run = operation("fused_linear_cross_entropy")
 
 
-@primitive(
-    "(Tensor input, Tensor weight, Tensor labels, Tensor? bias, Tensor? class_weights, int ignore_index, "
-    "float z_loss, float smoothing, str reduction, float? softcap, bool scaling, bool exact, int budget, int wants, "
-    "bool wants_z_loss, int needs, Tensor? upstream) -> Tensor[]",
-    _fake,
-)
 def _fused_linear_cross_entropy(
     input, weight, labels, bias, class_weights, ignore_index, z_loss, smoothing, reduction, softcap, scaling,
     exact, budget, wants, wants_z_loss, needs, upstream,
 ):  # fmt: skip
-    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias; empty where not wanted."""
-    tensors = {"input": input, "weight": weight, "bias": bias, "labels": labels, "class_weights": class_weights}
-    tensors = {name: None if t is None else t.contiguous() for name, t in tensors.items()} | {"upstream": upstream}
+    """loss, z-loss, accuracy, predicted classes, gradients of input, weight and bias, and the scales of these in f16.
+
+    None or empty for what is not wanted or needed.
+    """
     try:
-        out = call(
-            "fused_linear_cross_entropy",
-            tensors,
-            ignore_index=ignore_index,
-            z_loss=z_loss,
-            label_smoothing=smoothing,
-            reduction=reduction,
-            softcap=softcap,
-            token_scaling=scaling,
-            accumulation="exact" if exact else "storage",
-            budget_bytes=budget or None,
-            wants=wants,
-            wants_z_loss=wants_z_loss and z_loss != 0,
-            needs=needs,
-        )
+        loss, z, accuracy, argmax, *gradients = _run(
+            input, weight, bias, labels, class_weights, None, upstream, ignore_index, z_loss, smoothing, reduction,
+            softcap, wants, wants_z_loss, scaling, "exact" if exact else "storage", budget or None, needs,
+        )  # fmt: skip
     except CheckFailedError as error:
         raise CheckFailedError(f"a target is out of bounds: {error}") from None
-    empty = input.new_empty
-    return [
-        out["loss"],
-        out.get("z_loss", torch.zeros_like(out["loss"], dtype=input.dtype) if wants_z_loss else empty(0)),
-        out["accuracy"] if wants & ACCURACY else empty(0, dtype=torch.float32),
-        out["argmax"].long() if wants & ARGMAX else empty(0, dtype=torch.int64),
-        out.get("dinput", empty(0)),
-        out.get("dweight", weight.new_empty(0)),
-        out.get("dbias", (weight if bias is None else bias).new_empty(0)),
-    ]
+    if wants_z_loss and z_loss == 0:
+        z = torch.zeros_like(loss, dtype=input.dtype)
+    return loss, z, accuracy, argmax.long() if wants & ARGMAX else argmax, *gradients
 
 
 def _budget(tokens, weight, chunk_mem_const, budget_bytes=None):
@@ -104,14 +67,8 @@ def _chunk_bytes(tokens, weight, chunk_mem_const):
 
 def _to_autocast(*tensors):
     """Tensors in autocast's type where that is on, as torch does with a linear layer's."""
-    kind = tensors[0].device.type
-    try:
-        is_on = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if is_on else None
-    except TypeError:  # Before torch 2.4.
-        is_on = torch.is_autocast_enabled() if kind == "cuda" else torch.is_autocast_cpu_enabled()
-        dtype = torch.get_autocast_gpu_dtype() if kind == "cuda" else torch.get_autocast_cpu_dtype()
-    if not is_on:
+    dtype = autocast_dtype(tensors[0].device.type)
+    if dtype is None:
         return tensors
     return tuple(None if t is None else t.to(dtype) for t in tensors)
 
@@ -135,7 +92,7 @@ def fused_linear_cross_entropy_forward(
     out = _fused_linear_cross_entropy(
         _input, weight, target, bias, ce_weight, *options, wants, return_z_loss, needs, upstream
     )
-    gradients = [g if needs & bit else None for g, bit in zip(out[4:], (_INPUT, _WEIGHT, _BIAS))]
+    gradients = [g if needs & bit else None for g, bit in zip(out[4:7], (_INPUT, _WEIGHT, _BIAS))]
     return *_named(out, return_z_loss, return_token_accuracy, return_predicted_tokens), *gradients
 
 
@@ -182,7 +139,7 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         needed = ctx.needs_input_grad
         ctx.needs = _INPUT * needed[0] + _WEIGHT * needed[1] + _BIAS * (bias is not None and needed[3])
         ctx.options, ctx.reduction = options, reduction
-        early = ctx.needs if reduction != "none" else 0
+        early = ctx.needs | _SCALES if ctx.needs and reduction != "none" else 0
         out = _fused_linear_cross_entropy(
             _input, weight, target, bias, ce_weight, *options,
             wanted(return_token_accuracy, return_predicted_tokens), return_z_loss, early, None,
@@ -202,16 +159,21 @@ class LigerFusedLinearCrossEntropyFunction(Function):
         _input, weight, target, bias, ce_weight, *kept = ctx.saved_tensors
         bits = (_INPUT, _WEIGHT, _BIAS)
         if kept:
-            gradients = [_scaled(g, grad_output) if ctx.needs & bit else None for g, bit in zip(kept, bits)]
+            gradients = [
+                _scaled(g, with_scales(grad_output, s)) if ctx.needs & bit else None
+                for g, s, bit in zip(kept[:3], kept[3:], bits)
+            ]
         else:
             # Gradients are handed over once; a second pass through a retained graph computes them again.
             gradients, ctx.gradients = ctx.gradients, None
             upstream = grad_output.float().contiguous() if ctx.reduction == "none" else None
             if gradients is None:
+                needs = ctx.needs | _SCALES if upstream is None else ctx.needs
                 gradients = _fused_linear_cross_entropy(
-                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, ctx.needs, upstream
+                    _input, weight, target, bias, ce_weight, *ctx.options, 0, False, needs, upstream
                 )[4:]
+            scales = gradients[3:]
             gradients = [g if ctx.needs & bit else None for g, bit in zip(gradients, bits)]
             if upstream is None:
-                gradients = fused_linear_cross_entropy_backward(grad_output, *gradients)
+                gradients = [None if g is None else scale_(g, grad_output, s) for g, s in zip(gradients, scales)]
         return gradients[0], gradients[1], None, gradients[2], *(None,) * 15

@@ -1,6 +1,9 @@
-"""The experts of a layer as one function, under upstream's name."""
+"""The experts of a layer as one function: rows in the order of their experts, and one gate between two products."""
 
-from liger_kernel.transformers.experts import fused_experts
+import torch
+import torch.nn.functional as F
+
+from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 
 
 class LigerFusedMoEFunction:
@@ -12,3 +15,89 @@ class LigerFusedMoEFunction:
     @staticmethod
     def apply(x, gate_up_proj, down_proj, top_k_index, top_k_weights):
         return fused_experts(x, gate_up_proj, down_proj, top_k_index, top_k_weights)
+
+
+def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_weights):
+    """The results of all experts of a layer, mixed; see `liger_kernel.transformers.experts.LigerExperts`."""
+    width, choices = hidden_states.shape[-1], top_k_index.shape[-1]
+    rows = hidden_states.reshape(-1, 1, width)
+    weights = top_k_weights.reshape(-1, choices)
+    expert = top_k_index.reshape(-1)
+    order = torch.argsort(expert, stable=True)
+    counts = torch.bincount(expert, minlength=gate_up_proj.shape[0])[: gate_up_proj.shape[0]]
+    sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
+    gate, up = grouped_linear(sorted_rows, gate_up_proj, counts).chunk(2, dim=-1)
+    results = grouped_linear(LigerSiLUMulFunction.apply(gate, up), down_proj, counts)
+    results = results[torch.argsort(order)].reshape(-1, choices, width)
+    # The results of experts that live elsewhere are zero; their weights may be anything.
+    here = (expert < gate_up_proj.shape[0]).reshape(-1, choices)
+    mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
+    return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
+
+
+class _ZeroGradientBeyond(torch.autograd.Function):
+    """Rows as they are; the gradient of those beyond the first `count` is zero, whatever comes back for them."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows, count):
+        return rows.view_as(rows)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (count,) = ctx.saved_tensors
+        return zero_beyond(gradient, count), None
+
+
+def zero_beyond(rows: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Rows from `count` on, a number on the device, as zeros. What was in them may be anything, NaN too."""
+    is_beyond = torch.arange(rows.shape[0], device=rows.device) >= count
+    return rows.masked_fill(is_beyond.unsqueeze(-1), 0)
+
+
+def grouped_linear(rows: torch.Tensor, weight: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """rows weight_e^T, where the first `counts[0]` rows belong to expert 0 and so on; rows beyond are zero."""
+    if uses_grouped_product(rows, weight):
+        ends = counts.cumsum(0).to(torch.int32)
+        # Grouped products leave rows beyond the last group as they found them: here the result's, and in the
+        # backward pass, where another one makes it, the gradient's.
+        rows = _ZeroGradientBeyond.apply(rows, ends[-1])
+        return zero_beyond(F.grouped_mm(rows, weight.transpose(-2, -1), offs=ends), ends[-1])
+    sizes = counts.tolist()
+    parts = torch.split(rows, [*sizes, rows.shape[0] - sum(sizes)])
+    products = [F.linear(part, weight[e]) for e, part in enumerate(parts[:-1]) if part.shape[0]]
+    if parts[-1].shape[0] or not products:
+        products.append(rows.new_zeros(parts[-1].shape[0], weight.shape[1]))
+    return torch.cat(products)
+
+
+def uses_grouped_product(rows: torch.Tensor, weight: torch.Tensor) -> bool:
+    """The grouped product wants rows of 16 bytes' multiples and one type; it never reads sizes back to the host."""
+    if not hasattr(F, "grouped_mm") or rows.device.type != "cuda" or rows.dtype != weight.dtype:
+        return False
+    return rows.dtype == torch.bfloat16 and rows.shape[-1] % 8 == 0 and weight.shape[1] % 8 == 0
+
+
+def compute_routing_metadata(topk_indices, E, block_m_token=64):
+    """How tokens' choices of experts (T, K) fall into rows by expert: a tuple of int32 tensors.
+
+    Rows of each expert (E); where each begins (E + 1); the token of each row (T K); the row's place among the choices,
+    t K + k (T K); the row of each choice (T K); and for tiles of `block_m_token` rows, none across two experts, the
+    first row and the expert of each. The number of tiles is read back to the host.
+    """
+    expert = topk_indices.reshape(-1).long()
+    order = torch.argsort(expert, stable=True)
+    counts = torch.bincount(expert, minlength=E)
+    starts = F.pad(counts.cumsum(0), (1, 0))
+    tiles = -(-counts // block_m_token)
+    tile_expert = torch.repeat_interleave(torch.arange(E, device=expert.device), tiles)
+    within = torch.arange(tile_expert.shape[0], device=expert.device) - F.pad(tiles.cumsum(0), (1, 0))[tile_expert]
+    tile_start = starts[tile_expert] + within * block_m_token
+    choices = topk_indices.shape[-1]
+    results = counts, starts, order // choices, order, torch.argsort(order), tile_start, tile_expert
+    return tuple(each.to(torch.int32) for each in results)

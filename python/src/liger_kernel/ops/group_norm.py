@@ -1,53 +1,23 @@
 """Group normalisation over channels."""
 
-import torch
-
-from liger_kernel._call import operation
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 
-_forward = operation("group_norm_forward", "x, weight, bias", "y, mean, rstd", "groups, eps")
-_backward = operation("group_norm_backward", "dy, x, weight, mean, rstd", "dx, dweight, dbias", "groups")
-
-
-def _like(x):
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _fake_forward(x, weight, bias, groups, eps):
-    row = x.new_empty((x.shape[0], groups), dtype=torch.float32)
-    return _like(x), row, torch.empty_like(row)
-
-
-@primitive(
-    "(Tensor x, Tensor weight, Tensor bias, int groups, float eps) -> (Tensor, Tensor, Tensor)",
-    _fake_forward,
-    _forward,
-)
-def _group_norm_forward(x, weight, bias, groups, eps):
-    return _forward(x, weight, bias, groups, eps)
-
-
-@primitive(
-    "(Tensor dy, Tensor x, Tensor weight, Tensor mean, Tensor rstd, int groups) -> (Tensor, Tensor, Tensor)",
-    lambda dy, x, weight, mean, rstd, groups: (_like(x), _like(weight), _like(weight)),
-    _backward,
-)
-def _group_norm_backward(dy, x, weight, mean, rstd, groups):
-    return _backward(dy, x, weight, mean, rstd, groups)
+_forward = operation("group_norm_forward")
+_backward = operation("group_norm_backward")
 
 
 def group_norm_forward(X, num_channels, num_groups, W, B, eps):
     """y, x, mean, rstd, and a zero for upstream's callers."""
     _check(X, num_channels, num_groups)
-    Y, mean, rstd = _group_norm_forward(X, W, B, num_groups, float(eps))
+    Y, mean, rstd = _forward(X, W, B, num_groups, float(eps))
     return Y, X, mean, rstd, 0
 
 
 def group_norm_backward(dY, X, W, B, Mean, RSTD, num_channels, num_groups):
     """Gradients of x, weight and bias."""
-    return _group_norm_backward(dY, X, W, Mean, RSTD, num_groups)
+    return _backward(dY, X, W, Mean, RSTD, num_groups)
 
 
 def _check(x, channels, groups):
@@ -62,7 +32,7 @@ class LigerGroupNormFunction(Function):
     @staticmethod
     def forward(ctx, X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps):
         _check(X, num_channels, num_groups)
-        Y, mean, rstd = _group_norm_forward(X, affine_scaling_weight, affine_shifting_bias, num_groups, float(eps))
+        Y, mean, rstd = _forward(X, affine_scaling_weight, affine_shifting_bias, num_groups, float(eps))
         ctx.save_for_backward(X, affine_scaling_weight, mean, rstd)
         ctx.groups = num_groups
         return Y
@@ -70,4 +40,4 @@ class LigerGroupNormFunction(Function):
     @staticmethod
     @first_order
     def backward(ctx, dY):
-        return *_group_norm_backward(dY, *ctx.saved_tensors, ctx.groups), None, None, None
+        return *_backward(dY, *ctx.saved_tensors, ctx.groups), None, None, None

@@ -3,10 +3,7 @@
 import torch
 
 from liger_kernel._call import call
-from liger_kernel.chunked_loss.fused_linear_ppo import _DIVIDED_BY_BATCH
-from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
-from liger_kernel.chunked_loss.fused_linear_ppo import _world_size
-from liger_kernel.chunked_loss.grpo_loss import LigerFusedLinearGRPOFunction
+from liger_kernel.ops import _policy
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import mask
 from liger_kernel.ops._linear_loss import numbers
@@ -14,19 +11,27 @@ from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.cross_entropy import scale_
 
 
-def fused_selective_log_softmax(logits, input_ids, temperature=0.9, mask=None):
+def fused_selective_log_softmax(logits, input_ids, temperature=0.9, mask=None, lse=None):
     """log softmax(logits / temperature) of the last L tokens of `input_ids`: (B, L) in fp32, 0 where `mask` is 0.
 
-    logits: (B, L + 1, V), of which the last position has no token. There is no gradient.
+    logits: (B, L + 1, V), of which the last position has no token. lse: a (B, L) tensor in fp32 that the logarithms of
+    the rows' sums of exponentials are written to, where `mask` is not 0. There is no gradient.
     """
     length = logits.shape[1] - 1
     tensors = {
         "logits": logits.detach().contiguous(),
         "tokens": labels(input_ids[:, -length:]).contiguous(),
         "mask": _mask(mask),
-        "advantages": logits.new_zeros(logits.shape[0], dtype=torch.float32),
     }
-    return call("grpo", tensors, temperature=float(temperature), beta=0.0)["log_probabilities"]
+    if lse is not None and (lse.shape != tensors["tokens"].shape or lse.dtype != torch.float32):
+        raise ValueError(
+            f"lse must have shape {tuple(tensors['tokens'].shape)} and type float32; found {tuple(lse.shape)} of "
+            f"{lse.dtype}"
+        )
+    out = call("selective_log_softmax", tensors, temperature=float(temperature))
+    if lse is not None:
+        lse.copy_(out["log_sums"] if mask is None else torch.where(mask != 0, out["log_sums"], lse))
+    return out["log_probabilities"]
 
 
 class GrpoLossFunction(torch.autograd.Function):
@@ -48,7 +53,8 @@ class GrpoLossFunction(torch.autograd.Function):
             raise ValueError("phi_seq is computed from vespo_k_* and vespo_lambda_*; give those instead")
         length = completion_ids.shape[1]
         longest = length if max_completion_length is None else max_completion_length
-        LigerFusedLinearGRPOFunction._check(loss_type, importance_sampling_level, longest)
+        _policy.check(loss_type, importance_sampling_level, longest)
+        _policy.check_advantages(advantages, completion_ids)
         tensors = {
             "logits": logits.detach().contiguous(),
             "tokens": labels(completion_ids).contiguous(),
@@ -85,10 +91,13 @@ class GrpoLossFunction(torch.autograd.Function):
         if upstream is None:
             return (None,) * 26
         tensors = dict(zip(ctx.names, ctx.saved_tensors))
-        if not ctx.reduce:
-            tensors["upstream"] = upstream.float().contiguous()
+        # f16 would lose what the upstream gradient makes large enough for it.
+        is_early = not ctx.reduce or tensors["logits"].dtype == torch.float16
+        if is_early:
+            name, shape = ("loss_upstream", 1) if ctx.reduce else ("upstream", upstream.shape)
+            tensors[name] = upstream.float().reshape(shape).contiguous()
         gradient = call("grpo", tensors, needs_gradient=True, **ctx.options)["dlogits"]
-        return scale_(gradient, upstream) if ctx.reduce else gradient, *(None,) * 25
+        return gradient if is_early else scale_(gradient, upstream), *(None,) * 25
 
 
 def _mask(tensor):
@@ -96,7 +105,6 @@ def _mask(tensor):
 
 
 def _normaliser(loss_type, completion_mask, completion_ids, num_items_in_batch):
-    if loss_type not in _DIVIDED_BY_BATCH or (num_items_in_batch is None and _world_size() == 1):
-        return None
     counted = torch.ones_like(completion_ids) if completion_mask is None else completion_mask
-    return LigerFusedLinearPPOBase._compute_dapo_normalizer(counted, num_items_in_batch).reshape(1)
+    found = _policy.normaliser(loss_type, counted, num_items_in_batch)
+    return None if found is None else found.reshape(1)

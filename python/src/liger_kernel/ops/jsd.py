@@ -1,10 +1,23 @@
 """Generalised Jensen-Shannon divergence between two distributions, from log-probabilities."""
 
-import torch
-
 from liger_kernel.ops import _divergence
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
+
+
+def jsd_forward(_input, target, shift_labels, beta, ignore_index, has_label, jsd_impl=None, jsd_mode=None):
+    """The loss and the gradient of `_input` for an upstream gradient of 1, both in its type.
+
+    has_label: whether `shift_labels` counts; without it all rows do.
+    """
+    options = "jsd", "batchMean", ignore_index, float(beta), 0.0
+    loss, gradient = _divergence.loss_and_gradient(_input, target, shift_labels if has_label else None, *options)
+    return loss.to(_input.dtype), gradient
+
+
+def jsd_backward(dX, grad_output):
+    """The gradient times the loss's upstream gradient."""
+    return _divergence.scaled(dX, grad_output)
 
 
 class LigerJSDFunction(Function):

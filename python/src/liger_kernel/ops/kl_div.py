@@ -1,10 +1,28 @@
 """Kullback-Leibler divergence of a student's log-probabilities from a teacher's distribution."""
 
-import torch
-
 from liger_kernel.ops import _divergence
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
+
+
+def kldiv_forward_triton(y_pred, y_true, log_target, reduction, eps):
+    """The loss; the name is upstream's."""
+    formula, reduction = _formula(log_target), "batchMean" if reduction == "batchmean" else reduction
+    return _divergence.loss_and_gradient(y_pred, y_true, None, formula, reduction, -100, 0.5, float(eps))[0]
+
+
+def kldiv_backward_triton(target, grad_output, new_grads, log_target):
+    """The gradient of the sum over all entries times an upstream gradient, into `new_grads`.
+
+    It depends on the teacher alone. grad_output: one number, or one for each entry.
+    """
+    options = _formula(log_target), "sum", -100, 0.5, 0.0
+    gradient = _divergence.loss_and_gradient(target, target, None, *options)[1]
+    return new_grads.copy_(_divergence.scaled(gradient, grad_output))
+
+
+def _formula(log_target):
+    return "kl_of_logarithms" if log_target else "kl"
 
 
 class LigerKLDivLossFunction(Function):
@@ -14,8 +32,8 @@ class LigerKLDivLossFunction(Function):
     def forward(ctx, y_pred, y_true, reduction="batchmean", log_target=False, eps=1e-10):
         if reduction not in ("none", "sum", "mean", "batchmean"):
             raise ValueError(f"reduction must be 'none', 'sum', 'mean' or 'batchmean'; found {reduction!r}")
-        formula = "kl_of_logarithms" if log_target else "kl"
-        return _divergence.forward(ctx, y_pred, y_true, None, (formula, reduction, -100, 0.5, float(eps)))
+        options = _formula(log_target), reduction, -100, 0.5, float(eps)
+        return _divergence.forward(ctx, y_pred, y_true, None, options)
 
     @staticmethod
     @first_order

@@ -2,22 +2,11 @@
 
 import torch
 
-from liger_kernel._call import operation
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 
-_turn = operation("interleaved_rope", "q, k, turns", "yq, yk", "inverse")
-
-
-@primitive(
-    "(Tensor q, Tensor k, Tensor turns, bool inverse) -> (Tensor, Tensor)",
-    lambda q, k, turns, inverse: (q.new_empty(q.shape), k.new_empty(k.shape)),
-    _turn,
-)
-def _interleaved_rope(q, k, turns, inverse):
-    """q, k: [B, S, H, D]; turns: [B or 1, S, D / 2, 2], cosines and sines."""
-    return _turn(q, k, turns, inverse)
+_rotate = operation("interleaved_rope")
 
 
 def _turns(freqs_cis, q):
@@ -33,7 +22,7 @@ def _turns(freqs_cis, q):
 
 def llama4_rope_forward(q, k, freqs_cis, BLOCK_SIZE=None, imag_sign=1.0):
     """Turned q and k; the other way round with `imag_sign` -1."""
-    return _interleaved_rope(q, k, _turns(freqs_cis, q), imag_sign < 0)
+    return _rotate(q, k, _turns(freqs_cis, q), imag_sign < 0)
 
 
 class LigerLlama4RopeFunction(Function):
@@ -43,9 +32,9 @@ class LigerLlama4RopeFunction(Function):
     def forward(ctx, q, k, freqs_cis, BLOCK_SIZE=None):
         turns = _turns(freqs_cis, q)
         ctx.save_for_backward(turns)
-        return _interleaved_rope(q, k, turns, False)
+        return _rotate(q, k, turns, False)
 
     @staticmethod
     @first_order
     def backward(ctx, dq, dk):
-        return *_interleaved_rope(dq, dk, *ctx.saved_tensors, True), None, None
+        return *_rotate(dq, dk, *ctx.saved_tensors, True), None, None

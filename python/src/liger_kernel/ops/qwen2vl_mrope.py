@@ -1,35 +1,17 @@
 """Multimodal rotary position embedding: sections of a head turn by a token's time, height and width."""
 
-import torch
-
-from liger_kernel._call import call
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 
 
-def _like(x):
-    return x.new_empty((x.shape[0], x.shape[2], x.shape[1], x.shape[3])).transpose(1, 2)
+_rotate = operation("multimodal_rope")
 
 
-@primitive(
-    "(Tensor q, Tensor k, Tensor cos, Tensor sin, int[] sections, bool inverse) -> (Tensor, Tensor)",
-    lambda q, k, cos, sin, sections, inverse: (_like(q), _like(k)),
-)
 def _multimodal_rope(q, k, cos, sin, sections, inverse):
     """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: [3, B or 1, S, D]. Results lie in memory as [B, S, H, D]."""
-    out = call(
-        "multimodal_rope",
-        {
-            "q": q.transpose(1, 2).contiguous(),
-            "k": k.transpose(1, 2).contiguous(),
-            "cos": cos.contiguous(),
-            "sin": sin.contiguous(),
-        },
-        inverse=inverse,
-        **{f"section_{i}": size for i, size in enumerate(sections)},
-    )
-    return out["yq"].transpose(1, 2), out["yk"].transpose(1, 2)
+    q, k = _rotate(q.transpose(1, 2), k.transpose(1, 2), cos, sin, sections, inverse)
+    return q.transpose(1, 2), k.transpose(1, 2)
 
 
 def _check(cos, sections):
@@ -40,12 +22,12 @@ def _check(cos, sections):
 def qwen2vl_mrope_forward(q, k, cos, sin, mrope_section):
     """Turned q and k, then cos and sin as they were given."""
     _check(cos, mrope_section)
-    return *_multimodal_rope(q, k, cos, sin, list(mrope_section), False), cos, sin
+    return *_multimodal_rope(q, k, cos, sin, tuple(mrope_section), False), cos, sin
 
 
 def qwen2vl_mrope_backward(dq, dk, cos, sin, mrope_section):
     """Gradients of q and k."""
-    return _multimodal_rope(dq, dk, cos, sin, list(mrope_section), True)
+    return _multimodal_rope(dq, dk, cos, sin, tuple(mrope_section), True)
 
 
 class LigerQwen2VLMRopeFunction(Function):
@@ -54,7 +36,7 @@ class LigerQwen2VLMRopeFunction(Function):
     @staticmethod
     def forward(ctx, q, k, cos, sin, mrope_section, unsqueeze_dim=1):
         _check(cos, mrope_section)
-        ctx.sections = list(mrope_section)
+        ctx.sections = tuple(mrope_section)
         ctx.save_for_backward(cos, sin)
         return _multimodal_rope(q, k, cos, sin, ctx.sections, False)
 

@@ -1,38 +1,21 @@
 """The squared rectifier: y = max(x, 0)^2."""
 
-import torch
-
-from liger_kernel._call import operation
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 
-_forward = operation("relu_squared_forward", "x", "y")
-_backward = operation("relu_squared_backward", "dy, x", "dx")
-
-
-def _like(x):
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@primitive("(Tensor x) -> Tensor", _like, _forward)
-def _relu_squared_forward(x):
-    return _forward(x)
-
-
-@primitive("(Tensor dy, Tensor x) -> Tensor", lambda dy, x: _like(x), _backward)
-def _relu_squared_backward(dy, x):
-    return _backward(dy, x)
+_forward = operation("relu_squared_forward")
+_backward = operation("relu_squared_backward")
 
 
 def relu_squared_forward(X):
     """y."""
-    return _relu_squared_forward(X)
+    return _forward(X)
 
 
 def relu_squared_backward(X, dY):
     """The gradient of x."""
-    return _relu_squared_backward(dY, X)
+    return _backward(dY, X)
 
 
 class LigerReLUSquaredFunction(Function):
@@ -41,9 +24,9 @@ class LigerReLUSquaredFunction(Function):
     @staticmethod
     def forward(ctx, X):
         ctx.save_for_backward(X)
-        return _relu_squared_forward(X)
+        return _forward(X)
 
     @staticmethod
     @first_order
     def backward(ctx, dY):
-        return _relu_squared_backward(dY, *ctx.saved_tensors)
+        return _backward(dY, *ctx.saved_tensors)

@@ -6,11 +6,10 @@ import torch
 
 from liger_kernel import _library
 from liger_kernel._call import device_index
-from liger_kernel._call import operation
 from liger_kernel._call import runner
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 
 
 def _tokens(x, per_token):
@@ -71,32 +70,22 @@ def _prepare(name, tensors, options, outputs):
     if any(found is None for found in lying):
         return functools.partial(_run_copies, options["rotary_dim"], options["inverse"])
     inputs = [(name, *found, tensor.dtype) for found, (name, tensor) in zip(lying, tensors.items())]
-    options = {"half": options["rotary_dim"] // 2, "inverse": options["inverse"], "per_token": per_token}
-    call = _library.prepare(name, index, inputs, options)
+    call = _library.prepare(name, index, inputs, options | {"per_token": per_token})
     # In the heads' own shape and strides, whose elements are the kernel's in the same order in memory.
     call.outputs = [(name, tuple(x.shape), dtype) for (name, _, dtype), x in zip(call.outputs, (q, k))]
     return runner(call, q.device, outputs=outputs, strides=(q.stride(), k.stride()))
 
 
-_turn = operation("rope", "q, k, cos, sin", "yq, yk", "rotary_dim, inverse", _prepare, strided=True)
+# q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results have the strides
+# of q and k.
+_rotate = operation("rope", _prepare, strided=True, keeps_strides=True)
 
 
 def _run_copies(rotary_dim, inverse, q, k, cos, sin):
-    """As `_turn`, for strides that the kernel does not take."""
+    """As `_rotate`, for strides that the kernel does not take."""
     copies = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k)]
-    turned = _turn(*copies, cos.contiguous(), sin.contiguous(), rotary_dim, inverse)
-    return tuple(torch.empty_like(x).copy_(y) for x, y in zip((q, k), turned))
-
-
-@primitive(
-    "(Tensor q, Tensor k, Tensor cos, Tensor sin, int rotary_dim, bool inverse) -> (Tensor, Tensor)",
-    lambda q, k, cos, sin, rotary_dim, inverse: (torch.empty_like(q), torch.empty_like(k)),
-    _turn,
-)
-def _rope(q, k, cos, sin, rotary_dim, inverse):
-    """q: [B, Hq, S, D], k: [B, Hk, S, D]; cos, sin: tables of any of the forms that `_rows` takes. Results lie in
-    memory as q and k do."""
-    return _turn(q, k, cos, sin, rotary_dim, inverse)
+    rotated = _rotate(*copies, cos.contiguous(), sin.contiguous(), rotary_dim, inverse)
+    return tuple(torch.empty_like(x).copy_(y) for x, y in zip((q, k), rotated))
 
 
 def _rotary_dim(q, cos, rotary_dim):
@@ -113,12 +102,12 @@ def _rotary_dim(q, cos, rotary_dim):
 
 def rope_forward(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
     """Turned q and k, then cos and sin as they were given. Inputs stay as they are."""
-    return *_rope(q, k, cos, sin, _rotary_dim(q, cos, rotary_dim), False), cos, sin
+    return *_rotate(q, k, cos, sin, _rotary_dim(q, cos, rotary_dim), False), cos, sin
 
 
 def rope_backward(dq, dk, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
     """Gradients of q and k."""
-    return _rope(dq, dk, cos, sin, _rotary_dim(dq, cos, rotary_dim), True)
+    return _rotate(dq, dk, cos, sin, _rotary_dim(dq, cos, rotary_dim), True)
 
 
 class LigerRopeFunction(Function):
@@ -128,10 +117,10 @@ class LigerRopeFunction(Function):
     def forward(ctx, q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
         ctx.rotary_dim = _rotary_dim(q, cos, rotary_dim)
         ctx.save_for_backward(cos, sin)
-        return _rope(q, k, cos, sin, ctx.rotary_dim, False)
+        return _rotate(q, k, cos, sin, ctx.rotary_dim, False)
 
     @staticmethod
     @first_order
     def backward(ctx, dq, dk):
         cos, sin = ctx.saved_tensors
-        return *_rope(dq, dk, cos, sin, ctx.rotary_dim, True), None, None, None, None, None
+        return *_rotate(dq, dk, cos, sin, ctx.rotary_dim, True), None, None, None, None, None

@@ -1,52 +1,28 @@
 """The gated units of Llama's family: c = silu(a gate_multiplier) b down_multiplier."""
 
-import torch
-
-from liger_kernel._call import operation
+from liger_kernel._operation import eager
+from liger_kernel._operation import operation
 from liger_kernel.ops._ownership import note_hooks
 from liger_kernel.ops._ownership import saved_pair
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
-from liger_kernel.ops._primitive import primitive
 from liger_kernel.ops.utils import gathered
 
-_forward = operation("swiglu_forward", "gate, up", "y", "gate_multiplier, down_multiplier")
-_backward = operation("swiglu_backward", "dy, gate, up", "dgate, dup", "gate_multiplier, down_multiplier")
-_backward_over_inputs = operation("swiglu_backward_over_inputs", "dy, gate, up", "", "gate_multiplier, down_multiplier")
-_gate_up_forward = operation("swiglu_gate_up_forward", "gate_up", "y")
-_gate_up_backward = operation("swiglu_gate_up_backward", "dy, gate_up", "dgate_up")
-
-
-def _like(*tensors):
-    return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in tensors)
-
-
-@primitive(
-    "(Tensor a, Tensor b, float gate_multiplier, float down_multiplier) -> Tensor",
-    lambda a, b, gate, down: _like(a)[0],
-    _forward,
-)
-def _swiglu_forward(a, b, gate_multiplier, down_multiplier):
-    return _forward(a, b, gate_multiplier, down_multiplier)
-
-
-@primitive(
-    "(Tensor dc, Tensor a, Tensor b, float gate_multiplier, float down_multiplier) -> (Tensor, Tensor)",
-    lambda dc, a, b, gate, down: _like(a, b),
-    _backward,
-)
-def _swiglu_backward(dc, a, b, gate_multiplier, down_multiplier):
-    return _backward(dc, a, b, gate_multiplier, down_multiplier)
+_forward = operation("swiglu_forward")
+_backward = operation("swiglu_backward")
+_backward_over_inputs = eager("swiglu_backward_over_inputs")
+_gate_up_forward = operation("swiglu_gate_up_forward")
+_gate_up_backward = operation("swiglu_gate_up_backward")
 
 
 def swiglu_forward(a, b, gate_multiplier=1.0):
     """The inputs as they were used, and c."""
-    return a, b, _swiglu_forward(a, b, float(gate_multiplier), 1.0)
+    return a, b, _forward(a, b, float(gate_multiplier), 1.0)
 
 
 def swiglu_backward(a, b, dc, gate_multiplier=1.0):
     """Gradients of a and b. Neither input is written to."""
-    return _swiglu_backward(dc, a, b, float(gate_multiplier), 1.0)
+    return _backward(dc, a, b, float(gate_multiplier), 1.0)
 
 
 class LigerSiLUMulFunction(Function):
@@ -58,7 +34,7 @@ class LigerSiLUMulFunction(Function):
         ctx.multipliers = float(gate_multiplier), float(down_multiplier)
         note_hooks(ctx)
         ctx.save_for_backward(a, b)
-        return _swiglu_forward(a, b, *ctx.multipliers)
+        return _forward(a, b, *ctx.multipliers)
 
     @staticmethod
     @first_order
@@ -66,35 +42,21 @@ class LigerSiLUMulFunction(Function):
         a, b, are_ours = saved_pair(ctx)
         dc = gathered(dc)
         if not are_ours:
-            return *_swiglu_backward(dc, a, b, *ctx.multipliers), None, None
+            return *_backward(dc, a, b, *ctx.multipliers), None, None
         _backward_over_inputs(dc, a, b, *ctx.multipliers)
         return a.detach(), b.detach(), None, None
-
-
-@primitive(
-    "(Tensor y) -> Tensor",
-    lambda y: y.new_empty((*y.shape[:-1], y.shape[-1] // 2)),
-    _gate_up_forward,
-)
-def _swiglu_gate_up_forward(y):
-    return _gate_up_forward(y)
-
-
-@primitive("(Tensor y, Tensor dc) -> Tensor", lambda y, dc: _like(y)[0])
-def _swiglu_gate_up_backward(y, dc):
-    return _gate_up_backward(dc, y)
 
 
 def swiglu_fused_gate_up_forward(y):
     """silu(first half) times second half, over the last dimension."""
     if y.shape[-1] % 2:
         raise ValueError(f"the last dimension holds gate and up, so it must be even; found {y.shape[-1]}")
-    return _swiglu_gate_up_forward(y)
+    return _gate_up_forward(y)
 
 
 def swiglu_fused_gate_up_backward(y, dc, in_place=False):
     """The gradient of y; written over y where `in_place`."""
-    dy = _swiglu_gate_up_backward(y, dc)
+    dy = _gate_up_backward(dc, y)
     return y.copy_(dy) if in_place else dy
 
 

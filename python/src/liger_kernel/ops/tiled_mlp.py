@@ -19,3 +19,11 @@ def apply_tiled_mlp(fn, mlp_module, x, num_shards=None, compute_params=None):
     if not torch.is_grad_enabled():
         return torch.cat([fn(mlp_module, shard) for shard in shards], dim=-2)
     return torch.cat([checkpoint(fn, mlp_module, shard, use_reentrant=False) for shard in shards], dim=-2)
+
+
+class LigerTiledMLPFunction:
+    """`apply_tiled_mlp` under the name of upstream's autograd Function, which is called by `apply`."""
+
+    @staticmethod
+    def apply(fn, mlp_module, x, shards, compute_params=None):
+        return apply_tiled_mlp(fn, mlp_module, x, shards, compute_params)

@@ -1,10 +1,22 @@
 """Total variation distance between two distributions, from probabilities."""
 
-import torch
-
 from liger_kernel.ops import _divergence
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
+
+
+def tv_distance_forward_triton(p, q, shift_labels, reduction, ignore_index, has_label):
+    """The loss, and the gradient of p for an upstream gradient of 1; the name is upstream's.
+
+    has_label: whether `shift_labels` counts; without it all rows do.
+    """
+    options = "tvd", "batchMean" if reduction == "batchmean" else reduction, ignore_index, 0.5, 0.0
+    return _divergence.loss_and_gradient(p, q, shift_labels if has_label else None, *options)
+
+
+def tvd_backward_triton(grad_output, grads):
+    """The gradient times the loss's upstream gradient: one number, or one for each entry."""
+    return _divergence.scaled(grads, grad_output)
 
 
 class LigerTVDLossFunction(Function):

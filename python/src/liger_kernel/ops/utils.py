@@ -79,8 +79,42 @@ def gathered(tensor):
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def has_memory(tensor):
+    """Whether a kernel finds a tensor's values in its memory.
+
+    A subclass that says itself what operations do (weights of quantisation libraries, lazy tensors) has codes there, or
+    nothing, and so has a layout that is not strided. A distributed tensor is asked after `gathered`.
+    """
+    kind = type(tensor)
+    has_own_values = kind not in PLAIN and kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    return not has_own_values and tensor.layout is torch.strided
+
+
+def autocast_dtype(kind):
+    """The type that autocast gives a linear layer's tensors on a kind of device, or None where it is off."""
+    try:
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    except TypeError:  # Before torch 2.4.
+        if kind == "cuda":
+            return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+
+
 def tracked(*tensors):
     """Tensors as they are, or detached in `torch.no_grad`, where a Function is still told that they need gradients."""
     if torch.is_grad_enabled():
         return tensors
     return tuple(None if t is None else t.detach() for t in tensors)
+
+
+class _TritonTypes(dict):
+    """Torch's types to Triton's, which this package has none of: any use says so."""
+
+    def __missing__(self, dtype):
+        raise RuntimeError(
+            f"torch_to_triton_dtype[{dtype}]: liger_kernel has no Triton kernels, so there is no Triton type to give. "
+            "Use triton.language's own, such as tl.bfloat16"
+        )
+
+
+torch_to_triton_dtype = _TritonTypes()

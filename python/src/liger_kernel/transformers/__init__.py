@@ -3,47 +3,17 @@
 import importlib
 import importlib.util
 
-_MODULES = {
-    "cross_entropy": ["LigerCrossEntropyLoss"],
-    "dyt": ["LigerDyT"],
-    "fused_add_rms_norm": ["LigerFusedAddRMSNorm"],
-    "fused_linear_cross_entropy": ["LigerFusedLinearCrossEntropyLoss"],
-    "fused_linear_kl_div": ["LigerFusedLinearKLDivLoss"],
-    "fused_linear_jsd": ["LigerFusedLinearJSD"],
-    "geglu": ["LigerGEGLUMLP"],
-    "jsd": ["LigerJSD"],
-    "kl_div": ["LigerKLDIVLoss"],
-    "layer_norm": ["LigerLayerNorm"],
-    "llama4_rope": ["liger_llama4_text_rotary_pos_emb", "liger_llama4_vision_rotary_pos_emb"],
-    "relu_squared": ["LigerReLUSquared"],
-    "rms_norm": ["LigerRMSNorm", "LigerRMSNormForMuseGlimmer", "LigerRMSNormForMuseGlimmerTextCentered"],
-    "rope": ["liger_rotary_pos_emb"],
-    "softmax": ["LigerSoftmax"],
-    "tiled_mlp": ["LigerTiledGEGLUMLP", "LigerTiledSwiGLUMLP"],
-    "tvd": ["LigerTVDLoss"],
-    "swiglu": [
-        "LigerBlockSparseTop2MLP",
-        "LigerFalconH1SwiGLUMLP",
-        "LigerPhi3SwiGLUMLP",
-        "LigerQwen3MoeSwiGLUMLP",
-        "LigerSwiGLUMLP",
-        "LigerSwiGLUMLPForMuseGlimmer",
-    ],
-}
-_MODULE_OF_NAME = {name: module for module, names in _MODULES.items() for name in names}
+from liger_kernel import _exports
+from liger_kernel.transformers.families import FAMILIES
+
+_MODULE_OF_NAME = {name: module for module, names in _exports.MODULES.items() for name in names}
 
 # What patches models, offered where there is a transformers to patch.
-_FAMILIES = (
-    "falcon_h1 gemma gemma2 gemma3 gemma3_text gemma4 gemma4_text glm4 glm4v glm4v_moe gpt_oss granite internvl llama "
-    "llava llama4 ministral mistral mixtral muse_glimmer nemotron mllama olmo2 olmo3 paligemma phi3 pixtral qwen2 "
-    "qwen2_5_vl qwen2_vl qwen3 qwen3_moe qwen3_5 qwen3_5_moe qwen3_next qwen3_vl qwen3_vl_moe smollm3 smolvlm "
-    "hunyuan_v1_dense hunyuan_v1_moe deepseek_v2 deepseek_v3 deepseek_v4 exaone4"
-).split()
 _PATCHING = {
     "AutoLigerKernelForCausalLM": "auto_model",
     "_apply_liger_kernel": "monkey_patch",
     "_apply_liger_kernel_to_instance": "monkey_patch",
-    **{f"apply_liger_kernel_to_{family}": "monkey_patch" for family in _FAMILIES},
+    **{f"apply_liger_kernel_to_{row.name}": "monkey_patch" for row in FAMILIES},
 }
 # Importable from here, and not part of `from liger_kernel.transformers import *`.
 _UNLISTED = {"LigerExperts": "experts"}

@@ -6,9 +6,7 @@ import torch
 
 from torch import nn
 
-from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
-from liger_kernel.ops.utils import tracked
-from liger_kernel.transformers.functional import CrossEntropyOutput
+from liger_kernel.transformers.functional import liger_cross_entropy
 
 
 def check_loss_options(label_smoothing, reduction, softcap):
@@ -19,7 +17,7 @@ def check_loss_options(label_smoothing, reduction, softcap):
 
 
 class LigerCrossEntropyLoss(nn.Module):
-    """Cross entropy of (N, V) logits with N class numbers.
+    """Cross entropy of (N, V) logits with N class numbers, and what else `functional.liger_cross_entropy` takes.
 
     Returns the loss, or a CrossEntropyOutput where a `return_*` switch is on.
     """
@@ -44,11 +42,8 @@ class LigerCrossEntropyLoss(nn.Module):
         self.return_predicted_tokens = return_predicted_tokens
 
     def forward(self, _input, target):
-        (_input,) = tracked(_input)
-        results = LigerCrossEntropyFunction.apply(
-            _input, target, self.weight, self.ignore_index, self.lse_square_scale, self.label_smoothing,
-            self.reduction, self.softcap, self.return_z_loss, self.return_token_accuracy, self.return_predicted_tokens,
+        return liger_cross_entropy(
+            _input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing,
+            self.lse_square_scale, self.softcap, self.return_z_loss, self.return_token_accuracy,
+            self.return_predicted_tokens,
         )  # fmt: skip
-        if self.return_z_loss or self.return_token_accuracy or self.return_predicted_tokens:
-            return CrossEntropyOutput(*results)
-        return results[0]

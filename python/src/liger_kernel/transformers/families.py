@@ -3,113 +3,34 @@
 A row names classes and functions of `transformers.models.<directory>.modeling_<directory>` and what replaces them.
 Modules of an existing model are found by these class names wherever they sit, so a new release may move them. Names
 that an installed release does not have are reported and left alone: a row lists those of all supported releases.
+
+The public functions, the modules of `model` and the tests' tiny models are made from these rows.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from dataclasses import field
-from typing import Mapping
-from typing import Optional
-from typing import Tuple
-
-# Flags in the order of the functions' parameters.
-STANDARD = {"rope": True, "cross_entropy": False, "fused_linear_cross_entropy": True, "rms_norm": True, "swiglu": True}
-GEGLU = {"rope": True, "cross_entropy": False, "fused_linear_cross_entropy": True, "rms_norm": True, "geglu": True}
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A normalisation kernel: the class that replaces a class, and what re-binding an instance sets on it.
-
-    `offset` is added to the weight; `casting` says where the row is rounded (see `LigerRMSNorm`).
-    """
-
-    kernel: str
-    offset: float = 0.0
-    casting: str = "llama"
-    in_place: bool = True
-
-
-PLAIN = Norm("LigerRMSNorm")
-GEMMA = Norm("LigerRMSNormForGemma", 1.0, "gemma")
-GEMMA2 = Norm("LigerRMSNormForGemma2", 1.0, "gemma", False)
-GEMMA3 = Norm("LigerRMSNormForGemma3", 1.0, "gemma", False)
-GEMMA4 = Norm("LigerRMSNormForGemma4", 0.0, "gemma", False)
-QWEN3_NEXT = Norm("LigerRMSNormForQwen3Next", 1.0, "gemma", False)
-OLMO2 = Norm("LigerRMSNormForOlmo2", in_place=False)
-GLM4 = Norm("LigerRMSNormForGlm4", in_place=False)
-EXAONE4 = Norm("LigerRMSNormForOlmo2", in_place=False)
-MUSE = Norm("LigerRMSNormForMuseGlimmer", 0.0, "gemma", False)
-MUSE_CENTERED = Norm("LigerRMSNormForMuseGlimmerTextCentered", 1.0, "gemma", False)
-
-ROPE = {"apply_rotary_pos_emb": "liger_rotary_pos_emb"}
-MROPE = {**ROPE, "apply_multimodal_rotary_pos_emb": "liger_multimodal_rotary_pos_emb"}
-VISION_ROPE = {**ROPE, "apply_rotary_pos_emb_vision": "liger_rotary_pos_emb_vision"}
-
-
-@dataclass(frozen=True)
-class Family:
-    """The leaves of one model family. Mappings go from a name in the modeling module to a kernel of this package."""
-
-    name: str
-    directory: str
-    model_types: Tuple[str, ...]
-    flags: Mapping[str, bool] = field(default_factory=lambda: STANDARD)
-    rope: Mapping[str, str] = field(default_factory=dict)
-    norms: Mapping[str, Norm] = field(default_factory=dict)
-    mlps: Mapping[str, str] = field(default_factory=dict)
-    experts: Tuple[str, ...] = ()
-    activations: Mapping[str, str] = field(default_factory=dict)
-    # (directory of the class, or None for this family's, ...) whose `nn.LayerNorm`s are replaced.
-    layer_norms: Tuple[str, ...] = ()
-    # Classes with a head: class name -> (module, function) of its loss forward.
-    heads: Mapping[str, Tuple[str, str]] = field(default_factory=dict)
-    # Families of the towers: by name, and by the model type of the configurations named here.
-    towers: Tuple[str, ...] = ()
-    tower_configs: Tuple[str, ...] = ()
-    # The classes that an instance may have, and the error for any other.
-    instances: Tuple[str, ...] = ()
-    refusal: Optional[type] = None
-    # Flags that cannot be turned on: name -> what to say. `inert` flags warn, `refused` ones raise.
-    refused: Mapping[str, str] = field(default_factory=dict)
-    inert: Mapping[str, str] = field(default_factory=dict)
-    takes_more: bool = False
-
-
-NO_ROPE = {"rope": "{name} turns pairs of neighbours or part of a head, for which there is no kernel; pass rope=False"}
-INERT_ROPE = {"rope": "{name} keeps its own rotary embedding: there is no kernel for its layout"}
-
-
-def family(name, prefix, *, rope=ROPE, norm=PLAIN, mlp="LigerSwiGLUMLP", directory=None, head=None, **more):
-    """A row of the common shape: `<prefix>RMSNorm`, `<prefix>MLP` and `<prefix>ForCausalLM`."""
-    directory = directory or name
-    row = {
-        "model_types": (name,),
-        "rope": rope,
-        "norms": {f"{prefix}RMSNorm": norm},
-        "mlps": {f"{prefix}MLP": mlp} if mlp else {},
-        "heads": {f"{prefix}ForCausalLM": (head or directory, "lce_forward")},
-    }
-    return Family(name, directory, **{**row, **more})
-
-
-def without_rope(flags=STANDARD, **changes):
-    return {**flags, "rope": False, **changes}
-
-
-def vision_language(name, prefix, text, *, flags=STANDARD, model_types=None, **more):
-    """A row of a model with a vision tower whose classes start with `prefix`."""
-    head = f"{prefix}ForConditionalGeneration"
-    row = {
-        "model_types": model_types or (name, f"{name}_text"),
-        "flags": flags,
-        "heads": {head: (name, "lce_forward")},
-        "instances": (head, f"{prefix}Model", *text),
-        "refusal": TypeError,
-    }
-    return Family(name, more.pop("directory", name), **{**row, **more})
-
+from liger_kernel.transformers.family import EXAONE4
+from liger_kernel.transformers.family import GEGLU
+from liger_kernel.transformers.family import GEMMA
+from liger_kernel.transformers.family import GEMMA2
+from liger_kernel.transformers.family import GEMMA3
+from liger_kernel.transformers.family import GEMMA4
+from liger_kernel.transformers.family import GLM4
+from liger_kernel.transformers.family import INERT_ROPE
+from liger_kernel.transformers.family import MROPE
+from liger_kernel.transformers.family import MUSE
+from liger_kernel.transformers.family import MUSE_CENTERED
+from liger_kernel.transformers.family import NO_ROPE
+from liger_kernel.transformers.family import NORMED
+from liger_kernel.transformers.family import NORMED_GEGLU
+from liger_kernel.transformers.family import OLMO2
+from liger_kernel.transformers.family import PLAIN
+from liger_kernel.transformers.family import QWEN3_NEXT
+from liger_kernel.transformers.family import ROPE
+from liger_kernel.transformers.family import STANDARD
+from liger_kernel.transformers.family import VISION_ROPE
+from liger_kernel.transformers.family import Family
+from liger_kernel.transformers.family import family
+from liger_kernel.transformers.family import vision_language
+from liger_kernel.transformers.family import without_rope
 
 SIGLIP = ("siglip",)
 
@@ -118,6 +39,7 @@ FAMILIES = (
     family("smollm3", "SmolLM3"),
     family("mistral", "Mistral"),
     family("ministral", "Ministral"),
+    family("cwm", "Cwm"),
     family(
         "mixtral",
         "Mixtral",
@@ -235,14 +157,7 @@ FAMILIES = (
         "gemma3",
         "gemma3",
         ("gemma3",),
-        flags={
-            "rope": True,
-            "cross_entropy": False,
-            "fused_linear_cross_entropy": True,
-            "layer_norm": True,
-            "rms_norm": True,
-            "geglu": True,
-        },
+        flags=NORMED_GEGLU,
         heads={"Gemma3ForConditionalGeneration": ("gemma3", "multimodal_forward")},
         layer_norms=SIGLIP,
         towers=("gemma3_text",),
@@ -256,7 +171,7 @@ FAMILIES = (
         flags=without_rope(GEGLU),
         rope={},
         norm=GEMMA4,
-        mlps={"Gemma4TextMLP": "LigerGEGLUMLPForGemma4"},
+        mlps={"Gemma4TextMLP": "LigerGEGLUMLP"},
         heads={
             "Gemma4ForCausalLM": ("gemma4", "causal_forward"),
             "Gemma4TextForCausalLM": ("gemma4", "causal_forward"),
@@ -269,14 +184,7 @@ FAMILIES = (
         "gemma4",
         "gemma4",
         ("gemma4",),
-        flags={
-            "rope": False,
-            "cross_entropy": False,
-            "fused_linear_cross_entropy": True,
-            "layer_norm": False,
-            "rms_norm": True,
-            "geglu": True,
-        },
+        flags=without_rope(NORMED_GEGLU, layer_norm=False),
         heads={"Gemma4ForConditionalGeneration": ("gemma4", "multimodal_forward")},
         towers=("gemma4_text",),
         instances=("Gemma4ForConditionalGeneration",),
@@ -287,14 +195,7 @@ FAMILIES = (
         "paligemma",
         "paligemma",
         ("paligemma",),
-        flags={
-            "rope": True,
-            "cross_entropy": False,
-            "fused_linear_cross_entropy": True,
-            "layer_norm": True,
-            "rms_norm": True,
-            "geglu": True,
-        },
+        flags=NORMED_GEGLU,
         heads={"PaliGemmaForConditionalGeneration": ("paligemma", "lce_forward")},
         layer_norms=SIGLIP,
         towers=("gemma", "gemma2"),
@@ -385,14 +286,7 @@ FAMILIES = (
         "MuseGlimmer",
         ("MuseGlimmerTextModel",),
         model_types=("muse_glimmer",),
-        flags={
-            "rope": True,
-            "cross_entropy": False,
-            "fused_linear_cross_entropy": True,
-            "layer_norm": True,
-            "rms_norm": True,
-            "swiglu": True,
-        },
+        flags=NORMED,
         rope=ROPE,
         norms={"MuseGlimmerRMSNorm": MUSE, "MuseGlimmerTextCenteredRMSNorm": MUSE_CENTERED},
         mlps={"MuseGlimmerTextMLP": "LigerSwiGLUMLPForMuseGlimmer"},
@@ -403,6 +297,7 @@ FAMILIES = (
         "llama4",
         ("llama4_text", "llama4"),
         flags={**STANDARD, "layer_norm": True},
+        after_model=("layer_norm",),
         rope={
             "apply_rotary_emb": "liger_llama4_text_rotary_pos_emb",
             "vision_apply_rotary_emb": "liger_llama4_vision_rotary_pos_emb",
@@ -418,14 +313,7 @@ FAMILIES = (
         "mllama",
         "mllama",
         ("mllama", "mllama_text_model"),
-        flags={
-            "rope": True,
-            "cross_entropy": False,
-            "fused_linear_cross_entropy": True,
-            "layer_norm": True,
-            "rms_norm": True,
-            "swiglu": True,
-        },
+        flags=NORMED,
         rope=ROPE,
         norms={"MllamaTextRMSNorm": PLAIN},
         mlps={"MllamaTextMLP": "LigerSwiGLUMLP"},
@@ -487,3 +375,5 @@ FAMILIES = (
 
 BY_NAME = {row.name: row for row in FAMILIES}
 BY_MODEL_TYPE = {model_type: row for row in FAMILIES for model_type in row.model_types}
+# Classes whose forward can be replaced by the fused loss.
+HEADS = frozenset(name for row in FAMILIES for name in row.heads)

@@ -1,10 +1,15 @@
 """Operations as functions, with upstream's names."""
 
+import importlib
+
 from dataclasses import dataclass
 from typing import Optional
 
 import torch
 
+from torch.nn._reduction import legacy_get_string as legacy_reduction
+
+from liger_kernel import _exports
 from liger_kernel.ops import LigerCrossEntropyFunction
 from liger_kernel.ops import LigerDyTFunction
 from liger_kernel.ops import LigerFusedAddRMSNormFunction
@@ -20,8 +25,19 @@ from liger_kernel.ops import LigerRopeFunction
 from liger_kernel.ops import LigerSiLUMulFunction
 from liger_kernel.ops import LigerSoftmaxFunction
 from liger_kernel.ops import LigerTVDLossFunction
+from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops.rms_norm import rms_norm
+from liger_kernel.ops.utils import gathered
+from liger_kernel.ops.utils import has_memory
 from liger_kernel.ops.utils import tracked
+
+
+def __getattr__(name):
+    for package, modules in (("transformers", _exports.FUNCTIONS), ("ops", _exports.OPS), ("ops", _exports.LATE_OPS)):
+        module = _exports.module_of(name, modules)
+        if module is not None:
+            return getattr(importlib.import_module(f"liger_kernel.{package}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass
@@ -53,13 +69,43 @@ def liger_cross_entropy(
     return_token_accuracy: bool = False,
     return_predicted_tokens: bool = False,
 ):
-    """The loss, or a CrossEntropyOutput. `size_average` and `reduce` are torch's old ones, without effect."""
+    """`torch.nn.functional.cross_entropy` with options of ours: the loss, or a CrossEntropyOutput.
+
+    The kernel is for (N, V) logits with N class numbers. Other shapes, targets that are probabilities and types that
+    kernels do not have are torch's own. `size_average` and `reduce` are torch's old names of a reduction.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    if not is_for_kernel(input, target):
+        asked = {
+            "lse_square_scale": lse_square_scale, "softcap": softcap is not None, "return_z_loss": return_z_loss,
+            "return_token_accuracy": return_token_accuracy, "return_predicted_tokens": return_predicted_tokens,
+        }  # fmt: skip
+        if any(asked.values()):
+            raise ValueError(
+                f"{', '.join(name for name, value in asked.items() if value)}: only for (N, V) logits in fp32, bf16 or "
+                f"fp16 with N class numbers; found {tuple(input.shape)} in {input.dtype} with {tuple(target.shape)} in "
+                f"{target.dtype}"
+            )
+        return torch.nn.functional.cross_entropy(
+            input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+        )
     (input,) = tracked(input)
     results = LigerCrossEntropyFunction.apply(
         input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
         return_token_accuracy, return_predicted_tokens,
     )  # fmt: skip
     return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
+
+
+def is_for_kernel(logits, target) -> bool:
+    """Whether the kernel of cross entropy is for these; it says itself what is wrong with others of its form."""
+    if logits.dim() != 2 or target.dim() != 1 or logits.dtype not in KERNEL_TYPES:
+        return False
+    return target.dtype in (torch.int64, torch.int32) and (is_compiling() or has_memory(gathered(logits)))
+
+
+KERNEL_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def liger_fused_linear_cross_entropy(

@@ -1,8 +1,14 @@
 """Gated feed-forward modules with GELU's tanh form, as in Gemma."""
 
+import torch.nn.functional as F
+
 from torch import nn
 
 from liger_kernel.ops.geglu import LigerGELUMulFunction
+from liger_kernel.transformers.fallback import GELU_TANH
+from liger_kernel.transformers.fallback import may_fuse
+from liger_kernel.transformers.fallback import original_forward
+from liger_kernel.transformers.fallback import takes
 
 
 class LigerGEGLUMLP(nn.Module):
@@ -17,7 +23,12 @@ class LigerGEGLUMLP(nn.Module):
         self.down_proj = nn.Linear(self.intermediate_size, self.hidden_size, bias=False)
 
     def forward(self, x):
-        return self.down_proj(LigerGELUMulFunction.apply(self.gate_proj(x), self.up_proj(x)))
+        if not may_fuse(self, GELU_TANH):
+            return original_forward(self, LigerGEGLUMLP.forward)(self, x)
+        gate, up = self.gate_proj(x), self.up_proj(x)
+        if takes(gate):
+            return self.down_proj(LigerGELUMulFunction.apply(gate, up))
+        return self.down_proj(F.gelu(gate, approximate="tanh") * up)
 
 
 class LigerGEGLUMLPForGemma4(LigerGEGLUMLP):

@@ -1,11 +1,19 @@
 """GRPO and its relatives of logits, under the name that trainers know; the kernel is Swift's."""
 
+import torch
+
 from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
+from liger_kernel.chunked_loss.grpo_loss import LOSS_TYPES
 from liger_kernel.chunked_loss.grpo_loss import _check_positive
+from liger_kernel.chunked_loss.grpo_loss import _reduced
+from liger_kernel.chunked_loss.grpo_loss import get_gamma_weights
 from liger_kernel.ops.grpo_loss import GrpoLossFunction
 from liger_kernel.ops.grpo_loss import fused_selective_log_softmax
 
-__all__ = ["GrpoLossFunction", "LigerFusedLinearPPOBase", "fused_selective_log_softmax", "triton_grpo_loss"]
+__all__ = [
+    "GrpoLossFunction", "LigerFusedLinearPPOBase", "fused_selective_log_softmax", "get_gamma_weights",
+    "triton_grpo_loss",
+]  # fmt: skip
 
 
 def triton_grpo_loss(
@@ -18,9 +26,9 @@ def triton_grpo_loss(
     """The loss of B answers of L tokens from logits (B, L + 1, V), of which the last position is not used.
 
     old_logp, ref_logp: (B, L) log-probabilities that drew the tokens (without them the ratio is 1) and the reference's;
-    completion_ids and completion_mask: (B, L); advantages: (B). Without `reduce`: (loss, divergence or None, whether
-    clipped) of each token, fp32, 0 where the mask is. With it: (loss, [mean divergence where beta is not 0, share of
-    clipped tokens]). `inplace` has no effect: the gradient is a tensor of its own.
+    completion_ids and completion_mask: (B, L); advantages: (B) or (B, L). Without `reduce`: (loss, divergence or None,
+    whether clipped) of each token, fp32, 0 where the mask is. With it: (loss, [mean divergence where beta is not 0,
+    share of clipped tokens]). `inplace` has no effect: the gradient is a tensor of its own.
     """
     assert beta == 0 or ref_logp is not None, "ref_logp must be given where beta is not 0"
     if loss_type == "sapo":
@@ -44,3 +52,12 @@ def triton_grpo_loss(
     if reduce:
         return loss, [*(() if divergence is None else (divergence,)), clipped]
     return loss, divergence, clipped
+
+
+def _reduce_grpo_loss(per_token_loss, completion_mask, loss_type, max_completion_length, num_items_in_batch=None):
+    """The loss of a batch from those of its tokens, (B, L). Raises ValueError for an unknown type."""
+    if loss_type not in LOSS_TYPES:
+        raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
+    mask = torch.ones_like(per_token_loss) if completion_mask is None else completion_mask
+    longest = per_token_loss.shape[1] if max_completion_length is None else max_completion_length
+    return _reduced(per_token_loss, mask != 0, mask, loss_type, longest, num_items_in_batch)

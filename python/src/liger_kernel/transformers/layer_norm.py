@@ -4,8 +4,10 @@ import torch
 
 from torch import nn
 
-from liger_kernel.backends import check_impl
+from liger_kernel.backends.dispatch import check_name
 from liger_kernel.ops.layer_norm import LigerLayerNormFunction
+from liger_kernel.transformers.fallback import original_forward
+from liger_kernel.transformers.fallback import takes
 
 
 class LigerLayerNorm(nn.Module):
@@ -20,7 +22,8 @@ class LigerLayerNorm(nn.Module):
         self.hidden_size, self.variance_epsilon = hidden_size, eps
         self.weight = nn.Parameter((torch.ones if init_fn == "ones" else torch.zeros)(hidden_size))
         self.bias = nn.Parameter((torch.randn if bias else torch.zeros)(hidden_size))
-        self.impl, self.mode = check_impl("layer_norm", impl or backend, mode), mode
+        self.impl, self.mode = impl or backend, mode
+        check_name(self.impl, "LigerLayerNorm")
 
     @property
     def backend(self):
@@ -32,7 +35,20 @@ class LigerLayerNorm(nn.Module):
             raise ValueError(
                 f"LigerLayerNorm over {sizes[-1]} elements was given a last dimension of {hidden_states.shape[-1]}"
             )
-        return LigerLayerNormFunction.apply(hidden_states, self.weight, self.bias, self.variance_epsilon)
+        weight, bias = self.weight, self.bias
+        if not (takes(hidden_states) and takes(weight)):
+            return (original_forward(self, LigerLayerNorm.forward) or layer_norm_in_torch)(self, hidden_states)
+        if self.impl is None and self.mode is None:
+            return LigerLayerNormFunction.apply(hidden_states, weight, bias, self.variance_epsilon)
+        from liger_kernel.functional import layer_norm
+
+        return layer_norm(hidden_states, weight, bias, self.variance_epsilon, impl=self.impl, mode=self.mode)
 
     def extra_repr(self):
         return f"{self.hidden_size}, eps={self.variance_epsilon}"
+
+
+def layer_norm_in_torch(module, hidden_states):
+    """The formula of `LigerLayerNorm` by torch's operations, for tensors that the kernel does not take."""
+    shape = hidden_states.shape[-1:]
+    return torch.nn.functional.layer_norm(hidden_states, shape, module.weight, module.bias, module.variance_epsilon)

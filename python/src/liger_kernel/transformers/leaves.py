@@ -1,16 +1,35 @@
-"""Putting kernels in the place of a model's leaves: of classes, and of the modules of one model."""
+"""The kernels that a model's leaves run: what each asks of a module, and what it sets on one."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-import types
+import logging
 
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Callable
 from typing import Optional
+from typing import Tuple
 
 import torch.nn as nn
 
-from liger_kernel.transformers.families import Norm
+from liger_kernel.transformers.binding import Binding
+from liger_kernel.transformers.binding import bind
+from liger_kernel.transformers.binding import foreign_class_forward
+from liger_kernel.transformers.binding import written_class
+from liger_kernel.transformers.fallback import GELU_TANH
+from liger_kernel.transformers.fallback import SILU
+from liger_kernel.transformers.fallback import Activation
+from liger_kernel.transformers.fallback import activation_of
+from liger_kernel.transformers.fallback import has_memory
+from liger_kernel.transformers.fallback import takes
+from liger_kernel.transformers.family import Family
+from liger_kernel.transformers.renaming import renamed
+from liger_kernel.transformers.renaming import uses
+
+logger = logging.getLogger(__name__)
 
 # The submodules that an MLP kernel's forward calls.
 PARTS = {
@@ -18,9 +37,6 @@ PARTS = {
     "LigerPhi3SwiGLUMLP": ("gate_up_proj", "down_proj"),
 }
 GATED = ("gate_proj", "up_proj", "down_proj")
-
-SILU = frozenset({"SiLU", "SiLUActivation", "SwishActivation"})
-GELU_TANH = frozenset({"PytorchGELUTanh", "GELUTanh", "NewGELUActivation", "FastGELUActivation"})
 
 # Where a kernel lives, for those that do not say by their kind.
 HOMES = (
@@ -50,103 +66,122 @@ def kernel(name: str):
     return None
 
 
-def _bind_method_to_module(module, method_name: str, new_method) -> None:
-    # In the instance's dictionary, where it precedes the class's method without replacing it for other instances.
-    module.__dict__[method_name] = new_method.__get__(module, module.__class__)
+@dataclass(frozen=True)
+class Leaf(Binding):
+    """A module that runs the forward of one of this package's classes."""
+
+    kernel: type
+
+    @property
+    def name(self) -> str:
+        return self.kernel.__name__
+
+    @property
+    def bases(self) -> Tuple[type, ...]:
+        return (self.kernel,)
+
+    # What of the kernel's class is put before the original's.
+    shown = ("forward", "extra_repr")
+
+    def methods(self, original: type) -> dict:
+        own = {name: getattr(self.kernel, name) for name in self.shown}
+        return {**own, "_get_name": lambda module: self.name}
+
+    def refusal(self, module: nn.Module) -> Optional[str]:
+        for name, parameter in module._parameters.items():
+            if parameter is not None and not has_memory(parameter):
+                return f"its {name} keeps its numbers in a form of its own ({type(parameter).__name__})"
+        return foreign_class_forward(type(module))
 
 
-def _rebind(module, liger_class) -> None:
-    _bind_method_to_module(module, "forward", liger_class.forward)
-    _bind_method_to_module(module, "extra_repr", liger_class.extra_repr)
-    _bind_method_to_module(module, "_get_name", lambda self: liger_class.__name__)
+@dataclass(frozen=True)
+class RMSNormLeaf(Leaf):
+    """Its epsilon is found under any of its names."""
+
+    offset: float = 0.0
+    casting: str = "llama"
+    in_place: bool = True
+    row_mode: Optional[int] = None
+    epsilon: float = 1e-6
+
+    def prepare(self, module: nn.Module) -> None:
+        module.offset, module.casting_mode = self.offset, self.casting
+        module.variance_epsilon = epsilon_of(module, self.epsilon)
+        module.in_place, module.row_mode = self.in_place, self.row_mode
+        module.impl = module.mode = None
+        if not hasattr(module, "weight"):
+            module.register_parameter("weight", None)
+        module.elementwise_affine = module.weight is not None
 
 
-def _patch_rms_norm_module(
-    module, offset=0.0, eps=1e-6, casting_mode="llama", in_place=True, row_mode=None, kernel_class=None
-):
-    """Makes an RMSNorm module run the kernel: its weight stays, its epsilon is found under any of its names."""
-    if _is_saved_module_wrapper(module):
-        for inner in (*module.modules_to_save.values(), module.original_module):
-            _patch_rms_norm_module(inner, offset, eps, casting_mode, in_place, row_mode, kernel_class)
-        return
-    from liger_kernel.transformers.rms_norm import LigerRMSNorm
+@dataclass(frozen=True)
+class LayerNormLeaf(Leaf):
+    """An `nn.LayerNorm` over one dimension."""
 
-    module.offset = offset
-    module.casting_mode = casting_mode
-    module.variance_epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None)) or eps
-    module.in_place = in_place
-    module.row_mode = row_mode
-    module.impl = module.mode = None
-    if not hasattr(module, "weight"):
-        module.register_parameter("weight", None)
-    module.elementwise_affine = module.weight is not None
-    _rebind(module, kernel_class or LigerRMSNorm)
+    epsilon: float = 1e-6
 
+    def refusal(self, module: nn.Module) -> Optional[str]:
+        shape = getattr(module, "normalized_shape", (0,))
+        if getattr(module, "weight", None) is None or getattr(module, "bias", None) is None:
+            return "it has no weight or no bias"
+        if isinstance(shape, tuple) and len(shape) != 1:
+            return f"it normalises over {len(shape)} dimensions"
+        return super().refusal(module)
 
-def _patch_layer_norm_module(module, eps=1e-6):
-    """Makes an `nn.LayerNorm` over one dimension run the kernel."""
-    if _is_saved_module_wrapper(module):
-        for inner in (*module.modules_to_save.values(), module.original_module):
-            _patch_layer_norm_module(inner, eps)
-        return
-    from liger_kernel.transformers.layer_norm import LigerLayerNorm
-
-    module.variance_epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None)) or eps
-    shape = module.normalized_shape if hasattr(module, "normalized_shape") else module.hidden_size
-    module.hidden_size = shape[0] if isinstance(shape, tuple) and len(shape) == 1 else shape
-    module.impl = module.mode = None
-    _rebind(module, LigerLayerNorm)
+    def prepare(self, module: nn.Module) -> None:
+        module.variance_epsilon = epsilon_of(module, self.epsilon)
+        shape = module.normalized_shape if hasattr(module, "normalized_shape") else module.hidden_size
+        module.hidden_size = shape[0] if isinstance(shape, tuple) and len(shape) == 1 else shape
+        module.impl = module.mode = None
 
 
-def _patch_swiglu_module(module, liger_module):
-    """Makes a gated MLP run the kernel of `liger_module`; its linear layers stay and are still called as modules."""
-    _bind_method_to_module(module, "forward", liger_module.forward)
-    _bind_method_to_module(module, "_get_name", lambda self: liger_module.__name__)
+def epsilon_of(module: nn.Module, default: float) -> float:
+    found = (getattr(module, name, None) for name in ("variance_epsilon", "eps"))
+    return next((epsilon for epsilon in found if epsilon is not None), default)
 
 
-def _patch_geglu_module(module):
-    from liger_kernel.transformers.geglu import LigerGEGLUMLP
+@dataclass(frozen=True)
+class Gate(Leaf):
+    """A gated MLP; its linear layers stay and are still called as modules."""
 
-    _patch_swiglu_module(module, LigerGEGLUMLP)
-
-
-def _is_saved_module_wrapper(module) -> bool:
-    return type(module).__name__ == "ModulesToSaveWrapper" and type(module).__module__.startswith("peft.")
+    shown = ("forward",)
 
 
-def patch_norm(module, norm: Norm) -> Optional[str]:
-    """Re-binds one RMSNorm module; returns why it cannot be, or None."""
-    cls = kernel(norm.kernel)
-    if cls is None:
-        return f"this package has no {norm.kernel}"
-    # The forward is LigerRMSNorm's for every variant; what tells them apart are the attributes.
-    _patch_rms_norm_module(module, norm.offset, 1e-6, norm.casting, norm.in_place)
-    return None
+@dataclass(frozen=True)
+class GatedLeaf(Gate):
+    """The same, where the module is known to be what the kernel computes."""
+
+    def refusal(self, module: nn.Module) -> Optional[str]:
+        absent = [part for part in PARTS.get(self.name, GATED) if not hasattr(module, part)]
+        if absent:
+            return f"it has no {', '.join(absent)}"
+        wanted = GELU_TANH if "GEGLU" in self.name else SILU
+        return other_activation(module, wanted) or super().refusal(module)
 
 
-def patch_layer_norm(module) -> Optional[str]:
-    inner = getattr(module, "original_module", module)
-    if not inner.elementwise_affine or inner.bias is None:
-        return "it has no weight or no bias"
-    if len(inner.normalized_shape) != 1:
-        return f"it normalises over {len(inner.normalized_shape)} dimensions"
-    _patch_layer_norm_module(module)
-    return None
+@dataclass(frozen=True)
+class ExpertsLeaf(Leaf):
+    """All experts of a layer in two weights."""
+
+    def refusal(self, module: nn.Module) -> Optional[str]:
+        weights = [getattr(module, name, None) for name in ("gate_up_proj", "down_proj")]
+        if reason := experts_refusal(type(module)):
+            return reason
+        if not are_experts(*weights):
+            return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
+        if others := {type(weight).__name__ for weight in weights if not has_memory(weight)}:
+            return f"its weights keep their numbers in a form of their own ({', '.join(others)})"
+        if getattr(module, "has_bias", False) or hasattr(module, "gate_up_proj_bias"):
+            return "it has biases"
+        if not getattr(module, "is_concatenated", True):
+            return "its gate and up rows are interleaved"
+        return other_activation(module, SILU) or super().refusal(module)
 
 
-def patch_mlp(module, name: str) -> Optional[str]:
-    cls = kernel(name)
-    if cls is None:
-        return f"this package has no {name}"
-    absent = [part for part in PARTS.get(name, GATED) if not hasattr(module, part)]
-    if absent:
-        return f"it has no {', '.join(absent)}"
-    wanted, called = (GELU_TANH, "tanh-approximated gelu") if "GEGLU" in name else (SILU, "silu")
-    found = activation_of(module)
-    if found not in wanted:
-        return f"its activation is {found}, the kernel's is {called}"
-    _patch_swiglu_module(module, cls)
-    return None
+def are_experts(gate_up, down) -> bool:
+    if not all(getattr(weight, "ndim", 0) == 3 and weight.is_floating_point() for weight in (gate_up, down)):
+        return False
+    return gate_up.shape[1] == 2 * down.shape[2] and gate_up.shape[2] == down.shape[1]
 
 
 def experts_refusal(cls) -> Optional[str]:
@@ -156,72 +191,147 @@ def experts_refusal(cls) -> Optional[str]:
     return None
 
 
-def patch_experts(module) -> Optional[str]:
-    from liger_kernel.transformers.experts import LigerExperts
-
-    weights = [getattr(module, name, None) for name in ("gate_up_proj", "down_proj")]
-    if reason := experts_refusal(type(module)):
-        return reason
-    if any(weight is None or not hasattr(weight, "dim") or weight.dim() != 3 for weight in weights):
-        return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
-    gate_up, down = weights
-    if not gate_up.is_floating_point() or gate_up.shape[1] != 2 * down.shape[2] or gate_up.shape[2] != down.shape[1]:
-        return "its weights are not gate_up_proj (E, 2I, H) and down_proj (E, H, I)"
-    if getattr(module, "has_bias", False) or hasattr(module, "gate_up_proj_bias"):
-        return "it has biases"
-    if not getattr(module, "is_concatenated", True):
-        return "its gate and up rows are interleaved"
+def other_activation(module: nn.Module, wanted: Activation) -> Optional[str]:
     found = activation_of(module)
-    if found not in SILU:
-        return f"its activation is {found}, the kernel's is silu"
-    _bind_method_to_module(module, "forward", LigerExperts.forward)
-    _bind_method_to_module(module, "extra_repr", LigerExperts.extra_repr)
-    _bind_method_to_module(module, "_get_name", lambda self: LigerExperts.__name__)
+    if found is not None and wanted.is_(found):
+        return None
+    kind = type(found) if isinstance(found, nn.Module) else found
+    name = "unknown" if found is None else getattr(kind, "__name__", type(found).__name__)
+    return f"its activation is {name}, the kernel's is {wanted.name}"
+
+
+@dataclass(frozen=True)
+class ActivationLeaf(Leaf):
+    """An activation that is a module."""
+
+
+@dataclass(frozen=True)
+class RotaryLeaf(Binding):
+    """An attention that calls other functions for its rotary embedding: (global of its file, kernel) pairs."""
+
+    kernels: Tuple[Tuple[str, Callable], ...]
+
+    makes_bound = False
+
+    @property
+    def name(self) -> str:
+        return ", ".join(kernel.__name__ for _, kernel in self.kernels)
+
+    def sources(self, original: type) -> tuple:
+        return (original.forward,)
+
+    def methods(self, original: type) -> dict:
+        source = original.forward
+        home, names = inspect.unwrap(source).__globals__, {}
+        for name, kernel in self.kernels:
+            names[name] = f"liger_{name}"
+            home[names[name]] = with_original(kernel, home[name])
+        ours = renamed(source, names)
+
+        @functools.wraps(ours)
+        def forward(module, *args, **kwargs):
+            # The class may be given another forward later, which is then the one that its user wants.
+            current = original.forward
+            return (ours if current is source else current)(module, *args, **kwargs)
+
+        return {"forward": forward}
+
+
+def with_original(kernel: Callable, original: Callable) -> Callable:
+    """A rotary embedding's kernel for what it takes, and for all else the function in whose place it stands."""
+    original = getattr(original, "liger_original", original)
+    if not callable(original):
+        return kernel
+
+    @functools.wraps(kernel)
+    def rotary(q, k, *args, **kwargs):
+        table = args[0] if args else next(iter(kwargs.values()))
+        if takes(q) and takes(k) and (table.is_complex() or takes(table)):
+            return kernel(q, k, *args, **kwargs)
+        return original(q, k, *args, **kwargs)
+
+    rotary.liger_original = original
+    return rotary
+
+
+def leaf_named(row: Family, name: str) -> Optional[Tuple[str, Leaf]]:
+    """The switch and the kernel that a family's row has for a class of this name."""
+    if name in row.norms:
+        norm = row.norms[name]
+        return "rms_norm", RMSNormLeaf(kernel(norm.kernel), norm.offset, norm.casting, norm.in_place)
+    if name in row.mlps:
+        return mlp_switch(row), GatedLeaf(kernel(row.mlps[name]))
+    if name in row.experts:
+        return mlp_switch(row), ExpertsLeaf(kernel("LigerExperts"))
+    if name == "LayerNorm" and row.layer_norms:
+        return "layer_norm", LayerNormLeaf(kernel("LigerLayerNorm"))
+    if name == "ReLUSquaredActivation" and row.activations:
+        return next(iter(row.flags)), ActivationLeaf(kernel(row.activations["relu2"]))
     return None
 
 
-def new_activation(name: str):
-    """The module that replaces an activation, or why there is none."""
-    cls = kernel(name)
-    return f"this package has no {name}" if cls is None else cls()
+def leaf_of(module: nn.Module, row: Family) -> Optional[Tuple[str, Binding]]:
+    """The same for a module, which may also be an attention whose rotary embedding is replaced."""
+    cls = written_class(type(module))
+    if found := leaf_named(row, cls.__name__):
+        switch, leaf = found
+        norm = row.norms.get(cls.__name__)
+        if norm and norm.weightless and getattr(module, "weight", None) is None:
+            leaf = replace(leaf, kernel=kernel(norm.weightless))
+        return (switch, leaf) if switch != "layer_norm" or isinstance(module, nn.LayerNorm) else None
+    rotary = rotary_leaf(cls, f"transformers.models.{row.directory}.modeling_{row.directory}", row.rope)
+    return rotary and ("rope", rotary)
 
 
-def activation_of(module) -> str:
-    for name in ("act_fn", "activation_fn", "act"):
-        activation = getattr(module, name, None)
-        if activation is not None:
-            return type(activation).__name__ if isinstance(activation, nn.Module) else activation.__name__
-    return "unknown"
+def mlp_switch(row: Family) -> str:
+    return "geglu" if "geglu" in row.flags else "swiglu"
 
 
-def overlay(base: types.ModuleType, **changes) -> types.ModuleType:
-    """A copy of a module's names with some of them changed, to be given to one user of that module.
-
-    transformers reaches torch through a module of its own (`nn` in a modeling file); giving that file another `nn`
-    changes what it sees, and nobody else's torch.
-    """
-    copy = types.ModuleType(base.__name__, base.__doc__)
-    copy.__dict__.update({name: value for name, value in base.__dict__.items() if name != "__getattr__"})
-    copy.__dict__.update(changes)
-    return copy
+def rotary_leaf(cls: type, home: str, names) -> Optional[RotaryLeaf]:
+    """What binds an attention whose forward calls rotary embeddings of the file `home`, by these names."""
+    kernels = tuple((name, kernel(names[name])) for name in names if uses(cls.forward, home, (name,)))
+    return RotaryLeaf(kernels) if kernels else None
 
 
-def torch_layer_norm():
-    """`LigerLayerNorm` with the parameters of `nn.LayerNorm`; what the kernel does not cover is torch's own."""
-    from liger_kernel.transformers.layer_norm import LigerLayerNorm
+# Upstream's helpers, which other packages import.
 
-    class LigerTorchLayerNorm(LigerLayerNorm):
-        def __new__(cls, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **kwargs):
-            single = isinstance(normalized_shape, int) or len(normalized_shape) == 1
-            if single and elementwise_affine and bias and not kwargs:
-                return super().__new__(cls)
-            return nn.LayerNorm(normalized_shape, eps, elementwise_affine, bias, **kwargs)
 
-        def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
-            size = normalized_shape if isinstance(normalized_shape, int) else normalized_shape[0]
-            super().__init__(size, eps=eps)
+def _bind_method_to_module(module, method_name: str, new_method) -> None:
+    # In the instance's dictionary, where it precedes the class's method without replacing it for other instances.
+    module.__dict__[method_name] = new_method.__get__(module, module.__class__)
 
-        def _get_name(self):
-            return "LigerLayerNorm"
 
-    return LigerTorchLayerNorm
+def _patch_rms_norm_module(
+    module, offset=0.0, eps=1e-6, casting_mode="llama", in_place=True, row_mode=None, kernel_class=None
+):
+    """Makes an RMSNorm module run the kernel: its weight stays, its epsilon is found under any of its names."""
+    from liger_kernel.transformers.rms_norm import LigerRMSNorm
+
+    _bind_all(module, RMSNormLeaf(kernel_class or LigerRMSNorm, offset, casting_mode, in_place, row_mode, eps))
+
+
+def _patch_layer_norm_module(module, eps=1e-6):
+    """Makes an `nn.LayerNorm` over one dimension run the kernel."""
+    _bind_all(module, LayerNormLeaf(kernel("LigerLayerNorm"), eps))
+
+
+def _patch_swiglu_module(module, liger_module):
+    """Makes a gated MLP run the kernel of `liger_module`."""
+    _bind_all(module, Gate(liger_module))
+
+
+def _patch_geglu_module(module):
+    _patch_swiglu_module(module, kernel("LigerGEGLUMLP"))
+
+
+def _bind_all(module, leaf: Leaf) -> None:
+    """Binds a module, or those in PEFT's wrapper of modules that it trains whole copies of."""
+    inner = (*module.modules_to_save.values(), module.original_module) if is_saved_module_wrapper(module) else (module,)
+    for each in inner:
+        reason = bind(each, leaf)
+        if reason:
+            logger.warning("%s does not run %s: %s", type(each).__name__, leaf.name, reason)
+
+
+def is_saved_module_wrapper(module) -> bool:
+    return type(module).__name__ == "ModulesToSaveWrapper" and type(module).__module__.startswith("peft.")

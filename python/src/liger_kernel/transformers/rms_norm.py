@@ -6,6 +6,8 @@ from torch import nn
 
 from liger_kernel.ops.rms_norm import LigerRMSNormFunction
 from liger_kernel.ops.rms_norm import rms_norm
+from liger_kernel.transformers.fallback import original_forward
+from liger_kernel.transformers.fallback import takes
 
 __all__ = ["LigerRMSNorm", "LigerRMSNormFunction"]
 
@@ -40,11 +42,28 @@ class LigerRMSNorm(nn.Module):
         self.in_place, self.row_mode = in_place, row_mode
 
     def forward(self, hidden_states):
-        return rms_norm(hidden_states, self.weight, self.variance_epsilon, self.offset, self.casting_mode)
+        # The dictionary first: nn.Module's own search costs more than all else here.
+        weight = self._parameters.get("weight")
+        if weight is None:
+            weight = self.weight
+        if not (takes(hidden_states) and (weight is None or takes(weight))):
+            return (original_forward(self, LigerRMSNorm.forward) or rms_norm_in_torch)(self, hidden_states)
+        return rms_norm(hidden_states, weight, self.variance_epsilon, self.offset, self.casting_mode)
 
     def extra_repr(self):
         shape = None if self.weight is None else tuple(self.weight.shape)
         return f"{shape}, eps={self.variance_epsilon}, offset={self.offset}, in_place={self.in_place}"
+
+
+def rms_norm_in_torch(module, hidden_states):
+    """The formula of `LigerRMSNorm` by torch's operations, for tensors that the kernel does not take."""
+    x = hidden_states.to(torch.float64 if hidden_states.dtype == torch.float64 else torch.float32)
+    x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + module.variance_epsilon)
+    if module.weight is None:
+        return x.to(hidden_states.dtype)
+    if module.casting_mode in ("llama", 0):
+        return x.to(hidden_states.dtype) * (module.weight + module.offset)
+    return (x * (module.weight.to(x.dtype) + module.offset)).to(hidden_states.dtype)
 
 
 class LigerRMSNormForGemma(LigerRMSNorm):
@@ -80,6 +99,18 @@ class LigerRMSNormForGemma4(LigerRMSNorm):
     ):
         super().__init__(dim, eps, offset, casting_mode, init_fn, in_place, elementwise_affine=with_scale)
         self.with_scale = with_scale
+
+
+class LigerRMSNormWithoutWeight(LigerRMSNorm):
+    """As Gemma 4's without a scale, with a forward of its own, as upstream leaves these norms theirs."""
+
+    def __init__(self, eps=1e-6, casting_mode="gemma"):
+        super().__init__(None, eps, 0.0, casting_mode, elementwise_affine=False)
+
+    def forward(self, hidden_states):
+        if not takes(hidden_states):
+            return (original_forward(self, LigerRMSNormWithoutWeight.forward) or rms_norm_in_torch)(self, hidden_states)
+        return rms_norm(hidden_states, None, self.variance_epsilon, 0.0, self.casting_mode)
 
 
 class LigerRMSNormForMuseGlimmer(LigerRMSNorm):

@@ -4,16 +4,16 @@ from liger_kernel.ops.rope import LigerRopeFunction
 
 
 def liger_rotary_pos_emb(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
-    """Turned q (B, Hq, S, D) and k (B, Hk, S, D).
+    """Rotated q (B, Hq, S, D) and k (B, Hk, S, D).
 
-    cos, sin: (S, rd), (1, S, rd), (B, S, rd), or with a dimension of 1 for the heads. rotary_dim: how much of a head
-    turns; by default the tables' width, at most the head. `position_ids` has no effect, as upstream.
+    cos, sin: (S, rd), (1, S, rd), (B, S, rd), or with a dimension of 1 for the heads. rotary_dim: how much of a head is
+    rotated; by default the tables' width, at most the head. `position_ids` has no effect, as upstream.
     """
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
 
 
 def liger_rotary_pos_emb_gpt_oss(q, k, cos, sin):
-    """As liger_rotary_pos_emb, for tables of half a head's width: the whole head turns."""
+    """As liger_rotary_pos_emb, for tables of half a head's width: the whole head is rotated."""
     return LigerRopeFunction.apply(q, k, cos, sin, None, 1, q.shape[-1])
 
 

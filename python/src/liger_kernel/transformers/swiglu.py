@@ -1,14 +1,28 @@
 """Gated feed-forward modules with SiLU, in the layouts of the model families."""
 
+import torch.nn.functional as F
+
 from torch import nn
 
 from liger_kernel.ops.swiglu import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.ops.swiglu import LigerSiLUMulFunction
+from liger_kernel.transformers.experts import LigerExperts  # noqa: F401  (where others look for it)
+from liger_kernel.transformers.fallback import SILU
+from liger_kernel.transformers.fallback import may_fuse
+from liger_kernel.transformers.fallback import original_forward
+from liger_kernel.transformers.fallback import takes
 
 
 def _check_activation(name):
     if name not in ("silu", "swish"):
         raise ValueError(f"Activation function {name} not supported: this module computes silu")
+
+
+def silu_mul(gate, up, gate_multiplier=1.0):
+    """silu(gate gate_multiplier) up, by the kernel where it takes both."""
+    if takes(gate):
+        return LigerSiLUMulFunction.apply(gate, up, gate_multiplier)
+    return F.silu(gate if gate_multiplier == 1.0 else gate * gate_multiplier) * up
 
 
 class LigerSwiGLUMLP(nn.Module):
@@ -25,7 +39,9 @@ class LigerSwiGLUMLP(nn.Module):
         _check_activation(config.hidden_act)
 
     def forward(self, x):
-        return self.down_proj(LigerSiLUMulFunction.apply(self.gate_proj(x), self.up_proj(x)))
+        if not may_fuse(self, SILU):
+            return original_forward(self, LigerSwiGLUMLP.forward)(self, x)
+        return self.down_proj(silu_mul(self.gate_proj(x), self.up_proj(x)))
 
 
 class LigerSwiGLUMLPForMuseGlimmer(LigerSwiGLUMLP):
@@ -53,7 +69,9 @@ class LigerBlockSparseTop2MLP(nn.Module):
         _check_activation(config.hidden_act)
 
     def forward(self, x):
-        return self.w2(LigerSiLUMulFunction.apply(self.w1(x), self.w3(x)))
+        if not may_fuse(self, SILU):
+            return original_forward(self, LigerBlockSparseTop2MLP.forward)(self, x)
+        return self.w2(silu_mul(self.w1(x), self.w3(x)))
 
 
 class LigerPhi3SwiGLUMLP(nn.Module):
@@ -68,7 +86,12 @@ class LigerPhi3SwiGLUMLP(nn.Module):
         _check_activation(config.hidden_act)
 
     def forward(self, x):
-        return self.down_proj(LigerFusedGateUpSiLUMulFunction.apply(self.gate_up_proj(x)))
+        if not may_fuse(self, SILU):
+            return original_forward(self, LigerPhi3SwiGLUMLP.forward)(self, x)
+        gate_up = self.gate_up_proj(x)
+        if takes(gate_up):
+            return self.down_proj(LigerFusedGateUpSiLUMulFunction.apply(gate_up))
+        return self.down_proj(silu_mul(*gate_up.chunk(2, dim=-1)))
 
 
 class LigerQwen3MoeSwiGLUMLP(LigerSwiGLUMLP):
@@ -111,5 +134,7 @@ class LigerFalconH1SwiGLUMLP(nn.Module):
         self.gate_multiplier, self.down_multiplier = config.mlp_multipliers
 
     def forward(self, x):
-        inner = LigerSiLUMulFunction.apply(self.gate_proj(x), self.up_proj(x), self.gate_multiplier)
+        if not may_fuse(self, SILU):
+            return original_forward(self, LigerFalconH1SwiGLUMLP.forward)(self, x)
+        inner = silu_mul(self.gate_proj(x), self.up_proj(x), self.gate_multiplier)
         return self.down_proj(inner) * self.down_multiplier

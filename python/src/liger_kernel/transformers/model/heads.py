@@ -8,13 +8,11 @@ look at the weight when it is there. Two things make that less than obvious:
 * Sharding. Under ZeRO-3 and FSDP the weight is gathered by hooks around the head's own call and is a fragment, or
   empty, at any other time. The loss then runs inside that call, in the place of the head's forward.
 
-Any other head (quantised, tensor parallel, hooked by the user, an adapter of another kind) is not taken apart: the
-caller runs it and takes the loss from the logits it makes. That costs the memory of the logits and is always right.
+Any other head (quantised, tensor parallel, hooked by the user, an adapter of another kind) is not taken apart: it is
+called as the module that it is and the loss is taken from its logits. That costs their memory and is always right.
 """
 
 from __future__ import annotations
-
-import logging
 
 from typing import Callable
 from typing import Optional
@@ -22,7 +20,16 @@ from typing import Optional
 import torch
 import torch.nn as nn
 
-logger = logging.getLogger(__name__)
+from torch.nn.modules import module as torch_module
+
+from liger_kernel.ops._primitive import is_compiling
+from liger_kernel.ops.utils import has_memory
+from liger_kernel.transformers.fallback import takes
+
+# What watches or changes what goes through a module, by the name of a module's dictionary of them.
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Packages whose hooks gather or move a weight.
+SHARDING = ("torch.distributed.fsdp", "torch.distributed._composable", "deepspeed.", "accelerate.")
 
 Product = Callable[[torch.Tensor, torch.Tensor, Optional[torch.Tensor]], object]
 
@@ -33,7 +40,7 @@ def run_with_head(head: nn.Module, hidden: torch.Tensor, function: Product):
     `False` says that the head is not a linear map this package can take apart; nothing has been run then.
     """
     leaf = resolve(head)
-    if leaf is None:
+    if leaf is None or not takes(hidden):
         return False, None
     if not gathered_by_call(head, leaf):
         parts = linear_parts(leaf, hidden)
@@ -43,25 +50,25 @@ def run_with_head(head: nn.Module, hidden: torch.Tensor, function: Product):
 
 def resolve(head: nn.Module) -> Optional[nn.Module]:
     """The module that does the head's work beneath its wrappers, or None where one of them is unknown."""
-    while True:
+    if not isinstance(head, nn.Module) or all_are_intercepted():
+        return None
+    while head is not None and not is_intercepted(head):
         if is_fsdp1(head):
             head = head.module
         elif is_wrapper_of_saved_modules(head):
             head = active_module(head)
         else:
-            break
-        if head is None:
-            return None
-    plain = is_plain_linear(head) or is_lora_linear(head)
-    return head if plain and not has_foreign_hooks(head) else None
+            return head if is_plain_linear(head) or is_lora_linear(head) else None
+    return None
 
 
 def gathered_by_call(head: nn.Module, leaf: nn.Module) -> bool:
     """Whether the weight is whole only inside the head's own call."""
     if is_fsdp1(head) or is_fsdp2(head) or is_fsdp2(leaf) or "_hf_hook" in leaf.__dict__:
         return True
-    weight = getattr(leaf, "weight", None)
-    return hasattr(weight, "ds_id")
+    # A parametrised weight is computed where it is read, so it is left alone here.
+    linear = leaf.get_base_layer() if hasattr(leaf, "get_base_layer") else leaf
+    return hasattr(linear._parameters.get("weight"), "ds_id")
 
 
 def inside_forward(head: nn.Module, leaf: nn.Module, hidden: torch.Tensor, function: Product):
@@ -106,16 +113,16 @@ def linear_parts(leaf: nn.Module, hidden: torch.Tensor):
     """`(rows, weight, bias)` of a linear or LoRA head, or None where the weight is not the whole matrix."""
     if is_lora_linear(leaf):
         return lora_parts(leaf, hidden)
-    weight, bias = whole(leaf.weight), whole(leaf.bias)
-    return (whole(hidden), weight, bias) if is_matrix(weight, leaf.out_features) else None
+    hidden, weight, bias = whole(hidden), whole(leaf.weight), whole(leaf.bias)
+    return (hidden, weight, bias) if is_matrix(weight, leaf.out_features) and are_read(hidden, bias) else None
 
 
 def lora_parts(leaf: nn.Module, hidden: torch.Tensor):
     base = leaf.get_base_layer()
     weight, bias = whole(base.weight), whole(base.bias)
-    if not is_matrix(weight, base.out_features):
-        return None
     hidden = whole(hidden)
+    if not is_matrix(weight, base.out_features) or not are_read(hidden, bias):
+        return None
     if leaf.disable_adapters or leaf.merged:
         return hidden, weight, bias
     rows, columns = [hidden], [weight]
@@ -123,7 +130,9 @@ def lora_parts(leaf: nn.Module, hidden: torch.Tensor):
         if name not in leaf.lora_A:
             continue
         down, up = leaf.lora_A[name], leaf.lora_B[name]
-        if not is_matrix(whole(up.weight), base.out_features) or up.bias is not None:
+        if not is_plain_linear(up) or is_intercepted(up) or up.bias is not None:
+            return None
+        if not is_matrix(whole(up.weight), base.out_features):
             return None
         narrow = down(leaf.lora_dropout[name](hidden.to(down.weight.dtype)))
         rows.append((narrow * leaf.scaling[name]).to(hidden.dtype))
@@ -135,13 +144,11 @@ def lora_parts(leaf: nn.Module, hidden: torch.Tensor):
 
 def is_plain_linear(module: nn.Module) -> bool:
     """A linear layer whose forward is torch's own: not quantised, not rewritten, not split over devices by a plan."""
-    own = module.__dict__.get("_old_forward" if "_hf_hook" in module.__dict__ else "forward")
     return (
         isinstance(module, nn.Linear)
         and type(module).forward is nn.Linear.forward
-        and (own is None or getattr(own, "__func__", None) is nn.Linear.forward)
         and getattr(module, "_hf_tp_plan", None) is None
-        and module.weight.is_floating_point()
+        and is_float(module._parameters.get("weight"))
     )
 
 
@@ -159,7 +166,7 @@ def is_lora_linear(module: nn.Module) -> bool:
         and not getattr(module, "fan_in_fan_out", False)
         and not any(name in module.lora_embedding_A for name in active)
         and is_plain_linear(module.get_base_layer())
-        and not has_foreign_hooks(module.get_base_layer())
+        and not is_intercepted(module.get_base_layer())
     )
 
 
@@ -184,11 +191,30 @@ def is_fsdp2(module: nn.Module) -> bool:
     return any(cls.__name__ == "FSDPModule" for cls in type(module).__mro__)
 
 
-def has_foreign_hooks(module: nn.Module) -> bool:
-    """Whether somebody watches or changes what the head returns; sharding's own hooks do not count."""
-    if is_fsdp2(module) or hasattr(getattr(module, "weight", None), "ds_id"):
-        return False
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+def is_intercepted(module: nn.Module) -> bool:
+    """Whether somebody watches or changes what goes through a module; sharding's own hooks do not count."""
+    own = module.__dict__.get("_old_forward" if "_hf_hook" in module.__dict__ else "forward")
+    return (
+        (own is not None and getattr(own, "__func__", None) is not type(module).forward)
+        or type(module).__call__ is not nn.Module.__call__
+        or any(not is_of_sharding(hook) for kind in HOOKS for hook in getattr(module, kind).values())
+        or any(not is_of_sharding(hook) for hook in hooks_of_accelerate(module))
+    )
+
+
+def hooks_of_accelerate(module: nn.Module):
+    hook = module.__dict__.get("_hf_hook")
+    return () if hook is None else getattr(hook, "hooks", (hook,))
+
+
+def is_of_sharding(hook) -> bool:
+    """Whether a hook gathers or moves a weight, and leaves what goes through the module as it is."""
+    return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith(SHARDING)
+
+
+def all_are_intercepted() -> bool:
+    """Whether somebody watches or changes what goes through every module of the process."""
+    return any(getattr(torch_module, f"_global{kind}") for kind in HOOKS)
 
 
 def whole(tensor: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
@@ -196,5 +222,17 @@ def whole(tensor: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
     return tensor.full_tensor() if tensor is not None and hasattr(tensor, "full_tensor") else tensor
 
 
+def is_float(weight: Optional[torch.Tensor]) -> bool:
+    """Whether a weight is of numbers that a kernel reads; a parametrised one, None here, is looked at when computed."""
+    if weight is None:
+        return True
+    return weight.is_floating_point() and (are_read(weight) or hasattr(weight, "full_tensor"))
+
+
 def is_matrix(weight: torch.Tensor, rows: int) -> bool:
-    return weight.dim() == 2 and weight.shape[0] == rows and weight.shape[1] > 0
+    return weight.dim() == 2 and weight.shape[0] == rows and weight.shape[1] > 0 and are_read(weight)
+
+
+def are_read(*tensors: Optional[torch.Tensor]) -> bool:
+    """Whether kernels read these tensors from memory; under torch.compile, stand-ins of tensors that they will read."""
+    return is_compiling() or all(tensor is None or has_memory(tensor) for tensor in tensors)

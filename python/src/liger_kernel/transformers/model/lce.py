@@ -4,17 +4,18 @@ What it is: `lce_forward` runs the model's own forward, whichever transformers r
 places only. The forward is called with a stand-in for `self`: an object that answers every attribute with the
 model's, except
 
-* the head (`lm_head`), which answers with `DeferredLogits`: the hidden states it was called with and nothing more;
+* the head (`lm_head`), whose call answers with `DeferredLogits`: the hidden states it was called with and nothing
+  more. A head that cannot be taken apart (see `heads`) is itself, and so are the logits it makes;
 * `loss_function`, which takes the loss from those hidden states and the head's weight with fused linear cross entropy.
 
 So arguments that this file has never heard of reach the model, auxiliary losses of routers are added where the model
 adds them, logits_to_keep slices hidden states, a logit scale or softcap is written down and becomes part of the fused
-loss, and nothing of the model is changed while it runs: two threads may be inside one model, and torch.compile traces
-it as one graph.
+loss, and nothing of the model is changed while it runs.
 
 When: with labels (or `shift_labels`) in training the logits are not made and the output has none, unless
 `skip_logits=False`; with `skip_logits=True` the same holds in evaluation. Without labels, and in evaluation, the
-model's own forward runs untouched. Options of the fused loss (`use_token_scaling`, `label_smoothing`,
+model's own forward runs untouched: a trainer that takes the loss itself asks for `skip_logits=True` and leaves the
+labels out, in `torch.no_grad`, and gets logits. Options of the fused loss (`use_token_scaling`, `label_smoothing`,
 `return_token_accuracy`, ...) are taken from the keyword arguments; where logits are wanted as well, they are made too.
 
 A loss function that is not transformers' causal one is called with the deferred logits: one that ends in
@@ -26,16 +27,27 @@ from __future__ import annotations
 import importlib
 import inspect
 
+from dataclasses import is_dataclass
 from typing import Any
 from typing import Callable
 
 import torch
 
+from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.transformers.model import heads
 from liger_kernel.transformers.model import loss_utils
+from liger_kernel.transformers.model.deferred import Deferred
 from liger_kernel.transformers.model.deferred import DeferredLogits
 from liger_kernel.transformers.model.output_classes import liger_output_class
 from liger_kernel.transformers.model.output_classes import with_predictions
+from liger_kernel.transformers.model.plain import PlainLogits
+from liger_kernel.transformers.model.product import Product
+from liger_kernel.transformers.model.stand_ins import PlainHead
+from liger_kernel.transformers.model.stand_ins import dismiss
+from liger_kernel.transformers.model.stand_ins import head_view
+from liger_kernel.transformers.model.stand_ins import is_model_view
+from liger_kernel.transformers.model.stand_ins import model_view
+from liger_kernel.transformers.model.stand_ins import type_beneath
 
 # Options that only the fused loss knows. Asking for one asks for that loss, with or without logits.
 OWN_OPTIONS = frozenset(
@@ -54,6 +66,8 @@ OWN_OPTIONS = frozenset(
 )
 # Options that transformers' own loss has too.
 SHARED_OPTIONS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
+
+SIZES = ("chunk_mem_const", "budget_bytes")
 
 HEAD = "lm_head"
 
@@ -128,50 +142,27 @@ def output_types(forward: Callable) -> list:
     return [c for c in candidates if isinstance(c, type) and hasattr(c, "to_tuple") and hasattr(c, "logits")]
 
 
-class ModelView:
-    """A stand-in for a model: the model's attributes, with some of them answered by this object."""
-
-    def __init__(self, model, intercepted):
-        self.__dict__["_model"] = model
-        self.__dict__["_intercepted"] = intercepted
-
-    def __getattr__(self, name):
-        intercepted = self.__dict__["_intercepted"]
-        return intercepted[name] if name in intercepted else getattr(self.__dict__["_model"], name)
-
-    def __setattr__(self, name, value):
-        setattr(self.__dict__["_model"], name, value)
-
-    def __delattr__(self, name):
-        delattr(self.__dict__["_model"], name)
-
-
-class InheritingView(ModelView):
-    """The same, and `super()` and `isinstance` work in a forward of a subclass. torch.compile cannot trace it."""
-
-    @property
-    def __class__(self):
-        return type(self.__dict__["_model"])
-
-
 def fused_forward(model, args, kwargs):
-    original = original_forward(view_type(model))
-    if issubclass(type(model), ModelView):
+    original = original_forward(type_beneath(model))
+    if is_model_view(model):
         return original(model, *args, **kwargs)
     kwargs = named(original, args, kwargs)
     options = {name: kwargs.pop(name) for name in (*OWN_OPTIONS, *SHARED_OPTIONS) if name in kwargs}
     skip_logits = kwargs.pop("skip_logits", None)
     shift_labels = options.get("shift_labels")
     has_target = kwargs.get("labels") is not None or shift_labels is not None
-    if skip_logits and not has_target:
-        raise ValueError("skip_logits=True leaves out the logits, so labels or shift_labels must be given")
-    own = sorted(name for name in OWN_OPTIONS if is_set(options.get(name)))
+    if skip_logits and not has_target and torch.is_grad_enabled():
+        raise ValueError(
+            "skip_logits is True, so there would be neither logits nor a loss: give labels or shift_labels as well, or "
+            "leave skip_logits out"
+        )
+    own = sorted(name for name in OWN_OPTIONS if is_set(name, options.get(name)))
     shared = {name: value for name, value in options.items() if name in SHARED_OPTIONS}
     if not hasattr(model, HEAD):
         if own:
             raise ValueError(
                 f"{', '.join(own)}: only the fused loss of a head named {HEAD} knows these options, and "
-                f"{view_type(model).__name__} has no such head. Leave them out"
+                f"{type(model).__name__} has no such head. Leave them out"
             )
         return original(model, **kwargs, **shared)
     if not has_target:
@@ -189,17 +180,17 @@ def fused_forward(model, args, kwargs):
     def loss_function(*loss_args, **loss_kwargs):
         return own_loss(*loss_args, **{**loss_kwargs, **shared})
 
-    return original(stand_in(model, {"loss_function": loss_function}), **kwargs)
+    return original(model_view(model, {"loss_function": loss_function}), **kwargs)
 
 
 def run_fused(model, original, kwargs, options, skip):
     """The model's forward with its head deferred. `options` are for the loss; `skip` leaves the logits out."""
     metrics = [None, None]
 
-    def fuse(deferred, target, reduction, **loss_options):
+    def fuse(product, target, reduction, **loss_options):
         items = options.get("num_items_in_batch") if reduction == "mean" else None
         loss = loss_of(
-            deferred,
+            product,
             {
                 **loss_options,
                 **without(options, "shift_labels", "num_items_in_batch"),
@@ -210,36 +201,57 @@ def run_fused(model, original, kwargs, options, skip):
         )
         return keep_metrics(loss, metrics)
 
-    def head(hidden, *args, **head_kwargs):
-        real = getattr(model, HEAD)
-        return DeferredLogits(real, hidden, vocabulary_of(model, real), fuse)
-
     own_loss = model.loss_function
 
     def loss_function(logits=None, labels=None, vocab_size=None, *loss_args, **loss_kwargs):
         merged = {**loss_kwargs, **options}
-        if not isinstance(logits, DeferredLogits) or not is_causal_loss(own_loss):
+        if logits is None or not is_causal_loss(own_loss):
             return own_loss(logits, labels, vocab_size, *loss_args, **merged)
-        return keep_metrics(loss_of(logits, {**merged, "labels": labels}), metrics)
+        if isinstance(logits, Deferred):
+            result = loss_of(logits.product, {**merged, "labels": labels})
+        else:
+            result = loss_utils.causal_loss_of_logits(logits, labels, **merged)
+        return keep_metrics(result, metrics)
 
     wanted = kwargs.pop("return_dict", None)
     if wanted is None:
         wanted = getattr(model.config, "return_dict", True)
     if not wanted:
         kwargs["return_dict"] = True
-    output = original(stand_in(model, {HEAD: head, "loss_function": loss_function}), **kwargs)
-    return finished(output, skip, metrics, wanted)
+    head = deferring_head(model, original, fuse, own_loss)
+    try:
+        output = original(model_view(model, {**head, "loss_function": loss_function}), **kwargs)
+        return finished(output, skip, metrics, wanted)
+    finally:
+        dismiss(head.get(HEAD))
+
+
+def deferring_head(model, original, fuse, own_loss=None) -> dict:
+    """The stand-in for the model's head, by its name; none where the head has to be run."""
+    head = getattr(model, HEAD)
+    leaf, is_known = heads.resolve(head), is_of_transformers(original) and is_causal_loss(own_loss)
+    if leaf is None or (is_compiling() and not is_known):
+        return {}
+    vocabulary = vocabulary_of(model, head)
+    parameters = None if heads.gathered_by_call(head, leaf) else tuple(head.parameters())
+    logits, view = (PlainLogits, PlainHead) if is_known else (DeferredLogits, head_view)
+
+    def defer(hidden):
+        return logits.of(Product(head, hidden, vocabulary, fuse, parameters))
+
+    return {HEAD: view(head, defer)}
 
 
 def finished(output, skip, metrics, return_dict):
     """The output without deferred logits: none where they are left out, made where they are wanted."""
-    if isinstance(output, tuple):
-        return tuple((None if skip else v.make()) if isinstance(v, DeferredLogits) else v for v in output)
-    logits = output.logits
+    if not is_dataclass(output) or not hasattr(output, "logits"):
+        return output.make() if isinstance(output, Deferred) else settled(output, skip)
+    deferred = [name for name, value in output.__dict__.items() if isinstance(value, Deferred)]
+    for name in deferred:
+        if not skip or name != "logits":
+            setattr(output, name, getattr(output, name).make())
     if skip:
         output.logits = None
-    elif isinstance(logits, DeferredLogits):
-        output.logits = logits.make()
     output = with_predictions(output, *metrics)
     if return_dict:
         return output
@@ -247,9 +259,22 @@ def finished(output, skip, metrics, return_dict):
     return tuple(v for k, v in output.__dict__.items() if v is not None or k == "logits")
 
 
-def loss_of(deferred, options):
+def settled(output, skip):
+    """The same of an output of another kind, at any depth."""
+    if isinstance(output, Deferred):
+        return None if skip else output.make()
+    if isinstance(output, dict):
+        for name, value in output.items():
+            output[name] = settled(value, skip and name == "logits")
+    elif isinstance(output, (list, tuple)):
+        values = [settled(value, skip) for value in output]
+        return output._make(values) if hasattr(output, "_make") else type(output)(values)
+    return output
+
+
+def loss_of(product, options):
     """The causal loss of deferred logits: fused where the head can be taken apart, from real logits otherwise."""
-    form = deferred.form()
+    form = product.form()
     if form is not None:
         multiplier, softcap = form
         options = {**options, "final_logit_softcapping": softcap}
@@ -262,20 +287,20 @@ def loss_of(deferred, options):
                 hidden_states=rows, lm_head_weight=weight, hidden_size=rows.shape[-1], **extra, **options
             )
 
-        done, result = heads.run_with_head(deferred.head, deferred.hidden, loss)
+        done, result = heads.run_with_head(product.head, product.hidden, loss)
         if done:
             return result
-    return loss_utils.causal_loss_of_logits(deferred.make(), **without(options, "final_logit_softcapping"))
+    return loss_utils.causal_loss_of_logits(product.make(), **without(options, "final_logit_softcapping"))
 
 
 def lce_maybe_trainable_lm_head(self, hidden_states, hidden_size, labels, shift_labels, **loss_kwargs):
     """The loss of a model's hidden states through its head, whether that is trained by PEFT or sharded by FSDP."""
     head = getattr(self, HEAD)
-    deferred = DeferredLogits(head, hidden_states, vocabulary_of(self, head), fuse=None)
+    deferred = PlainLogits.of(Product(head, hidden_states, vocabulary_of(self, head), fuse=None))
     softcap = loss_kwargs.pop("final_logit_softcapping", None)
     if softcap is not None:
         deferred = (deferred / softcap).tanh() * softcap
-    return loss_of(deferred, {**loss_kwargs, "labels": labels, "shift_labels": shift_labels})
+    return loss_of(deferred.product, {**loss_kwargs, "labels": labels, "shift_labels": shift_labels})
 
 
 def keep_metrics(result, metrics):
@@ -285,7 +310,11 @@ def keep_metrics(result, metrics):
 
 def is_causal_loss(function) -> bool:
     """Whether this is the causal loss of transformers, which the fused one stands in for."""
-    return getattr(function, "__name__", "") == "ForCausalLMLoss" and function.__module__.startswith("transformers.")
+    return getattr(function, "__name__", "") == "ForCausalLMLoss" and is_of_transformers(function)
+
+
+def is_of_transformers(function) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("transformers.")
 
 
 def vocabulary_of(model, head) -> int:
@@ -296,17 +325,9 @@ def vocabulary_of(model, head) -> int:
     return (config.get_text_config() if hasattr(config, "get_text_config") else config).vocab_size
 
 
-def stand_in(model, intercepted):
-    return (ModelView if torch.compiler.is_compiling() else InheritingView)(model, intercepted)
-
-
-def is_set(option) -> bool:
-    """Whether an option asks for something; a tensor does, whatever its values."""
-    return torch.is_tensor(option) or bool(option)
-
-
-def view_type(model):
-    return type(model.__dict__["_model"]) if issubclass(type(model), ModelView) else type(model)
+def is_set(name, option) -> bool:
+    """Whether an option asks for something; a tensor does, whatever its values, and so does a size that cannot be."""
+    return torch.is_tensor(option) or bool(option) or (name in SIZES and option is not None)
 
 
 def named(original, args, kwargs):

@@ -102,8 +102,9 @@ def causal_loss_of_logits(logits, labels, num_items_in_batch=None, ignore_index=
     refused = sorted(name for name in ("use_token_scaling",) if options.get(name))
     if refused:
         raise ValueError(
-            f"{', '.join(refused)} needs the weight of the output head, and this head is not a linear layer that can "
-            "be taken apart; leave the option out or use a plain or LoRA linear head"
+            f"{', '.join(refused)} needs the weight of the output head, and there are only logits: the head is not a "
+            "linear layer that can be taken apart, or the model's forward does more with its logits than scale them. "
+            "Leave the option out or use a plain or LoRA linear head"
         )
     cross_entropy = functional.liger_cross_entropy
     target = next_token_targets(labels, shift_labels, ignore_index).to(logits.device)

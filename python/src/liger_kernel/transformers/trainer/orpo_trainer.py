@@ -43,7 +43,7 @@ class LigerORPOTrainer(ORPOTrainer):
         return loss, results
 
     def loss_of(self, logits, labels, likelihood_labels):
-        form = logits.form()
+        form = logits.form() if isinstance(logits, lce.Deferred) else None
         if form is None or form[1] is not None:
             raise NotImplementedError("LigerORPOTrainer has no loss of logits that a model bounds; use ORPOTrainer")
         loss, results = LigerFusedLinearORPOLoss(ignore_index=IGNORED, beta=self.beta), []
@@ -79,12 +79,14 @@ def forward_up_to_head(model, **arguments):
     saved = inner.__dict__.get("forward")
     original = lce.original_forward(type(inner))
 
-    def head(hidden, *_, **__):
-        real = getattr(inner, lce.HEAD)
-        return lce.DeferredLogits(real, hidden, lce.vocabulary_of(inner, real), fuse=None)
+    intercepted = lce.deferring_head(inner, original, fuse=None)
+    if not intercepted:
+        raise NotImplementedError(
+            f"the model's head, {type(getattr(inner, lce.HEAD)).__name__}, cannot be taken apart; use ORPOTrainer"
+        )
 
     def forward(*args, **kwargs):
-        return original(lce.stand_in(inner, {lce.HEAD: head}), *args, **kwargs)
+        return original(lce.model_view(inner, dict(intercepted)), *args, **kwargs)
 
     inner.__dict__["forward"] = forward
     try:

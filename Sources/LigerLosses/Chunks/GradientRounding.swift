@@ -1,0 +1,62 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+/// How fp32 sums of gradients become gradients in the type of what they belong to, row by row.
+///
+/// In f16 each row has a scale of its own (`GradientScale`), so that it is rounded as if the upstream gradient had been
+/// there from the start. Scales are kept apart where the caller wants to multiply by them, else they are not used.
+struct GradientRounding {
+    /// [rows], f32: where the scales of rows go.
+    let scales: NDArray?
+    /// [1], f32: what the sums still have to be multiplied by.
+    let factor: NDArray?
+
+    /// - Parameter isApart: whether scales are kept; in types other than f16 there are none.
+    init(rows: Int, dtype: DType, isApart: Bool, factor: NDArray?, on device: Device) throws {
+        scales = isApart && dtype == .f16 ? try NDArray.zeros([rows], device: device) : nil
+        self.factor = factor
+    }
+
+    /// Whether more is done than a conversion.
+    var changesSums: Bool { scales != nil || factor != nil }
+
+    /// - Parameters:
+    ///   - x: [n, columns], f32.
+    ///   - y: [n, columns], of any floating-point type.
+    ///   - rows: which rows of the gradient these are.
+    ///   - accumulate: adds to what y holds.
+    func apply(_ x: NDArray, into y: NDArray, rows: Range<Int>, accumulate: Bool = false) throws {
+        if !changesSums, !accumulate { return try Cast.apply(x, into: y) }
+        let kernel = RoundedGradientRows(
+            columns: y.shape[1], dtype: y.dtype, hasScales: scales != nil, hasFactor: factor != nil,
+            accumulates: accumulate)
+        let arrays = [x, y, scales?.sliced(0, rows), factor]
+        try kernel.launch(programs: rows.count, arrays.compactMap { $0 })
+    }
+}
+
+/// y = x times a factor, or y plus that, each row over a scale that is kept beside it; one program a row.
+struct RoundedGradientRows: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let hasScales: Bool
+    let hasFactor: Bool
+    let accumulates: Bool
+
+    func body(_ p: Program) {
+        func result(_ name: String, _ dtype: DType, rank: Int) -> View<Float> {
+            accumulates ? p.update(name, dtype, rank: rank) : p.output(name, dtype, rank: rank)
+        }
+        let x = p.input("x", .f32, rank: 2), y = result("y", dtype, rank: 2)
+        let scales = hasScales ? result("scales", .f32, rank: 1) : nil
+        let factor = hasFactor ? p.input("factor", .f32, rank: 1) : nil
+        let row = p.index, c = p.range(columns)
+        var sum = factor.map { x[row, c] * $0[0] } ?? x[row, c]
+        if accumulates { sum = sum + (scales.map { y[row, c] * $0[row] } ?? y[row, c]) }
+        guard let scales else { return y[row, c] = sum }
+        let scale = gradientScale(holding: max(abs(sum)), p)
+        y[row, c] = sum * (1 / scale)
+        scales[row] = scale
+    }
+}

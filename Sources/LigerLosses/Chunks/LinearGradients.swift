@@ -1,0 +1,198 @@
+import LigerKernels
+public import LigerRuntime
+import Tile
+
+// The gradients of a linear layer, as g, the logits' gradient of a chunk, adds to them. A product goes straight into a
+// gradient where it can be rounded right away. In f16 it cannot: it is made for some rows at a time in fp32, and they
+// are rounded by what they hold (`GradientRounding`).
+
+/// What the rows of f16 gradients still have to be multiplied by, beside the upstream gradient: f32, a number for each
+/// row. Nil for gradients of other types and where scales were not asked for.
+public struct LinearScales: Sendable {
+    /// [tokens].
+    public var input: NDArray?
+    /// [V].
+    public var weight: NDArray?
+    /// [1]: the bias is one row.
+    public var bias: NDArray?
+}
+
+/// dx = g W, chunk by chunk.
+struct InputGradient {
+    private let dtype: DType
+    private let weight: NDArray
+    private let values: NDArray
+    /// What products are rounded by, and made in before; nil where they go straight into the values.
+    private let rounded: (by: GradientRounding, product: NDArray)?
+
+    /// - Parameters:
+    ///   - input: x as it is multiplied.
+    ///   - dtype: its type before that.
+    ///   - product: [rows, H], f32; nil where nothing is f16.
+    ///   - factor: [1], f32: what g has to be multiplied by.
+    ///   - isApart: whether scales of f16 rows are kept.
+    init(
+        like input: NDArray, dtype: DType, weight: NDArray, product: NDArray?, factor: NDArray?, isApart: Bool
+    ) throws {
+        let isRounded = dtype == .f16 || factor != nil
+        self.dtype = dtype
+        self.weight = weight
+        values = try .unset(
+            input.shape, isRounded ? dtype : input.dtype, tokens: input.shape[0], input.device)
+        rounded =
+            isRounded
+            ? try product.map {
+                let rounding = try GradientRounding(
+                    rows: input.shape[0], dtype: dtype, isApart: isApart, factor: factor, on: input.device)
+                return (rounding, $0)
+            } : nil
+    }
+
+    /// [tokens], f32.
+    var scales: NDArray? { rounded?.by.scales }
+
+    /// - Parameter x: the pieces' rows of x; where they were gathered nobody needs them any more.
+    func add(_ g: NDArray, _ pieces: [Range<Int>], gathered x: NDArray) throws {
+        if let rounded { return try add(g, pieces, rounded.by, rounded.product) }
+        if pieces.count == 1 {
+            _ = try MatMul.apply(g, weight, into: values.sliced(0, pieces[0]))
+            return
+        }
+        _ = try MatMul.apply(g, weight, into: x)
+        var start = 0
+        for piece in pieces {
+            try x.sliced(0, start..<(start + piece.count)).copyBytes(to: values.sliced(0, piece))
+            start += piece.count
+        }
+    }
+
+    private func add(
+        _ g: NDArray, _ pieces: [Range<Int>], _ rounding: GradientRounding, _ product: NDArray
+    ) throws {
+        var start = 0
+        for rows in pieces.flatMap({ $0.parts(of: product.shape[0]) }) {
+            let part = product.sliced(0, 0..<rows.count)
+            _ = try MatMul.apply(g.sliced(0, start..<(start + rows.count)), weight, into: part)
+            try rounding.apply(part, into: values.sliced(0, rows), rows: rows)
+            start += rows.count
+        }
+    }
+
+    func finished() throws -> NDArray { try Cast.apply(values, to: dtype) }
+}
+
+/// dW = sum of g^T x over chunks.
+struct WeightGradient {
+    private let values: Values
+    private let rounding: GradientRounding
+    private let isApart: Bool
+
+    private enum Values {
+        /// Products are added to the gradient itself.
+        case own(NDArray)
+        /// As above, rounded by way of a product in fp32, rows over scales until all chunks are there.
+        case rounded(NDArray, product: NDArray)
+        case sums(WeightSums)
+    }
+
+    /// - Parameters: as for the input's gradient.
+    init(
+        like weight: NDArray, tokens: Int, separatesSums: Bool, product: NDArray?, factor: NDArray?,
+        isApart: Bool
+    ) throws {
+        if separatesSums {
+            values = .sums(try WeightSums(like: weight))
+        } else {
+            let own = try NDArray.unset(weight.shape, weight.dtype, tokens: tokens, weight.device)
+            values =
+                product.map { weight.dtype == .f16 ? .rounded(own, product: $0) : .own(own) } ?? .own(own)
+        }
+        self.isApart = isApart
+        rounding = try GradientRounding(
+            rows: weight.shape[0], dtype: weight.dtype, isApart: isApart || !separatesSums, factor: factor,
+            on: weight.device)
+    }
+
+    /// [V], f32.
+    var scales: NDArray? { isApart ? rounding.scales : nil }
+
+    func add(_ g: NDArray, _ x: NDArray, isFirst: Bool) throws {
+        switch values {
+        case .own(let own):
+            _ = try MatMul.apply(g, x, transposeA: true, into: own, accumulate: !isFirst)
+        case .rounded(let own, let product):
+            for rows in (0..<own.shape[0]).parts(of: product.shape[0]) {
+                let part = product.sliced(0, 0..<rows.count)
+                _ = try MatMul.apply(g.sliced(1, rows), x, transposeA: true, into: part)
+                try rounding.apply(part, into: own.sliced(0, rows), rows: rows, accumulate: !isFirst)
+            }
+        case .sums(let sums): try sums.add(g, x, accumulate: !isFirst)
+        }
+    }
+
+    /// Multiplies what has been summed, which has the scale of g, by one number.
+    func rescale(by change: NDArray) throws {
+        if case .sums(let sums) = values { try sums.scale(by: change) }
+    }
+
+    /// - Parameter scratch: memory that is free by now.
+    func finished(scratch: Buffer) throws -> NDArray {
+        switch values {
+        case .sums(let sums): return try sums.rounded(rounding, scratch: scratch)
+        case .own(let own): return own
+        case .rounded(let own, _):
+            if !isApart, let scales = rounding.scales { try CrossEntropy.scale(own, by: scales) }
+            return own
+        }
+    }
+}
+
+/// db = sum of g over tokens.
+struct BiasGradient {
+    private let dtype: DType
+    /// [V], f32.
+    private let sums: NDArray
+    private let rounding: GradientRounding
+
+    /// - Parameters: as for the input's gradient.
+    init(like bias: NDArray, tokens: Int, factor: NDArray?, isApart: Bool) throws {
+        dtype = bias.dtype
+        sums = try .unset(bias.shape, .f32, tokens: tokens, bias.device)
+        rounding = try GradientRounding(
+            rows: 1, dtype: dtype, isApart: isApart, factor: factor, on: bias.device)
+    }
+
+    /// [1], f32.
+    var scales: NDArray? { rounding.scales }
+
+    func add(_ g: NDArray, isFirst: Bool) throws {
+        try ColumnSum.apply(g, into: sums, accumulate: !isFirst)
+    }
+
+    func rescale(by change: NDArray) throws { try CrossEntropy.scale(sums, by: change) }
+
+    func finished() throws -> NDArray {
+        if dtype == .f32 && !rounding.changesSums { return sums }
+        let bias = try NDArray(empty: sums.shape, dtype: dtype, device: sums.device)
+        try rounding.apply(sums.rows, into: bias.rows, rows: 0..<1)
+        return bias
+    }
+}
+
+extension NDArray {
+    /// Not set, but zeros where no chunk will write it.
+    fileprivate static func unset(
+        _ shape: [Int], _ dtype: DType, tokens: Int, _ device: Device
+    ) throws -> NDArray {
+        tokens == 0
+            ? try NDArray.zeros(shape, dtype: dtype, device: device)
+            : try NDArray(empty: shape, dtype: dtype, device: device)
+    }
+}
+
+extension Range<Int> {
+    /// This range cut into parts of a length; the last one may be shorter.
+    fileprivate func parts(of length: Int) -> [Range<Int>] {
+        stride(from: lowerBound, to: upperBound, by: length).map { $0..<Swift.min($0 + length, upperBound) }
+    }
+}

@@ -1,0 +1,20 @@
+package import LigerNN
+import LigerText
+
+/// Mistral (Jiang and others, 2023) without a window: the layers of Llama, other defaults.
+package struct Mistral: Architecture {
+    package static let modelType = "mistral"
+    package static let className = "MistralForCausalLM"
+
+    package var decoder: DecoderConfiguration
+
+    package init(_ decoder: DecoderConfiguration) { self.decoder = decoder }
+
+    package mutating func visit(_ keys: inout ConfigurationKeys) {
+        decoder.visit(&keys, defaults: .init(keyValueHeads: 8, positions: 131_072))
+        keys.write("sliding_window", .null)
+        keys.refuseWindow(shorterThan: decoder.maximumPositions, default: 4096)
+    }
+
+    package func layers(_ scope: ParameterScope) -> Decoder { Llama(decoder).layers(scope) }
+}

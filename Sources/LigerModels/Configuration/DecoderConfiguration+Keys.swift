@@ -1,0 +1,73 @@
+import LigerText
+
+extension DecoderConfiguration {
+    /// What a file that lacks a key means by that, where architectures differ.
+    package struct Defaults {
+        /// Nil is as many as query heads.
+        package var keyValueHeads: Int?
+        /// Nil is the hidden size over the query heads.
+        package var headSize: Int?
+        package var positions = 2048
+        package var beginToken: Int? = 1
+        package var endTokens = [2]
+    }
+
+    /// Most decoder layers that are taken for meant.
+    private static let largestLayerCount = 16_384
+
+    /// Reads or writes the keys that most architectures have, by their usual names.
+    package mutating func visit(_ keys: inout ConfigurationKeys, defaults: Defaults = Defaults()) {
+        keys.integer("hidden_size", &hiddenSize)
+        keys.integer("intermediate_size", &intermediateSize)
+        keys.integer("num_hidden_layers", &layerCount, in: 1...Self.largestLayerCount)
+        keys.integer("vocab_size", &vocabularySize)
+        keys.integer("max_position_embeddings", &maximumPositions, default: defaults.positions)
+        visitHeads(&keys, defaults)
+        keys.number("rms_norm_eps", &rmsNormEpsilon, default: 1e-6, expected: "0 to below 1") {
+            $0 >= 0 && $0 < 1
+        }
+        keys.number("initializer_range", &initializerRange, default: 0.02, expected: "0 to 1") {
+            $0 >= 0 && $0 <= 1
+        }
+        rope.visit(&keys)
+        keys.flag("tie_word_embeddings", &tiesWordEmbeddings, default: false)
+        keys.token("bos_token_id", &beginTokenID, default: defaults.beginToken)
+        keys.tokens("eos_token_id", &endTokenIDs, default: defaults.endTokens)
+        keys.token("pad_token_id", &paddingTokenID, default: nil)
+        keys.check("bos_token_id", [beginTokenID].compactMap { $0 }, vocabulary: vocabularySize)
+        keys.check("eos_token_id", endTokenIDs, vocabulary: vocabularySize)
+        keys.check("pad_token_id", [paddingTokenID].compactMap { $0 }, vocabulary: vocabularySize)
+        keys.constant("hidden_act", .string("silu"))
+        keys.write("attention_dropout", .number(0))
+        keys.storage(&dtype)
+    }
+
+    private mutating func visitHeads(_ keys: inout ConfigurationKeys, _ defaults: Defaults) {
+        keys.integer("num_attention_heads", &headCount)
+        // A key that is there, be it as null, keeps the number of query heads.
+        let standard = keys.has("num_key_value_heads") ? nil : defaults.keyValueHeads
+        keys.integer("num_key_value_heads", &keyValueHeadCount, default: standard ?? headCount)
+        keys.check(
+            keyValueHeadCount > 0 && headCount.isMultiple(of: keyValueHeadCount), "num_attention_heads",
+            "num_key_value_heads", found: "\(headCount) and \(keyValueHeadCount)",
+            expected: "a number of query heads that is a multiple of the key and value heads")
+        let isDivisible = keys.check(
+            headCount > 0 && hiddenSize.isMultiple(of: headCount), "hidden_size", "num_attention_heads",
+            found: "\(hiddenSize) and \(headCount)",
+            expected: "a hidden size that is a multiple of the heads, as transformers demands")
+        let hasDefault = defaults.headSize == nil && keys.value("head_dim") == nil
+        keys.integer(
+            "head_dim", &headSize, in: .min ... .max,
+            default: defaults.headSize ?? (headCount > 0 ? hiddenSize / headCount : 1))
+        if keys.isReading, hasDefault, !isDivisible { return }
+        keys.check(
+            headSize > 0 && headSize.isMultiple(of: 2), "head_dim", found: headSize,
+            expected: "an even number above 0, since rotary positions rotate pairs",
+            advice: "Correct head_dim, or hidden_size and num_attention_heads if it follows from them.")
+        let (projected, overflow) = headSize.multipliedReportingOverflow(by: headCount)
+        keys.check(
+            !overflow && projected <= ConfigurationKeys.largestExtent, "head_dim", "num_attention_heads",
+            found: "\(headSize) and \(headCount)",
+            expected: "a product of at most \(ConfigurationKeys.largestExtent)")
+    }
+}

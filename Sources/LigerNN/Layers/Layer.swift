@@ -1,0 +1,19 @@
+/// A map of hidden states, [batch * length, hidden size], to others of the same shape.
+///
+/// Norms, attention, feed-forward layers and blocks are all layers, so that an architecture can combine any of them.
+public protocol Layer {
+    /// Like x.
+    func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor
+}
+
+/// What layers know of the batch at hand.
+public struct SequenceContext {
+    /// Sequences.
+    public let batch: Int
+    /// Tokens of each.
+    public let length: Int
+    /// Which kernels run.
+    public let kernels: KernelSelection
+    /// How a GPU computes attention.
+    public let attention: AttentionMethod
+}

@@ -1,0 +1,71 @@
+package import Tile
+
+/// Where a layer makes its parameters: a place among a checkpoint's names, and what all parameters of a model
+/// have in common.
+///
+///     let attention = scope["model.layers.0"]["self_attn"]
+///     let query = Linear(attention["q_proj"], inputs: 64, outputs: 64)    // model.layers.0.self_attn.q_proj.weight
+///
+/// A model's layers are made within one scope, which lists their parameters in the order in which they are made.
+/// They take no memory, so names and shapes of a model of any size are known at once.
+package struct ParameterScope {
+    /// What all places of one model share.
+    private final class Model {
+        let dtype: DType
+        let deviation: Float
+        var parameters: [Parameter] = []
+
+        init(dtype: DType, deviation: Float) {
+            self.dtype = dtype
+            self.deviation = deviation
+        }
+    }
+
+    private let model: Model
+    private let path: String
+
+    /// The scope of a new model.
+    ///
+    /// - Parameters:
+    ///   - dtype: storage of the parameters.
+    ///   - deviation: of the normal distribution that weights start from.
+    package init(dtype: DType = .f32, deviation: Float = 0.02) {
+        model = Model(dtype: dtype, deviation: deviation)
+        path = ""
+    }
+
+    private init(_ model: Model, path: String) {
+        self.model = model
+        self.path = path
+    }
+
+    /// The place of a part.
+    package subscript(_ name: String) -> ParameterScope {
+        ParameterScope(model, path: path.isEmpty ? name : "\(path).\(name)")
+    }
+
+    /// All parameters of the model made so far.
+    package var parameters: [Parameter] { model.parameters }
+
+    /// A weight of products or look-ups.
+    package func weight(_ shape: [Int]) -> Parameter {
+        add("weight", shape, .normal(deviation: model.deviation), decays: true)
+    }
+
+    /// What is added after a product.
+    package func bias(_ size: Int) -> Parameter { add("bias", [size], .constant(0), decays: false) }
+
+    /// What a norm multiplies by.
+    package func normWeight(_ size: Int) -> Parameter {
+        add("weight", [size], .constant(1), decays: false)
+    }
+
+    private func add(
+        _ name: String, _ shape: [Int], _ initialisation: Parameter.Initialisation, decays: Bool
+    ) -> Parameter {
+        let parameter = Parameter(
+            "\(path).\(name)", shape, dtype: model.dtype, initialisation: initialisation, decays: decays)
+        model.parameters.append(parameter)
+        return parameter
+    }
+}

@@ -1,0 +1,52 @@
+internal import LigerNN
+internal import LigerRuntime
+internal import Tile
+
+/// What an optimiser step does on a device: forward and backward passes over the parts of a batch, then one update.
+struct StepWork {
+    let decoder: Decoder
+    let objective: any Objective
+    let optimiser: AdamWOptimiser
+    private let share: LossShare
+    private let clip: Float?
+    private let recomputation: Recomputation
+
+    /// - Parameters:
+    ///   - frozen: the model that the objective asks, if it asks one.
+    ///   - share: what each part is of its step.
+    /// - Throws: `RuntimeError` when memory runs out.
+    init(
+        _ decoder: Decoder, asking frozen: FrozenModel?, share: LossShare, _ options: TrainingOptions
+    ) throws {
+        self.decoder = decoder
+        self.share = share
+        objective = options.makeObjective(asking: frozen)
+        clip = options.clip > 0 ? Float(options.clip) : nil
+        recomputation = options.execution.recompute
+        for parameter in decoder.parameters { parameter.gradientDType = options.execution.gradients }
+        optimiser = try AdamWOptimiser(
+            decoder.parameters,
+            AdamWOptimiser.Options(
+                beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
+                weightDecay: options.weightDecay),
+            storage: AdamWOptimiser.Storage(
+                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
+    }
+
+    /// A forward pass, of which a backward pass can follow.
+    func loss(of part: BatchArrays) throws -> ObjectiveLoss {
+        try objective.loss(part, of: decoder, share: share, on: Tape(recomputing: recomputation))
+    }
+
+    /// Leaves the step's gradients, clipped, with the parameters.
+    func passes(over parts: [BatchArrays]) throws -> StepOutputs {
+        var losses: [NDArray] = [], figures: [[NDArray]] = []
+        for part in parts {
+            let result = try loss(of: part)
+            try result.loss.tape.backward(result.loss)
+            losses.append(result.loss.value)
+            figures.append(result.figures)
+        }
+        return StepOutputs(losses: losses, figures: figures, norm: try optimiser.clippedNorm(clip))
+    }
+}

@@ -1,0 +1,88 @@
+import Tile
+
+// Whole tiles at once, or loops over chunks.
+extension ThreadEmitter {
+    /// Writes a phase's body for all of its length: once, or in a loop over chunks. Chunks in shared memory come last,
+    /// as those are still being copied when the phase that prefetches them begins.
+    func emitChunks(of phase: PlannedPhase, _ body: (Chunk) throws -> Void) rethrows {
+        let length = length(phase.extent)
+        if length.isResident { return try body(wholeTile(length)) }
+        let end = end(length)
+        let near = plan.memory.prefetchedLanes[phase.number, default: 0]
+        if near < length.capacity {
+            try emitLoop(length, from: near, to: end, phase.isBackward, isPrefetched: false, body)
+        }
+        if plan.memory.prefetches[phase.number] != nil { out.emit(.copyWait(pending: 0), []) }
+        if near > 0 {
+            let limit = near < length.capacity ? atMost(near, end) : end
+            try emitLoop(length, from: 0, to: limit, phase.isBackward, isPrefetched: true, body)
+        }
+    }
+
+    /// Writes a body for all chunks of a length.
+    func emitChunks(_ length: LengthPlan, _ body: (Chunk) throws -> Void) rethrows {
+        try emitLoop(length, from: 0, to: end(length), false, isPrefetched: false, body)
+    }
+
+    private func wholeTile(_ length: LengthPlan) -> Chunk {
+        let guards = (0..<length.vectors).map { guardOf(length, vector: $0) }
+        return Chunk(length: length, start: nil, vectors: length.vectors, guards: guards)
+    }
+
+    private func end(_ length: LengthPlan) -> Source {
+        length.count.flatMap { scalars[$0] }.map { Source.register($0) } ?? .integer(length.capacity)
+    }
+
+    private func atMost(_ limit: Int, _ length: Source) -> Source {
+        guard case .register = length else { return .integer(limit) }
+        return .register(out.make(.b64, .arithmetic(.minimum, .s64), [length, .integer(limit)]))
+    }
+
+    /// A loop over the chunks of a part of a length; `from` is where a chunk starts.
+    private func emitLoop(
+        _ length: LengthPlan, from: Int, to end: Source, _ isBackward: Bool, isPrefetched: Bool,
+        _ body: (Chunk) throws -> Void
+    ) rethrows {
+        let counter = out.register(.b64)
+        let last = isBackward ? lastChunk(end, from, length.chunkLanes) : nil
+        let statements = try nested {
+            let first = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
+            let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(first)])
+            let guards = (0..<length.chunkVectors).map { vector in
+                length.chunksNeedGuards ? guardOf(length, ahead: vector * length.span, start: start) : nil
+            }
+            try body(
+                Chunk(
+                    length: length, start: start, vectors: length.chunkVectors, guards: guards,
+                    isPrefetched: isPrefetched))
+        }
+        out.append(
+            .loop(
+                counter: counter, from: .integer(from), to: end, step: .integer(length.chunkLanes),
+                body: statements))
+    }
+
+    /// Where the last chunk of a length starts, plus where the first does: a counter from there is subtracted from it.
+    private func lastChunk(_ length: Source, _ first: Int, _ chunkLanes: Int) -> Register {
+        let before = out.b64(.subtract, length, .integer(1))
+        let chunks = out.b64(.divide, .register(before), .integer(chunkLanes))
+        let last = out.b64(.multiply, .register(chunks), .integer(chunkLanes))
+        return first == 0 ? last : out.b64(.add, .register(last), .integer(first))
+    }
+
+    /// Whether a thread's vector of a whole tile exists; nil if it always does.
+    func guardOf(_ length: LengthPlan, vector: Int) -> Register? {
+        length.needsGuard(vector: vector) ? guardOf(length, ahead: vector * length.span, start: nil) : nil
+    }
+
+    /// Whether the vector `ahead` lanes after the thread's first one exists.
+    private func guardOf(_ length: LengthPlan, ahead: Int, start: Register?) -> Register {
+        var lane = out.b32(.add, .s32, .register(place.firstLane), .integer(ahead))
+        if let start { lane = out.b32(.add, .s32, .register(lane), .register(start)) }
+        guard let count = length.count.flatMap({ scalars[$0] }) else {
+            return out.compare(.less, .s32, .register(lane), .integer(length.capacity))
+        }
+        let limit = out.make(.b32, .convert(from: .s64, to: .s32), [.register(count)])
+        return out.compare(.less, .s32, .register(lane), .register(limit))
+    }
+}

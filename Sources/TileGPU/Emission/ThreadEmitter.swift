@@ -1,0 +1,125 @@
+package import Tile
+
+extension ThreadFunction {
+    /// Maps a verified function to threads.
+    ///
+    /// - Parameter sharedLimit: bytes of shared memory that a block may take.
+    /// - Throws: `LoweringError` where a tile that must be kept fits neither registers nor memory.
+    package init(
+        _ function: TileFunction, layouts: [GPULayout], schedule: GPUSchedule? = nil,
+        sharedLimit: Int = GPULimits().sharedBytes
+    ) throws {
+        try self.init(
+            GPUPlan(
+                function, layouts: layouts, schedule: schedule,
+                limits: GPULimits(sharedBytes: sharedLimit)))
+    }
+
+    /// Writes a planned kernel's instructions.
+    package init(_ plan: GPUPlan) throws {
+        let emitter = ThreadEmitter(plan)
+        try emitter.emitKernel()
+        self.init(
+            name: plan.function.name, views: plan.function.views, scalars: plan.function.scalars,
+            messages: plan.function.messages, schedule: plan.schedule, registers: emitter.out.registers,
+            body: emitter.out.statements, sharedBytes: plan.memory.sharedBytes,
+            localBytes: plan.memory.localBytes, isCluster: plan.cluster.isCluster)
+    }
+}
+
+/// Writes one thread's instructions as a plan says. It holds what has been written: registers of values and addresses.
+/// What is done, and how, is the plan's.
+///
+/// Lane e of the tiles that a thread holds is vector e / V of the thread, element e % V in it.
+final class ThreadEmitter {
+    let plan: GPUPlan
+    let parameters: ParameterLayout
+    var out = ThreadBuilder()
+    /// The thread's place in the launch.
+    var place = ThreadPlace()
+    /// Sizes and strides of views.
+    var views: [ViewRegisters] = []
+
+    /// Scalars: one register each.
+    var scalars: [ValueID: Register] = [:]
+    /// Tiles in registers: one for each lane the thread owns, or for two where the tile is packed.
+    var tiles: [ValueID: [Register]] = [:]
+    /// Lanes of packed and staged tiles that the present phase has rematerialised.
+    var rematerialised: [ValueID: [Register]] = [:]
+    var addresses = AddressRegisters()
+    /// The innermost loop being written.
+    var loop: LoopRegisters?
+    /// By loop.
+    var rings: [Int: RingRegisters] = [:]
+    /// Registers that are set before anything else, and to what.
+    var initial: [(Register, Int)] = []
+
+    init(_ plan: GPUPlan) {
+        self.plan = plan
+        parameters = ParameterLayout(views: plan.function.views, scalars: plan.function.scalars)
+    }
+
+    var function: TileFunction { plan.function }
+    var schedule: GPUSchedule { plan.schedule }
+
+    func length(_ extent: ExtentID) -> LengthPlan { plan.lengths[extent.number] }
+
+    func emitKernel() throws {
+        findPlace()
+        // Sizes and strides are read up front, so that every branch finds them.
+        views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }
+        let count = out.parameter(.b64, parameters.programs)
+        let isInside = out.compare(.less, .s64, .register(place.program), .register(count))
+        let body = try nested {
+            if plan.cluster.isCluster { out.emit(.clusterArrive, []) }
+            try emit(plan.phases.nodes)
+            waitForPeers(at: .end)
+        }
+        for (register, value) in initial { out.move(.integer(value), to: register) }
+        out.append(.conditional(isInside, then: body, otherwise: []))
+    }
+
+    /// Program and thread within it, from block and thread numbers.
+    private func findPlace() {
+        place.threadInBlock = out.make(.b32, .threadIndex, [])
+        let block = out.make(.b32, .blockIndex, [])
+        let wideBlock = out.make(.b64, .convert(from: .u32, to: .s64), [.register(block)])
+        if schedule.blocks > 1 {
+            findPlaceAmongBlocks(wideBlock)
+        } else if schedule.programsPerBlock == 1 {
+            place.thread = place.threadInBlock
+            place.program = wideBlock
+        } else {
+            let inBlock = Source.register(place.threadInBlock)
+            place.thread = out.b32(.and, .u32, inBlock, .integer(schedule.threads - 1))
+            let shift = schedule.threads.trailingZeroBitCount
+            let within = out.b32(.shiftRight, .u32, inBlock, .integer(shift))
+            let wide = out.make(.b64, .convert(from: .u32, to: .s64), [.register(within)])
+            let base = out.b64(.multiply, .register(wideBlock), .integer(schedule.programsPerBlock))
+            place.program = out.b64(.add, .register(base), .register(wide))
+        }
+        place.firstLane = out.b32(.multiply, .s32, .register(place.thread), .integer(schedule.vector))
+    }
+
+    private func findPlaceAmongBlocks(_ block: Register) {
+        let blocks = Source.integer(schedule.blocks)
+        place.program = out.b64(.divide, .register(block), blocks)
+        let first = out.b64(.multiply, .register(place.program), blocks)
+        let rank = out.b64(.subtract, .register(block), .register(first))
+        let narrow = out.make(.b32, .convert(from: .s64, to: .s32), [.register(rank)])
+        let before = out.b32(.multiply, .s32, .register(narrow), .integer(schedule.blockThreads))
+        place.thread = out.b32(.add, .s32, .register(before), .register(place.threadInBlock))
+    }
+
+    /// Writes a body's statements as a list of its own.
+    func nested(_ body: () throws -> Void) rethrows -> [Statement] {
+        out.open()
+        try body()
+        return out.close()
+    }
+
+    /// A block's shared memory may be written once the block is known to run.
+    func waitForPeers(at point: ClusterPlan.Point) {
+        if plan.cluster.waits.contains(point) { out.emit(.clusterWait, []) }
+    }
+}

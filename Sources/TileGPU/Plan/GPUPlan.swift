@@ -1,0 +1,87 @@
+package import Tile
+
+/// A kernel that cannot be mapped to threads, and what to change.
+package struct LoweringError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+/// All that is decided about a kernel on a GPU before its first instruction is written. The emitter only reads it.
+package struct GPUPlan {
+    let function: TileFunction
+    let layouts: [GPULayout]
+    let schedule: GPUSchedule
+    let limits: GPULimits
+    let facts: AccessFacts
+
+    /// By number of the length.
+    fileprivate(set) var lengths: [LengthPlan] = []
+    fileprivate(set) var phases = PhasePlan()
+    /// By phase.
+    fileprivate(set) var folds: [FoldPlan?] = []
+    fileprivate(set) var memory = MemoryPlan()
+    /// By phase, by the position in its operations.
+    fileprivate(set) var accesses: [[Access?]] = []
+    fileprivate(set) var homes: [ValueID: TileHome] = [:]
+    fileprivate(set) var cluster = ClusterPlan()
+
+    /// Plans a verified function.
+    ///
+    /// - Throws: `LoweringError` where a tile that must be kept fits neither registers nor memory.
+    package init(
+        _ function: TileFunction, layouts: [GPULayout], schedule: GPUSchedule? = nil,
+        limits: GPULimits = GPULimits()
+    ) throws {
+        self.function = function
+        self.layouts = layouts
+        self.schedule = schedule ?? GPUSchedule(function, layouts: layouts)
+        self.limits = limits
+        facts = AccessFacts(function, layouts, vector: self.schedule.vector)
+        for pass in Self.passes { try pass.run(&self) }
+    }
+}
+
+/// One step of planning: a function from what was decided before to one more value.
+package struct PlanningPass: Sendable {
+    package let name: String
+    /// What is decided, in a line.
+    package let summary: String
+    fileprivate let run: @Sendable (inout GPUPlan) throws -> Void
+    let lines: @Sendable (GPUPlan) -> [String]
+}
+
+extension GPUPlan {
+    /// Every pass, in order: each reads only what those before it have decided.
+    package static let passes = [
+        PlanningPass(
+            name: "lengths", summary: "which lanes a thread owns, and whether registers hold them",
+            run: { plan in plan.lengths = plan.function.extents.map { LengthPlan($0, plan.schedule) } },
+            lines: \.lengthLines),
+        PlanningPass(
+            name: "phases", summary: "the order of work: what each pass over a length computes",
+            run: { $0.phases = PhasePlan($0.function, $0.lengths) },
+            lines: \.phaseLines),
+        PlanningPass(
+            name: "folds", summary: "how reductions are folded over threads",
+            run: { plan in
+                plan.folds = plan.phases.phases.map { FoldPlan($0, plan.schedule, plan.limits) }
+            }, lines: \.foldLines),
+        PlanningPass(
+            name: "memory", summary: "what shared and local memory hold, and where",
+            run: { $0.memory = try MemoryPlanner.plan($0) },
+            lines: \.memoryLines),
+        PlanningPass(
+            name: "accesses", summary: "how each load and store moves a thread's lanes",
+            run: { $0.accesses = AccessPlanner.plan($0) },
+            lines: \.accessLines),
+        PlanningPass(
+            name: "tiles", summary: "where each tile is until its last use",
+            run: { $0.homes = TilePlanner.homes($0) },
+            lines: \.tileLines),
+        PlanningPass(
+            name: "cluster", summary: "where a block waits until the others have begun",
+            run: { plan in
+                let isCluster = plan.schedule.blocks > 1 && plan.function.body.reduces
+                plan.cluster = ClusterPlan(isCluster: isCluster, plan.phases.nodes, plan.folds)
+            }, lines: \.clusterLines),
+    ]
+}

@@ -1,0 +1,124 @@
+"""Makes tiny random decoders with transformers and records what PyTorch computes with them.
+
+Usage: python decoder_fixture.py OUTPUT_FOLDER
+
+For each variant a folder with a checkpoint (config.json, model.safetensors), `step.safetensors` (inputs,
+labels, logits, loss, the gradient of every parameter) and `losses.json` (the losses of 20 AdamW steps on
+one batch and the optimiser's options).
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+# Grouped-query heads, odd sizes, tied and separate heads, a token whose embedding gets no gradient, biases, and
+# Llama 3's stretched rotary frequencies.
+PADDING = 7
+VARIANTS = {
+    "grouped": dict(model_type="llama", num_key_value_heads=2, tie_word_embeddings=False),
+    "tied": dict(model_type="llama", num_key_value_heads=4, tie_word_embeddings=True),
+    "padded": dict(model_type="llama", num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING),
+    "biased": dict(
+        model_type="llama", num_key_value_heads=2, tie_word_embeddings=False, attention_bias=True, mlp_bias=True
+    ),
+    "qwen3": dict(
+        model_type="qwen3", num_key_value_heads=2, head_dim=14, tie_word_embeddings=False, attention_bias=True
+    ),
+    "stretched": dict(
+        model_type="llama",
+        num_key_value_heads=1,
+        tie_word_embeddings=False,
+        rope_theta=500000.0,
+        rope_scaling=dict(
+            rope_type="llama3",
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=16,
+        ),
+    ),
+}
+
+BATCH, SEQUENCE, VOCABULARY = 3, 37, 211
+OPTIMISER = dict(lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+STEPS = 20
+
+
+def make_model(options):
+    config = AutoConfig.for_model(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        intermediate_size=100,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.1,
+        **options,
+    )
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    # Weights of norms start at one and biases at zero, which would hide a lost factor or term.
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.uniform_(0.5, 1.5)
+            elif name.endswith(".bias"):
+                parameter.uniform_(-0.5, 0.5)
+    return model
+
+
+def shifted_loss(logits, labels):
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+
+
+def record(model, ids, labels, folder):
+    logits = model(input_ids=ids).logits
+    loss = shifted_loss(logits, labels)
+    loss.backward()
+    tensors = {"input_ids": ids, "labels": labels, "logits": logits.detach(), "loss": loss.detach().reshape(1)}
+    for name, parameter in model.named_parameters():
+        tensors["gradient." + name] = parameter.grad.detach().clone()
+        parameter.grad = None
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "step.safetensors")
+
+
+def train(model, ids, labels):
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [dict(params=decayed), dict(params=others, weight_decay=0.0)]
+    optimiser = torch.optim.AdamW(groups, **OPTIMISER)
+    losses = []
+    for _ in range(STEPS):
+        loss = shifted_loss(model(input_ids=ids).logits, labels)
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return losses
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    for number, (name, options) in enumerate(VARIANTS.items()):
+        torch.manual_seed(number)
+        target = folder / name
+        target.mkdir(parents=True, exist_ok=True)
+        model = make_model(options)
+        model.save_pretrained(target)
+        ids = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
+        ids[1, 3:6] = PADDING
+        labels = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
+        labels[0, 5:9] = -100
+        labels[2, -1] = -100
+        record(model, ids, labels, target)
+        losses = train(model, ids, labels)
+        (target / "losses.json").write_text(json.dumps(dict(losses=losses, **OPTIMISER)))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
