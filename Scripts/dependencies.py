@@ -170,9 +170,9 @@ def drawing(found):
             continue
         order, _, _ = layers(folders)
         lines.append(f"     {name:<15} " + " < ".join("(top)" if folder == "." else folder for folder in order))
-    counts = {name: sum(map(len, circles(edges(files)))) for name, files in found.items()}
-    lines += ["", "files in circles, by the names that they use; none in targets that are not listed"]
-    lines += [f"     {name:<15} {count}" for name, count in counts.items() if count]
+    counts = {name: sum(map(len, circles(edges(found[name])))) for name in LAYERED}
+    lines += ["", "files of these targets that are in circles, by the names that they use; none in the others"]
+    lines += [f"     {name:<15} {count} of {len(found[name])}" for name, count in counts.items() if count]
     return "\n".join(lines + ["```", ""])
 
 
