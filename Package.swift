@@ -21,7 +21,7 @@ let package = Package(
         .library(name: "Tile", targets: ["Tile", "TileCPU"]),
         .library(name: "LigerKernels", targets: ["LigerKernels", "LigerLosses"]),
         .library(name: "LigerTrainer", targets: ["LigerTrainer"]),
-        .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI"]),
+        .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI", "CGlibc"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -55,6 +55,7 @@ let package = Package(
         .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
         .target(name: "CLigerABI"),
+        .target(name: "CGlibc"),
         .target(
             name: "LigerABI",
             dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile"]),

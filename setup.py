@@ -23,6 +23,7 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
 SCRATCH = ROOT / ".build" / "python"
+OLDEST_VERSIONS = ROOT / "Sources" / "CGlibc" / "OldestVersions.c"
 TARGET = ROOT / "python" / "src" / "liger_kernel" / "lib" / "libliger.so"
 
 
@@ -49,8 +50,22 @@ def command():
         "swift", "build", "-c", "release", "--scratch-path", str(SCRATCH), "--product", "liger-abi",
         # The standard library goes in, and nothing but the C interface comes out.
         "-Xswiftc", "-static-stdlib", "-Xlinker", f"--version-script={ROOT / 'python' / 'exports.map'}",
-        "-Xlinker", "-s",
+        "-Xlinker", "-s", *oldest_versions(),
     ]  # fmt: skip
+
+
+def oldest_versions():
+    """Options that let the library run on older systems than the one that builds it.
+
+    The linker is LLVM's, as gold wraps a symbol of a version too, so that each jump of OldestVersions.c led to itself.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return []
+    names = re.findall(r"BIND\((\w+), |\b__wrap_(\w+)\(", OLDEST_VERSIONS.read_text())
+    # Until glibc 2.34 these held the symbols that are in libc now.
+    libraries = ["--no-as-needed", "-l:libpthread.so.0", "-l:libdl.so.2", "--as-needed"]
+    options = [f"--wrap={bound or wrapped}" for bound, wrapped in names] + libraries
+    return ["-Xswiftc", "-use-ld=lld", *(word for option in options for word in ("-Xlinker", option))]
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 import Foundation
+import LigerLosses
 import LigerNN
 import LigerTrainer
 import Testing
@@ -120,7 +121,7 @@ import Tile
         options.execution.masters = .none
         options.execution.recompute = .selective
         options.objective.kind = .simPO
-        options.objective.lossType = .exoPair
+        options.objective.lossType = .dpo(.exoPair)
         (options.objective.gamma, options.objective.teacher) = (0.25, "folder")
         let json = try JSONEncoder().encode(options)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: json) == options)

@@ -16,7 +16,27 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = Path(_library.__file__).with_name("lib") / "libliger.so"
 
 
-@pytest.mark.skipif(not LIBRARY.exists() or not shutil.which("objdump"), reason="needs the library and objdump")
+NEEDS_OBJDUMP = pytest.mark.skipif(
+    not LIBRARY.exists() or not shutil.which("objdump"), reason="needs the library and objdump"
+)
+# What RHEL 8 and Ubuntu 18.04 have, the oldest systems that clusters run.
+OLDEST = {"GLIBC": (2, 27), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}
+
+
+@NEEDS_OBJDUMP
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="old versions are bound on x86-64")
+def test_the_library_runs_on_old_systems():
+    symbols = subprocess.run(["objdump", "-T", LIBRARY], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"\b(GLIBC|GLIBCXX|CXXABI)_([\d.]+)\)?\s+(\w+)", symbols)
+    too_new = [f"{library}_{v} {name}" for library, v, name in found if version(v) > OLDEST[library]]
+    assert found and not too_new, f"bind older versions of these in Sources/CGlibc: {too_new}"
+
+
+def version(text):
+    return tuple(map(int, text.split(".")))
+
+
+@NEEDS_OBJDUMP
 def test_the_tag_names_the_glibc_that_the_library_needs():
     symbols = subprocess.run(["objdump", "-T", LIBRARY], capture_output=True, text=True, check=True).stdout
     needed = max((int(a), int(b)) for a, b in re.findall(r"\bGLIBC_(\d+)\.(\d+)", symbols))

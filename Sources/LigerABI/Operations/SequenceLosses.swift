@@ -144,16 +144,32 @@ extension OperationFamily {
 }
 
 private struct PairFormulaOptions {
-    enum Name: String, CaseIterable {
-        case sigmoid, hinge, exo_pair, nca_pair, robust, bco_pair, sppo_hard, apo_zero, apo_down, discopop
-        case cpo, simpo, orpo
+    enum Name: RawRepresentable, CaseIterable {
+        case dpo(FusedLinearPreference.DPO.Name)
+        case cpo, simPO, orpo
+
+        static let allCases = FusedLinearPreference.DPO.Name.allCases.map(Self.dpo) + [.cpo, .simPO, .orpo]
+
+        init?(rawValue: String) {
+            guard let found = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+            self = found
+        }
+
+        var rawValue: String {
+            switch self {
+            case .dpo(let name): name.rawValue
+            case .cpo: "cpo"
+            case .simPO: "simpo"
+            case .orpo: "orpo"
+            }
+        }
     }
 
     let name: Option<Name>
     private let smoothing, tau, gamma: Option<Float>
 
     init(_ s: inout Signature) {
-        name = s.choice("formula", default: .sigmoid)
+        name = s.choice("formula", default: .dpo(.sigmoid))
         smoothing = s.number("label_smoothing", default: 0)
         tau = s.number("tau", default: 0.05)
         gamma = s.number("gamma", default: 0.5)
@@ -162,18 +178,9 @@ private struct PairFormulaOptions {
     func read(_ a: Arguments) -> FusedLinearPreference.Formula {
         let smoothing = a[smoothing]
         return switch a[name] {
-        case .sigmoid: .dpo(.sigmoid)
-        case .hinge: .dpo(.hinge)
-        case .exo_pair: .dpo(.exoPair(labelSmoothing: smoothing))
-        case .nca_pair: .dpo(.ncaPair)
-        case .robust: .dpo(.robust(labelSmoothing: smoothing))
-        case .bco_pair: .dpo(.bcoPair)
-        case .sppo_hard: .dpo(.sppoHard)
-        case .apo_zero: .dpo(.apoZero)
-        case .apo_down: .dpo(.apoDown)
-        case .discopop: .dpo(.discoPOP(tau: a[tau]))
+        case .dpo(let name): .dpo(FusedLinearPreference.DPO(name, labelSmoothing: smoothing, tau: a[tau]))
         case .cpo: .cpo(labelSmoothing: smoothing)
-        case .simpo: .simPO(gamma: a[gamma], labelSmoothing: smoothing)
+        case .simPO: .simPO(gamma: a[gamma], labelSmoothing: smoothing)
         case .orpo: .orpo
         }
     }

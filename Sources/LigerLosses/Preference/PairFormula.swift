@@ -56,20 +56,24 @@ extension FusedLinearPreference.Formula {
 
     /// - Throws: `RuntimeError` naming a number outside its range.
     func check() throws {
-        func refuse(_ what: String, _ value: Float, _ range: String) throws {
-            throw RuntimeError("\(what) is \(value). Give it \(range)")
+        func require(_ value: Float, _ what: String, _ range: FusedLinearPreference.DPO.Range) throws {
+            guard range.contains(value) else {
+                throw RuntimeError("\(what) is \(value). Give it a number \(range.words)")
+            }
         }
         switch self {
-        case .dpo(.exoPair(let smoothing)) where !(smoothing > 0 && smoothing < 1):
-            try refuse("the label smoothing of the EXO loss", smoothing, "a number above 0 and below 1")
-        case .dpo(.robust(let smoothing)) where !(smoothing >= 0 && smoothing < 0.5):
-            try refuse("the label smoothing of the robust loss", smoothing, "a number from 0 to below 0.5")
-        case .dpo(.discoPOP(let tau)) where !(tau > 0 && tau.isFinite):
-            try refuse("the temperature τ of DiscoPOP", tau, "a number above 0")
-        case .cpo(let smoothing) where !(0...1).contains(smoothing):
-            try refuse("label smoothing", smoothing, "a number from 0 to 1")
-        case .simPO(_, let smoothing) where !(0...1).contains(smoothing):
-            try refuse("label smoothing", smoothing, "a number from 0 to 1")
+        case .dpo(.exoPair(let smoothing)):
+            try require(
+                smoothing, "the label smoothing of the EXO loss",
+                FusedLinearPreference.DPO.Name.exoPair.labelSmoothings)
+        case .dpo(.robust(let smoothing)):
+            try require(
+                smoothing, "the label smoothing of the robust loss",
+                FusedLinearPreference.DPO.Name.robust.labelSmoothings)
+        case .dpo(.discoPOP(let tau)):
+            try require(tau, "the temperature τ of DiscoPOP", ("above 0", { $0 > 0 && $0.isFinite }))
+        case .cpo(let smoothing), .simPO(_, let smoothing):
+            try require(smoothing, "label smoothing", FusedLinearPreference.DPO.Name.sigmoid.labelSmoothings)
         default: break
         }
     }

@@ -40,18 +40,8 @@ extension TrainingOptions.ObjectiveChoice {
     }
 
     private func relative(_ smoothing: Float) -> FusedLinearPreference.DPO {
-        switch resolvedLossType {
-        case .hinge: .hinge
-        case .robust: .robust(labelSmoothing: smoothing)
-        case .exoPair: .exoPair(labelSmoothing: smoothing)
-        case .ncaPair: .ncaPair
-        case .bcoPair: .bcoPair
-        case .sppoHard: .sppoHard
-        case .apoZero: .apoZero
-        case .apoDown: .apoDown
-        case .discoPOP: .discoPOP()
-        case .sigmoid, .jensenShannon, .cosine, nil: .sigmoid
-        }
+        guard case .dpo(let name) = resolvedLossType else { return .sigmoid }
+        return FusedLinearPreference.DPO(name, labelSmoothing: smoothing)
     }
 
     fileprivate func pairOptions(_ sequences: SequenceOptions) -> FusedLinearPreference.Options {

@@ -1,3 +1,5 @@
+public import LigerLosses
+
 extension TrainingOptions {
     /// What a run minimises, and the numbers of its formula; nil is the objective's own.
     public struct ObjectiveChoice: Sendable, Hashable, Codable {
@@ -16,20 +18,29 @@ extension TrainingOptions {
             case distill
         }
 
-        /// `--loss-type`, by the names that TRL has for DPO's.
-        public enum LossType: String, Sendable, CaseIterable, Codable {
-            case sigmoid, hinge, robust
-            case exoPair = "exo_pair"
-            case ncaPair = "nca_pair"
-            case bcoPair = "bco_pair"
-            case sppoHard = "sppo_hard"
-            case apoZero = "apo_zero"
-            case apoDown = "apo_down"
-            case discoPOP = "discopop"
+        /// `--loss-type`
+        public enum LossType: RawRepresentable, Sendable, Hashable, CaseIterable, Codable {
+            case dpo(FusedLinearPreference.DPO.Name)
             /// Of distillation: Jensen-Shannon divergence.
-            case jensenShannon = "jsd"
+            case jensenShannon
             /// Of distillation: one minus the logits' cosine.
             case cosine
+
+            public static let allCases =
+                FusedLinearPreference.DPO.Name.allCases.map(Self.dpo) + [.jensenShannon, .cosine]
+
+            public init?(rawValue: String) {
+                guard let found = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+                self = found
+            }
+
+            public var rawValue: String {
+                switch self {
+                case .dpo(let name): name.rawValue
+                case .jensenShannon: "jsd"
+                case .cosine: "cosine"
+                }
+            }
 
             var isOfDistillation: Bool { self == .jensenShannon || self == .cosine }
         }
@@ -112,7 +123,7 @@ extension TrainingOptions.ObjectiveChoice {
 
     var resolvedLossType: LossType? {
         switch kind {
-        case .dpo: lossType ?? .sigmoid
+        case .dpo: lossType ?? .dpo(.sigmoid)
         case .distill: lossType ?? .jensenShannon
         case .nextToken, .orpo, .cpo, .simPO, .kto: nil
         }
@@ -130,8 +141,8 @@ extension TrainingOptions.ObjectiveChoice {
 
     var resolvedSmoothing: Double? {
         switch (kind, resolvedLossType) {
-        case (.dpo, .exoPair): labelSmoothing ?? 1e-3
-        case (.dpo, .robust), (.cpo, _), (.simPO, _): labelSmoothing ?? 0
+        case (.dpo, .dpo(.exoPair)): labelSmoothing ?? 1e-3
+        case (.dpo, .dpo(.robust)), (.cpo, _), (.simPO, _): labelSmoothing ?? 0
         default: nil
         }
     }

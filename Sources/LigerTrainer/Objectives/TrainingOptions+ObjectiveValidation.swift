@@ -1,3 +1,4 @@
+import LigerLosses
 internal import LigerNN
 
 extension TrainingOptions {
@@ -53,13 +54,17 @@ extension TrainingOptions.ObjectiveChoice {
         check("--alpha", alpha, "at least 0") { $0 >= 0 }
         check("--temperature", temperature, "a finite number above 0") { $0 > 0 }
         check("--hard-weight", hardWeight, "from 0 to 1") { (0...1).contains($0) }
-        switch resolvedLossType {
-        case .exoPair: check("--label-smoothing", labelSmoothing, "above 0 and below 1") { $0 > 0 && $0 < 1 }
-        case .robust:
-            check("--label-smoothing", labelSmoothing, "at least 0 and below 0.5") { $0 >= 0 && $0 < 0.5 }
-        default: check("--label-smoothing", labelSmoothing, "from 0 to 1") { (0...1).contains($0) }
-        }
+        let smoothings = labelSmoothings
+        check("--label-smoothing", labelSmoothing, smoothings.words) { smoothings.contains(Float($0)) }
         return problems
+    }
+
+    /// What the loss chosen is defined for.
+    private var labelSmoothings: FusedLinearPreference.DPO.Range {
+        guard case .dpo(let name) = resolvedLossType else {
+            return FusedLinearPreference.DPO.Name.sigmoid.labelSmoothings
+        }
+        return name.labelSmoothings
     }
 
     private var kindProblems: [String] {

@@ -1,3 +1,4 @@
+import LigerLosses
 import LigerNN
 import LigerTrainer
 import Testing
@@ -57,13 +58,13 @@ import Testing
             (
                 .dpo,
                 {
-                    $0.objective.lossType = .robust; $0.objective.labelSmoothing = 0.5
+                    $0.objective.lossType = .dpo(.robust); $0.objective.labelSmoothing = 0.5
                 }, "--label-smoothing is 0.5; it must be at least 0 and below 0.5"
             ),
             (
                 .dpo,
                 {
-                    $0.objective.lossType = .exoPair; $0.objective.labelSmoothing = 0
+                    $0.objective.lossType = .dpo(.exoPair); $0.objective.labelSmoothing = 0
                 }, "--label-smoothing is 0.0; it must be above 0 and below 1"
             ),
             (
@@ -71,7 +72,7 @@ import Testing
                 "--label-smoothing is for --loss-type exo_pair and robust; leave it out"
             ),
             (
-                .distill, { $0.objective.lossType = .hinge },
+                .distill, { $0.objective.lossType = .dpo(.hinge) },
                 "--loss-type hinge is none of --objective distill; it must be one of jsd, cosine"
             ),
         ]
@@ -95,10 +96,10 @@ import Testing
     @Test func aResumedRunRepeatsTheObjective() {
         let earlier = Self.options(.dpo) { _ in }
         #expect(
-            Self.options(.dpo) { ($0.objective.beta, $0.objective.lossType) = (0.1, .sigmoid) }
+            Self.options(.dpo) { ($0.objective.beta, $0.objective.lossType) = (0.1, .dpo(.sigmoid)) }
                 .differences(from: earlier).isEmpty)
         let changes: [(inout TrainingOptions) -> Void] = [
-            { $0.objective.beta = 0.2 }, { $0.objective.lossType = .hinge }, { $0.objective.alpha = 1 },
+            { $0.objective.beta = 0.2 }, { $0.objective.lossType = .dpo(.hinge) }, { $0.objective.alpha = 1 },
             { $0.objective.reference = "folder" }, { $0.objective.kind = .cpo },
         ]
         for change in changes {

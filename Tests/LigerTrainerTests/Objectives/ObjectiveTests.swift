@@ -57,12 +57,13 @@ import Tile
 
     /// Before the first update the model is its own reference: every formula of d has its value at 0.
     @Test(arguments: [
-        (TrainingOptions.ObjectiveChoice.LossType.sigmoid, 0.6931471805599453), (.hinge, 1),
+        (FusedLinearPreference.DPO.Name.sigmoid, 0.6931471805599453), (.hinge, 1),
         (.robust, 0.6931471805599453), (.ncaPair, 1.3862943611198906), (.bcoPair, 1.3862943611198906),
         (.apoZero, 1), (.apoDown, 1), (.sppoHard, 50),
     ])
-    func theFirstRewardsAreZero(type: TrainingOptions.ObjectiveChoice.LossType, expected: Double) throws {
-        let learner = try SmallExamples.learner(SmallExamples.options(.dpo) { $0.objective.lossType = type })
+    func theFirstRewardsAreZero(name: FusedLinearPreference.DPO.Name, expected: Double) throws {
+        let learner = try SmallExamples.learner(
+            SmallExamples.options(.dpo) { $0.objective.lossType = .dpo(name) })
         let step = try #require(try steps(1, learner).first)
         #expect(relativeError([step.loss], [expected]) < 1e-6)
         let figures = learner.figures(of: step)

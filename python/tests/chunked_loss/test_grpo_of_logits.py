@@ -154,7 +154,9 @@ def test_selective_log_softmax(device, dtype, masked):
     found = fused_selective_log_softmax(logits, whole, 0.7, mask if masked else None, lse=lse)
     sums = (twin[:, :-1] / 0.7).logsumexp(-1)
     check_close(lse, torch.where(mask != 0, sums, 7) if masked else sums, torch.float32)
-    assert torch.equal(found, fused_selective_log_softmax(logits, whole, 0.7, mask if masked else None))
+    # Of a mask that counts the prompt's tokens, too, the last columns are the completion's.
+    long_mask = torch.cat([torch.zeros_like(mask), mask], dim=1)
+    assert torch.equal(found, fused_selective_log_softmax(logits, whole, 0.7, long_mask if masked else None))
     wanted = (twin[:, :-1] / 0.7).log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
     assert found.dtype == torch.float32 and not found.requires_grad
     check_close(found, wanted * mask if masked else wanted, torch.float32)

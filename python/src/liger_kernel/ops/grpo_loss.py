@@ -14,10 +14,12 @@ from liger_kernel.ops.cross_entropy import scale_
 def fused_selective_log_softmax(logits, input_ids, temperature=0.9, mask=None, lse=None):
     """log softmax(logits / temperature) of the last L tokens of `input_ids`: (B, L) in fp32, 0 where `mask` is 0.
 
-    logits: (B, L + 1, V), of which the last position has no token. lse: a (B, L) tensor in fp32 that the logarithms of
-    the rows' sums of exponentials are written to, where `mask` is not 0. There is no gradient.
+    logits: (B, L + 1, V), of which the last position has no token. Of a longer `mask`, too, the last L columns count.
+    lse: a (B, L) tensor in fp32 that the logarithms of the rows' sums of exponentials are written to, where `mask` is
+    not 0. There is no gradient.
     """
     length = logits.shape[1] - 1
+    mask = None if mask is None else mask[:, -length:]
     tensors = {
         "logits": logits.detach().contiguous(),
         "tokens": labels(input_ids[:, -length:]).contiguous(),

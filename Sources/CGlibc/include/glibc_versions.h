@@ -1,0 +1,1 @@
+/* Nothing to call: the linker's --wrap leads to these symbols. */
