@@ -27,45 +27,61 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
+        // The C library and Foundation, whichever system has them where.
+        .target(name: "Platform"),
+
         // The tile language and its compiler.
         .target(name: "Tile"),
         .target(name: "CVector"),
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
         .target(name: "TileGPU", dependencies: ["Tile"]),
         .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
-        .target(name: "TileEmulator", dependencies: ["Tile", "TileGPU"]),
+        .target(name: "TileEmulator", dependencies: ["Platform", "Tile", "TileGPU"]),
 
-        // Devices, memory, matrix products; then the catalogue of operations.
+        // Arrays and what a device must do for them; a target for each kind of device, and one that records; and all
+        // of these together. Then the catalogue of operations.
+        .target(name: "LigerArrays", dependencies: ["Tile"]),
+        .target(
+            name: "LigerCPU", dependencies: ["Platform", "Tile", "TileCPU", "CVector", "LigerArrays"]),
         .target(name: "CCUDA"),
         .target(
+            name: "LigerCUDA",
+            dependencies: ["Platform", "Tile", "TileGPU", "TilePTX", "CCUDA", "LigerArrays"]),
+        .target(name: "LigerRecording", dependencies: ["Tile", "LigerArrays"]),
+        .target(
             name: "LigerRuntime",
-            dependencies: ["Tile", "TileCPU", "TileGPU", "TilePTX", "CVector", "CCUDA"]),
-        .target(name: "LigerKernels", dependencies: ["Tile", "LigerRuntime"]),
-        .target(name: "LigerLosses", dependencies: ["LigerKernels"]),
+            dependencies: ["Tile", "LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording"]),
+        .target(name: "LigerKernels", dependencies: ["Platform", "Tile", "LigerRuntime"]),
+        .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
         .target(name: "CLigerABI"),
         .target(name: "CGlibc"),
         .target(
             name: "LigerABI",
-            dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile", "TileCPU"]),
+            dependencies: ["CLigerABI", "LigerLosses", "LigerKernels", "LigerRuntime", "Tile"]),
         // What the command line lists, checks and times.
-        .target(name: "LigerCatalogue", dependencies: ["LigerABI", "LigerLosses", "CVector", "TileGPU"]),
+        .target(
+            name: "LigerCatalogue",
+            dependencies: ["Platform", "LigerABI", "LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
         .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
-        .target(name: "LigerText"),
+        .target(name: "LigerText", dependencies: ["Platform"]),
         .target(
             name: "LigerModels",
-            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
+            dependencies: ["Platform", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile"]),
         .target(
             name: "LigerTrainer",
             dependencies: [
-                "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime", "LigerText", "Tile",
+                "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime",
+                "LigerText",
+                "Tile",
             ]),
         .executableTarget(
             name: "liger",
             dependencies: [
-                "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU", "TilePTX",
+                "Platform", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU",
+                "TilePTX",
                 argumentParser,
             ]),
 
@@ -78,11 +94,12 @@ let package = Package(
             dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses"]),
         .testTarget(
             name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
+        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
         .testTarget(
             name: "LigerRuntimeTests",
             dependencies: [
-                "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer", "LigerCatalogue",
-                "CVector", "FakeCUDA", "TestSupport",
+                "Platform", "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer",
+                "LigerCatalogue", "FakeCUDA", "TestSupport",
             ]),
         .testTarget(
             name: "LigerKernelsTests",

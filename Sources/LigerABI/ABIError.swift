@@ -1,6 +1,6 @@
 import CLigerABI
 import LigerRuntime
-import TileCPU
+import Tile
 
 /// A name that does not exist, or a device that cannot be used.
 struct ABIError: Error, CustomStringConvertible {

@@ -18,7 +18,9 @@ final class Call: Sendable {
         let arguments = try Arguments(operation.signature, arrays: arrays, options: options)
         let outputs = try operation.outputs(arguments)
         outputNames = outputs.map(\.name)
-        recorded = try recorder.finish(outputs: outputs.map(\.array))
+        recorded = try recorder.finish(
+            outputs: outputs.map(\.array), of: operation.signature.name.description,
+            names: outputNames.map(\.description))
     }
 }
 

@@ -142,7 +142,7 @@ public func liger_launch_counts(
         guard let needed, capacity >= 0, text != nil || capacity == 0 else {
             throw RuntimeError("liger_launch_counts needs a place for the size, and one for the text")
         }
-        let lines = LaunchCounters.shared.all.sorted { $0.key < $1.key }
+        let lines = Device.launchesOfProcess.sorted { $0.key < $1.key }
             .map { "\($0.key)\t\($0.value)\n" }.joined()
         let bytes = Array(lines.utf8CString)
         if let text, capacity > 0 {

@@ -1,14 +1,7 @@
 import LigerKernels
 import LigerRuntime
+import Platform
 import Tile
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 extension BlockedAttention: Catalogued {
     package static var entry: CatalogueEntry { Catalogue.attention }

@@ -41,9 +41,8 @@ package enum Diagnosis {
     }
 
     private static func gpu(_ device: Device) -> Finding {
-        guard let cuda = device.cuda else { return absent("device \(device)", "no GPU") }
-        let properties = cuda.properties
         do {
+            let cuda = try device.cuda("diagnosis"), properties = cuda.properties
             return Finding(
                 subject: "device \(device)", isUsable: true,
                 detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
@@ -51,7 +50,7 @@ package enum Diagnosis {
                     + "\(cuda.driver.versionText); \(try firstResult(cuda, device))",
                 isRequired: false)
         } catch {
-            return absent("device \(device)", "\(properties.name) does not work: \(error)")
+            return absent("device \(device)", "\(device.model ?? "it") does not work: \(error)")
         }
     }
 

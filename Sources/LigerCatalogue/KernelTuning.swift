@@ -31,11 +31,8 @@ package final class KernelTuner: LaunchObserver {
     /// - Parameter names: of the kernels to time; none means all.
     /// - Throws: `RuntimeError` if the device is no GPU.
     package init(on device: Device, searches: Bool, names: [String] = []) throws {
-        guard let cuda = device.cuda else {
-            throw RuntimeError("kernels are timed one by one on GPUs only. Pass --device cuda")
-        }
+        capability = try device.cuda("timing kernels one by one").properties.target
         flush = try NDArray(empty: [1 << 26], device: device)
-        capability = cuda.properties.target
         self.searches = searches
         self.names = Set(names)
     }

@@ -17,7 +17,7 @@ package struct Samples {
         _ shape: [Int], _ dtype: DType = .f32, in range: ClosedRange<Float> = -2...2
     ) throws -> NDArray {
         let count = shape.reduce(1, *)
-        if device.cuda != nil && count > 1 << 22 {
+        if device.isGPU && count > 1 << 22 {
             // Made where it is wanted: the host would take seconds.
             let array = try NDArray(empty: shape, dtype: dtype, device: device)
             try RandomFill.uniform(

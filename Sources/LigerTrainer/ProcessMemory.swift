@@ -1,6 +1,4 @@
-#if canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Platform
 
 /// How much memory this process occupies, in bytes.
 ///
@@ -12,26 +10,14 @@ public struct ProcessMemory: Sendable, Equatable {
     /// The most that was ever occupied.
     public let peak: Int
 
-    #if canImport(Darwin)
-        /// The memory of this process now; nil when the system does not say.
-        public static func current() -> ProcessMemory? {
-            var usage = rusage_info_v4()
-            let result = withUnsafeMutablePointer(to: &usage) { pointer in
-                pointer.withMemoryRebound(to: rusage_info_t?.self, capacity: 1) {
-                    proc_pid_rusage(getpid(), RUSAGE_INFO_V4, $0)
-                }
-            }
-            guard result == 0 else { return nil }
-            return ProcessMemory(
-                resident: Int(usage.ri_phys_footprint), peak: Int(usage.ri_lifetime_max_phys_footprint))
+    /// The memory of this process now; nil when the system does not say.
+    public static func current() -> ProcessMemory? {
+        if let footprint = System.physicalFootprint() {
+            return ProcessMemory(resident: footprint.now, peak: footprint.peak)
         }
-    #else
-        /// The memory of this process now; nil when the system does not say.
-        public static func current() -> ProcessMemory? {
-            guard let bytes = try? FileSystem.read("/proc/self/status") else { return nil }
-            return ProcessMemory(status: String(decoding: bytes, as: UTF8.self))
-        }
-    #endif
+        guard let bytes = try? FileSystem.read("/proc/self/status") else { return nil }
+        return ProcessMemory(status: String(decoding: bytes, as: UTF8.self))
+    }
 
     /// Bytes that new work can have without swapping, as Linux estimates it (`MemAvailable`); nil elsewhere.
     package static func available() -> Int? {

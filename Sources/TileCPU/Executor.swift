@@ -1,21 +1,6 @@
 import CVector
 package import Tile
 
-/// An array bound to a launch on the CPU. Sizes and strides count elements.
-package struct CPUArray {
-    package let base: UnsafeMutableRawPointer
-    package let shape: [Int]
-    package let strides: [Int]
-    package let dtype: DType
-
-    package init(base: UnsafeMutableRawPointer, shape: [Int], strides: [Int], dtype: DType) {
-        self.base = base
-        self.shape = shape
-        self.strides = strides
-        self.dtype = dtype
-    }
-}
-
 /// What stopped a program.
 struct LaunchFailure {
     enum Reason {
@@ -25,13 +10,6 @@ struct LaunchFailure {
     }
     let program: Int
     let reason: Reason
-}
-
-/// A launch that a kernel's program refused or that would have left its arrays.
-package struct LaunchError: Error, CustomStringConvertible {
-    package let description: String
-
-    package init(description: String) { self.description = description }
 }
 
 /// Runs a function once for every index below a count, possibly on several threads.
@@ -44,7 +22,7 @@ extension Plan {
     /// - Throws: `LaunchError` if a program fails a check or leaves an array; of several, the one of the
     ///   lowest number that was reached.
     package func run(
-        programs: Int, arrays: [CPUArray], scalars: [Constant], tasks: Int, parallel: Parallel
+        programs: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
     ) throws {
         let bound = arrays.map { BoundView($0) }
         let batches = (programs + batch - 1) / batch
@@ -118,13 +96,13 @@ extension Plan {
 }
 
 extension BoundView {
-    init(_ array: CPUArray) {
+    init(_ array: MemoryView) {
         var sizes = SIMD4<Int>(repeating: 1)
         var strides = SIMD4<Int>(repeating: 0)
         for (i, (size, stride)) in zip(array.shape, array.strides).enumerated() {
             (sizes[i], strides[i]) = (size, stride)
         }
-        self.init(base: array.base, sizes: sizes, strides: strides)
+        self.init(base: array.address, sizes: sizes, strides: strides)
     }
 }
 

@@ -1,11 +1,6 @@
+import Platform
 package import Tile
 package import TileGPU
-
-#if canImport(Darwin)
-    import Darwin
-#else
-    import Glibc
-#endif
 
 /// An array of a launch, in host memory.
 package struct EmulatedArray {

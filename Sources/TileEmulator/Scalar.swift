@@ -1,11 +1,6 @@
+import Platform
 import Tile
 import TileGPU
-
-#if canImport(Darwin)
-    import Darwin
-#else
-    import Glibc
-#endif
 
 /// What instructions compute, on the bits of registers.
 enum Scalar {

@@ -63,7 +63,7 @@ struct AtomicOutputTests {
     @Test("What a killed process left is removed by the next write; a running one's is not")
     func stalePartials() throws {
         let folder = try TemporaryFolder()
-        let dead = try Self.identifierOfFinishedProcess()
+        let dead = Self.noProcess
         for name in ["a.partial-\(dead)-1", "a.partial-1-1", "a.partial-x-1", "a.partial-\(dead)"] {
             try Data([1]).write(to: folder.file(name))
         }
@@ -71,8 +71,6 @@ struct AtomicOutputTests {
             at: folder.file("run.partial-\(dead)-7"), withIntermediateDirectories: false)
         try AtomicFile.write([1], to: folder.file("b"))
         #expect(try folder.names == ["a.partial-1-1", "a.partial-\(dead)", "a.partial-x-1", "b"].sorted())
-        #expect(PartialName.isPartial("run.partial-12-7"))
-        #expect(!PartialName.isPartial("run.partial-x"))
     }
 
     @Test("A folder appears complete, is not replaced unasked, and a failure leaves nothing")
@@ -111,12 +109,6 @@ struct AtomicOutputTests {
         #expect(try folder.names == ["run"])
     }
 
-    private static func identifierOfFinishedProcess() throws -> Int32 {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", "exit 0"]
-        try process.run()
-        process.waitUntilExit()
-        return process.processIdentifier
-    }
+    /// Beyond what a system numbers: the number of a process that has ended may soon be another's.
+    private static let noProcess = Int32.max
 }

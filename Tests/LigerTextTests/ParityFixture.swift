@@ -10,7 +10,7 @@ extension Python {
 enum ParityFixture {
     private static let made: Result<URL, any Error> = Result {
         let folder = FileManager.default.temporaryDirectory
-            .appendingPathComponent("tokenizers-fixture-\(ProcessInfo.processInfo.processIdentifier)")
+            .appendingPathComponent("tokenizers-fixture-\(UUID().uuidString)")
         try Python.tokenizers.run(script: "tokenizers_fixture.py", folder.path)
         atexit { ParityFixture.remove() }
         return folder

@@ -3,10 +3,6 @@ import LigerTrainer
 import TestSupport
 import Testing
 
-#if canImport(FoundationXML)
-    import FoundationXML
-#endif
-
 /// Counts elements and collects the texts of an XML document.
 private final class Outline: NSObject, XMLParserDelegate {
     var elements: [String: Int] = [:]

@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension BlockedAttention {
     /// Attention and its gradients in Double, one query of one head at a time: what the blocks are checked

@@ -18,7 +18,7 @@ struct FlashPlans {
     }
 
     private static func check(_ shape: AttentionShape, _ dtype: DType, _ device: Device) throws {
-        guard let properties = device.cuda?.properties else {
+        guard let properties = try? device.cuda("flash attention").properties else {
             throw RuntimeError("it is for NVIDIA GPUs, and \(device) is none")
         }
         // The graph whose sums have a fixed order is that of this generation; others need other ones.

@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension CrossEntropyTVD {
     /// The formulas in Double over plain arrays, row by row: what the kernels are checked against.

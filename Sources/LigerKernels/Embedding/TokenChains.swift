@@ -28,7 +28,7 @@ package struct TokenChains {
             programs: ids.count, [ids], scalars: [.index(vocabulary)])
         first = try NDArray(empty: [vocabulary], dtype: .i32, device: device)
         count = try NDArray.zeros([vocabulary], dtype: .i32, device: device)
-        switch search ?? (device.cuda == nil ? .walking : .comparing) {
+        switch search ?? (device.isGPU ? .comparing : .walking) {
         case .walking:
             next = try NDArray(empty: [ids.count], dtype: .i32, device: device)
             try LinkTokens(ids: ids.dtype).launch(programs: 1, [ids, first, count, next])

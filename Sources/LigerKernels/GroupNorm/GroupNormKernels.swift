@@ -83,13 +83,3 @@ struct GroupNormBackward: TileKernel {
         }
     }
 }
-
-/// Deviations from the mean, given a rounded mean: what is left of the mean after subtracting it once is
-/// found without its size getting in the way.
-private func centred(
-    _ x: Tile<Float>, _ rough: Tile<Float>
-) -> (deviations: Tile<Float>, correction: Tile<Float>) {
-    let shifted = x - rough
-    let correction = mean(shifted)
-    return (shifted - correction, correction)
-}

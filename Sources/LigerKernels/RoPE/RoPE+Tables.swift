@@ -1,12 +1,5 @@
 public import LigerRuntime
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension RoPE {
     /// How Llama 3.1 and later stretch a model's context ("llama3" in Hugging Face's configurations). A wave

@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension RoPE {
     /// The formula in Double for one head: what the kernel is checked against. A pair is a complex number,

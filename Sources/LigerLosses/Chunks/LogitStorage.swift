@@ -16,5 +16,5 @@ package enum LogitStorage {
     }
 
     /// Whether the weight's type is the logits'.
-    package static func isRounded(on device: Device) -> Bool { device.cuda != nil || isAsOnGPU }
+    package static func isRounded(on device: Device) -> Bool { device.isGPU || isAsOnGPU }
 }

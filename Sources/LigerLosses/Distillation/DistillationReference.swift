@@ -1,12 +1,5 @@
 import LigerKernels
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension FusedLinearDistillation {
     /// The formulas in Double: what the kernels are checked against.

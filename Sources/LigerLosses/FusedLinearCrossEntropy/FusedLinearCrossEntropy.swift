@@ -65,7 +65,7 @@ public enum FusedLinearCrossEntropy {
 
     /// Chunks long enough for products at full speed, at common vocabularies.
     public static func defaultBudgetBytes(on device: Device) -> Int {
-        device.cuda == nil ? 48 << 20 : 640 << 20
+        device.isGPU ? 640 << 20 : 48 << 20
     }
 
     /// How a call will be cut, and the memory it will take.

@@ -1,12 +1,5 @@
+import Platform
 import Tile
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// The losses of a sequence's tokens.
 struct GRPOTokens {

@@ -1,12 +1,5 @@
+import Platform
 import Tile
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 extension FusedLinearPreference.DPO {
     typealias Terms = (loss: Tile<Float>, da: Tile<Float>, db: Tile<Float>)

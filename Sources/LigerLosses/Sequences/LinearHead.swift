@@ -54,7 +54,7 @@ extension SequenceOptions {
     /// - Parameter unitBytes: what the logits of a unit take.
     package func budgetBytes(on device: Device, unitBytes: Int) -> Int {
         let budget = budgetBytes(on: device)
-        guard budgetBytes == nil, let gpu = device.cuda, unitBytes <= gpu.properties.memoryBytes / 32 else {
+        guard budgetBytes == nil, let memory = device.traits.memoryBytes, unitBytes <= memory / 32 else {
             return budget
         }
         return max(budget, unitBytes)

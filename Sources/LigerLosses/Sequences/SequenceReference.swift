@@ -1,12 +1,5 @@
 import LigerRuntime
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 /// A linear layer over sequences in Double, element by element: what losses over sequences are checked against.
 package struct SequenceReference {

@@ -1,10 +1,5 @@
 import LigerText
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
+public import Platform
 
 extension Checkpoint {
     /// Largest shard by default: 5 GB, as transformers counts it.

@@ -1,10 +1,5 @@
 import LigerText
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
+public import Platform
 
 /// The weights of a model in Hugging Face layout: a folder with `model.safetensors`, or with shards and
 /// `model.safetensors.index.json`. Which of the two makes no difference to the caller.

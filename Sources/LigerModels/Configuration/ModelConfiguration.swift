@@ -1,11 +1,6 @@
 package import LigerNN
+public import Platform
 package import Tile
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
 
 /// What `config.json` says about a model: its architecture, with the sizes and constants that, with the weights,
 /// are the model.

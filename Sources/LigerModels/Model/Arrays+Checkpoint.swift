@@ -1,13 +1,8 @@
 import LigerKernels
 package import LigerRuntime
 import LigerText
+package import Platform
 package import Tile
-
-#if canImport(FoundationEssentials)
-    package import FoundationEssentials
-#else
-    package import Foundation
-#endif
 
 // Arrays go to files and come from them in pieces, through host memory of a piece's size, on whichever device they are.
 
@@ -58,7 +53,7 @@ extension TensorContent {
             for piece in array.pieces {
                 let stored = try piece.moved(to: .cpu).converted(to: dtype, name: name, file: url.path)
                 try withExtendedLifetime(stored) {
-                    try consume(UnsafeRawBufferPointer(start: stored.address, count: stored.byteCount))
+                    try consume(UnsafeRawBufferPointer(start: stored.hostAddress(), count: stored.byteCount))
                 }
             }
         }
@@ -87,7 +82,7 @@ extension NDArray {
         var offset = 0
         for piece in pieces {
             let host = try NDArray(empty: piece.shape, dtype: stored)
-            try read(offset, UnsafeMutableRawBufferPointer(start: host.address, count: host.byteCount))
+            try read(offset, UnsafeMutableRawBufferPointer(start: host.hostAddress(), count: host.byteCount))
             offset += host.byteCount
             try host.converted(to: dtype, name: name, file: file).copyBytes(to: piece)
         }

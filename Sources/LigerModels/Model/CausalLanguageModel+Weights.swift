@@ -1,12 +1,7 @@
 import LigerNN
 import LigerRuntime
+public import Platform
 public import Tile
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
 
 extension CausalLanguageModel {
     /// Sets all weights in place to those of a checkpoint, rounded once, to nearest, where it stores another

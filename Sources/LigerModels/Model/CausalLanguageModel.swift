@@ -1,12 +1,7 @@
 public import LigerNN
 public import LigerRuntime
+public import Platform
 public import Tile
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
 
 /// A decoder with what a Hugging Face checkpoint says about it: the configuration, the weights, and the
 /// files that come with them, such as a tokenizer.

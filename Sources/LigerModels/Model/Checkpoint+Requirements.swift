@@ -1,12 +1,7 @@
 import LigerNN
 import LigerText
+import Platform
 import Tile
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 extension Checkpoint {
     /// Checks that the weights are exactly those that `configuration` describes, without reading any.

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import Platform
 
 /// The files of a checkpoint that are neither weights nor configuration, and that go with a model wherever
 /// it is saved.

@@ -1,13 +1,8 @@
 public import LigerNN
 public import LigerRuntime
 import LigerText
+public import Platform
 public import Tile
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
 
 /// Where a model comes from: a preset with new weights, or a folder in Hugging Face layout.
 public enum ModelSource: Sendable, Hashable {

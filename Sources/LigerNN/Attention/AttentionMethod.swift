@@ -24,7 +24,7 @@ package enum AttentionSelection: Sendable, Hashable {
     /// - Throws: `RuntimeError` if the method is `flash`, and the reason why that cannot be had.
     package init(_ method: AttentionMethod, _ shape: AttentionShape, _ dtype: DType, on device: Device) throws
     {
-        if device.cuda == nil {
+        if !device.isGPU {
             if method == .flash {
                 throw RuntimeError("flash attention is for NVIDIA GPUs. Use --attention auto on \(device)")
             }

@@ -64,13 +64,13 @@ extension CausalAttention {
                 let queries = try q.sliced(0, block).widened()
                 let seen = 0..<block.upperBound
                 let p = try probabilities(queries, block)
-                try write(to: output.sliced(0, block)) { blas.multiply(p, v.sliced(0, seen), into: $0) }
+                try write(to: output.sliced(0, block)) { try blas.multiply(p, v.sliced(0, seen), into: $0) }
             }
         }
 
         private func probabilities(_ queries: NDArray, _ block: Range<Int>) throws -> NDArray {
             let p = matrix(scores, block.count, block.upperBound)
-            blas.multiply(queries, k.sliced(0, 0..<block.upperBound), transposeB: true, into: p)
+            try blas.multiply(queries, k.sliced(0, 0..<block.upperBound), transposeB: true, into: p)
             try Softmax.forward(
                 inPlace: p, scale: geometry.scale, firstQuery: block.lowerBound, queries: block.count)
             return p
@@ -99,14 +99,14 @@ extension CausalAttention {
                 )
                 let seen = 0..<block.upperBound
                 let p = try probabilities(queries, block)
-                blas.multiply(p, upstream, transposeA: true, accumulate: true, into: dv.sliced(0, seen))
+                try blas.multiply(p, upstream, transposeA: true, accumulate: true, into: dv.sliced(0, seen))
                 let dp = matrix(gradients.dScores, block.count, block.upperBound)
-                blas.multiply(upstream, v.sliced(0, seen), transposeB: true, into: dp)
+                try blas.multiply(upstream, v.sliced(0, seen), transposeB: true, into: dp)
                 try Softmax.backward(
                     inPlace: dp, y: p, scale: geometry.scale, firstQuery: block.lowerBound,
                     queries: block.count)
-                try write(to: dq.sliced(0, block)) { blas.multiply(dp, k.sliced(0, seen), into: $0) }
-                blas.multiply(dp, queries, transposeA: true, accumulate: true, into: dk.sliced(0, seen))
+                try write(to: dq.sliced(0, block)) { try blas.multiply(dp, k.sliced(0, seen), into: $0) }
+                try blas.multiply(dp, queries, transposeA: true, accumulate: true, into: dk.sliced(0, seen))
             }
         }
 
@@ -146,9 +146,10 @@ extension NDArray {
         return wide
     }
 
-    fileprivate func factor(transposed: Bool) -> MatrixProduct.Factor {
+    fileprivate func factor(transposed: Bool) throws -> MatrixProduct.Factor {
         MatrixProduct.Factor(
-            address.assumingMemoryBound(to: Float.self), rowStride: strides[0], transposed: transposed)
+            try hostAddress().assumingMemoryBound(to: Float.self), rowStride: strides[0],
+            transposed: transposed)
     }
 }
 
@@ -157,12 +158,12 @@ extension BLAS {
     fileprivate func multiply(
         _ a: NDArray, _ b: NDArray, transposeA: Bool = false, transposeB: Bool = false,
         accumulate: Bool = false, into c: NDArray
-    ) {
+    ) throws {
         gemmSerial(
-            MatrixProduct(
+            try MatrixProduct(
                 rows: c.shape[0], columns: c.shape[1], inner: a.shape[transposeA ? 0 : 1],
                 a.factor(transposed: transposeA), b.factor(transposed: transposeB),
-                beta: accumulate ? 1 : 0, into: c.address.assumingMemoryBound(to: Float.self),
+                beta: accumulate ? 1 : 0, into: c.hostAddress().assumingMemoryBound(to: Float.self),
                 rowStride: c.strides[0]))
     }
 }

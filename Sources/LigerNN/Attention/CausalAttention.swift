@@ -34,16 +34,13 @@ package enum CausalAttention {
     /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
     @TaskLocal package static var isAlwaysBlocked = false
 
-    /// The device that one that records stands in for: what attention takes there, only that device can say.
-    @TaskLocal package static var recordedDevice: Device?
-
     /// - Parameter method: on a GPU.
     /// - Returns: o, and what the backward pass is to be given; nil on the processor.
     /// - Throws: `RuntimeError` if shapes do not fit, the method cannot be had or memory runs out.
     package static func forward(
         q: NDArray, k: NDArray, v: NDArray, method: AttentionMethod = .auto
     ) throws -> (output: NDArray, saved: Saved?) {
-        if q.device.isRecording { return try note(q: q, k: k, v: v, method) }
+        if let device = q.device.measured { return try note(q: q, k: k, v: v, method, on: device) }
         let selection = try AttentionSelection(method, AttentionShape(q, k, v), q.dtype, on: q.device)
         if selection.isFlash {
             let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v)
@@ -71,7 +68,7 @@ package enum CausalAttention {
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, saved: Saved?
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        if dy.device.isRecording { return try noteBackward(q: q, k: k, v: v, saved) }
+        if let device = dy.device.measured { return try noteBackward(q: q, k: k, v: v, saved, on: device) }
         if let saved, saved.isFlash {
             return try FlashAttention.backward(
                 dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
@@ -103,36 +100,36 @@ extension CausalAttention {
     /// The sizes of one call.
     typealias Geometry = AttentionShape
 
-    /// A forward pass on a device that records. cuDNN's plans and the threads' work cannot be recorded, so each way
-    /// says what it takes.
+    /// A forward pass of which only the memory on `device` is wanted. cuDNN's plans and the threads' work cannot be
+    /// recorded, so each way says what it takes.
     private static func note(
-        q: NDArray, k: NDArray, v: NDArray, _ method: AttentionMethod
+        q: NDArray, k: NDArray, v: NDArray, _ method: AttentionMethod, on device: Device
     ) throws -> (output: NDArray, saved: Saved?) {
         let shape = try AttentionShape(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
-        let selection = try takeWorkspace(shape, q, method, isBackward: false)
+        let selection = try takeWorkspace(shape, q, method, on: device, isBackward: false)
         if selection == .processor { return (output, nil) }
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: q.device)
         return (output, Saved(output: output, logSumExp: lse, isFlash: selection.isFlash))
     }
 
     private static func noteBackward(
-        q: NDArray, k: NDArray, v: NDArray, _ saved: Saved?
+        q: NDArray, k: NDArray, v: NDArray, _ saved: Saved?, on device: Device
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
         let shape = try AttentionShape(q, k, v)
         let method = saved.map { $0.isFlash ? AttentionMethod.flash : .blocked } ?? .auto
         let gradients = try [q, k, v].map {
             try NDArray(empty: $0.shape, dtype: $0.dtype, device: $0.device)
         }
-        _ = try takeWorkspace(shape, q, method, isBackward: true)
+        _ = try takeWorkspace(shape, q, method, on: device, isBackward: true)
         return (gradients[0], gradients[1], gradients[2])
     }
 
     /// Takes the workspace of a pass, for as long as this function runs.
     private static func takeWorkspace(
-        _ shape: AttentionShape, _ q: NDArray, _ method: AttentionMethod, isBackward: Bool
+        _ shape: AttentionShape, _ q: NDArray, _ method: AttentionMethod, on device: Device,
+        isBackward: Bool
     ) throws -> AttentionSelection {
-        let device = recordedDevice ?? q.device
         let selection = try AttentionSelection(method, shape, q.dtype, on: device)
         let bytes = try selection.workspaceBytes(shape, q.dtype, on: device, isBackward: isBackward)
         _ = try NDArray(empty: [bytes], dtype: .u8, device: q.device)

@@ -32,7 +32,7 @@ package final class RotaryTables {
         if let known, known.cos.device === device, known.cos.shape[0] >= count {
             return known.first(count)
         }
-        let tables = try device.isRecording ? unset(count, device) : computed(count, device)
+        let tables = try device.measured == nil ? computed(count, device) : unset(count, device)
         known = tables
         return tables
     }
@@ -45,7 +45,7 @@ extension RotaryTables {
         return Slice(cos: cos, sin: sin)
     }
 
-    /// On a device that records, values are of no use.
+    /// Where only memory is measured, values are of no use.
     private func unset(_ count: Int, _ device: Device) throws -> Slice {
         Slice(
             cos: try NDArray(empty: [count, headSize / 2], device: device),

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
+public import Platform
 
 /// A byte-level byte-pair tokenizer, read from a Hugging Face tokenizer.json.
 ///

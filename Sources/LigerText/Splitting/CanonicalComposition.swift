@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    import Foundation
-#else
-    // The machinery behind String's ==. FoundationEssentials has no normalisation, and Foundation would bring ICU's
-    // 40 MB for it. A change of this interface fails at compile time; a test compares all of Unicode with Python's.
-    @_spi(_Unicode) import Swift
-#endif
+import Platform
 
 /// Unicode normalisation form C, with a fast path for text that is in it already.
 package enum CanonicalComposition {
@@ -57,12 +51,7 @@ package enum CanonicalComposition {
                 scalars.append(scalar)
             }
         }
-        let string = String(scalars)
-        #if canImport(Darwin)
-            output.append(contentsOf: string.precomposedStringWithCanonicalMapping.utf8)
-        #else
-            for scalar in string._nfc { output.append(contentsOf: UTF8.encode(scalar) ?? .init()) }
-        #endif
+        String(scalars).appendCanonicalForm(to: &output)
     }
 
     /// Tibetan vowel signs that are starters but decompose into marks. The standard library (6.3) does not sort these

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import Platform
 
 /// A tokenizer.json as it was read: the model's large tables typed, the rest as JSON to be interpreted.
 struct TokenizerFile: Decodable {

@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
+internal import Platform
 
 /// Round values along an axis: multiples of 1, 2 or 5 times a power of ten.
 package struct AxisTicks: Sendable, Equatable {

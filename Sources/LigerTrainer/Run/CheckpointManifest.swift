@@ -1,10 +1,5 @@
 internal import LigerModels
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
+internal import Platform
 
 /// The list of a checkpoint's files with their sizes. It is written last; a folder without it, or with a
 /// file that has another size, is not complete.

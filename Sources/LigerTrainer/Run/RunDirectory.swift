@@ -1,10 +1,5 @@
 internal import LigerModels
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
+internal import Platform
 
 /// A run's output folder.
 ///

@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
+internal import Platform
 
 /// A file that grows at its end. Every `append` reaches the system before it returns, so a killed process
 /// loses nothing of it; `synchronize` also guards against a loss of power. The file closes with the object.

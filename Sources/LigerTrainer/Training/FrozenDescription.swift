@@ -1,13 +1,8 @@
 internal import LigerModels
 internal import LigerNN
 internal import LigerRuntime
+internal import Platform
 internal import Tile
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 
 /// What is known of a reference or a teacher before its weights take memory.
 struct FrozenDescription {

@@ -44,9 +44,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         optimiser = meter.bytes - beforeOptimiser
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
-        (activations, loss) = try CausalAttention.$recordedDevice.withValue(device) {
-            try Self.step(work, options, meter)
-        }
+        (activations, loss) = try Self.step(work, options, meter)
         gradients = model.parameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
         total = withExtendedLifetime(results) { meter.peakBytes }
     }

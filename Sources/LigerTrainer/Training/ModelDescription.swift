@@ -3,13 +3,8 @@ package import LigerModels
 package import LigerNN
 package import LigerRuntime
 internal import LigerText
+internal import Platform
 internal import Tile
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 
 /// What is known of a model before its weights take memory: sizes, constants and the tokenizer.
 package struct ModelDescription {

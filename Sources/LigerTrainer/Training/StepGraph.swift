@@ -12,7 +12,7 @@ final class StepGraph {
     let inputs: [BatchArrays]
     /// What the captured work leaves behind.
     let outputs: StepOutputs
-    private let graph: CUDAGraph
+    private let graph: any CapturedWork
     private let parameters: [Parameter]
     private let gradients: [NDArray?]
 
@@ -22,7 +22,7 @@ final class StepGraph {
         _ work: ([BatchArrays]) throws -> StepOutputs
     ) throws {
         var outputs: StepOutputs?
-        graph = try CUDAGraph(capturing: device) { outputs = try work(inputs) }
+        graph = try device.capture { outputs = try work(inputs) }
         guard let outputs else { preconditionFailure("capturing does the work or throws") }
         self.inputs = inputs
         self.outputs = outputs

@@ -2,13 +2,8 @@ internal import LigerModels
 package import LigerNN
 package import LigerRuntime
 internal import LigerText
+internal import Platform
 internal import Tile
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 
 /// The model to train and the tokenizer that belongs to it.
 package struct TrainingModel {

@@ -1,14 +1,7 @@
 internal import LigerNN
 internal import LigerRuntime
+internal import Platform
 internal import Tile
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
 
 /// One training run: its model, its data, its output folder.
 ///

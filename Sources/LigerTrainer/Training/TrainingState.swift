@@ -1,13 +1,8 @@
 internal import LigerModels
 internal import LigerNN
 internal import LigerRuntime
+internal import Platform
 internal import Tile
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 
 /// What a checkpoint's folder holds: the model in Hugging Face layout, and what only training
 /// needs.

@@ -1,8 +1,8 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import LigerCatalogue
 internal import LigerRuntime
 internal import LigerTrainer
+internal import Platform
 internal import TileGPU
 
 extension Bench {

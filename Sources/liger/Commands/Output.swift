@@ -1,11 +1,6 @@
 internal import ArgumentParser
 internal import LigerCatalogue
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
+internal import Platform
 
 /// How a command reports.
 struct OutputArguments: ParsableArguments {

@@ -91,24 +91,24 @@ struct Verify: ParsableCommand {
         if !output.json {
             print(table.plain, notes.map { $0 + "\n" }.joined(), separator: "", terminator: "")
         }
-        for (kernel, bytes) in CUDAKernel.spilling.sorted(by: { $0.key < $1.key }) {
+        for made in device.compilations.sorted(by: { $0.kernel < $1.kernel }) where made.spilledBytes > 0 {
             failures += 1
             if output.json { continue }
-            print("FAIL: the driver's compiler spills \(bytes) bytes a thread of \(kernel)")
+            print("FAIL: the driver's compiler spills \(made.spilledBytes) bytes a thread of \(made.kernel)")
         }
-        if !output.json { printCompilations() }
+        if !output.json { printCompilations(device) }
         if failures > 0 { throw ExitCode(1) }
     }
 }
 
 extension Verify {
     /// What compiling for a GPU took, and where it took longest.
-    private func printCompilations() {
-        let slowest = CUDAKernel.compilations.sorted { $0.wait > $1.wait }
+    private func printCompilations(_ device: Device) {
+        let slowest = device.compilations.sorted { $0.wait > $1.wait }
         if slowest.isEmpty { return }
         let half = slowest[slowest.count / 2].wait.wholeMilliseconds
         print("compiled \(slowest.count) modules, half of them in under \(half) ms each; the slowest:")
-        for (kernel, wait) in slowest.prefix(5) { print("  \(wait.wholeMilliseconds) ms: \(kernel)") }
+        for made in slowest.prefix(5) { print("  \(made.wait.wholeMilliseconds) ms: \(made.kernel)") }
     }
 
     private func checkLarge(_ device: Device) throws {

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    package import FoundationEssentials
-#else
-    package import Foundation
-#endif
+package import Platform
 
 /// Writes a folder that is either absent (or the old one) or complete, also across a crash.
 package enum AtomicDirectory {

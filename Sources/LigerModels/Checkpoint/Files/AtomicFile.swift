@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    package import FoundationEssentials
-#else
-    package import Foundation
-#endif
+package import Platform
 
 /// Writes a file that is either the old or the new one at every moment, also across a crash.
 package enum AtomicFile {

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Platform
 
 /// The operating system's file calls, each failure a `CheckpointError` that says what the system said.
 package enum FileAccess {
@@ -54,14 +48,7 @@ package enum FileAccess {
 
     /// Renames within one file system, replacing a file of the new name.
     static func rename(_ source: String, to target: String) throws {
-        #if canImport(Glibc)
-            let result = Glibc.rename(source, target)
-        #elseif canImport(Musl)
-            let result = Musl.rename(source, target)
-        #else
-            let result = Darwin.rename(source, target)
-        #endif
-        guard result == 0 else {
+        guard Platform.rename(source, target) == 0 else {
             throw failure(
                 target, "moving the finished output into place", "a name that can be written",
                 "Check that the name is not taken by something of another kind.")

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Platform
 
 /// A file being written from front to back.
 package final class FileSink {
@@ -28,13 +22,7 @@ package final class FileSink {
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
             let count = min(rest.count, FileAccess.largestTransfer)
-            #if canImport(Glibc)
-                let sent = Glibc.write(descriptor, rest.baseAddress, count)
-            #elseif canImport(Musl)
-                let sent = Musl.write(descriptor, rest.baseAddress, count)
-            #else
-                let sent = Darwin.write(descriptor, rest.baseAddress, count)
-            #endif
+            let sent = Platform.write(descriptor, rest.baseAddress, count)
             if sent < 0 {
                 if errno == EINTR { continue }
                 throw FileAccess.failure(path, "writing it", "room on the disk", "Check the disk.")

@@ -1,10 +1,5 @@
+package import Platform
 import Synchronization
-
-#if canImport(FoundationEssentials)
-    package import FoundationEssentials
-#else
-    package import Foundation
-#endif
 
 /// Names of unfinished output: `NAME.partial-PROCESS-COUNT`, in the folder of the final name and so on the same file
 /// system.
@@ -19,9 +14,6 @@ package enum PartialName {
         let count = counter.add(1, ordering: .relaxed).newValue
         return "\(name).partial-\(FileAccess.processIdentifier)-\(count)"
     }
-
-    /// Whether `name` is that of unfinished output; a reader of the folder passes it over.
-    package static func isPartial(_ name: String) -> Bool { process(of: name) != nil }
 
     /// Removes what killed processes left in `directory`; what cannot be removed stays.
     package static func removeStale(in directory: URL) {

@@ -1,10 +1,5 @@
 import LigerText
-
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
+public import Platform
 
 /// A safetensors file opened for reading.
 ///

@@ -1,0 +1,56 @@
+import CCUDA
+import LigerArrays
+
+/// The memory of a GPU as the pool takes it from the driver.
+///
+/// Owner: the `MemoryPool` of the device. Any thread may use it. Blocks go back to the driver only when the
+/// pool empties its cache, which waits for the GPU.
+struct CUDAMemory: MemorySource {
+    let device: CUDADevice
+
+    /// Small blocks an eighth of a power of two apart, as on the processor. From 32 MiB on a thirty-second,
+    /// and whole pages of 2 MiB, as the driver hands memory out in these.
+    func sizeClass(_ bytes: Int) -> Int {
+        if bytes <= 512 { return 512 }
+        let fraction = bytes >= 32 << 20 ? 5 : 3
+        let step = 1 << Swift.max(9, Int.bitWidth - 1 - bytes.leadingZeroBitCount - fraction)
+        let whole = bytes >= 32 << 20 ? Swift.max(step, 2 << 20) : step
+        return (bytes + whole - 1) / whole * whole
+    }
+
+    func queue() throws -> Int { try device.context().stream().number }
+
+    func allocate(_ size: Int) throws -> UnsafeMutableRawPointer? {
+        let context = try device.context()
+        try context.throwKept()
+        var address: CUdeviceptr = 0
+        let code = try context.use { context.functions.allocate(&address, size) }
+        if code == CUDA_ERROR_OUT_OF_MEMORY { return nil }
+        try context.check(code, "taking \(size) bytes of memory")
+        return UnsafeMutableRawPointer(bitPattern: UInt(address))
+    }
+
+    func free(_ blocks: [UnsafeMutableRawPointer]) {
+        guard let context = device.openedContext else { return }
+        do {
+            try context.use {
+                for block in blocks {
+                    try context.check(context.functions.free(block.deviceAddress), "giving memory back")
+                }
+            }
+        } catch {
+            context.keep(error)
+        }
+    }
+
+    var shortage: String {
+        var (available, total) = (0, 0)
+        if let context = device.openedContext {
+            // Only for the message: zeros if the driver does not say.
+            _ = try? context.use { context.functions.memoryInfo(&available, &total) }
+        }
+        return "cuda:\(device.properties.ordinal) (\(device.properties.name)) has \(available >> 20) of "
+            + "\(total >> 20) MiB free. Use a smaller batch or sequence, a smaller model, or end other "
+            + "processes on the GPU (nvidia-smi lists them)"
+    }
+}

@@ -1,0 +1,73 @@
+import CCUDA
+package import LigerArrays
+import Tile
+import TileGPU
+
+extension CUDAKernel {
+    package func prepared(
+        programs: Int, _ arrays: [PlacedArray], _ scalars: [LaunchScalar]
+    ) throws -> any PreparedStep {
+        try PreparedLaunch(self, programs: programs, arrays: arrays, scalars: scalars)
+    }
+}
+
+/// A launch on a GPU with everything settled but addresses and stream.
+///
+/// Owner: its recorded call. Any thread may run it.
+private final class PreparedLaunch: PreparedStep {
+    private struct Patch: Sendable {
+        let parameter: Int
+        let slot: Int
+        let byteOffset: UInt
+    }
+
+    private let kernel: CUDAKernel
+    private let blocks: UInt32
+    /// The parameters, with no place of any array where addresses go.
+    private let template: [UInt8]
+    private let patches: [Patch]
+
+    /// - Throws: `RuntimeError` if the programs are too many for a launch.
+    init(_ kernel: CUDAKernel, programs: Int, arrays: [PlacedArray], scalars: [LaunchScalar]) throws {
+        self.kernel = kernel
+        blocks = try kernel.blockCount(programs: programs)
+        // Where an array lies is written over this.
+        var nowhere: UInt8 = 0
+        template = withUnsafeMutableBytes(of: &nowhere) { nowhere in
+            nowhere.baseAddress.map { address in
+                kernel.parameters(
+                    arrays.map {
+                        MemoryView(address: address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
+                    }, scalars, programs: programs)
+            } ?? []
+        }
+        patches = zip(kernel.layout.views, arrays).map {
+            Patch(parameter: $0, slot: $1.place.slot, byteOffset: UInt(bitPattern: $1.place.byteOffset))
+        }
+    }
+
+    /// Hands the launch to a stream. The context must be current.
+    ///
+    /// - Throws: ``CUDAError`` if the driver refuses; `LaunchError` if a program of an earlier launch failed a
+    ///   check.
+    func run(_ addresses: UnsafePointer<UInt>, stream: UInt) throws {
+        let stream = CUstream(bitPattern: stream)
+        try kernel.throwFailure(stream)
+        try withUnsafeTemporaryAllocation(byteCount: template.count, alignment: 16) { memory in
+            guard let base = memory.baseAddress else { return }
+            template.withUnsafeBytes {
+                base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: $0.count)
+            }
+            for patch in patches {
+                base.storeBytes(
+                    of: UInt64(addresses[patch.slot] &+ patch.byteOffset), toByteOffset: patch.parameter,
+                    as: UInt64.self)
+            }
+            let code = kernel.launch(blocks, stream, base)
+            if code != CUDA_SUCCESS {
+                try kernel.context.check(code, "launching kernel \(kernel.kernel.name)")
+            }
+        }
+        kernel.signature.counter.increment()
+    }
+}
