@@ -1,10 +1,10 @@
 /// C = alpha * op(A) * op(B) + beta * C, float32, row-major.
 ///
 /// op(A) is `rows` x `inner`, op(B) is `inner` x `columns`, C is `rows` x `columns`. A row stride is the
-/// number of elements from one row to the next as the matrix lies in memory, before op transposes it. With
+/// number of elements from one row to the next as the matrix is stored, before op transposes it. With
 /// beta 0, C is not read. C must not overlap A or B.
 package struct MatrixProduct {
-    /// A factor as it lies in memory.
+    /// A factor as it is stored.
     package struct Factor {
         package var elements: UnsafePointer<Float>
         package var rowStride: Int

@@ -99,7 +99,7 @@ struct PanelProduct {
 }
 
 extension MatMul {
-    /// Bytes that `apply` takes beside its result on the processor.
+    /// Bytes that `apply` takes in addition to its result on the processor.
     package static func workspaceBytes(rows: Int, columns: Int, inner: Int, dtypes: [DType]) -> Int {
         if dtypes.allSatisfy({ $0 == .f32 }) { return 0 }
         return PanelProduct.workspaceBytes(rows: rows, columns: columns, inner: inner)
@@ -143,7 +143,7 @@ extension MatrixOperand {
         return MatrixProduct.Factor(panel, rowStride: run.count, transposed: isTransposed)
     }
 
-    /// Widens a part, counted as it lies in memory.
+    /// Widens a part, counted as it is stored.
     fileprivate func load(
         _ outer: Range<Int>, _ run: Range<Int>, _ panel: UnsafeMutablePointer<Float>
     ) {
@@ -153,7 +153,7 @@ extension MatrixOperand {
         }
     }
 
-    /// Rounds a part into place, counted as it lies in memory.
+    /// Rounds a part into place, counted as it is stored.
     fileprivate func store(
         _ outer: Range<Int>, _ run: Range<Int>, _ panel: UnsafePointer<Float>
     ) {

@@ -1,6 +1,6 @@
 /// A piece of a device's memory. Memory that it took goes back to the device with the last reference.
 public final class Buffer: Sendable {
-    /// Where it lies.
+    /// The device whose memory it is.
     public let device: Device
     /// Its size.
     public let byteCount: Int

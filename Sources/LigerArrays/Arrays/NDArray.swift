@@ -39,7 +39,7 @@ public struct NDArray: Sendable {
         return array
     }
 
-    /// Where it lies.
+    /// The device whose memory holds it.
     public var device: Device { buffer.device }
     /// The number of elements.
     public var count: Int { shape.reduce(1, *) }

@@ -1,13 +1,13 @@
 package import Tile
 
-/// A matrix as it lies in memory: unit stride along one dimension, a row stride along the other.
+/// A matrix as it is stored: unit stride along one dimension, a row stride along the other.
 package struct MatrixOperand {
     package var address: UnsafeMutableRawPointer
     package let dtype: DType
     /// Sizes after op.
     package let rows: Int
     package let columns: Int
-    /// Elements from one row to the next as the matrix lies in memory.
+    /// Elements from one row to the next as the matrix is stored.
     package let rowStride: Int
     package let isTransposed: Bool
     /// Elements to the same place in the next matrix of a batch; 0 where every product takes this one.
@@ -25,7 +25,7 @@ package struct MatrixOperand {
         self.isTransposed = isTransposed
     }
 
-    /// The address of an element, counted as the matrix lies in memory.
+    /// The address of an element, counted as the matrix is stored.
     package func element(_ row: Int, _ column: Int) -> UnsafeMutableRawPointer {
         address + (row * rowStride + column) * dtype.byteCount
     }

@@ -10,7 +10,7 @@ package protocol PreparedStep: Sendable {
     func run(_ addresses: UnsafePointer<UInt>, stream: UInt) throws
 }
 
-/// Where something lies, once the slots' addresses are known.
+/// A place in memory, once the slots' addresses are known.
 package struct CallPlace: Sendable {
     package let slot: Int
     package let byteOffset: Int

@@ -63,7 +63,7 @@ extension MatMul {
 
 extension MatrixOperand {
     /// Whether the matrices of a batch, stored by rows, share no element: each ends before the next begins, or
-    /// their rows lie beside each other.
+    /// rows of all matrices are interleaved.
     fileprivate func matricesAreApart(_ count: Int) -> Bool {
         if count <= 1 || rows == 0 || columns == 0 { return true }
         if batchStride >= (rows - 1) * rowStride + columns { return true }

@@ -19,7 +19,7 @@ public enum MatMul {
     ///   where `a` is transposed.
     /// - Throws: `RuntimeError` if shapes, types or strides do not fit or memory runs out; an error that
     ///   names the package to install if there is no library for matrix products.
-    /// - Cost: 2 rows columns inner operations; beside the result, a megabyte or so per thread where a type
+    /// - Cost: 2 rows columns inner operations; in addition to the result, a megabyte or so per thread where a type
     ///   is 16-bit, else nothing.
     public static func apply(
         _ a: NDArray, _ b: NDArray, transposeA: Bool = false, transposeB: Bool = false,

@@ -8,7 +8,7 @@ extension TileKernel {
     ///   - scalars: one per declared scalar, in that order.
     /// - Throws: `TileError` if the kernel does not compile; `RuntimeError` if arguments do not fit its
     ///   declaration; `LaunchError` if a program fails a check or leaves an array.
-    /// - Cost: compiled once per kernel value; then a dictionary look-up beside the work.
+    /// - Cost: compiled once per kernel value; then a dictionary look-up in addition to the work.
     public func launch(
         programs: Int, _ arrays: [NDArray], scalars: [LaunchScalar] = []
     ) throws {

@@ -1,6 +1,6 @@
 import CCUDA
 
-/// A mark in a stream: to wait for, or to time what lies between two.
+/// A mark in a stream: to wait for, or to time what is done between two.
 ///
 /// Owner: this object, which destroys the event with itself. Any thread may use it, one at a time.
 package final class CUDAEvent: Sendable {

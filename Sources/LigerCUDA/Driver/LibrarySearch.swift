@@ -82,7 +82,7 @@ package struct LibrarySearch {
                 break
             }
         }
-        // What pip installs for the system's Python lies beside it.
+        // That is where pip installs for the system's Python.
         if found.contains("/usr") { add("/usr/local") }
         return found
     }

@@ -75,7 +75,7 @@ package final class CUDNNGraph {
         return try value(form, Self.number(of: dtype), [])
     }
 
-    /// A value that never lies in memory.
+    /// A value that is never stored.
     package func between(_ form: Form, _ dtype: DType = .f32) throws -> Value {
         try between(form, Self.number(of: dtype))
     }

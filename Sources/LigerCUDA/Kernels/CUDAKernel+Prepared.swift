@@ -31,7 +31,7 @@ private final class PreparedLaunch: PreparedStep {
     init(_ kernel: CUDAKernel, programs: Int, arrays: [PlacedArray], scalars: [LaunchScalar]) throws {
         self.kernel = kernel
         blocks = try kernel.blockCount(programs: programs)
-        // Where an array lies is written over this.
+        // An array's address is written over this.
         var nowhere: UInt8 = 0
         template = withUnsafeMutableBytes(of: &nowhere) { nowhere in
             nowhere.baseAddress.map { address in

@@ -5,7 +5,7 @@ import TilePTX
 /// Compiles a traced kernel for a GPU.
 ///
 /// - Parameters:
-///   - layouts: how the memory of each view lies, in the views' order.
+///   - layouts: the memory layout of each view, in the views' order.
 ///   - schedule: nil takes the one for the function and the device.
 /// - Throws: `LoweringError` if the kernel cannot be mapped to threads.
 func compileForGPU(

@@ -21,7 +21,7 @@ package struct GPUKernel: Sendable {
     package var blocksPerProgram: Int
     /// Whether those share their shared memory.
     package var isCluster: Bool
-    /// Shared memory that the launch asks for, beside what the PTX declares with a size.
+    /// Shared memory that the launch asks for, in addition to what the PTX declares with a size.
     package var sharedBytes: Int
     /// Memory of each thread's own that the PTX declares, for rows that nothing else holds.
     package var localBytes: Int

@@ -8,7 +8,7 @@ import Tile
 /// C' = op(B)' op(A)': B's memory comes first, A's second, each transposed just where our op transposes it,
 /// and sizes of a matrix in memory change places. Nothing is copied.
 struct ColumnMajorProduct: Hashable, Sendable {
-    /// A matrix as it lies in memory, by columns.
+    /// A matrix as it is stored, by columns.
     struct Matrix: Hashable, Sendable {
         let dtype: DType
         let rows: Int
