@@ -23,6 +23,7 @@ OPS = {
     "kl_div": ["LigerKLDivLossFunction"],
     "layer_norm": ["LigerLayerNormFunction", "layer_norm_backward", "layer_norm_forward"],
     "llama4_rope": ["LigerLlama4RopeFunction"],
+    "mlp": ["LigerMLPFunction"],
     "modulated_rms_norm": [
         "LigerModulatedRMSNormFunction",
         "modulated_rms_norm_backward",
@@ -62,6 +63,7 @@ MODULES = {
     "kl_div": ["LigerKLDIVLoss"],
     "layer_norm": ["LigerLayerNorm"],
     "llama4_rope": ["liger_llama4_text_rotary_pos_emb", "liger_llama4_vision_rotary_pos_emb"],
+    "mlp": ["LigerFalconH1MLP", "LigerMLP"],
     "modulated_rms_norm": ["LigerModulatedRMSNorm"],
     "poly_norm": ["LigerPolyNorm"],
     "relu_squared": ["LigerReLUSquared"],
