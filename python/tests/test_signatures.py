@@ -78,6 +78,26 @@ def chosen_cases():
     yield "swiglu_gate_up_forward", x
     yield "swiglu_gate_up_backward", random(3, 2, 4), x
     yield "softmax_forward", x.half()
+    yield "softmax_forward", random(2, 3, 3), True
+    yield "softmax_backward", random(2, 3, 3), random(2, 3, 3).softmax(-1), True
+    window, numbers = (3, 2, 0.5), [random(1) for _ in range(3)]
+    queries = [random(2, 3, 5, 8) for _ in range(3)]
+    yield "neighborhood_attention_forward", *queries, *window
+    yield "neighborhood_attention_backward", queries[0], *queries, queries[0], torch.ones(2, 3, 5), *window
+    streams, row, square, mix = random(6, 2, 8), random(6, 2), random(6, 2, 2), random(6, 8)
+    settings = 2, 3, 0.1, 0.1, 2.0
+    yield "hyper_connection_mix_forward", random(6, 16).bfloat16(), random(16, 8), 1e-6
+    for needs in ((True, True), (True, False), (False, True)):
+        yield "hyper_connection_mix_backward", mix, random(6, 16).bfloat16(), random(16, 8), mix, rows, *needs
+    for keeps in (True, False):
+        yield "hyper_connection_coefficients_forward", mix, w.half(), *numbers, *settings, keeps
+        history = torch.ones(3, 2, 2, 6) if keeps else None
+        given = row, row, square, mix, w.half(), *numbers
+        yield "hyper_connection_coefficients_backward", *given, history, *settings
+    yield "hyper_connection_input_forward", streams, row
+    yield "hyper_connection_input_backward", random(6, 8), streams, row
+    yield "hyper_connection_next_forward", streams, random(6, 8).half(), row, square
+    yield "hyper_connection_next_backward", streams, streams, random(6, 8).half(), row, square
     yield "rope", heads.transpose(1, 2), random(2, 5, 2, 8).transpose(1, 2), angles[0], angles[1], 8, False
     yield "rope", random(2, 4, 5, 8), random(2, 2, 5, 8), angles[0, :1], angles[1, :1], 6, True
     yield "multimodal_rope", heads, heads, angles, angles, [1, 1, 2], False

@@ -9,15 +9,18 @@ extension OperationFamily {
 
     private static let softmax = OperationFamily(
         Softmax.self,
+        // causal: the last two dimensions are queries and keys, and a query sees keys up to its own position.
         Operation("softmax_forward") { s in
-            let x = s.input("x")
+            let x = s.input("x"), causal = s.flag("causal")
             s.output("y", like: x)
-            return { a in [try Softmax.forward(a[x])] }
+            return { a in [try Softmax.forward(a[x], causal: a[causal] ? Softmax.Causal(of: a[x]) : nil)] }
         },
         Operation("softmax_backward") { s in
-            let dy = s.input("dy"), y = s.input("y")
+            let dy = s.input("dy"), y = s.input("y"), causal = s.flag("causal")
             s.output("dx", like: y)
-            return { a in [try Softmax.backward(dy: a[dy], y: a[y])] }
+            return { a in
+                [try Softmax.backward(dy: a[dy], y: a[y], causal: a[causal] ? Softmax.Causal(of: a[y]) : nil)]
+            }
         })
 
     private static let sparsemax = OperationFamily(
@@ -119,6 +122,11 @@ extension OperationFamily {
             s.output("dx", like: x)
             return { a in [try ReLUSquared.backward(dy: a[dy], x: a[x])] }
         })
+}
+
+extension Softmax.Causal {
+    /// Of scores whose last two dimensions are queries and keys.
+    fileprivate init(of scores: NDArray) { self.init(queries: scores.shape.dropLast().last ?? 1) }
 }
 
 private struct MultiplierOptions {

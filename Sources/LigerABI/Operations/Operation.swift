@@ -30,7 +30,7 @@ package struct OperationFamily: Sendable {
     /// The index of everything there is, in the order of a model's forward pass and of a step after it: C, Python and
     /// the command line's catalogue know an operation by it.
     package static let all: [OperationFamily] =
-        lookups + normalisations + rotations + activations + losses + sequenceLosses + ownFormulas
+        lookups + normalisations + rotations + activations + streams + losses + sequenceLosses + ownFormulas
         + divergences
         + steps
 }

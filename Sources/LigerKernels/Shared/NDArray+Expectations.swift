@@ -34,9 +34,22 @@ extension NDArray {
     ///
     /// - Throws: `RuntimeError` naming the array, what it is and what it must be.
     package func expectFloats(_ name: String, shape expected: [Int]) throws {
-        guard dtype.isFloat, isContiguous, shape == expected else {
+        try expectContiguous(name, "f32, bf16 or f16", dtype.isFloat, expected)
+    }
+
+    /// Checks that this array is f32, contiguous and of a shape.
+    ///
+    /// - Throws: `RuntimeError` naming the array, what it is and what it must be.
+    package func expectF32(_ name: String, shape expected: [Int]) throws {
+        try expectContiguous(name, "f32", dtype == .f32, expected)
+    }
+
+    private func expectContiguous(
+        _ name: String, _ types: String, _ isOfType: Bool, _ expected: [Int]
+    ) throws {
+        guard isOfType, isContiguous, shape == expected else {
             throw RuntimeError(
-                "\(name) must be f32, bf16 or f16 of shape \(expected), contiguous; found \(dtype.rawValue) of "
+                "\(name) must be \(types) of shape \(expected), contiguous; found \(dtype.rawValue) of "
                     + "shape \(shape) with strides \(strides)")
         }
     }

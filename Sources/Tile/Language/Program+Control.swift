@@ -31,6 +31,18 @@ extension Program {
         return (repeat (each A)(token: last.removeFirst()))
     }
 
+    /// As the loop above for any number of tiles of one element, such as the entries of a small matrix.
+    public func loop<E: TileElement>(
+        from: Tile<Int>, to: Tile<Int>, carryingAll first: [Tile<E>],
+        file: StaticString = #fileID, line: UInt = #line,
+        _ body: (Tile<Int>, [Tile<E>]) -> [Tile<E>]
+    ) -> [Tile<E>] {
+        record(from, to, nil, first.map(\.token), SourceLocation(file, line)) { i, carried in
+            body(i, carried.map(Tile<E>.init(token:))).map(\.token)
+        }
+        .map(Tile<E>.init(token:))
+    }
+
     /// Runs a body only where a scalar condition holds.
     public func when(
         _ condition: Tile<Bool>, file: StaticString = #fileID, line: UInt = #line, _ body: () -> Void
