@@ -29,24 +29,6 @@ def labels(tensor):
     return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.long()
 
 
-def require(is_right, message):
-    """Raises ValueError unless a tensor of one truth is true; on a GPU, which nobody waits for, an assertion of its own
-    fails there."""
-    if is_right.is_cuda:
-        torch._assert_async(is_right, message)
-    elif not is_right:
-        raise ValueError(message)
-
-
-def check_targets(target, ignore_index, classes):
-    """Requires that class numbers are those of a vocabulary, or the ignored one; None for no such."""
-    is_right = (target >= 0) & (target < classes)
-    is_right = is_right if ignore_index is None else is_right | (target == ignore_index)
-    require(
-        is_right.all(), f"target contains values outside [0, {classes}) that are not ignore_index={ignore_index}"
-    )
-
-
 def mask(tensor):
     """1 where a boolean or a number is not 0."""
     return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.bool().to(torch.uint8)

@@ -10,9 +10,7 @@ import torch.distributed as dist
 
 from liger_kernel._library import CheckFailedError
 from liger_kernel.ops._linear_loss import UntracedFunction
-from liger_kernel.ops._linear_loss import check_targets
 from liger_kernel.ops._linear_loss import layer
-from liger_kernel.ops._linear_loss import require
 from liger_kernel.ops._linear_loss import run
 from liger_kernel.ops._primitive import first_order
 
@@ -73,7 +71,7 @@ class LigerFusedLinearScaledCrossEntropyTPFunction:
             )
         group = dist.group.WORLD if tp_group is None else tp_group
         _check_layer(_input, weight, target)
-        check_targets(target, ignore_index, weight.shape[0] * dist.get_world_size(group))
+        _check_targets(target, ignore_index, weight.shape[0] * dist.get_world_size(group))
         return ParallelScaledCrossEntropy.apply(
             _input, weight, target, temperature, ignore_index, return_entropy, group
         )
@@ -115,6 +113,20 @@ def _check_layer(input, weight, target):
         raise TypeError(f"target must be an int64 tensor; found {target.dtype}")
 
 
+def _require(is_right, message):
+    """Raises ValueError unless a tensor of one truth is true; on a GPU, which nobody waits for, an assertion of its own
+    fails there."""
+    if is_right.is_cuda:
+        torch._assert_async(is_right, message)
+    elif not is_right:
+        raise ValueError(message)
+
+
+def _check_targets(target, ignore_index, classes):
+    is_right = ((target == ignore_index) | ((target >= 0) & (target < classes))).all()
+    _require(is_right, f"target contains values outside [0, {classes}) that are not ignore_index={ignore_index}")
+
+
 def _check_selected(ids, weight):
     if not isinstance(ids, torch.Tensor) or ids.dtype != torch.int64:
         raise TypeError(f"selected_token_ids must be an int64 tensor; found {getattr(ids, 'dtype', type(ids))}")
@@ -125,7 +137,7 @@ def _check_selected(ids, weight):
             f"selected_token_ids and weight must be on the same device; found {ids.device} and {weight.device}"
         )
     is_right = ((ids >= 0) & (ids < weight.shape[0])).all()
-    require(is_right, f"selected_token_ids must be in [0, {weight.shape[0]})")
+    _require(is_right, f"selected_token_ids must be in [0, {weight.shape[0]})")
 
 
 def _columns(ids, classes):

@@ -3,7 +3,6 @@
 import torch
 import torch.distributed as dist
 
-from liger_kernel.ops._linear_loss import check_targets
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
@@ -40,7 +39,8 @@ class LigerVocabParallelCEFunction(Function):
     vocab_parallel_logits: (S, B, V / ranks), a rank's part of the classes in the order of ranks; target: (S, B) of all
     classes; tp_group: None for one rank. a is `label_smoothing`, with the formula "megatron" times K / (K - 1), K the
     number of classes in the mean: all of them, which is exact, or with the mode "partition" the rank's own, which gives
-    each rank another loss and spares a sum over ranks. The logits are left as they are and read again backward.
+    each rank another loss and spares a sum over ranks. Logits are left as they are and read again backward. As in
+    Megatron, a target that no rank has is not refused: its own logit counts as the row's largest.
     """
 
     @staticmethod
@@ -56,7 +56,6 @@ class LigerVocabParallelCEFunction(Function):
         validate_formula_and_mode(label_smoothing_formula, label_smoothing_mode)
         (rank, count), rows = _ranks(tp_group), vocab_parallel_logits.flatten(0, 1)
         target, classes = target.flatten(), shape[2]
-        check_targets(target, ignore_index, classes * count)
         own = target - rank * classes
         is_own = (own >= 0) & (own < classes)
         place = torch.where(is_own, own, 0).long()
