@@ -163,6 +163,20 @@ import Tile
         }
     }
 
+    /// A row of zeros has no angle: its cosine is 0 and the loss 1, of a student, of a teacher with more classes, or both.
+    @Test(arguments: [(true, false), (false, true), (true, true)])
+    func rowsOfNoLength(isZero: (student: Bool, teacher: Bool)) throws {
+        func head(_ classes: Int, _ isZero: Bool) throws -> LinearHead {
+            LinearHead(
+                input: try NDArray([isZero ? 0 : 1], [1, 1]),
+                weight: try NDArray((0..<classes).map { Float($0) - 2 }, [classes, 1]))
+        }
+        let found = try Fused.forward(
+            .cosine(beta: 0.5), student: head(6, isZero.student), teacher: .layer(head(8, isZero.teacher)))
+        #expect(relativeError(found.loss.doubles, [0.5]) < bound(.f32))
+        #expect(found.dInput?.floats.allSatisfy { $0.isFinite } == true)
+    }
+
     @Test func allTokensIgnoredGiveZero() throws {
         let sample = try Sample(ignoring: { _ in true }, seed: 7)
         for formula in Self.formulas {

@@ -114,14 +114,18 @@ struct DistillationRows: TileKernel {
     }
 
     /// β (1 - cos) with cos = z u / (|z| |u|): the gradient is β (cos z / |z| - u / |u|) / |z|. 1 - cos is half of the
-    /// square of z / |z| - u / |u|, of which no digits are lost where both are near.
+    /// square of z / |z| - u / |u|, of which no digits are lost where both are near; where a length counts as more than
+    /// it is, what its row's square lacks to 1 belongs to it too.
     private func cosine(_ p: Program, _ z: View<Float>, _ u: View<Float>, _ beta: Float) -> Soft {
         let row = p.index, c = p.range(classes), least: Float = 1e-8
         let x = z[row, c], y = u[row, c], all = u[row, p.range(teacherClasses)]
         let length = maximum(sqrt(sum(x * x)), least), other = maximum(sqrt(sum(all * all)), least)
+        func lack(_ squares: Tile<Float>, _ length: Tile<Float>) -> Tile<Float> {
+            select(length > least, 0, 1 - squares / length / length)
+        }
         let cos = sum(x * y) / length / other, scale = beta / length
         let distance = x * (1 / length) - y * (1 / other)
-        var square = sum(distance * distance)
+        var square = sum(distance * distance) + lack(sum(x * x), length) + lack(sum(all * all), other)
         if let tail = tailRange(p) {
             let rest = u[row, tail] * (1 / other)
             square = square + sum(rest * rest)

@@ -277,3 +277,19 @@ def test_students_near_their_teachers(device, dtype, kind):
     for ours, twin in zip((x, w), twins):
         error = (ours.grad.double() - twin.grad).norm() / twin.grad.norm()
         assert error < bound, f"{error:.1e}"
+
+
+@pytest.mark.parametrize("zero", ["student", "teacher", "both"])
+def test_cosine_of_rows_of_zeros(device, zero):
+    """As torch has it: the cosine is 0."""
+    models = Models(torch.float32, device, has_bias=False)
+    models.labels[:] = 0
+    for name, side in (("student", models.student), ("teacher", models.teacher)):
+        if zero in (name, "both"):
+            side[0].data[2] = 0.0
+    models.twins[0].data.copy_(models.student[0])
+    found = models.run(LigerFusedLinearCosineSimilarityLoss(0.0, 1.0, beta=1.0))
+    wanted = expected("cosine", models, 0.0, 1.0, 1.0, 1.0)[0]
+    check_close(found, wanted, torch.float32)
+    found.backward()
+    assert all(bool(t.grad.isfinite().all()) for t in models.student[:2])
