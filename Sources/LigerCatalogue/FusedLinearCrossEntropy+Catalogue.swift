@@ -40,7 +40,7 @@ extension Catalogue {
         "LinearCrossEntropy", summary: "the same with whole logits: what the fused one is measured beside"
     ) { x, w, labels, _ in
         // In fp32 on the processor, and on a GPU in the weight's type, as in the fused one.
-        let dtype = LogitStorage.dtype(weight: w.dtype, on: x.device)
+        let dtype = LogitStorage.shared.dtype(weight: w.dtype, on: x.device)
         let logits = try NDArray(empty: [x.shape[0], w.shape[0]], dtype: dtype, device: x.device)
         _ = try MatMul.apply(x, w, transposeB: true, into: logits)
         let result = try CrossEntropy.forward(
@@ -99,7 +99,7 @@ extension Catalogue {
                 // Logits of up to 32 that are rounded to storage move a loss of scale 16 by two roundings.
                 // There the logits' gradient is rounded too.
                 let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
-                let stored = LogitStorage.dtype(weight: point.dtype, on: point.device)
+                let stored = LogitStorage.shared.dtype(weight: point.dtype, on: point.device)
                 return [
                     CheckResult(
                         quantity: "loss",

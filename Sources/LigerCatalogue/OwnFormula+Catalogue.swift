@@ -52,10 +52,11 @@ extension Catalogue {
             let g = try NDArray.zeros([rows, size.vocabulary], device: size.device)
             let sum = try NDArray.zeros(sample.head.weight.shape, device: size.device)
             let dx = try NDArray(empty: [rows, sample.head.weight.shape[1]], device: size.device)
+            let scale = try sample.scale()
             return sample.workload(size) {
                 _ = try LinearLogits.forward(head: sample.head)
                 try LinearLogits.backward(
-                    head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil)
+                    head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil, scale: scale)
             }
         },
         check: { point in
@@ -64,8 +65,10 @@ extension Catalogue {
             let g = try sample.slopes(shape[0] * shape[1], device: point.device).reshaped(shape)
             let sum = try NDArray.zeros(sample.head.weight.shape, device: point.device)
             let dx = try NDArray(empty: [shape[0], sample.head.weight.shape[1]], device: point.device)
+            let scale = try sample.scale()
             try LinearLogits.backward(
-                head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil)
+                head: sample.head, gradient: g, into: dx, weightSum: sum, biasSum: nil, scale: scale)
+            if let scale { try CrossEntropy.scale(sum, by: scale) }
             let expected = model.gradients(ofLogits: g.doubles)
             return [
                 point.result(
@@ -127,5 +130,11 @@ extension AnswerSample {
     /// Derivatives of a loss, of both signs.
     fileprivate func slopes(_ count: Int, device: Device) throws -> NDArray {
         try NDArray((0..<count).map { Float($0 * 7 % 13) / 8 - 0.75 }, device: device)
+    }
+
+    /// What sums of the weight's gradient are over; nil where they are not.
+    fileprivate func scale() throws -> NDArray? {
+        LinearLogits.scalesSums(weight: head.weight)
+            ? try NDArray.zeros([1], device: head.weight.device) : nil
     }
 }

@@ -186,7 +186,7 @@ extension Catalogue {
                 let gradients = sample.model.gradients(ofLogits: expected.gradient)
                 return try sample.results(
                     point, found.loss, (found.dInput, found.dWeight, found.scales), loss: expected.loss,
-                    gradients: (gradients.input, gradients.weight))
+                    gradients: (gradients.input, gradients.weight), logits: .exact)
             }
         })
 }
@@ -250,11 +250,12 @@ struct AnswerSample {
 
     func results(
         _ point: CheckCase, _ foundLoss: NDArray, _ found: (dx: NDArray?, dw: NDArray?, scales: LinearScales),
-        loss: Double, gradients: (input: SequenceReference.Gradient, weight: SequenceReference.Gradient)
+        loss: Double, gradients: (input: SequenceReference.Gradient, weight: SequenceReference.Gradient),
+        logits storage: LogitStorage = .shared
     ) throws -> [CheckResult] {
-        // On a GPU logits are rounded to storage, and so is their gradient.
+        // On a GPU logits may be rounded to storage, and their gradient is.
         let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
-        let stored = LogitStorage.dtype(weight: point.dtype, on: point.device)
+        let stored = storage.dtype(weight: point.dtype, on: point.device)
         // Log-probabilities of up to 12 in sums of 9.
         let scale = max(16, abs(loss))
         return [

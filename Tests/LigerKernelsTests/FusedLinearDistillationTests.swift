@@ -120,6 +120,63 @@ import Tile
         }
     }
 
+    /// As a GPU stores logits: of a student near its teacher, whose gradient is far below a 16-bit rounding of its
+    /// logits. That of the gradient itself is left, a 512th or less of each entry.
+    @Test(arguments: Self.formulas, [DType.bf16, .f16])
+    func studentsNearTheirTeachers(formula: Fused.Formula, dtype: DType) throws {
+        var random = SeededGenerator(seed: 15)
+        let (tokens, hidden, vocabulary) = (6, 32, 200)
+        let x = try random.array([tokens, hidden], dtype, in: -4...4)
+        let w = random.floats(vocabulary * hidden, in: -2...2)
+        let student = LinearHead(input: x, weight: try NDArray(w, [vocabulary, hidden], dtype: dtype))
+        let moved = zip(w, random.floats(w.count, in: -1...1)).map { $0 + $1 / 32 }
+        let layer = LinearHead(input: x, weight: try NDArray(moved, [vocabulary, hidden], dtype: dtype))
+        let labels = [Int](repeating: 0, count: tokens)
+        let model = SequenceReference(student, labels: labels)
+        let other = SequenceReference(layer, labels: labels)
+        let p = (0..<tokens).flatMap { token in
+            let row = other.logits[(token * vocabulary)..<((token + 1) * vocabulary)]
+            let lse = SequenceReference.lse(Array(row))
+            return row.map { Float(exp($0 - lse)) }
+        }
+        let probabilities = try NDArray(p, [tokens, vocabulary])
+        let wanted = Fused.Reference.forward(
+            formula, student: model, teacher: other, labels: nil, probabilities: probabilities.doubles,
+            .init()
+        )
+        let isKL = formula == .kullbackLeibler()
+        let found = try LogitStorage.$isAsOnGPU.withValue(true) {
+            try Fused.forward(
+                formula, student: student, teacher: isKL ? .probabilities(probabilities) : .layer(layer),
+                needs: [.all, .scales])
+        }
+        #expect(relativeError(found.loss.doubles, [wanted.loss]) < 1e-4)
+        let gradients = model.gradients(ofLogits: wanted.gradient)
+        for (array, scales, expected) in [
+            (found.dInput, found.scales.input, gradients.input),
+            (found.dWeight, found.scales.weight, gradients.weight),
+        ] {
+            let values = try Cast.apply(try #require(array), to: .f32)
+            if let scales { try CrossEntropy.scale(values, by: scales) }
+            let error = normError(values.doubles, expected.values)
+            #expect(error < (dtype == .bf16 ? 4e-3 : 6e-4), "\(error)")
+        }
+    }
+
+    /// A row of zeros has no angle: its cosine is 0 and the loss 1, of a student, of a teacher with more classes, or both.
+    @Test(arguments: [(true, false), (false, true), (true, true)])
+    func rowsOfNoLength(isZero: (student: Bool, teacher: Bool)) throws {
+        func head(_ classes: Int, _ isZero: Bool) throws -> LinearHead {
+            LinearHead(
+                input: try NDArray([isZero ? 0 : 1], [1, 1]),
+                weight: try NDArray((0..<classes).map { Float($0) - 2 }, [classes, 1]))
+        }
+        let found = try Fused.forward(
+            .cosine(beta: 0.5), student: head(6, isZero.student), teacher: .layer(head(8, isZero.teacher)))
+        #expect(relativeError(found.loss.doubles, [0.5]) < bound(.f32))
+        #expect(found.dInput?.floats.allSatisfy { $0.isFinite } == true)
+    }
+
     @Test func allTokensIgnoredGiveZero() throws {
         let sample = try Sample(ignoring: { _ in true }, seed: 7)
         for formula in Self.formulas {

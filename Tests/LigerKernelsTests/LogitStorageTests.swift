@@ -9,7 +9,7 @@ import Tile
 @Suite struct LogitStorageTests {
     private static let losses = [
         "FusedLinearCrossEntropy", "FusedLinearDPO", "FusedLinearKTO", "FusedLinearGRPO",
-        "FusedLinearDistillation",
+        "FusedLinearDistillation", "FusedLinearScaledCrossEntropy",
     ]
 
     /// Coefficient times probability is about 1e-7 there, two steps of f16.
@@ -57,7 +57,7 @@ import Tile
                 #expect(plan.chunkTokens == size && plan.chunks == chunks.count)
                 let scale = linear.isScaled(.all) ? try GradientScale(on: .cpu) : nil
                 return try linear.run(plan, chunks, needs: .all, exact: exact, scale: scale) {
-                    logits, pieces in
+                    logits, _, pieces in
                     let number = chunks.firstIndex(of: pieces) ?? 0
                     try scale?.raise(toHold: [NDArray([sizes[number]])], times: 0x1p8)
                     // Some numbers in place of a gradient: logits, of up to 2^5.

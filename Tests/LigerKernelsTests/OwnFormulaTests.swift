@@ -101,16 +101,24 @@ import Tile
         }
     }
 
-    /// Rows in two chunks, as the processor stores them and as a GPU does: sums over both.
-    @Test(arguments: floatTypes, [false, true])
-    func logits(dtype: DType, isAsOnGPU: Bool) throws {
+    /// Rows in two chunks, as the processor stores them and as a GPU does: sums over both, of gradients of one size and
+    /// of very different ones, some of which f16 has not.
+    @Test(arguments: floatTypes, [[(false, Float(1), Float(1))], Self.sizesAsOnGPU].joined())
+    func logits(dtype: DType, how: (isAsOnGPU: Bool, first: Float, second: Float)) throws {
+        let isAsOnGPU = how.isAsOnGPU
         var sample = try Sample(dtype, seed: 4)
-        let model = sample.model(sample.labels, 1)
-        let g = sample.random.floats(Self.tokens * Self.vocabulary, in: -1...1)
+        let model = sample.model(sample.labels, 1), part = 5 * Self.vocabulary
+        let g = sample.random.floats(Self.tokens * Self.vocabulary, in: -1...1).enumerated().map {
+            $1 * ($0 < part ? how.first : how.second)
+        }
+        let size = Double(max(how.first, how.second))
         let expected = model.gradients(ofLogits: g.map { Double($0) })
         let weightSum = try NDArray.zeros([Self.vocabulary, Self.hidden])
         let biasSum = try NDArray.zeros([Self.vocabulary])
         try LogitStorage.$isAsOnGPU.withValue(isAsOnGPU) {
+            let scale =
+                LinearLogits.scalesSums(weight: sample.head.weight) ? try NDArray.zeros([1]) : nil
+            #expect((scale != nil) == (isAsOnGPU && dtype == .f16))
             for rows in [0..<5, 5..<Self.tokens] {
                 var head = sample.head
                 head.input = head.input.sliced(0, rows)
@@ -119,16 +127,24 @@ import Tile
                 let gradient = try NDArray(Array(g[places]), [rows.count, Self.vocabulary])
                 let dInput = try NDArray(empty: [rows.count, Self.hidden])
                 try LinearLogits.backward(
-                    head: head, gradient: gradient, into: dInput, weightSum: weightSum, biasSum: biasSum)
+                    head: head, gradient: gradient, into: dInput, weightSum: weightSum, biasSum: biasSum,
+                    scale: scale)
                 let inputs = (rows.lowerBound * Self.hidden)..<(rows.upperBound * Self.hidden)
                 // On a GPU the logits' gradient is rounded before it is multiplied.
                 let storage = isAsOnGPU ? dtype : .f32
-                check(dInput, Array(expected.input.values[inputs]), expected.input.scale, storage)
+                let own = Double(rows.lowerBound == 0 ? how.first : how.second)
+                check(
+                    dInput, Array(expected.input.values[inputs]), expected.input.scale * own / size, storage)
             }
+            if let scale { try CrossEntropy.scale(weightSum, by: scale) }
         }
         check(weightSum, expected.weight.values, expected.weight.scale, isAsOnGPU ? dtype : .f32)
         check(biasSum, expected.bias.values, expected.bias.scale, .f32)
     }
+
+    private static let sizesAsOnGPU: [(isAsOnGPU: Bool, first: Float, second: Float)] = [
+        (true, 1, 1), (true, 0x1p10, 0x1p17), (true, 0x1p17, 0x1p12), (true, 0x1p-30, 0x1p-24),
+    ]
 
     /// Sums in the weight's type, rounded once a chunk.
     @Test(arguments: floatTypes)
@@ -154,6 +170,25 @@ import Tile
             #expect(throws: RuntimeError.self) {
                 try LinearLogits.backward(
                     head: sample.head, gradient: g, into: dInput, weightSum: weightSum, biasSum: biasSum)
+            }
+        }
+    }
+
+    /// A scale is there where sums are over one, and nowhere else.
+    @Test func scalesAreNeitherIgnoredNorMissed() throws {
+        let gradient = try NDArray.zeros([Self.tokens, Self.vocabulary]), scale = try NDArray.zeros([1])
+        for (dtype, isAsOnGPU, scale) in [
+            (DType.f16, false, scale), (.bf16, true, scale), (.f32, true, scale), (.f16, true, nil),
+            (.f16, true, gradient),
+        ] as [(DType, Bool, NDArray?)] {
+            let sample = try Sample(dtype, seed: 5)
+            let sum = try NDArray.zeros([Self.vocabulary, Self.hidden])
+            #expect(throws: RuntimeError.self) {
+                try LogitStorage.$isAsOnGPU.withValue(isAsOnGPU) {
+                    try LinearLogits.backward(
+                        head: sample.head, gradient: gradient, into: nil, weightSum: sum, biasSum: nil,
+                        scale: scale)
+                }
             }
         }
     }

@@ -23,7 +23,10 @@ private let grid: [(rows: Int, columns: Int)] = [
 
     /// The gradients of logits in 16 bits, which only a GPU has, scaled in f16.
     @Test(
-        arguments: Catalogue.entries.map(\.name).filter { $0.hasPrefix("FusedLinear") }, [DType.bf16, .f16])
+        arguments: Catalogue.entries.map(\.name).filter {
+            $0.hasPrefix("FusedLinear") || $0 == "LinearLogits"
+        },
+        [DType.bf16, .f16])
     func agreesWithTheCPUOnRoundedLogits(operation: String, dtype: DType) throws {
         let entry = try #require(Catalogue.entry(operation))
         for (rows, columns) in [(5, 3), (3, 33), (2, 512), (2, 1000)] {

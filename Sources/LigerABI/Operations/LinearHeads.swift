@@ -18,10 +18,13 @@ struct HeadInputs {
     }
 
     /// Gradients of those that `needs` has bits for.
-    func gradients(_ s: inout Signature, _ needs: Option<LinearNeeds>) {
+    ///
+    /// - Parameter hasScales: whether those of f16 may come over scales; not where the upstream gradient is known.
+    func gradients(_ s: inout Signature, _ needs: Option<LinearNeeds>, hasScales: Bool = true) {
         s.output("dinput", like: input, when: .has(.input, in: needs))
         s.output("dweight", like: weight, when: .has(.weight, in: needs))
         s.output("dbias", like: bias, when: .given(bias), .has(.bias, in: needs))
+        if !hasScales { return }
         // What rows of f16 gradients still have to be multiplied by.
         s.output(
             "input_scales", [.rows(of: input)], .f32, when: .has([.input, .scales], in: needs),

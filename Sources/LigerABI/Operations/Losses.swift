@@ -4,7 +4,9 @@ import LigerRuntime
 import Tile
 
 extension OperationFamily {
-    static let losses = [crossEntropy, crossEntropyTVD, fusedLinearCrossEntropy]
+    static let losses = [
+        crossEntropy, crossEntropyTVD, fusedLinearCrossEntropy, fusedLinearScaledCrossEntropy,
+    ]
 
     private static let crossEntropy = OperationFamily(
         CrossEntropy.self,

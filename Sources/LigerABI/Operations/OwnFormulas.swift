@@ -50,15 +50,16 @@ extension OperationFamily {
             s.output("logits", [.rows(of: head.input), .size(0, of: head.weight)], .f32)
             return { a in [try LinearLogits.forward(head: head.read(a))] }
         },
-        // Into `dinput`, and added to `weight_sum` and `bias_sum`, where these are given.
+        // Into `dinput`, and added to `weight_sum` and `bias_sum`, where these are given. `scale`: see LinearLogits.
         Operation("linear_logits_gradients") { s in
             let head = HeadInputs(&s), gradient = s.input("gradient")
             let dInput = s.optionalWrittenInput("dinput")
             let weightSum = s.optionalWrittenInput("weight_sum"), biasSum = s.optionalWrittenInput("bias_sum")
+            let scale = s.optionalWrittenInput("scale")
             return { a in
                 try LinearLogits.backward(
                     head: head.read(a), gradient: a[gradient], into: a[dInput], weightSum: a[weightSum],
-                    biasSum: a[biasSum])
+                    biasSum: a[biasSum], scale: a[scale])
                 return []
             }
         })

@@ -23,6 +23,13 @@ package final class GradientScale {
         changes = try NDArray(empty: [1], device: device)
     }
 
+    /// A scale that was raised before, for what has been summed since; 0 where nothing has.
+    package init(continuing value: NDArray) throws {
+        self.value = value
+        changes = try NDArray(empty: [1], device: value.device)
+        isSet = true
+    }
+
     /// Bytes of one.
     package static let byteCount = 8
 

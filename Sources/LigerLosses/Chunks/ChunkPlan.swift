@@ -11,7 +11,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let chunkTokens: Int
     /// Chunks of the batch.
     public let chunks: Int
-    /// Bytes of the one buffer that every chunk's logits use.
+    /// Bytes of what every chunk's logits use, and their gradient where it does not overwrite them.
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
@@ -29,7 +29,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     package init(
         _ layer: LinearShape, needs: LinearNeeds, exact: Bool, unit: Int = 1, budgetBytes: Int, lossBytes: Int
     ) {
-        let rowBytes = layer.logits.byteCount * layer.vocabulary
+        let rowBytes = layer.rowBytes(needs)
         let units = layer.tokens / unit
         let most = max(1, min(units, budgetBytes / (rowBytes * unit)))
         tokens = layer.tokens
@@ -56,7 +56,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             4 * layer.hidden * productRows
             + Self.scaleBytes(layer, needs, ofWeight: needs.contains(.scales) || rounded.weight > 0)
         let workspace =
-            layer.logits == .f32
+            layer.gradient == .f32
             ? Self.workspaceBytes(
                 layer, needs, chunkTokens,
                 inputRows: rounded.input > 0 ? min(chunkTokens, productRows) : chunkTokens,
@@ -72,7 +72,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// Whether the bias' gradient is another array than its sums in fp32.
     private static func separatesBias(_ layer: LinearShape) -> Bool {
         guard let bias = layer.bias else { return false }
-        return bias != .f32 || layer.logits == .f16
+        return bias != .f32 || layer.gradient == .f16
     }
 
     private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds, ofWeight: Bool) -> Int {
@@ -82,7 +82,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             (.weight, layer.weight, ofWeight, layer.vocabulary), (.bias, layer.bias, isApart, 1),
         ]
         let kept = parts.filter { needs.contains($0.0) && $0.1 == .f16 && $0.hasScales }
-        let ofLogits = layer.logits == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
+        let ofLogits = layer.gradient == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
         return ofLogits + kept.reduce(0) { $0 + 4 * $1.rows }
     }
 
@@ -124,11 +124,19 @@ package struct LinearShape: Sendable {
     package var weight: DType
     package var bias: DType?
     package var logits: DType
+    /// The logits' gradient as it is multiplied; where it has another type than they, it has memory of its own.
+    package var gradient: DType
 }
 
 extension LinearShape {
+    /// What a row's logits take, and their gradient where it does not overwrite them.
+    package func rowBytes(_ needs: LinearNeeds) -> Int {
+        let apart = needs.wantsGradients && gradient != logits ? gradient.byteCount : 0
+        return vocabulary * (logits.byteCount + apart)
+    }
+
     /// Whether the input's gradient is rounded by way of a product in fp32.
-    var roundsInput: Bool { inputGradient == .f16 || logits == .f16 }
+    var roundsInput: Bool { inputGradient == .f16 || gradient == .f16 }
 
     /// Rows of such a product: 32 MiB, long enough for products at full speed. It takes a 16th of the weight's gradient
     /// in fp32 at most, so that sums in f16 take less than those.
@@ -140,7 +148,7 @@ extension LinearShape {
     ) {
         self.init(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, inputGradient: dtype,
-            weight: dtype, bias: hasBias ? dtype : nil, logits: logits)
+            weight: dtype, bias: hasBias ? dtype : nil, logits: logits, gradient: logits)
     }
 }
 

@@ -4,11 +4,11 @@ import Tile
 
 /// The chunk loop that losses over logits = x W^T + b share: whole logits never exist.
 ///
-/// Per chunk: logits into one buffer, which the loss overwrites with their gradient g; then dx = g W,
-/// dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
+/// Per chunk: logits into one buffer, which the loss overwrites with their gradient g, or reads to write g to another;
+/// then dx = g W, dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
 ///
-/// Logits and g are of the type that `LogitStorage` says; in f16 g is over a scale. Where that is the weight's type, x
-/// is rounded to it too.
+/// Logits and g are of the types that `LogitStorage` says; in f16 g is over a scale. Where g has the weight's type, x is
+/// rounded to it too.
 package struct LinearChunks {
     package struct Gradients {
         package var input: NDArray?
@@ -21,9 +21,12 @@ package struct LinearChunks {
     private let inputType: DType
     private let weight: NDArray
     private let bias: NDArray?
+    private let storage: LogitStorage
 
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
-    package init(input: NDArray, weight: NDArray, bias: NDArray?) throws {
+    package init(
+        input: NDArray, weight: NDArray, bias: NDArray?, logits storage: LogitStorage = .shared
+    ) throws {
         let rows = try input.asRows("input")
         guard weight.shape.count == 2, weight.shape[0] > 0, weight.shape[1] == rows.shape[1] else {
             throw RuntimeError(
@@ -37,36 +40,38 @@ package struct LinearChunks {
         inputType = input.dtype
         self.weight = weight
         self.bias = bias
+        self.storage = storage
     }
 
     package var shape: LinearShape {
         LinearShape(
             tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
             inputGradient: inputType, weight: weight.dtype, bias: bias?.dtype,
-            logits: LogitStorage.dtype(weight: weight.dtype, on: input.device))
+            logits: storage.dtype(weight: weight.dtype, on: input.device),
+            gradient: LogitStorage.gradient(weight: weight.dtype, on: input.device))
     }
 
     /// Whether the logits' gradient, where it is needed, is divided by a scale that the loss makes.
-    package func isScaled(_ needs: LinearNeeds) -> Bool { shape.logits == .f16 && needs.wantsGradients }
+    package func isScaled(_ needs: LinearNeeds) -> Bool { shape.gradient == .f16 && needs.wantsGradients }
 
     /// Runs a loss over all chunks.
     ///
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
     ///   - scale: what the loss divides the logits' gradient by, where `isScaled`; it may raise it for each chunk.
-    ///   - loss: gets a chunk's logits, [rows of the range, V], and the range of its rows. If any
-    ///     gradient is needed it leaves the logits' gradient in their place.
+    ///   - loss: gets a chunk's logits, [rows of the range, V], where their gradient goes, and the range of its rows.
+    ///     If any gradient is needed it sets it: that is the logits' own array unless they are stored exactly.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
         _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool, scale: GradientScale? = nil,
-        _ loss: (_ logits: NDArray, _ rows: Range<Int>) throws -> Void
+        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
         let chunks = (0..<plan.chunks).map { chunk in
             let start = chunk * plan.chunkTokens
             return [start..<min(start + plan.chunkTokens, plan.tokens)]
         }
-        return try run(plan, chunks, needs: needs, exact: exact, scale: scale) { logits, pieces in
-            try loss(logits, pieces[0])
+        return try run(plan, chunks, needs: needs, exact: exact, scale: scale) { logits, gradient, pieces in
+            try loss(logits, gradient, pieces[0])
         }
     }
 
@@ -77,12 +82,12 @@ package struct LinearChunks {
     ///   - loss: gets the logits of the pieces one after the other.
     package func run(
         _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
-        scale: GradientScale? = nil, _ loss: (_ logits: NDArray, _ pieces: [Range<Int>]) throws -> Void
+        scale: GradientScale? = nil,
+        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ pieces: [Range<Int>]) throws -> Void
     ) throws -> Gradients {
         precondition((scale != nil) == isScaled(needs), "a gradient in f16 has a scale, others have none")
         let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact, scale)
-        let buffer = try NDArray(
-            empty: [plan.chunkTokens, weight.shape[0]], dtype: shape.logits, device: input.device)
+        let (buffer, other) = try buffers(plan, needs)
         let gathered =
             chunks.contains { $0.count > 1 }
             ? try NDArray(
@@ -91,20 +96,31 @@ package struct LinearChunks {
         for (chunk, pieces) in chunks.enumerated() {
             let x = try rows(pieces, gathered)
             let logits = buffer.sliced(0, 0..<x.shape[0])
+            let g = other?.sliced(0, 0..<x.shape[0]) ?? logits
             try computeLogits(of: x, into: logits)
-            try loss(logits, pieces)
+            try loss(logits, g, pieces)
             if let change = scale?.takeChange() {
                 try dWeight?.rescale(by: change)
                 try dBias?.rescale(by: change)
             }
-            try dWeight?.add(logits, x, isFirst: chunk == 0)
-            try dBias?.add(logits, isFirst: chunk == 0)
-            try dInput?.add(logits, pieces, gathered: x)
+            try dWeight?.add(g, x, isFirst: chunk == 0)
+            try dBias?.add(g, isFirst: chunk == 0)
+            try dInput?.add(g, pieces, gathered: x)
         }
         return Gradients(
             input: try dInput?.finished(), weight: try dWeight?.finished(scratch: buffer.buffer),
             bias: try dBias?.finished(),
             scales: LinearScales(input: dInput?.scales, weight: dWeight?.scales, bias: dBias?.scales))
+    }
+
+    /// For a chunk's logits, and for their gradient where it does not overwrite them.
+    private func buffers(_ plan: ChunkPlan, _ needs: LinearNeeds) throws -> (NDArray, NDArray?) {
+        let (shape, size) = (shape, [plan.chunkTokens, weight.shape[0]])
+        let isApart = needs.wantsGradients && shape.gradient != shape.logits
+        return (
+            try NDArray(empty: size, dtype: shape.logits, device: input.device),
+            isApart ? try NDArray(empty: size, dtype: shape.gradient, device: input.device) : nil
+        )
     }
 
     /// The needed ones, of which nothing has been summed yet.

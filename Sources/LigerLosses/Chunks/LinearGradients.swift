@@ -37,8 +37,9 @@ struct InputGradient {
         let isRounded = dtype == .f16 || factor != nil
         self.dtype = dtype
         self.weight = weight
-        values = try .unset(
-            input.shape, isRounded ? dtype : input.dtype, tokens: input.shape[0], input.device)
+        // Of an input that was narrowed to be multiplied the product is not.
+        let stored = isRounded || dtype == .f32 ? dtype : input.dtype
+        values = try .unset(input.shape, stored, tokens: input.shape[0], input.device)
         rounded =
             isRounded
             ? try product.map {
@@ -58,10 +59,16 @@ struct InputGradient {
             _ = try MatMul.apply(g, weight, into: values.sliced(0, pieces[0]))
             return
         }
-        _ = try MatMul.apply(g, weight, into: x)
+        let isGathered = x.dtype == values.dtype
+        if isGathered { _ = try MatMul.apply(g, weight, into: x) }
         var start = 0
         for piece in pieces {
-            try x.sliced(0, start..<(start + piece.count)).copyBytes(to: values.sliced(0, piece))
+            let rows = start..<(start + piece.count), target = values.sliced(0, piece)
+            if isGathered {
+                try x.sliced(0, rows).copyBytes(to: target)
+            } else {
+                _ = try MatMul.apply(g.sliced(0, rows), weight, into: target)
+            }
             start += piece.count
         }
     }

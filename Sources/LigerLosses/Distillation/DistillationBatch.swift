@@ -31,7 +31,9 @@ struct DistillationBatch {
         self.formula = formula
         self.options = options
         self.student = student
-        linear = try LinearChunks(input: student.input, weight: student.weight, bias: student.bias)
+        // A student near its teacher has gradients far smaller than its logits' roundings to 16 bits.
+        linear = try LinearChunks(
+            input: student.input, weight: student.weight, bias: student.bias, logits: .exact)
         let tokens = linear.shape.tokens
         switch (teacher, formula) {
         case (.layer(let head), .jensenShannon), (.layer(let head), .cosine):
@@ -97,14 +99,16 @@ struct DistillationBatch {
         let exact = options.sequences.accumulation == .exact
         let scale = linear.isScaled(needs) ? try GradientScale(on: device) : nil
         let largest = try scale.map { _ in try perToken() }
-        let gradients = try linear.run(plan, needs: needs, exact: exact, scale: scale) { logits, rows in
+        let gradients = try linear.run(plan, needs: needs, exact: exact, scale: scale) {
+            logits, gradient, rows in
             let given = try teacherRows(rows, other)
-            let compute = { (gradient: DistillationRows.Gradient?, last: NDArray?) in
-                try kernel(logits, given, gradient).launch(
+            let compute = { (kind: DistillationRows.Gradient?, last: NDArray?) in
+                let separate = kind?.isWritten == true && shape.gradient != shape.logits ? gradient : nil
+                try kernel(logits, given, kind, separate?.dtype).launch(
                     programs: rows.count,
                     [logits, given, share]
                         + [losses, softs, hards, labels].compactMap { $0?.sliced(0, rows) }
-                        + [last].compactMap { $0 })
+                        + [last, separate].compactMap { $0 })
             }
             guard let scale, let largest = largest?.sliced(0, rows) else {
                 return try compute(needs.wantsGradients ? .written : nil, nil)
@@ -121,21 +125,21 @@ struct DistillationBatch {
     }
 
     private func kernel(
-        _ logits: NDArray, _ teacher: NDArray, _ gradient: DistillationRows.Gradient?
+        _ logits: NDArray, _ teacher: NDArray, _ gradient: DistillationRows.Gradient?, _ separate: DType?
     ) -> DistillationRows {
         DistillationRows(
             formula: formula, classes: linear.shape.vocabulary, teacherClasses: self.teacher.classes,
             student: logits.dtype, teacher: teacher.dtype, labels: labels?.dtype,
             ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
             hardWeight: options.hardWeight, hasHard: options.computesHard, softWeight: options.softWeight,
-            gradient: gradient)
+            gradient: gradient, separateGradient: separate)
     }
 
     /// Chunks of which the logits of both sides fit the budget.
     private func plan(_ needs: LinearNeeds) -> ChunkPlan {
         let shape = linear.shape, exact = options.sequences.accumulation == .exact
         let budget = options.sequences.budgetBytes(on: student.input.device)
-        let own = shape.vocabulary * shape.logits.byteCount
+        let own = shape.rowBytes(needs)
         let other = if case .layer = teacher { 4 * teacher.classes } else { 0 }
         let rows = max(1, min(shape.tokens, budget / (own + other)))
         return ChunkPlan(

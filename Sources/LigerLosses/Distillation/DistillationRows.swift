@@ -16,25 +16,29 @@ struct DistillationRows: TileKernel {
     let hasHard: Bool
     let softWeight: Float
     let gradient: Gradient?
+    /// The type of an array that the gradient is written to; nil where it overwrites the student's logits.
+    let separateGradient: DType?
 
     enum Gradient: Hashable {
-        /// Over the student's logits.
         case written
-        /// Likewise, divided by a scale.
+        /// Divided by a scale.
         case scaled
         /// Only its largest magnitude, for that scale.
         case measured
+
+        var isWritten: Bool { self != .measured }
     }
 
     func body(_ p: Program) {
-        let isWritten = gradient == .written || gradient == .scaled
-        let z = isWritten ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
+        let isWritten = gradient?.isWritten == true, overwrites = isWritten && separateGradient == nil
+        let z = overwrites ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
         let u = p.input("teacher", teacher, rank: 2), share = p.input("share", .f32, rank: 1)
         let losses = p.output("loss", .f32, rank: 1), softs = p.output("soft", .f32, rank: 1)
         let hards = hasHard ? p.output("hard", .f32, rank: 1) : nil
         let labels = labels.map { p.input("labels", $0, rank: 1, as: Int.self) }
         let scale = gradient == .scaled ? p.input("scale", .f32, rank: 1) : nil
         let largest = gradient == .measured ? p.output("largest", .f32, rank: 1) : nil
+        let written = separateGradient.map { p.output("gradient", $0, rank: 2) } ?? (overwrites ? z : nil)
         let row = p.index, c = p.range(classes)
 
         let count = {
@@ -54,7 +58,7 @@ struct DistillationRows: TileKernel {
             }
             losses[row] = loss
             largest?[row] = max(abs(gradient))
-            if isWritten { z[row, c] = scale.map { gradient * (1 / $0[0]) } ?? gradient }
+            written?[row, c] = scale.map { gradient * (1 / $0[0]) } ?? gradient
         }
         guard let label = labels?[row] else { return count() }
         if hasHard {
@@ -66,7 +70,7 @@ struct DistillationRows: TileKernel {
         p.when(label != ignoreIndex, count)
         p.when(label == ignoreIndex) {
             for view in [losses, softs, hards, largest] { view?[row] = (row * 0).float }
-            if isWritten { z[row, c] = p.full(c, 0) }
+            written?[row, c] = p.full(c, 0)
         }
     }
 
@@ -109,13 +113,24 @@ struct DistillationRows: TileKernel {
         return (value, tempered(slopes - exp(logQ) * slope))
     }
 
-    /// β (1 - cos) with cos = z u / (|z| |u|): the gradient is β (cos z / |z| - u / |u|) / |z|.
+    /// β (1 - cos) with cos = z u / (|z| |u|): the gradient is β (cos z / |z| - u / |u|) / |z|. 1 - cos is half of the
+    /// square of z / |z| - u / |u|, of which no digits are lost where both are near; where a length counts as more than
+    /// it is, what its row's square lacks to 1 belongs to it too.
     private func cosine(_ p: Program, _ z: View<Float>, _ u: View<Float>, _ beta: Float) -> Soft {
         let row = p.index, c = p.range(classes), least: Float = 1e-8
         let x = z[row, c], y = u[row, c], all = u[row, p.range(teacherClasses)]
         let length = maximum(sqrt(sum(x * x)), least), other = maximum(sqrt(sum(all * all)), least)
+        func lack(_ squares: Tile<Float>, _ length: Tile<Float>) -> Tile<Float> {
+            select(length > least, 0, 1 - squares / length / length)
+        }
         let cos = sum(x * y) / length / other, scale = beta / length
-        return (beta * (1 - cos), x * (cos / length * scale) - y * (scale / other))
+        let distance = x * (1 / length) - y * (1 / other)
+        var square = sum(distance * distance) + lack(sum(x * x), length) + lack(sum(all * all), other)
+        if let tail = tailRange(p) {
+            let rest = u[row, tail] * (1 / other)
+            square = square + sum(rest * rest)
+        }
+        return (square * (beta / 2), x * (cos / length * scale) - y * (scale / other))
     }
 
     /// The teacher's classes that the student does not have.

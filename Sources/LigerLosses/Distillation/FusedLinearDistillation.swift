@@ -14,7 +14,8 @@ import Tile
 ///     dhard/dz = softmax(z) - onehot(y)
 ///
 /// Where the teacher's vocabulary is larger, the student's soft distribution has logits 0 for the rest. With no
-/// token that counts the loss is 0. Arithmetic is in fp32 whatever the storage.
+/// token that counts the loss is 0. Arithmetic is in fp32 whatever the storage, and so are both sides' logits: soft is a
+/// small difference of large numbers, which 16 bits would round away.
 /// Cost: three products of tokens x vocabulary x hidden for the student, one for the teacher's logits.
 public enum FusedLinearDistillation {
     /// The soft loss.

@@ -78,7 +78,7 @@ public enum FusedLinearCrossEntropy {
     ) -> Plan {
         let layer = LinearShape(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
-            logits: LogitStorage.dtype(weight: dtype, on: device))
+            logits: LogitStorage.shared.dtype(weight: dtype, on: device))
         return plan(layer, options, wants, needs, device)
     }
 
@@ -133,7 +133,7 @@ public enum FusedLinearCrossEntropy {
         let gradients = try linear.run(
             plan(layer, options, wants, needs, input.device), needs: needs,
             exact: options.accumulation == .exact, scale: scale
-        ) { logits, rows in
+        ) { logits, _, rows in
             try task.run(
                 logits, rows, gradient: needs.wantsGradients ? logits : nil, upstream: upstream, scale: scale)
         }

@@ -7,23 +7,28 @@ import Tile
 ///
 ///     dx = g W        dW = dW + g^T x        db = db + sum(g)        g = dL/dz
 ///
-/// Sums are fp32, or of the weight's type, in which they are rounded chunk by chunk. On a GPU g is rounded to the weight's type before it is multiplied, in f16 after it was multiplied by
-/// 2^10: gradients of a sum over rows, whose entries are below 2^6, keep their digits.
+/// Logits are fp32 on every device. Sums are fp32, or of the weight's type, in which they are rounded chunk by chunk. On
+/// a GPU g is rounded to the weight's type before it is multiplied, in f16 over a scale (`GradientScale`): the largest
+/// that a chunk has needed so far, which the sum of the weight's gradient is over as well.
 ///
 /// Cost: one product of rows x vocabulary x hidden forward, two backward.
 public enum LinearLogits {
-    private static let scaleInF16: Float = 0x1p10
-
     /// - Parameter head: its input is [rows, H].
     /// - Returns: [rows, V], f32.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out; an error that names the package to
     ///   install if there is no library for matrix products.
     public static func forward(head: LinearHead) throws -> NDArray {
-        let linear = try LinearChunks(input: head.input, weight: head.weight, bias: head.bias)
+        let linear = try LinearChunks(
+            input: head.input, weight: head.weight, bias: head.bias, logits: .exact)
         let rows = linear.shape.tokens
         let logits = try NDArray(empty: [rows, linear.shape.vocabulary], device: head.input.device)
         try linear.computeLogits(of: 0..<rows, into: logits)
         return logits
+    }
+
+    /// Whether the sum of a weight's gradient is over a scale: in f16 on a GPU.
+    public static func scalesSums(weight: NDArray) -> Bool {
+        LogitStorage.gradient(weight: weight.dtype, on: weight.device) == .f16
     }
 
     /// Sets the input's gradient, and adds to those of weight and bias.
@@ -34,9 +39,12 @@ public enum LinearLogits {
     ///   - dInput: dx, [rows, H], f32; nil where not needed.
     ///   - weightSum: dW, [V, H], f32 or of the weight's type; nil where not needed.
     ///   - biasSum: db, [V], f32; nil where not needed.
+    ///   - scale: [1], f32, where `scalesSums` says so and the weight's gradient is needed: 0 before the first chunk, and
+    ///     after each what the sum has to be multiplied by.
     /// - Throws: as `forward`.
     public static func backward(
-        head: LinearHead, gradient: NDArray, into dInput: NDArray?, weightSum: NDArray?, biasSum: NDArray?
+        head: LinearHead, gradient: NDArray, into dInput: NDArray?, weightSum: NDArray?, biasSum: NDArray?,
+        scale: NDArray? = nil
     ) throws {
         let x = try head.input.asRows("input"), weight = head.weight
         let (rows, vocabulary) = (x.shape[0], weight.shape[0])
@@ -49,15 +57,73 @@ public enum LinearLogits {
         }
         try biasSum?.expect("the bias' gradient", shape: [vocabulary], dtype: .f32)
 
-        let isRounded = LogitStorage.isRounded(on: weight.device), dtype = isRounded ? weight.dtype : .f32
-        let scale = dtype == .f16 ? scaleInF16 : 1
-        let g = try Cast.apply(gradient, to: dtype, times: scale)
+        let scale = try self.scale(scale, weight, hasSum: weightSum != nil)
+        let dtype = LogitStorage.gradient(weight: weight.dtype, on: weight.device)
+        let g = try rounded(gradient, to: dtype, over: scale)
         if let weightSum {
-            let x = isRounded ? try Cast.apply(x, to: dtype) : x
+            let isRounded = LogitStorage.isRounded(on: weight.device)
+            if let change = scale?.takeChange() { try CrossEntropy.scale(weightSum, by: change) }
             _ = try MatMul.apply(
-                g, x, transposeA: true, into: weightSum, alpha: 1 / scale, accumulate: true)
+                g, isRounded ? try Cast.apply(x, to: dtype) : x, transposeA: true, into: weightSum,
+                accumulate: true)
         }
         if let biasSum { try ColumnSum.apply(gradient, into: biasSum, accumulate: true) }
-        if let dInput { _ = try MatMul.apply(g, weight, into: dInput, alpha: 1 / scale) }
+        if let dInput {
+            _ = try MatMul.apply(g, weight, into: dInput)
+            if let scale { try CrossEntropy.scale(dInput, by: scale.value) }
+        }
+    }
+
+    /// The one that sums are over, or one for the input's gradient alone; nil where nothing is scaled.
+    private static func scale(_ given: NDArray?, _ weight: NDArray, hasSum: Bool) throws -> GradientScale? {
+        try given?.expect("the scale", shape: [1], dtype: .f32)
+        guard scalesSums(weight: weight) else {
+            if given == nil { return nil }
+            throw RuntimeError(
+                "a scale was given for a sum that has none: only those of f16 weights on a GPU do. Leave it out"
+            )
+        }
+        if let given { return try GradientScale(continuing: given) }
+        if !hasSum { return try GradientScale(on: weight.device) }
+        throw RuntimeError(
+            "the sum of an f16 weight's gradient is over a scale on a GPU, and none was given. Give [1] of f32 that "
+                + "holds 0 before the first chunk, and multiply the sum by it after the last")
+    }
+
+    /// g in a type, over a scale that it raises.
+    private static func rounded(
+        _ gradient: NDArray, to dtype: DType, over scale: GradientScale?
+    ) throws -> NDArray {
+        guard let scale else { return try Cast.apply(gradient, to: dtype) }
+        let (rows, columns) = (gradient.shape[0], gradient.shape[1])
+        let largest = try NDArray(empty: [rows], device: gradient.device)
+        try RowMagnitudes(columns: columns).launch(programs: rows, [gradient, largest])
+        try scale.raise(toHold: [largest])
+        let g = try NDArray(empty: gradient.shape, dtype: dtype, device: gradient.device)
+        try RowsOverScale(columns: columns, dtype: dtype).launch(
+            programs: rows, [gradient, scale.value, g])
+        return g
+    }
+}
+
+/// The largest magnitude of a row; one program a row.
+struct RowMagnitudes: TileKernel {
+    let columns: Int
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), largest = p.output("largest", .f32, rank: 1)
+        largest[p.index] = max(abs(x[p.index, p.range(columns)]))
+    }
+}
+
+/// y = x / scale, which is a power of two; one program a row.
+struct RowsOverScale: TileKernel {
+    let columns: Int
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), scale = p.input("scale", .f32, rank: 1)
+        let y = p.output("y", dtype, rank: 2), c = p.range(columns)
+        y[p.index, c] = x[p.index, c] * (1 / scale[0])
     }
 }

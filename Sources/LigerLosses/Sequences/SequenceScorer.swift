@@ -75,7 +75,7 @@ package struct SequenceScorer {
         var next = 0
         let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
         let gradients = try linear.run(plan, chunks, needs: needs, exact: exact, scale: scale) {
-            logits, pieces in
+            logits, _, pieces in
             try eachPiece(of: logits, pieces) { try tokens.score($0, $1, into: scores) }
             let end = min(next + size, units.count)
             try evaluate(next..<end, scores)
@@ -121,7 +121,7 @@ package struct SequenceScorer {
     ///   the ignored one.
     package func scores(sumsLogits: Bool = false) throws -> TokenScores {
         let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
-        _ = try linear.run(plan(needs: []), needs: [], exact: true) { logits, rows in
+        _ = try linear.run(plan(needs: []), needs: [], exact: true) { logits, _, rows in
             try tokens.score(logits, rows, into: scores)
         }
         return scores
@@ -136,7 +136,8 @@ package struct SequenceScorer {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
         let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
         try scale.map { try tokens.raise($0, toHold: coefficients, [0..<shape.tokens]) }
-        return try linear.run(plan(needs: needs), needs: needs, exact: exact, scale: scale) { logits, rows in
+        return try linear.run(plan(needs: needs), needs: needs, exact: exact, scale: scale) {
+            logits, _, rows in
             try tokens.differentiate(logits, rows, scores, coefficients, scale: scale)
         }
     }

@@ -46,10 +46,23 @@ OPS = {
 
 # Of `liger_kernel.ops`, imported when used: they load torch's compiler, which takes a second.
 LATE_OPS = {
-    "fused_linear_jsd": ["LigerFusedLinearJSDFunction"],
-    "fused_linear_kl_div": ["LigerFusedLinearKLDivFunction"],
+    "fused_linear_jsd": [
+        "LigerFusedLinearJSDFunction",
+        "fused_linear_jsd_backward",
+        "fused_linear_jsd_forward",
+    ],
+    "fused_linear_kl_div": [
+        "LigerFusedLinearKLDivFunction",
+        "fused_linear_kl_div_backward",
+        "fused_linear_kl_div_forward",
+    ],
+    "fused_linear_scaled_cross_entropy": [
+        "LigerFusedLinearScaledCrossEntropyFunction",
+        "LigerFusedLinearScaledCrossEntropyTPFunction",
+    ],
     "fused_moe": ["LigerFusedMoEFunction"],
     "grpo_loss": ["GrpoLossFunction"],
+    "vocab_parallel_cross_entropy": ["LigerVocabParallelCEFunction"],
 }
 
 # Of `liger_kernel.transformers`, imported when used.

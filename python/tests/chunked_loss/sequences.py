@@ -1,8 +1,9 @@
 """Sequences for the tests, log-probabilities of their labels in plain torch, and how exact losses of them are.
 
-On a GPU a layer's logits, and their gradient, have the weight's type. In 16 bits that moves a loss by far more than
-fp32 arithmetic does, and what follows the value, such as clipping, to its other side. It is torch's doing too, and no
-fault to allow for: instead the reference rounds its logits alike (`as_stored`), and 16-bit factors are such that sums
+On a GPU the gradient of a layer's logits has the weight's type, and so have the logits of most losses; of those beside
+a teacher they are fp32. In 16 bits that moves a loss by far more than fp32 arithmetic does, and what follows the value,
+such as clipping, to its other side. It is torch's doing too, and no fault to allow for: instead the reference rounds
+its logits alike (`as_stored`), unless they are exact, and 16-bit factors are such that sums
 of their products are exact in fp32 in any order (`factor`). So both round the same numbers, and losses have the same
 bounds in every type and on every device. What is left to allow for is the logits' gradient, which is rounded before it
 is multiplied (`check_gradient`).
@@ -34,9 +35,12 @@ def on_gpu(tensor):
     return tensor.is_cuda
 
 
-def as_stored(logits, weight):
-    """float64 logits with the values that they have beside a weight like this; they keep their gradient."""
-    if on_gpu(weight) and weight.dtype != torch.float32:
+def as_stored(logits, weight, exact=False):
+    """float64 logits with the values that they have beside a weight like this; they keep their gradient.
+
+    exact: whether the loss keeps them in fp32 on every device.
+    """
+    if not exact and on_gpu(weight) and weight.dtype != torch.float32:
         logits = logits + (logits.detach().to(weight.dtype) - logits.detach())
     if logits.requires_grad:
         logits.retain_grad()
@@ -92,10 +96,10 @@ class Layer:
         self.tensors = [t for t in (self.input, self.weight, self.bias) if t is not None]
         self.twins = [t.detach().double().requires_grad_(grad) for t in self.tensors]
 
-    def logits(self):
-        """Of the copy; the last ones are kept."""
+    def logits(self, exact=False):
+        """Of the copy; the last ones are kept. exact: as for `as_stored`."""
         x, weight, *bias = self.twins
-        self.kept = as_stored(x @ weight.T + (bias[0] if bias else 0), self.weight)
+        self.kept = as_stored(x @ weight.T + (bias[0] if bias else 0), self.weight, exact)
         return self.kept
 
     def check_gradients(self, dtype, upstream=1.0):

@@ -10,6 +10,7 @@ from sequences import as_stored
 from sequences import check_layer_gradients
 from sequences import factor
 
+from liger_kernel import ops
 from liger_kernel.chunked_loss import LigerFusedLinearCosineSimilarityLoss
 from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
 from liger_kernel.chunked_loss.functional import liger_fused_linear_cosine
@@ -48,11 +49,11 @@ class Models:
         self.labels[1::3] = IGNORED
 
     def logits(self):
-        """The student's, which their gradient replaces, as they are stored; the teacher's, which are in fp32."""
+        """The student's, whose gradient is kept, and the teacher's."""
         made = []
         for x, weight, bias in (self.twins, [t if t is None else t.double() for t in self.teacher]):
             made.append(x @ weight.T + (0 if bias is None else bias))
-        self.kept = made[0] = as_stored(made[0], self.student[1])
+        self.kept = made[0] = as_stored(made[0], self.student[1], exact=True)
         return made
 
     def run(self, loss):
@@ -197,3 +198,98 @@ def test_fused_linear_kl_div_of_nothing(device):
         LigerFusedLinearKLDivLoss("none")(x, w, teacher, labels)
     with pytest.raises(AssertionError):
         LigerFusedLinearKLDivLoss(temperature=0.0)(x, w, teacher, labels)
+
+
+@pytest.mark.parametrize("has_labels", [False, True])
+@pytest.mark.parametrize("needs_weight", [False, True])
+@pytest.mark.parametrize("reduction", [None, "batchmean", "mean", "sum"])
+def test_forward_and_backward_of_linear_losses(device, dtype, has_labels, needs_weight, reduction):
+    """Outside of autograd: gradients for an upstream gradient of 1, and these times another. No reduction: the JSD."""
+    models = Models(dtype, device, has_bias=False)
+    (x, w, _), (tx, tw, _) = models.student, models.teacher
+    w.requires_grad_(needs_weight)
+    teacher, counts = torch.randn(7, 61, device=device).softmax(-1).to(dtype), models.labels != IGNORED
+    counts = counts if has_labels else torch.ones_like(counts)
+    z, u = models.logits()
+    if reduction is None:
+        found = ops.fused_linear_jsd_forward(x, w, tx, tw, models.labels, 0.3, IGNORED, has_labels, 1.5)
+        wanted = (divergence(z, u, 0.3, 1.5) * counts).sum() / counts.sum()
+        backward = ops.fused_linear_jsd_backward
+    else:
+        found = ops.fused_linear_kl_div_forward(
+            x, w, teacher, models.labels, reduction, IGNORED, has_labels, 1.5, 1e-10
+        )
+        rows = F.kl_div((z / 1.5).log_softmax(-1), teacher.double(), reduction="none").sum(-1) * counts
+        wanted = rows.sum() / {"batchmean": counts.sum(), "mean": counts.sum() * 61, "sum": 1}[reduction]
+        backward = ops.fused_linear_kl_div_backward
+    loss, *gradients = found
+    assert loss.dtype == torch.float32 and loss.shape == () and not loss.requires_grad
+    assert abs(loss.item() - wanted.item()) <= 4e-6 * max(1.0, wanted.item())
+    assert (gradients[1] is not None) == needs_weight
+    wanted.backward()
+    scaled = backward(torch.tensor(2.0, device=device), *(g if g is None else g.clone() for g in gradients))
+    for once, twice in zip(gradients, scaled):
+        assert once is twice is None or torch.equal(2 * once, twice)
+    x.grad, w.grad = gradients
+    models.student = [x, w if needs_weight else None, None]
+    check_layer_gradients(models.student, models.twins, models.kept, dtype)
+
+
+def test_linear_losses_by_other_names(device):
+    models = Models(torch.float32, device, has_bias=False)
+    (x, w, _), labels = models.student, models.labels
+    teacher = torch.randn(7, 61, device=device).softmax(-1)
+    found = functional.liger_fused_linear_kl_div(x, w, teacher, labels, "mean", IGNORED, 2.0, 1e-8, torch.float32)
+    module = LigerFusedLinearKLDivLoss("mean", IGNORED, 2.0, 1e-8, torch.float32)
+    assert torch.equal(found, module(x, w, teacher, labels))
+    assert "reduction=mean, ignore_index=-100, temperature=2.0" in repr(module)
+    for wrong in ({"reduction": "none"}, {"accum_dtype": torch.float16}):
+        with pytest.raises(ValueError, match="reduction|accum_dtype"):
+            functional.liger_fused_linear_kl_div(x, w, teacher, labels, **wrong)
+    with pytest.raises(ValueError, match="reduction"):
+        ops.fused_linear_kl_div_forward(x, w, teacher, labels, "none", IGNORED, True, 1.0, 1e-10)
+    with pytest.raises(AssertionError, match="shape of shift_labels"):
+        ops.fused_linear_kl_div_forward(x, w, teacher, labels[1:], "sum", IGNORED, True, 1.0, 1e-10)
+
+
+@pytest.mark.parametrize("kind", ["fused", "jsd", "cosine", "kl"])
+def test_students_near_their_teachers(device, dtype, kind):
+    """Their gradients are far below 16-bit roundings of their logits, which were 7 to 15% of them."""
+    torch.manual_seed(5)
+    x = factor(9, 64, dtype=dtype, device=device, scale=2.0)
+    w = factor(200, 64, dtype=dtype, device=device)
+    tw = (w.detach() + factor(200, 64, dtype=dtype, device=device, scale=0.1).detach()).detach()
+    twins = [t.detach().double().requires_grad_() for t in (x, w)]
+    z, u = twins[0] @ twins[1].T, x.detach().double() @ tw.double().T
+    probabilities, labels = u.softmax(-1).float(), torch.zeros(9, dtype=torch.int64, device=device)
+    rows = 1 - F.cosine_similarity(z, u) if kind == "cosine" else divergence(z, u, 0.0 if kind == "kl" else 0.5, 1.0)
+    loss = {
+        "fused": lambda: LigerFusedLinearJSD()(x, w, x.detach(), tw, None),
+        "jsd": lambda: LigerFusedLinearJSDLoss(0.0, 1.0)(x, w, x.detach(), tw, labels),
+        "cosine": lambda: LigerFusedLinearCosineSimilarityLoss(0.0, 1.0, beta=1.0)(x, w, x.detach(), tw, labels),
+        "kl": lambda: LigerFusedLinearKLDivLoss()(x, w, probabilities),
+    }[kind]()
+    # A loss scale, as f16 has few digits for some of these.
+    (1024 * loss).backward()
+    (1024 * rows.mean()).backward()
+    assert abs(loss.item() / rows.mean().item() - 1) < 1e-5
+    bound = 3e-5 if dtype == torch.float32 else torch.finfo(dtype).eps / 2
+    for ours, twin in zip((x, w), twins):
+        error = (ours.grad.double() - twin.grad).norm() / twin.grad.norm()
+        assert error < bound, f"{error:.1e}"
+
+
+@pytest.mark.parametrize("zero", ["student", "teacher", "both"])
+def test_cosine_of_rows_of_zeros(device, zero):
+    """As torch has it: the cosine is 0."""
+    models = Models(torch.float32, device, has_bias=False)
+    models.labels[:] = 0
+    for name, side in (("student", models.student), ("teacher", models.teacher)):
+        if zero in (name, "both"):
+            side[0].data[2] = 0.0
+    models.twins[0].data.copy_(models.student[0])
+    found = models.run(LigerFusedLinearCosineSimilarityLoss(0.0, 1.0, beta=1.0))
+    wanted = expected("cosine", models, 0.0, 1.0, 1.0, 1.0)[0]
+    check_close(found, wanted, torch.float32)
+    found.backward()
+    assert all(bool(t.grad.isfinite().all()) for t in models.student[:2])

@@ -13,6 +13,7 @@ import liger_kernel
 from liger_kernel import _call
 from liger_kernel import _library
 from liger_kernel import chunked_loss
+from liger_kernel.ops import _memory
 from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 from liger_kernel.transformers import LigerFusedLinearJSD
 from liger_kernel.transformers import LigerFusedLinearKLDivLoss
@@ -207,3 +208,11 @@ def test_peak_on_cuda_at_a_large_vocabulary(name, accum_dtype, most):
     others = x.nbytes if name == "dpo" else 0
     peak = (torch.cuda.max_memory_allocated() - before - gradients - others) / 2**20
     assert peak <= most, f"{peak:.0f} MiB"
+
+
+@pytest.mark.parametrize("dtype, size", [(torch.float32, 4), (torch.bfloat16, 6), (torch.float16, 6)])
+def test_bytes_of_exact_logits(dtype, size):
+    """On a GPU the gradient of fp32 logits has memory of its own where it has another type."""
+    on_gpu = mock.Mock(is_cuda=True, dtype=dtype, element_size=lambda: dtype.itemsize)
+    assert _memory.bytes_of_exact_logits(on_gpu) == size
+    assert _memory.bytes_of_exact_logits(torch.ones(1, dtype=dtype)) == 4

@@ -46,6 +46,9 @@ class RowsOfLogits:
             "weight_sum": torch.zeros_like(weight, dtype=kept) if needs["weight"] else None,
             "bias_sum": torch.zeros_like(bias, dtype=torch.float32) if needs["bias"] else None,
         }
+        # What an f16 weight's sum is over on a GPU.
+        is_scaled = needs["weight"] and weight.dtype == torch.float16 and weight.is_cuda
+        self.scale = weight.new_zeros(1, dtype=torch.float32) if is_scaled else None
         self.inputs = []
 
     def run(self, target, chunks, weights, wants_hard, arguments):
@@ -103,7 +106,8 @@ class RowsOfLogits:
         own = rows.new_empty(rows.shape, dtype=torch.float32) if self.needs["input"] else None
         flat = {"input": rows, "gradient": gradient, "dinput": own}
         flat = {name: tensor if tensor is None else tensor.flatten(0, -2) for name, tensor in flat.items()}
-        call("linear_logits_gradients", {"weight": self.student["weight"], **self.sums, **flat})
+        tensors = {"weight": self.student["weight"], **self.sums, **flat, "scale": self.scale}
+        call("linear_logits_gradients", tensors)
         if own is not None:
             self.inputs.append(own)
 
@@ -112,4 +116,6 @@ class RowsOfLogits:
         if upstream is None or not self.needs[name]:
             return None
         total = torch.cat(self.inputs) if name == "input" else self.sums[f"{name}_sum"]
-        return torch.mul(total, upstream * self.share, out=torch.empty_like(total, dtype=self.dtypes[name]))
+        factor = upstream * self.share
+        factor = factor * self.scale if name == "weight" and self.scale is not None else factor
+        return torch.mul(total, factor, out=torch.empty_like(total, dtype=self.dtypes[name]))

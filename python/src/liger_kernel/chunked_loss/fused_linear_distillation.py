@@ -14,6 +14,7 @@ from liger_kernel.chunked_loss._rows import chunk_count
 from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
+from liger_kernel.ops._memory import bytes_of_exact_logits
 from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import first_order
 
@@ -53,21 +54,21 @@ class LigerFusedLinearDistillationBase(FormulaFunction):
         teacher = layer(teacher_input, teacher_weight, teacher_bias)
         weights = float(weight_hard_loss) if compute_ce_loss else 0.0, float(weight_soft_loss)
         needs = wanted(student_input, student_weight, student_bias)
-        classes = student_weight.shape[0] + teacher_weight.shape[0]
         options = kernel_options(cls.distillation_loss_fn, beta=beta, **loss_kwargs)
         if options is not None:
+            bytes_each = bytes_of_exact_logits(student_weight) * len(student_weight) + 4 * len(teacher_weight)
             out = cls.compute(
                 ctx, "fused_linear_distillation",
                 student | {f"teacher_{name}": t for name, t in teacher.items()} | {"labels": labels(target)},
                 hard_weight=weights[0], wants_hard=return_soft_hard_loss and compute_ce_loss, soft_weight=weights[1],
                 temperature=float(temperature), ignore_index=ignore_index, memory=(accum_dtype, budget_bytes),
-                of_chunks=chunk_bytes(chunk_size, CHUNK_SIZE, classes, student_weight), wanted=needs, **options,
+                of_chunks=chunk_bytes(chunk_size, CHUNK_SIZE, bytes_each), wanted=needs, **options,
             )  # fmt: skip
             found = out["loss"], out["soft"], out["hard"] if "hard" in out else torch.zeros_like(out["soft"])
         else:
             exact = sums_exactly(accum_dtype, student["weight"])
             rows = RowsOfLogits(cls, student, teacher, needs, exact, ignore_index, float(temperature))
-            bytes_each = 4 * classes * math.prod(student_input.shape[1:-1])
+            bytes_each = 4 * (len(student_weight) + len(teacher_weight)) * math.prod(student_input.shape[1:-1])
             chunks = chunk_count(len(student_input), chunk_size, budget_bytes, bytes_each)
             wants_hard = weights[0] != 0 or (return_soft_hard_loss and compute_ce_loss)
             found = rows.run(target, chunks, weights, wants_hard, {"beta": beta, **loss_kwargs})

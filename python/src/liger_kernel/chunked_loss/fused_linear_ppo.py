@@ -2,8 +2,6 @@
 
 import warnings
 
-import torch
-
 from liger_kernel.chunked_loss._formulas import FormulaFunction
 from liger_kernel.chunked_loss._formulas import Parts
 from liger_kernel.chunked_loss._formulas import TokenLogProbabilities
@@ -18,6 +16,7 @@ from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import mask
 from liger_kernel.ops._linear_loss import numbers
 from liger_kernel.ops._memory import budget
+from liger_kernel.ops._memory import bytes_of_logits
 
 
 class LigerFusedLinearPPOBase(FormulaFunction):
@@ -75,7 +74,7 @@ class LigerFusedLinearPPOBase(FormulaFunction):
         common = {
             "temperature": float(temperature),
             "memory": (accum_dtype, budget_bytes),
-            "of_chunks": chunk_bytes(chunk_size, 1, _input.shape[1] * weight.shape[0], weight),
+            "of_chunks": chunk_bytes(chunk_size, 1, _input.shape[1] * weight.shape[0] * bytes_of_logits(weight)),
             "wanted": wanted(_input, weight, bias),
         }
         given = kernel_options(cls.ppo_loss_fn, **options)

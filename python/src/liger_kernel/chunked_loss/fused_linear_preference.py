@@ -13,6 +13,7 @@ from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._memory import budget
+from liger_kernel.ops._memory import bytes_of_logits
 
 
 class LigerFusedLinearPreferenceBase(FormulaFunction):
@@ -55,7 +56,7 @@ class LigerFusedLinearPreferenceBase(FormulaFunction):
         common = {
             "ignore_index": ignore_index,
             "memory": (accum_dtype, budget_bytes),
-            "of_chunks": chunk_bytes(chunk_size, 1, 2 * _input.shape[1] * weight.shape[0], weight),
+            "of_chunks": chunk_bytes(chunk_size, 1, 2 * _input.shape[1] * weight.shape[0] * bytes_of_logits(weight)),
             "wanted": wanted(_input, weight, bias),
         }
         options = kernel_options(cls.preference_loss_fn, average_log_prob=average_log_prob, **loss_kwargs)

@@ -15,6 +15,7 @@ from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import mask
 from liger_kernel.ops._memory import budget
+from liger_kernel.ops._memory import bytes_of_logits
 
 
 class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
@@ -54,7 +55,7 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
         common = {
             "ignore_index": ignore_index,
             "memory": (accum_dtype, budget_bytes),
-            "of_chunks": chunk_bytes(chunk_size, 1, _input.shape[1] * weight.shape[0], weight),
+            "of_chunks": chunk_bytes(chunk_size, 1, _input.shape[1] * weight.shape[0] * bytes_of_logits(weight)),
             "wanted": wanted(_input, weight, bias),
         }
         options = kernel_options(cls.preference_loss_fn, **loss_kwargs)

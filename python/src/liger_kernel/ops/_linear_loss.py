@@ -4,7 +4,6 @@ import torch
 
 from liger_kernel._call import call
 from liger_kernel.ops._memory import budget
-from liger_kernel.ops._memory import bytes_of_logits
 from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
@@ -40,17 +39,62 @@ def numbers(tensor):
     return None if tensor is None else tensor.detach().float()
 
 
-def chunk_bytes(chunk_size, usual, elements, weight):
+def chunk_bytes(chunk_size, usual, bytes_each):
     """Bytes of the logits of a chunk; None where the caller left upstream's size.
 
-    elements: of a chunk of size 1. Raises ValueError for a size that is not a whole number from 1 on.
+    bytes_each: of a chunk of size 1. Raises ValueError for a size that is not a whole number from 1 on.
     """
     if not isinstance(chunk_size, int) or chunk_size < 1:
         raise ValueError(f"chunk_size must be a whole number of at least 1; found {chunk_size!r}")
-    return None if chunk_size == usual else chunk_size * elements * bytes_of_logits(weight)
+    return None if chunk_size == usual else chunk_size * bytes_each
 
 
-class LinearLossFunction(Function):
+def run(operation, tensors, needs, memory=(None, None), of_chunks=None, **options):
+    """The operation's outputs by name, and what it was called with: tensors, and options.
+
+    needs: the bits of gradients, and of their scales. memory: the arguments accum_dtype and budget_bytes. of_chunks:
+    bytes that upstream's argument asks for.
+    """
+    options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
+    options["budget_bytes"] = budget(memory[1], of_chunks)
+    options["needs"] = needs
+    tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
+    return call(operation, tensors, **options), tensors, options
+
+
+def loss_and_gradients(operation, tensors, needs_weight, accum_dtype, factor=None, **options):
+    """The loss, and the gradients of input and weight (None where not needed) for an upstream gradient of 1, outside of
+    autograd.
+
+    factor: what all three are multiplied by.
+    """
+    needs = _GRADIENTS["input"] | needs_weight * _GRADIENTS["weight"]
+    out = run(operation, tensors, needs | (factor is not None) * _SCALES, (accum_dtype, None), **options)[0]
+    gradients = [out["dinput"], out.get("dweight")]
+    if factor is None:
+        return out["loss"], *gradients
+    scales = out.get("input_scales"), out.get("weight_scales")
+    factor = torch.as_tensor(factor, dtype=torch.float32, device=out["loss"].device)
+    return out["loss"] * factor, *(g if g is None else scale_(g, factor, s) for g, s in zip(gradients, scales))
+
+
+def scaled_gradients(grad_output, grad_input, grad_weight):
+    """Both gradients times the loss's upstream gradient, into themselves; that of the weight may be None."""
+    return tuple(g if g is None else scale_(g, grad_output) for g in (grad_input, grad_weight))
+
+
+class UntracedFunction(Function):
+    """A Function that torch.compile breaks its graph at: whether autograd is on is read at run time."""
+
+    @classmethod
+    @torch.compiler.disable
+    def apply(cls, *arguments):
+        if not torch.is_grad_enabled():
+            arguments = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
+        return super().apply(*arguments)
+
+
+class LinearLossFunction(UntracedFunction):
     """A loss whose first two arguments are input and weight.
 
     Gradients for an upstream gradient of 1 are computed with the loss and scaled in the backward pass, for what
@@ -60,30 +104,19 @@ class LinearLossFunction(Function):
     # Where the bias is among the arguments of `forward`.
     BIAS = 3
 
-    # torch.compile breaks its graph here: whether autograd is on is read at run time.
-    @classmethod
-    @torch.compiler.disable
-    def apply(cls, *arguments):
-        if not torch.is_grad_enabled():
-            arguments = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
-        return super().apply(*arguments)
-
     @classmethod
     def compute(cls, ctx, operation, tensors, memory=(None, None), of_chunks=None, wanted=None, **options):
         """The operation's outputs by name; gradients stay in the context.
 
-        memory: the arguments accum_dtype and budget_bytes. of_chunks: bytes that upstream's argument asks for. wanted:
-        whether input, weight and bias need gradients, by name, where the places of arguments do not say so.
+        memory, of_chunks: as for `run`. wanted: whether input, weight and bias need gradients, by name, where the
+        places of arguments do not say so.
         """
-        options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
-        options["budget_bytes"] = budget(memory[1], of_chunks)
         if wanted is None:
             needed = ctx.needs_input_grad
             wanted = {"input": needed[0], "weight": needed[1], "bias": tensors["bias"] is not None and needed[cls.BIAS]}
         needs = sum(bit for name, bit in _GRADIENTS.items() if wanted[name])
-        options["needs"] = needs and needs | _SCALES
-        tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
-        out = call(operation, tensors, **options)
+        needs = needs and needs | _SCALES
+        out, tensors, options = run(operation, tensors, needs, memory, of_chunks, **options)
         ctx.operation, ctx.options, ctx.names, ctx.place = operation, options, list(tensors), cls.BIAS
         ctx.gradients = _pop_gradients(out)
         ctx.save_for_backward(*tensors.values())

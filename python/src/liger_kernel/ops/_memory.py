@@ -44,6 +44,11 @@ def bytes_of_logits(weight):
     return weight.element_size() if weight.is_cuda else 4
 
 
+def bytes_of_exact_logits(weight):
+    """fp32 logits, and a gradient of its own of the weight's type where that is another, which a GPU has."""
+    return 4 if not weight.is_cuda or weight.dtype == torch.float32 else 4 + weight.element_size()
+
+
 def budget(budget_bytes, of_chunks=None):
     """Bytes for a chunk's logits: as given, or what upstream's argument asks for, or the process's; None if none.
 

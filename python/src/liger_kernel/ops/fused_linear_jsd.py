@@ -3,6 +3,47 @@
 from liger_kernel.ops._linear_loss import LinearLossFunction
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
+from liger_kernel.ops._linear_loss import loss_and_gradients
+from liger_kernel.ops._linear_loss import scaled_gradients
+
+
+def fused_linear_jsd_forward(
+    student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index, has_label,
+    temperature, jsd_impl=None, jsd_mode=None, accum_dtype=None,
+):  # fmt: skip
+    """The loss, and the gradients of the student's input and, where it requires one, weight for an upstream gradient of
+    1.
+
+    has_label: whether `shift_labels` counts; without it all rows do. The rest: as for `LigerFusedLinearJSDFunction`.
+    """
+    tensors, options = _prepared(
+        student_input, student_weight, teacher_input, teacher_weight, shift_labels if has_label else None, jsd_beta,
+        ignore_index, temperature,
+    )  # fmt: skip
+    return loss_and_gradients(_OPERATION, tensors, student_weight.requires_grad, accum_dtype, **options)
+
+
+def fused_linear_jsd_backward(grad_output, grad_input, grad_weight):
+    """The gradients times the loss's upstream gradient, into themselves."""
+    return scaled_gradients(grad_output, grad_input, grad_weight)
+
+
+_OPERATION = "fused_linear_distillation"
+
+
+def _prepared(
+    student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index, temperature
+):
+    """The operation's tensors and options."""
+    assert temperature != 0, "temperature may not be 0"
+    assert shift_labels is None or shift_labels.shape == (student_input.shape[0],), (
+        f"the shape of shift_labels must be (BT,), got: {shift_labels.shape}"
+    )
+    tensors = layer(student_input, student_weight, None) | layer(teacher_input, teacher_weight, None, "teacher_")
+    options = {
+        "formula": "jsd", "beta": float(jsd_beta), "temperature": float(temperature), "ignore_index": ignore_index,
+    }  # fmt: skip
+    return tensors | {"labels": labels(shift_labels)}, options
 
 
 class LigerFusedLinearJSDFunction(LinearLossFunction):
@@ -19,20 +60,8 @@ class LigerFusedLinearJSDFunction(LinearLossFunction):
         cls, ctx, student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta=0.5,
         ignore_index=-100, temperature=1.0, accum_dtype=None, jsd_impl=None, jsd_mode=None, budget_bytes=None,
     ):  # fmt: skip
-        assert temperature != 0, "temperature may not be 0"
-        count = student_input.shape[0]
-        assert shift_labels is None or shift_labels.shape == (count,), (
-            f"the shape of shift_labels must be (BT,), got: {shift_labels.shape}"
-        )
-        tensors = layer(student_input, student_weight, None) | layer(teacher_input, teacher_weight, None, "teacher_")
-        out = cls.compute(
-            ctx,
-            "fused_linear_distillation",
-            tensors | {"labels": labels(shift_labels)},
-            formula="jsd",
-            beta=float(jsd_beta),
-            temperature=float(temperature),
-            ignore_index=ignore_index,
-            memory=(accum_dtype, budget_bytes),
-        )
-        return out["loss"]
+        tensors, options = _prepared(
+            student_input, student_weight, teacher_input, teacher_weight, shift_labels, jsd_beta, ignore_index,
+            temperature,
+        )  # fmt: skip
+        return cls.compute(ctx, _OPERATION, tensors, memory=(accum_dtype, budget_bytes), **options)["loss"]

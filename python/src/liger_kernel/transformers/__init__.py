@@ -16,7 +16,10 @@ _PATCHING = {
     **{f"apply_liger_kernel_to_{row.name}": "monkey_patch" for row in FAMILIES},
 }
 # Importable from here, and not part of `from liger_kernel.transformers import *`.
-_UNLISTED = {"LigerExperts": "experts"}
+_UNLISTED = {
+    "LigerExperts": "experts",
+    "LigerVocabParallelCrossEntropy": "vocab_parallel_cross_entropy",
+}
 
 
 def is_transformers_available():

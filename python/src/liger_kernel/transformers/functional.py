@@ -223,6 +223,42 @@ def liger_fused_linear_jsd(
     )  # fmt: skip
 
 
+def liger_fused_linear_kl_div(
+    student_input, student_weight, target, shift_labels=None, reduction: str = "batchmean", ignore_index: int = -100,
+    temperature: float = 1.0, eps: float = 1e-10, accum_dtype=None,
+):  # fmt: skip
+    """Kullback-Leibler divergence of a linear layer's softmax from probabilities."""
+    from liger_kernel.ops.fused_linear_kl_div import LigerFusedLinearKLDivFunction
+
+    return LigerFusedLinearKLDivFunction.apply(
+        student_input, student_weight, target, shift_labels, reduction, ignore_index, temperature, eps, accum_dtype
+    )
+
+
+def liger_fused_linear_scaled_cross_entropy(
+    input, weight, target, temperature: float = 1.0, ignore_index: int = -100, return_entropy: bool = False,
+    selected_token_ids=None,
+):  # fmt: skip
+    """Each token's negative log-likelihood; with its entropy, and log-probabilities of some classes, on request."""
+    from liger_kernel.ops.fused_linear_scaled_cross_entropy import LigerFusedLinearScaledCrossEntropyFunction
+
+    return LigerFusedLinearScaledCrossEntropyFunction.apply(
+        input, weight, target, temperature, ignore_index, 1, return_entropy, selected_token_ids
+    )
+
+
+def liger_fused_linear_scaled_cross_entropy_tp(
+    input, weight, target, tp_group, temperature: float = 1.0, ignore_index: int = -100, tiles_per_reduce: int = 1,
+    return_entropy: bool = False,
+):  # fmt: skip
+    """Each token's negative log-likelihood, and on request its entropy, of a weight whose rows ranks share."""
+    from liger_kernel.ops.fused_linear_scaled_cross_entropy import LigerFusedLinearScaledCrossEntropyTPFunction
+
+    return LigerFusedLinearScaledCrossEntropyTPFunction.apply(
+        input, weight, target, tp_group, temperature, ignore_index, tiles_per_reduce, return_entropy
+    )
+
+
 def liger_tvd(input, target, shift_labels=None, reduction: str = "mean", ignore_index: int = -100):
     """Total variation distance of probabilities."""
     return LigerTVDLossFunction.apply(input, target, shift_labels, reduction, ignore_index)

@@ -21,3 +21,7 @@ class LigerFusedLinearKLDivLoss(nn.Module):
             student_input, student_weight, target, shift_labels, self.reduction, self.ignore_index, self.temperature,
             self.eps, self.accum_dtype, self.budget_bytes,
         )  # fmt: skip
+
+    def extra_repr(self):
+        names = ("reduction", "ignore_index", "temperature", "eps", "accum_dtype")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)

@@ -1,0 +1,120 @@
+import LigerKernels
+import LigerRuntime
+import Tile
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// One evaluation, chunk by chunk of tokens.
+struct ScaledCrossEntropyTask {
+    private let linear: LinearChunks
+    private let labels: NDArray
+    private let options: SequenceOptions
+
+    init(_ head: LinearHead, labels: NDArray, _ options: SequenceOptions) throws {
+        linear = try LinearChunks(
+            input: head.input, weight: head.weight, bias: head.bias, logits: .exact)
+        // Checks both.
+        let scorer = try TokenScorer(
+            labels: labels, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
+            temperature: options.temperature)
+        self.labels = scorer.labels
+        self.options = options
+    }
+
+    private func plan(_ needs: LinearNeeds, lossBytes: Int) -> ChunkPlan {
+        ChunkPlan(
+            linear.shape, needs: needs, exact: options.accumulation == .exact,
+            budgetBytes: options.budgetBytes(on: labels.device), lossBytes: lossBytes)
+    }
+
+    func forward(classes: NDArray?, wantsEntropy: Bool) throws -> FusedLinearScaledCrossEntropy.Result {
+        let tokens = linear.shape.tokens
+        let perToken = { try NDArray(empty: [tokens], device: labels.device) }
+        if let classes { try classes.expect("the selected classes", shape: [classes.count], dtype: .i32) }
+        let count = classes?.count ?? 0
+        let result = FusedLinearScaledCrossEntropy.Result(
+            nll: try perToken(), entropy: wantsEntropy ? try perToken() : nil,
+            selected: try classes.map { try NDArray(empty: [tokens, $0.count], device: labels.device) },
+            maximum: try perToken(), sumExp: try perToken())
+        let kernel = ScaledCrossEntropyRows(
+            classes: linear.shape.vocabulary, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
+            temperature: options.temperature, hasEntropy: wantsEntropy, selected: count)
+        let selected = count > 0 ? result.selected : nil
+        let perRow = [labels, result.nll, result.maximum, result.sumExp, result.entropy, selected]
+        _ = try linear.run(plan([], lossBytes: 0), needs: [], exact: true) { logits, _, rows in
+            try kernel.launch(
+                programs: rows.count,
+                [logits] + perRow.compactMap { $0?.sliced(0, rows) }
+                    + (count > 0 ? [classes].compactMap { $0 } : []))
+        }
+        return result
+    }
+
+    func backward(
+        _ result: FusedLinearScaledCrossEntropy.Result, _ upstream: FusedLinearScaledCrossEntropy.Upstream,
+        needs: LinearNeeds
+    ) throws -> LinearChunks.Gradients {
+        if !needs.wantsGradients { return LinearChunks.Gradients() }
+        try check(result, upstream)
+        let scale = linear.isScaled(needs) ? try GradientScale(on: labels.device) : nil
+        try scale.map { try raise($0, toHold: upstream) }
+        let (shape, selected) = (linear.shape, upstream.selected)
+        let separate = shape.gradient == shape.logits ? nil : shape.gradient
+        let kernel = ScaledCrossEntropyGradientRows(
+            classes: shape.vocabulary, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
+            temperature: options.temperature, hasEntropy: upstream.entropy != nil,
+            selected: selected?.derivatives.shape[1] ?? 0, hasScale: scale != nil,
+            separateGradient: separate)
+        let entropy = upstream.entropy == nil ? nil : result.entropy
+        let perRow = [
+            labels, result.maximum, result.sumExp, upstream.nll, upstream.entropy, entropy,
+            selected?.derivatives,
+        ]
+        let exact = options.accumulation == .exact
+        let plan = plan(needs, lossBytes: 0)
+        return try linear.run(plan, needs: needs, exact: exact, scale: scale) { logits, gradient, rows in
+            let whole = [selected?.columns, scale?.value, separate == nil ? nil : gradient]
+            try kernel.launch(
+                programs: rows.count,
+                [logits] + perRow.compactMap { $0?.sliced(0, rows) } + whole.compactMap { $0 })
+        }
+    }
+
+    private func check(
+        _ result: FusedLinearScaledCrossEntropy.Result, _ upstream: FusedLinearScaledCrossEntropy.Upstream
+    ) throws {
+        let (tokens, vocabulary) = (linear.shape.tokens, linear.shape.vocabulary)
+        for array in [result.maximum, result.sumExp] {
+            try array.expect("what forward found", shape: [tokens], dtype: .f32)
+        }
+        try upstream.nll.expect("the derivatives by nll", shape: [tokens], dtype: .f32)
+        try upstream.entropy?.expect("the derivatives by the entropy", shape: [tokens], dtype: .f32)
+        guard upstream.entropy == nil || result.entropy?.shape == [tokens] else {
+            throw RuntimeError(
+                "there are derivatives by the entropy and no entropy. Give what forward found, or neither")
+        }
+        guard let selected = upstream.selected else { return }
+        let width = selected.derivatives.shape.last ?? 0
+        try selected.derivatives.expect(
+            "the derivatives by selected classes", shape: [tokens, max(width, 1)], dtype: .f32)
+        try selected.columns.expect("the classes' columns", shape: [vocabulary], dtype: .i32)
+    }
+
+    /// |dz| T is at most |a| + (log V + 1) |h| + Σ |d| + max |d|.
+    private func raise(
+        _ scale: GradientScale, toHold upstream: FusedLinearScaledCrossEntropy.Upstream
+    ) throws {
+        let selected = upstream.selected?.derivatives
+        let factor =
+            2 + Float(log(Double(linear.shape.vocabulary))) + Float((selected?.shape[1] ?? -1) + 1)
+        try scale.raise(
+            toHold: [upstream.nll, upstream.entropy, selected?.flattened].compactMap { $0 },
+            times: factor / options.temperature)
+    }
+}
