@@ -160,11 +160,11 @@ def replace_fused_cross_entropy(place: Place) -> None:
         return
     original, loss = place.value, LigerMegatronCrossEntropy()
 
-    def fused_vocab_parallel_cross_entropy(vocab_parallel_logits, target, tp_group=None):
+    def liger_fused_vocab_parallel_cross_entropy(vocab_parallel_logits, target, tp_group=None):
         return loss(vocab_parallel_logits, target, tp_group=tp_group)
 
-    place.put(fused_vocab_parallel_cross_entropy)
-    if not rebind(FUSED_CALLERS, original, fused_vocab_parallel_cross_entropy):
+    place.put(liger_fused_vocab_parallel_cross_entropy)
+    if not rebind(FUSED_CALLERS, original, liger_fused_vocab_parallel_cross_entropy):
         logger.warning(
             "Could not find where this Megatron version calls fused_vocab_parallel_cross_entropy: models with "
             "cross_entropy_loss_fusion=True may keep Megatron's own"
@@ -180,13 +180,13 @@ def replace_cross_entropy(place: Place) -> None:
     # Modules by the smoothing a caller gives. None: it gives none.
     losses = {None: LigerMegatronCrossEntropy()}
 
-    def vocab_parallel_cross_entropy(vocab_parallel_logits, target, label_smoothing=None, tp_group=None):
+    def liger_vocab_parallel_cross_entropy(vocab_parallel_logits, target, label_smoothing=None, tp_group=None):
         if label_smoothing not in losses:
             losses[label_smoothing] = LigerMegatronCrossEntropy(label_smoothing=label_smoothing)
         return losses[label_smoothing](vocab_parallel_logits, target, tp_group=tp_group)
 
-    place.put(vocab_parallel_cross_entropy)
-    rebind(CALLERS, original, vocab_parallel_cross_entropy)
+    place.put(liger_vocab_parallel_cross_entropy)
+    rebind(CALLERS, original, liger_vocab_parallel_cross_entropy)
 
 
 def replace_swiglu(place: Place) -> None:
@@ -195,7 +195,7 @@ def replace_swiglu(place: Place) -> None:
         return
     original, logged = place.value, set()
 
-    class SwiGLUFunction:
+    class _LigerSwiGLUFunction:
         """`apply` as Megatron calls it: calls that the kernel does not take go to the Function that was there."""
 
         @staticmethod
@@ -208,4 +208,4 @@ def replace_swiglu(place: Place) -> None:
                 logger.info("SwiGLU stays with Megatron's SwiGLUFunction: %s", reason)
             return original.apply(input, fp8_input_store, cpu_offload_input)
 
-    place.put(SwiGLUFunction)
+    place.put(_LigerSwiGLUFunction)
