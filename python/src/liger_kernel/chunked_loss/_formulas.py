@@ -38,14 +38,14 @@ def kernel_options(formula, **arguments):
     return None if options is None else options(**arguments)
 
 
+# Releases of torch's compiler before 2.7 look up no class attribute of a Function; it breaks its graph at these anyway.
+@torch.compiler.disable
 def with_formula_of(module, function):
     """The Function of a module's loss; where the module's class brings a formula of its own, one that runs it."""
     formula = getattr(module, function.FORMULA, None)
     return function if formula is None else _with_formula(function, formula)
 
 
-# torch.compile cannot make classes; it breaks its graph at their `apply` anyway.
-@torch.compiler.disable
 @functools.lru_cache(maxsize=32)
 def _with_formula(function, formula):
     return type(function.__name__, (function,), {function.FORMULA: staticmethod(formula)})

@@ -11,26 +11,6 @@ from liger_kernel.chunked_loss._formulas import has_kernel
 from liger_kernel.chunked_loss._formulas import with_formula_of
 from liger_kernel.chunked_loss.fused_linear_preference import LigerFusedLinearPreferenceBase
 
-LOSS_TYPES = (
-    "sigmoid", "hinge", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop",
-)  # fmt: skip
-
-
-def _check(loss_type, label_smoothing):
-    if loss_type not in LOSS_TYPES:
-        raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
-    if loss_type == "exo_pair" and not 0 < label_smoothing < 1:
-        raise ValueError(f"label_smoothing is {label_smoothing}; exo_pair takes a number above 0 and below 1")
-    if loss_type == "robust" and not 0 <= label_smoothing < 0.5:
-        raise ValueError(f"label_smoothing is {label_smoothing}; robust takes a number from 0 to below 0.5")
-
-
-def _kernel(average_log_prob, loss_type="sigmoid", label_smoothing=0.0, discopop_tau=0.05):
-    if loss_type == "ipo":
-        raise NotImplementedError("the loss type 'ipo' is not provided; give one of " + ", ".join(LOSS_TYPES))
-    _check(loss_type, label_smoothing)
-    return {"formula": loss_type, "label_smoothing": float(label_smoothing), "tau": float(discopop_tau)}
-
 
 def _exo(d, e):
     return d.sigmoid() * (F.logsigmoid(d) - math.log1p(-e)) + (-d).sigmoid() * (F.logsigmoid(-d) - math.log(e))
@@ -58,6 +38,26 @@ _FORMULAS = {
     "apo_down": lambda a, b, d, beta, e, tau: a.sigmoid() + 1 - d.sigmoid(),
     "discopop": lambda a, b, d, beta, e, tau: _discovered(d, tau),
 }
+
+LOSS_TYPES = tuple(_FORMULAS)
+
+
+def _check(loss_type, label_smoothing):
+    if loss_type not in LOSS_TYPES:
+        raise ValueError(f"Unsupported loss_type: {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
+    if loss_type == "exo_pair" and not 0 < label_smoothing < 1:
+        raise ValueError(
+            f"label_smoothing must be > 0 for loss_type='exo_pair', and below 1; found {label_smoothing}"
+        )
+    if loss_type == "robust" and not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label_smoothing must lie in [0.0, 0.5) for loss_type='robust'; found {label_smoothing}")
+
+
+def _kernel(average_log_prob, loss_type="sigmoid", label_smoothing=0.0, discopop_tau=0.05):
+    if loss_type == "ipo":
+        raise NotImplementedError("the loss type 'ipo' is not provided; give one of " + ", ".join(LOSS_TYPES))
+    _check(loss_type, label_smoothing)
+    return {"formula": loss_type, "label_smoothing": float(label_smoothing), "tau": float(discopop_tau)}
 
 
 class LigerFusedLinearDPOFunction(LigerFusedLinearPreferenceBase):

@@ -2,9 +2,14 @@
 
 import importlib
 
+import torch
+
 from liger_kernel import _exports
+from liger_kernel import _versions
 from liger_kernel.backends.dispatch import check_environment
 
+# Before any operation is imported: an old torch lacks names, and would say so in no sentence.
+_versions.require("torch", torch.__version__)
 # A name in LIGER_KERNEL_IMPL that nothing has fails here, and not in the middle of a run.
 check_environment()
 

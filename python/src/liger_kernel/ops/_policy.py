@@ -10,7 +10,7 @@ DIVIDED_BY_BATCH = ("dapo", "cispo", "vespo")
 def check(loss_type, level, max_completion_length):
     """Raises ValueError or AssertionError for what does not fit together."""
     if loss_type not in LOSS_TYPES:
-        raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
+        raise ValueError(f"Unsupported loss_type: {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
     if level not in ("token", "sequence"):
         raise ValueError(f"importance_sampling_level is {level!r}; give 'token' or 'sequence'")
     check_level(loss_type, level)
@@ -20,7 +20,10 @@ def check(loss_type, level, max_completion_length):
 def check_level(loss_type, level):
     """Raises ValueError for ratios of sequences in a loss that has none."""
     if level == "sequence" and loss_type in OF_TOKENS:
-        raise ValueError(f"{loss_type} has ratios of tokens only; leave importance_sampling_level at 'token'")
+        raise ValueError(
+            f"Sequence-level importance sampling is not supported for loss_type={loss_type!r}, whose ratios are of "
+            "tokens; leave importance_sampling_level at 'token'"
+        )
 
 
 def check_advantages(advantages, tokens):

@@ -7,9 +7,13 @@ import torch
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 
+from liger_kernel import _versions
 from liger_kernel._operation import PLAIN
 from liger_kernel._operation import is_compiling
 from liger_kernel._operation import is_tracing
+
+# Before torch 2.7 the compiler takes tensors only from an autograd Function's forward pass.
+COMPILES_NO_NONE = _versions.is_before("2.7", torch.__version__)
 
 _transforms_are_active, _records = torch._C._are_functorch_transforms_active, torch.is_grad_enabled
 

@@ -28,11 +28,13 @@ def fused_ce_tvd_backward(
 
 
 def _check(student, teacher, target):
-    if student.dim() != 2 or student.shape != teacher.shape:
+    if student.shape != teacher.shape:
         raise ValueError(
-            f"student_logits and teacher_logits must have one shape (N, V); found {tuple(student.shape)} and "
+            f"student_logits and teacher_logits must have the same shape; found {tuple(student.shape)} and "
             f"{tuple(teacher.shape)}"
         )
+    if student.dim() != 2:
+        raise ValueError(f"student_logits and teacher_logits must be 2D, (N, V); found {tuple(student.shape)}")
     if target.shape != student.shape[:1]:
         raise ValueError(f"target must have shape ({student.shape[0]},); found {tuple(target.shape)}")
 

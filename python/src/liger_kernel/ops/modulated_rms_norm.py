@@ -4,6 +4,7 @@ from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.rms_norm import _casting
+from liger_kernel.ops.utils import torch_to_triton_dtype  # noqa: F401  (upstream's module has this name too)
 
 _forward = operation("modulated_rms_norm_forward")
 _backward = operation("modulated_rms_norm_backward")

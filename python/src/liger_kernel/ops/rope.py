@@ -89,13 +89,13 @@ def _run_copies(rotary_dim, inverse, q, k, cos, sin):
 
 
 def _rotary_dim(q, cos, rotary_dim):
-    """How much of a head turns."""
+    """How much of a head is rotated."""
     size, width = q.shape[3], cos.shape[-1]
     rotary_dim = min(width, size) if rotary_dim is None else rotary_dim
     if rotary_dim <= 0 or rotary_dim % 2 or rotary_dim > size or width < rotary_dim // 2:
         raise ValueError(
-            f"rotary_dim is {rotary_dim}; it must be even, at most the head size {size}, and at most twice the "
-            f"width {width} of cos"
+            f"rotary_dim is {rotary_dim}; it must be even and at most the head size {size}, and cos and sin must "
+            f"have at least rotary_dim / 2 columns; they have {width}"
         )
     return rotary_dim
 

@@ -6,6 +6,8 @@ import torch
 
 from torch import nn
 
+from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction  # noqa: F401  (other packages import these here)
+from liger_kernel.transformers.functional import CrossEntropyOutput  # noqa: F401
 from liger_kernel.transformers.functional import liger_cross_entropy
 
 

@@ -50,8 +50,11 @@ class CrossEntropyOutput:
     predicted_tokens: Optional[torch.Tensor] = None
 
 
-def _result(results, *asked):
-    return CrossEntropyOutput(*results) if any(asked) else results[0]
+def cross_entropy_result(results, *asked):
+    """The loss, or a CrossEntropyOutput with what was asked for of z-loss, accuracy and predictions."""
+    if not any(asked):
+        return results[0]
+    return CrossEntropyOutput(results[0], *(r if is_asked else None for r, is_asked in zip(results[1:], asked)))
 
 
 def liger_cross_entropy(
@@ -95,7 +98,7 @@ def liger_cross_entropy(
         input, target, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, return_z_loss,
         return_token_accuracy, return_predicted_tokens,
     )  # fmt: skip
-    return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
+    return cross_entropy_result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
 
 
 def is_for_kernel(logits, target) -> bool:
@@ -137,7 +140,7 @@ def liger_fused_linear_cross_entropy(
         return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens, None, None,
         chunk_mem_const, budget_bytes,
     )  # fmt: skip
-    return _result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
+    return cross_entropy_result(results, return_z_loss, return_token_accuracy, return_predicted_tokens)
 
 
 def liger_rms_norm(X, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):

@@ -9,7 +9,7 @@ from torch import nn
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops.utils import tracked
 from liger_kernel.transformers.cross_entropy import check_loss_options
-from liger_kernel.transformers.functional import CrossEntropyOutput
+from liger_kernel.transformers.functional import cross_entropy_result
 
 
 class LigerFusedLinearCrossEntropyLoss(nn.Module):
@@ -50,6 +50,6 @@ class LigerFusedLinearCrossEntropyLoss(nn.Module):
             self.use_token_scaling, self.return_token_accuracy, self.return_predicted_tokens, None,
             None, 1, self.budget_bytes,
         )  # fmt: skip
-        if self.return_z_loss or self.return_token_accuracy or self.return_predicted_tokens:
-            return CrossEntropyOutput(*results)
-        return results[0]
+        return cross_entropy_result(
+            results, self.return_z_loss, self.return_token_accuracy, self.return_predicted_tokens
+        )

@@ -57,7 +57,7 @@ def triton_grpo_loss(
 def _reduce_grpo_loss(per_token_loss, completion_mask, loss_type, max_completion_length, num_items_in_batch=None):
     """The loss of a batch from those of its tokens, (B, L). Raises ValueError for an unknown type."""
     if loss_type not in LOSS_TYPES:
-        raise ValueError(f"loss_type is {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
+        raise ValueError(f"Unsupported loss_type: {loss_type!r}; give one of {', '.join(LOSS_TYPES)}")
     mask = torch.ones_like(per_token_loss) if completion_mask is None else completion_mask
     longest = per_token_loss.shape[1] if max_completion_length is None else max_completion_length
     return _reduced(per_token_loss, mask != 0, mask, loss_type, longest, num_items_in_batch)

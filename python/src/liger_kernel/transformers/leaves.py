@@ -104,6 +104,10 @@ class RMSNormLeaf(Leaf):
     row_mode: Optional[int] = None
     epsilon: float = 1e-6
 
+    def methods(self, original: type) -> dict:
+        # One name for all families, as upstream's patched instances have; what differs is in `extra_repr`.
+        return {**super().methods(original), "_get_name": lambda module: "LigerRMSNorm"}
+
     def prepare(self, module: nn.Module) -> None:
         module.offset, module.casting_mode = self.offset, self.casting
         module.variance_epsilon = epsilon_of(module, self.epsilon)

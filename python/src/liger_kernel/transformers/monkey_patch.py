@@ -15,7 +15,11 @@ from typing import Dict
 from typing import Optional
 
 import torch
+import transformers
 
+from packaging.version import Version
+
+from liger_kernel import _versions
 from liger_kernel.transformers import leaves
 from liger_kernel.transformers.families import BY_NAME
 from liger_kernel.transformers.families import FAMILIES
@@ -30,8 +34,14 @@ from liger_kernel.transformers.model.unwrapping import unwrapped
 from liger_kernel.transformers.patching import patch
 from liger_kernel.transformers.receipt import PatchError  # noqa: F401
 from liger_kernel.transformers.receipt import Receipt
+from liger_kernel.utils import PEFT_AVAILABLE  # noqa: F401
 
 logger = logging.getLogger(__name__)
+
+_versions.require("transformers", transformers.__version__)
+
+MIN_SUPPORTED_TRANSFORMERS_VERSION = Version(_versions.OLDEST["transformers"])
+IS_TRANSFORMERS_V5_OR_LATER = Version(transformers.__version__) >= Version("5.0.0")
 
 # The public functions, one per row.
 

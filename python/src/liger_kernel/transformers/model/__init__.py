@@ -10,6 +10,7 @@ import sys
 import types
 
 from liger_kernel.transformers.families import FAMILIES
+from liger_kernel.utils import PEFT_AVAILABLE
 
 
 def forwards_by_module() -> dict:
@@ -54,7 +55,7 @@ HELPERS = ("LigerForCausalLMLoss", "unpack_cross_entropy_result", "lce_maybe_tra
 
 for _name, _forwards in FORWARDS.items():
     _module = ModelModule(f"{__name__}.{_name}", f"The loss forward of {_name}; see `{__name__}.lce`.")
-    _module.forwards = _forwards
+    _module.forwards, _module.PEFT_AVAILABLE = _forwards, PEFT_AVAILABLE
     _module.__package__ = __name__
     sys.modules[_module.__name__] = _module
     globals()[_name] = _module

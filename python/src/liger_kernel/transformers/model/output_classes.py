@@ -31,6 +31,8 @@ HOMES = {
     "Qwen3_5Moe": "qwen3_5_moe",
 }
 
+SUFFIX = "CausalLMOutputWithPast"
+
 _made: dict = {}
 
 
@@ -64,11 +66,18 @@ def with_predictions(output, token_accuracy, predicted_tokens):
 
 
 def __getattr__(name: str):
-    if not name.startswith("Liger") or not name.endswith("CausalLMOutputWithPast"):
+    if not name.startswith("Liger") or not name.endswith(SUFFIX):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = HOMES.get(name[len("Liger") : -len("CausalLMOutputWithPast")])
+    wanted = name[len("Liger") :]
+    home = HOMES.get(wanted[: -len(SUFFIX)])
+    # Releases of transformers differ in whether a model has a class of its own or returns one that models share.
+    names = (wanted, f"Moe{SUFFIX}", SUFFIX) if home else (wanted,)
     path = f"transformers.models.{home}.modeling_{home}" if home else "transformers.modeling_outputs"
-    cls = getattr(importlib.import_module(path), name[len("Liger") :], None)
+    try:
+        module = importlib.import_module(path)
+    except ImportError as error:
+        raise AttributeError(f"this version of transformers has no {wanted}: {error}") from error
+    cls = next((getattr(module, name) for name in names if hasattr(module, name)), None)
     if cls is None:
-        raise AttributeError(f"this version of transformers has no {name[len('Liger') :]} in {path}")
+        raise AttributeError(f"this version of transformers has no {wanted} in {path}")
     return liger_output_class(cls)
