@@ -1,12 +1,5 @@
 package import LigerRuntime
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 /// The formulas of hyper-connections in Double over plain arrays: what the kernels are checked against.
 package enum HyperConnectionReference {

@@ -1,12 +1,5 @@
 package import LigerRuntime
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension NeighborhoodAttention {
     /// The formulas in Double for one head, by all pairs of positions: what the kernels are checked against.

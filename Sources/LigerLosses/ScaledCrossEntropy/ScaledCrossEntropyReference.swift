@@ -1,10 +1,4 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Platform
 
 extension FusedLinearScaledCrossEntropy {
     /// The formulas in Double, over the logits of one token that counts.

@@ -1,14 +1,7 @@
 import LigerKernels
 import LigerRuntime
+import Platform
 import Tile
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// One evaluation, chunk by chunk of tokens.
 struct ScaledCrossEntropyTask {
