@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+# Of all modules, by what torch calls them: kernels fall back while there is one.
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -20,6 +22,15 @@ def dtype(request):
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(20261123)
+
+
+@pytest.fixture(autouse=True)
+def no_hook_of_all_modules_is_left():
+    yield
+    left = [kind for kind in HOOKS if getattr(torch.nn.modules.module, f"_global{kind}")]
+    for kind in left:
+        getattr(torch.nn.modules.module, f"_global{kind}").clear()
+    assert not left, f"the test left hooks on all modules: {', '.join(left)}"
 
 
 def check_close(actual, expected, dtype, roundings=1.5, what="result", terms=None):

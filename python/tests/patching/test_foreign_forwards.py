@@ -16,6 +16,8 @@ from liger_kernel import launch_counts
 from liger_kernel.transformers import LigerRMSNorm
 from liger_kernel.transformers import leaves
 from liger_kernel.transformers.binding import binding_of
+from liger_kernel.transformers.fallback import SILU
+from liger_kernel.transformers.fallback import may_fuse
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 from patching import tiny
@@ -302,6 +304,17 @@ def test_hooks_of_all_modules_see_the_activation(family, register):
     finally:
         handle.remove()
     assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"with_kwargs": True}, {"always_call": True}])
+def test_a_hook_of_all_modules_that_was_removed_keeps_nothing_off(options):
+    register = torch_module.register_module_forward_hook
+    module = torch.nn.Module()
+    module.act_fn = torch.nn.SiLU()
+    handle = register(lambda *_, **__: None, **options)
+    while_there = may_fuse(module, SILU)
+    handle.remove()
+    assert not while_there and may_fuse(module, SILU)
 
 
 class Swish(torch.nn.Module):

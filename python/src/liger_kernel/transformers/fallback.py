@@ -11,6 +11,9 @@ from liger_kernel.ops import utils
 from liger_kernel.ops._primitive import PLAIN
 from liger_kernel.ops._primitive import is_compiling
 
+# What watches or changes what goes through a module, by the name of a module's dictionary of them.
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 _TYPES = frozenset({torch.float32, torch.bfloat16, torch.float16})
 _HAS_GPU_KERNELS = torch.version.hip is None
 
@@ -83,5 +86,13 @@ def may_fuse(module: nn.Module, activation: Activation) -> bool:
         or found._backward_hooks
         or found._backward_pre_hooks
         or "forward" in found.__dict__
-        or torch_module._has_any_global_hook()
+        or all_are_intercepted()
     )
+
+
+def all_are_intercepted() -> bool:
+    """Whether somebody watches or changes what goes through every module of the process.
+
+    torch's own `_has_any_global_hook` stays true after a hook with keywords was removed, whose mark torch keeps.
+    """
+    return any(getattr(torch_module, f"_global{kind}") for kind in HOOKS)

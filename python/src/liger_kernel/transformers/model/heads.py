@@ -20,14 +20,12 @@ from typing import Optional
 import torch
 import torch.nn as nn
 
-from torch.nn.modules import module as torch_module
-
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.ops.utils import has_memory
+from liger_kernel.transformers.fallback import HOOKS
+from liger_kernel.transformers.fallback import all_are_intercepted
 from liger_kernel.transformers.fallback import takes
 
-# What watches or changes what goes through a module, by the name of a module's dictionary of them.
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Packages whose hooks gather or move a weight.
 SHARDING = ("torch.distributed.fsdp", "torch.distributed._composable", "deepspeed.", "accelerate.")
 
@@ -210,11 +208,6 @@ def hooks_of_accelerate(module: nn.Module):
 def is_of_sharding(hook) -> bool:
     """Whether a hook gathers or moves a weight, and leaves what goes through the module as it is."""
     return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith(SHARDING)
-
-
-def all_are_intercepted() -> bool:
-    """Whether somebody watches or changes what goes through every module of the process."""
-    return any(getattr(torch_module, f"_global{kind}") for kind in HOOKS)
 
 
 def whole(tensor: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
