@@ -13,6 +13,7 @@ target depends on another if one of its files does. Members are not looked at, a
 import argparse
 import re
 import sys
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent

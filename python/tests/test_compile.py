@@ -5,24 +5,24 @@ import torch
 
 from conftest import random
 
+from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
 from liger_kernel.transformers.experimental.embedding import LigerEmbeddingFunction
 from liger_kernel.transformers.functional import liger_cross_entropy
 from liger_kernel.transformers.functional import liger_dyt
 from liger_kernel.transformers.functional import liger_fused_add_rms_norm
+from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+from liger_kernel.transformers.functional import liger_geglu
 from liger_kernel.transformers.functional import liger_group_norm
 from liger_kernel.transformers.functional import liger_jsd
 from liger_kernel.transformers.functional import liger_kl_div
+from liger_kernel.transformers.functional import liger_layer_norm
 from liger_kernel.transformers.functional import liger_qwen2vl_mrope
 from liger_kernel.transformers.functional import liger_relu_squared
-from liger_kernel.transformers.functional import liger_tvd
-from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
-from liger_kernel.transformers.functional import liger_geglu
-from liger_kernel.transformers.functional import liger_layer_norm
 from liger_kernel.transformers.functional import liger_rms_norm
 from liger_kernel.transformers.functional import liger_rope
 from liger_kernel.transformers.functional import liger_softmax
 from liger_kernel.transformers.functional import liger_swiglu
-from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
+from liger_kernel.transformers.functional import liger_tvd
 
 TARGET = torch.tensor([1, -100, 3, 0])
 

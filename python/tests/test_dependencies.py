@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+
 from pathlib import Path
 
 import pytest

@@ -18,7 +18,6 @@ from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
 from liger_kernel.chunked_loss.fused_linear_preference import LigerFusedLinearPreferenceBase
 from liger_kernel.chunked_loss.fused_linear_unpaired_preference import LigerFusedLinearUnpairedPreferenceBase
 
-
 COUNT, LENGTH, HIDDEN, CLASSES = 6, 5, 8, 37
 
 

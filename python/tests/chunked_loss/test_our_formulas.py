@@ -36,7 +36,6 @@ from liger_kernel.chunked_loss.orpo_loss import LigerFusedLinearORPOFunction
 from liger_kernel.chunked_loss.simpo_loss import LigerFusedLinearSimPOFunction
 
 
-
 def delegate(base):
     """A subclass whose formula calls ours."""
     return own(base, lambda *a, **k: getattr(base, base.FORMULA)(*a, **k))

@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from patching.conftest import modeling_modules  # noqa: F401
+from patching.conftest import put_back  # noqa: F401 - the switch patches classes, which later tests want whole
 from sequences import IGNORED
 
 from liger_kernel import _library
 from liger_kernel.chunked_loss import LigerFusedLinearDPOLoss
 from liger_kernel.chunked_loss import LigerFusedLinearGRPOLoss
 from liger_kernel.chunked_loss import LigerFusedLinearKTOLoss
-from patching.conftest import modeling_modules  # noqa: F401
-from patching.conftest import put_back  # noqa: F401 - the switch patches classes, which later tests want whole
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")

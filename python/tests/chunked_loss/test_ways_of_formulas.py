@@ -17,7 +17,6 @@ from liger_kernel import chunked_loss
 from liger_kernel import launch_counts
 from liger_kernel.chunked_loss.cpo_loss import LigerFusedLinearCPOFunction
 
-
 # Each makes a function of (input, weight, target, bias).
 
 

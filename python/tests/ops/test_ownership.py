@@ -6,11 +6,10 @@ import types
 import pytest
 import torch
 
+from conftest import random
 from torch.autograd.graph import save_on_cpu
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
-
-from conftest import random
 
 from liger_kernel.ops import LigerGELUMulFunction
 from liger_kernel.ops import LigerSiLUMulFunction

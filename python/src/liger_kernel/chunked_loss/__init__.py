@@ -1,6 +1,8 @@
 """Losses of preference, policy and distillation without the logits: as modules; `functional` has them as functions."""
 
-from liger_kernel.chunked_loss.cosine_similarity_loss import LigerFusedLinearCosineSimilarityLoss as LigerFusedLinearCosineSimilarityLoss
+from liger_kernel.chunked_loss.cosine_similarity_loss import (
+    LigerFusedLinearCosineSimilarityLoss as LigerFusedLinearCosineSimilarityLoss,
+)
 from liger_kernel.chunked_loss.cpo_loss import LigerFusedLinearCPOLoss as LigerFusedLinearCPOLoss
 from liger_kernel.chunked_loss.dpo_loss import LigerFusedLinearDPOLoss as LigerFusedLinearDPOLoss
 from liger_kernel.chunked_loss.grpo_loss import LigerFusedLinearGRPOLoss as LigerFusedLinearGRPOLoss

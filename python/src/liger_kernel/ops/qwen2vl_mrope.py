@@ -4,7 +4,6 @@ from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
-
 _rotate = operation("multimodal_rope")
 
 
