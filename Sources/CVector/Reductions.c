@@ -27,7 +27,7 @@ static inline __attribute__((always_inline)) float sum_of(const float *from, int
     return total;
 }
 
-// Whether there was a NaN is kept beside the running lanes, as the instructions for maximum and minimum
+// Whether there was a NaN is kept apart from the running lanes, as the instructions for maximum and minimum
 // lose it.
 #define CV_EXTREME(name, fold, neutral) \
     static inline __attribute__((always_inline)) float name(const float *from, int64_t n) { \

@@ -8,7 +8,7 @@ package struct BenchmarkResult: Sendable {
     /// Seconds, sorted.
     package let times: [Double]
     package let floorBytes: Int
-    /// The most memory it held, beside its inputs and results.
+    /// The most memory it held, in addition to its inputs and results.
     package let peakBytes: Int
 
     package var median: Double { times[times.count / 2] }

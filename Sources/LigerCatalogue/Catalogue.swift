@@ -18,7 +18,7 @@ package enum Catalogue {
         (family.type as? any Catalogued.Type).map { [$0.entry] + $0.others } ?? []
     }
 
-    /// Entries and, on a GPU, other ways to the same results, beside each other.
+    /// Entries and, on a GPU, other ways to the same results, side by side.
     package static func withAlternatives(_ entries: [CatalogueEntry], on device: Device) -> [CatalogueEntry] {
         device.runsBehind ? entries.flatMap { [$0] + $0.alternatives } : entries
     }

@@ -95,7 +95,7 @@ package struct CheckCase: Sendable {
     /// Values to check with, on the device.
     package var samples: Samples { Samples(seed: seed, device: device) }
 
-    /// A quantity beside its reference, with the bound for its storage type.
+    /// A quantity and its reference, with the bound for its storage type.
     ///
     /// - Parameters:
     ///   - terms: how many fp32 terms the longest sum has, beyond those of one row.

@@ -37,7 +37,7 @@ extension Catalogue {
     }
 
     static let linearCrossEntropy = linearCrossEntropy(
-        "LinearCrossEntropy", summary: "the same with whole logits: what the fused one is measured beside"
+        "LinearCrossEntropy", summary: "the same with whole logits: what the fused one is compared with"
     ) { x, w, labels, _ in
         // In fp32 on the processor, and on a GPU in the weight's type, as in the fused one.
         let dtype = LogitStorage.shared.dtype(weight: w.dtype, on: x.device)

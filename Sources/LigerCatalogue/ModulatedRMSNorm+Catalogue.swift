@@ -39,7 +39,7 @@ extension ModulatedRMSNorm: Catalogued {
                 eps: 1e-6, offset: 0)
             let sums = { scale(of: $0, atLeast: 4) }
             return [
-                point.result("y", y, expected, terms: n, scale: 4),
+                point.result("y", y, expected, terms: n, scale: sums(expected)),
                 point.result("dx", found.dx, gradient.dx, terms: n, scale: sums(gradient.dx)),
                 point.result(
                     "dweight", found.dweight, gradient.dweight, terms: point.rows,

@@ -4,7 +4,7 @@ import Tile
 
 extension MultimodalRoPE: Catalogued {
     package static let entry = CatalogueEntry(
-        name: "MultimodalRoPE", summary: "as RoPE, sections of the pairs turned by time, height and width",
+        name: "MultimodalRoPE", summary: "as RoPE, sections of the pairs rotated by time, height and width",
         workload: { size in
             var samples = size.samples(seed: 15)
             let headSize = Swift.min(128, 2 * (size.columns / 2))
@@ -26,7 +26,7 @@ extension MultimodalRoPE: Catalogued {
             let angles = [sections.count, 2, point.rows, 2 * half]
             let cos = try samples.array(angles, point.dtype, in: -1...1)
             let sin = try samples.array(angles, point.dtype, in: -1...1)
-            let turned = [false, true].map { inverse in
+            let rotated = [false, true].map { inverse in
                 RoPE.Reference.multimodal(
                     x.doubles, heads: heads, size: size, cos: cos.doubles, sin: sin.doubles,
                     tokens: 2 * point.rows, sections: sections, inverse: inverse)
@@ -34,8 +34,8 @@ extension MultimodalRoPE: Catalogued {
             let y = try MultimodalRoPE.apply(x, cos: cos, sin: sin, sections: sections)
             let back = try MultimodalRoPE.apply(x, cos: cos, sin: sin, sections: sections, inverse: true)
             return [
-                point.result("y", y, turned[0], terms: 2, scale: 4),
-                point.result("back", back, turned[1], terms: 2, scale: 4),
+                point.result("y", y, rotated[0], terms: 2, scale: 4),
+                point.result("back", back, rotated[1], terms: 2, scale: 4),
             ]
         })
 
@@ -54,26 +54,27 @@ extension InterleavedRoPE: Catalogued {
             var samples = size.samples(seed: 16)
             let headSize = Swift.min(128, 2 * (size.columns / 2))
             let x = try samples.array([1, size.rows, size.columns / headSize, headSize], size.dtype)
-            let turns = try samples.array([1, size.rows, headSize / 2, 2], in: -1...1)
-            return Workload(shape: size.rowsByColumns, floorBytes: 4 * x.byteCount + 2 * turns.byteCount) {
-                let y = try InterleavedRoPE.apply(x, turns: turns)
-                _ = try InterleavedRoPE.apply(y, turns: turns, inverse: true)
+            let rotations = try samples.array([1, size.rows, headSize / 2, 2], in: -1...1)
+            return Workload(shape: size.rowsByColumns, floorBytes: 4 * x.byteCount + 2 * rotations.byteCount)
+            {
+                let y = try InterleavedRoPE.apply(x, rotations: rotations)
+                _ = try InterleavedRoPE.apply(y, rotations: rotations, inverse: true)
             }
         },
         check: { point in
             var samples = point.samples
             let half = (point.columns + 1) / 2, heads = 2
             let x = try samples.array([2, point.rows, heads, 2 * half], point.dtype)
-            let turns = try samples.array([1, point.rows, half, 2], in: -1...1)
-            let turned = [false, true].map { inverse in
+            let rotations = try samples.array([1, point.rows, half, 2], in: -1...1)
+            let rotated = [false, true].map { inverse in
                 RoPE.Reference.interleaved(
-                    x.doubles, heads: heads, half: half, turns: turns.doubles, inverse: inverse)
+                    x.doubles, heads: heads, half: half, rotations: rotations.doubles, inverse: inverse)
             }
-            let y = try InterleavedRoPE.apply(x, turns: turns)
-            let back = try InterleavedRoPE.apply(x, turns: turns, inverse: true)
+            let y = try InterleavedRoPE.apply(x, rotations: rotations)
+            let back = try InterleavedRoPE.apply(x, rotations: rotations, inverse: true)
             return [
-                point.result("y", y, turned[0], terms: 2, scale: 4),
-                point.result("back", back, turned[1], terms: 2, scale: 4),
+                point.result("y", y, rotated[0], terms: 2, scale: 4),
+                point.result("back", back, rotated[1], terms: 2, scale: 4),
             ]
         })
 }

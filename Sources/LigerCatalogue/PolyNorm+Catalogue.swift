@@ -33,7 +33,7 @@ extension PolyNorm: Catalogued {
             return [
                 point.result("y", y, expected, terms: n, scale: scale(of: expected, atLeast: 2)),
                 point.result(
-                    "dx", found.dx, gradient.dx, terms: n, scale: scale(of: gradient.dx, atLeast: 2)),
+                    "dx", found.dx, gradient.dx, terms: n, scale: max(gradient.dxScale, 2)),
                 point.result(
                     "dweight", found.dweight, gradient.dweight, terms: 16, scale: gradient.weightScale),
                 point.result("dbias", found.dbias, [gradient.dbias], terms: 16, scale: gradient.biasScale),

@@ -3,7 +3,7 @@ import LigerRuntime
 
 extension RoPE: Catalogued {
     package static let entry = CatalogueEntry(
-        name: "RoPE", summary: "pairs (x_i, x_{i+D/2}) turned by position * theta^(-2i/D)",
+        name: "RoPE", summary: "pairs (x_i, x_{i+D/2}) rotated by position * theta^(-2i/D)",
         workload: { size in
             var samples = size.samples(seed: 4)
             let headSize = Swift.min(128, size.columns)

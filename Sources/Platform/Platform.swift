@@ -1,4 +1,4 @@
-// The C library and FoundationEssentials under one name: everything else imports `Platform`, and only here and beside
+// The C library and FoundationEssentials under one name: everything else imports `Platform`, and only here and in
 // it is asked which system this is.
 
 #if canImport(Glibc)

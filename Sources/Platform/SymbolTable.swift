@@ -10,7 +10,7 @@ package struct SymbolTable {
     /// - Parameter resolve: the address of an exported symbol.
     package init(resolve: @escaping (String) -> UnsafeMutableRawPointer?) { self.resolve = resolve }
 
-    /// The function of that name. The caller names its C type, which the header states beside the symbol.
+    /// The function of that name. The caller names its C type, which the header states with the symbol.
     package func find<Function>(_ name: String) throws(MissingSymbol) -> Function {
         guard let address = resolve(name) else { throw MissingSymbol(name: name) }
         return unsafeBitCast(address, to: Function.self)

@@ -66,7 +66,7 @@ struct Blocking {
     let batch: Int
     let block: Int
 
-    /// Lanes whose buffers stay in a second-level cache beside each other. Shorter blocks would fit the
+    /// Lanes whose buffers stay in a second-level cache side by side. Shorter blocks would fit the
     /// first level, but break up the sequences that the processor fetches ahead: at 2,048 the backward pass
     /// of RMSNorm took a quarter less time than at 512.
     static let lanes = 2048

@@ -215,7 +215,7 @@ import Tile
         #expect(plan.chunkTokens == 342)
         #expect(
             plan.description
-                == "2048 tokens in 6 chunks of 342: logits 41.7 MiB, fp32 sums 0.0 MiB, at most 41.8 MiB beside "
+                == "2048 tokens in 6 chunks of 342: logits 41.7 MiB, fp32 sums 0.0 MiB, at most 41.8 MiB in addition to "
                 + "inputs and gradients")
     }
 

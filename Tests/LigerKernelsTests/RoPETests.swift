@@ -18,7 +18,7 @@ import Tile
             for positions in [nil, packed] {
                 let list = try positions.map { try NDArray(integers: $0, dtype: size < 64 ? .i64 : .i32) }
                 let y = try RoPE.apply(x, cos: cos, sin: sin, positions: list)
-                let expected = turned(
+                let expected = rotated(
                     x, frequencies, positions: positions ?? (0..<(batch * length)).map { $0 % length })
                 #expect(relativeError(y.doubles, expected, scale: 4) < bound(dtype))
 
@@ -88,7 +88,7 @@ import Tile
         #expect(throws: RuntimeError.self) { try RoPE.tables(positions: 4, headSize: 3, base: 10) }
     }
 
-    private func turned(_ x: NDArray, _ frequencies: [Double], positions: [Int]) -> [Double] {
+    private func rotated(_ x: NDArray, _ frequencies: [Double], positions: [Int]) -> [Double] {
         let (heads, size) = (x.shape[2], x.shape[3]), values = x.doubles
         return stride(from: 0, to: values.count, by: size).flatMap { start in
             RoPE.Reference.apply(

@@ -58,11 +58,11 @@ import Tile
         var random = SeededGenerator(seed: UInt64(size))
         for sequences in [1, 3] {
             let x = try random.array([3, 5, 2, size], dtype)
-            let turns = try random.array([sequences, 5, size / 2, 2], in: -1...1)
+            let rotations = try random.array([sequences, 5, size / 2, 2], in: -1...1)
             for inverse in [false, true] {
-                let y = try InterleavedRoPE.apply(x, turns: turns, inverse: inverse)
+                let y = try InterleavedRoPE.apply(x, rotations: rotations, inverse: inverse)
                 let expected = RoPE.Reference.interleaved(
-                    x.doubles, heads: 2, half: size / 2, turns: turns.doubles, inverse: inverse)
+                    x.doubles, heads: 2, half: size / 2, rotations: rotations.doubles, inverse: inverse)
                 #expect(relativeError(y.doubles, expected, scale: 4) < bound(dtype, terms: 2))
             }
         }
@@ -73,7 +73,7 @@ import Tile
         var random = SeededGenerator(seed: 3)
         let x = try random.array([2, 3, 2, 10]), dy = try random.array([2, 3, 2, 10])
         let planes = try random.array([2, 2, 3, 5]), others = try random.array([2, 2, 3, 5])
-        let turns = try random.array([2, 3, 5, 2])
+        let rotations = try random.array([2, 3, 5, 2])
         func dot(_ a: NDArray, _ b: NDArray) -> Double {
             zip(a.doubles, b.doubles).reduce(0) { $0 + $1.0 * $1.1 }
         }
@@ -82,7 +82,7 @@ import Tile
             return (
                 try MultimodalRoPE.apply(
                     given, cos: planes, sin: others, sections: [2, 3], inverse: inverse),
-                try InterleavedRoPE.apply(given, turns: turns, inverse: inverse)
+                try InterleavedRoPE.apply(given, rotations: rotations, inverse: inverse)
             )
         }
         #expect(Swift.abs(dot(pairs[0].0, dy) - dot(x, pairs[1].0)) < 1e-4)
@@ -100,6 +100,6 @@ import Tile
         #expect(throws: RuntimeError.self) {
             try MultimodalRoPE.apply(x, cos: short, sin: short, sections: [2, 2])
         }
-        #expect(throws: RuntimeError.self) { try InterleavedRoPE.apply(x, turns: short) }
+        #expect(throws: RuntimeError.self) { try InterleavedRoPE.apply(x, rotations: short) }
     }
 }

@@ -44,7 +44,7 @@ def chosen_cases():
     logits, classes = random(6, 4), labels(6)
     heads, angles = random(2, 5, 4, 8), random(3, 2, 5, 8)
     image, of_groups = random(2, 4, 3), torch.ones(2, 2)
-    turns = random(2, 5, 4, 2)
+    rotations = random(2, 5, 4, 2)
     for weight in (w, None):
         yield "rms_norm_forward", x, weight
         yield "rms_norm_forward", x, weight, 1e-6, 0.0, "gemma", False
@@ -101,7 +101,7 @@ def chosen_cases():
     yield "rope", heads.transpose(1, 2), random(2, 5, 2, 8).transpose(1, 2), angles[0], angles[1], 8, False
     yield "rope", random(2, 4, 5, 8), random(2, 2, 5, 8), angles[0, :1], angles[1, :1], 6, True
     yield "multimodal_rope", heads, heads, angles, angles, [1, 1, 2], False
-    yield "interleaved_rope", heads, heads, turns, True
+    yield "interleaved_rope", heads, heads, rotations, True
     yield "embedding_forward", random(4, 8), labels(3, 2)
     yield "embedding_backward", x, labels(3, 2), 4
     for reduction in ("mean", "none"):

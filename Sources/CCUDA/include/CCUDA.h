@@ -1,7 +1,7 @@
 // The few types and numbers of the CUDA driver, of cuBLASLt and of cuDNN that LigerRuntime uses. The libraries
 // are found with dlopen at run time, so nothing of them is needed to build. Names and values are those of the
 // public interfaces; where the driver has several versions of a function, the type here is that of the
-// exported symbol named beside it.
+// exported symbol named next to it.
 #ifndef CCUDA_H
 #define CCUDA_H
 

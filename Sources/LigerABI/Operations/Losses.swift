@@ -172,7 +172,7 @@ private struct CrossEntropyOptions {
             softcap: a[softcap], reduction: a[reduction], tokenScaling: a[tokenScaling])
     }
 
-    /// The loss and what is asked for beside it: one number, or one a row.
+    /// The loss and what is asked for with it: one number, or one a row.
     func outputs(_ s: inout Signature, of rows: Input<NDArray>, lossType: OutputType) {
         let shape = [Sizes.rows(of: rows).when(.is(reduction, .none))]
         s.output("loss", shape, lossType)

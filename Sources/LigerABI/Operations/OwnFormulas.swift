@@ -2,7 +2,7 @@ import LigerLosses
 import LigerRuntime
 
 extension OperationFamily {
-    /// What a loss of a linear layer needs beside a formula of the caller's own.
+    /// What a loss of a linear layer needs in addition to a formula of the caller's own.
     static let ownFormulas = [linearLogProbabilities, linearLogits, selectiveLogSoftmax]
 
     private static let linearLogProbabilities = OperationFamily(

@@ -38,13 +38,15 @@ extension OperationFamily {
             }
         })
 
-    // As above; turns: [batch or 1, sequence, half the head size, 2], cosines and sines.
+    // As above; rotations: [batch or 1, sequence, half the head size, 2], cosines and sines.
     private static let interleavedRoPE = OperationFamily(
         InterleavedRoPE.self,
         Operation("interleaved_rope") { s in
-            let heads = Heads(&s), turns = s.input("turns"), inverse = s.flag("inverse")
+            let heads = Heads(&s), rotations = s.input("rotations"), inverse = s.flag("inverse")
             return { a in
-                try heads.map(a) { try InterleavedRoPE.apply($0, turns: a[turns], inverse: a[inverse]) }
+                try heads.map(a) {
+                    try InterleavedRoPE.apply($0, rotations: a[rotations], inverse: a[inverse])
+                }
             }
         })
 

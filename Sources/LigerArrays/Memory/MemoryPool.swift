@@ -44,7 +44,7 @@ package final class MemoryPool: Sendable {
         releaseCache()
         if let address = try source.allocate(kind.size) { return block(address, bytes, kind) }
         throw RuntimeError(
-            "out of memory: \(bytes) bytes wanted beside \(bytesInUse) in use. \(source.shortage)",
+            "out of memory: \(bytes) bytes wanted in addition to \(bytesInUse) in use. \(source.shortage)",
             kind: .memory)
     }
 

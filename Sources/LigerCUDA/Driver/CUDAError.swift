@@ -56,7 +56,7 @@ extension CUDAFunctions {
         case CUDA_ERROR_INVALID_PTX, CUDA_ERROR_INVALID_IMAGE, CUDA_ERROR_NO_BINARY_FOR_GPU:
             "The generated kernel is wrong for this GPU: please report it with the text below"
         case CUDA_ERROR_JIT_COMPILER_NOT_FOUND:
-            "libnvidia-ptxjitcompiler is missing beside the driver: install the driver completely"
+            "libnvidia-ptxjitcompiler is missing next to the driver: install the driver completely"
         case CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS, CUDA_ERROR_ILLEGAL_INSTRUCTION,
             CUDA_ERROR_LAUNCH_FAILED:
             "An earlier kernel is at fault and the GPU cannot be used further by this process: run again with "

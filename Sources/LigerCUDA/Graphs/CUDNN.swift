@@ -64,7 +64,7 @@ package struct CUDNN: Sendable {
     static func open(_ candidates: [String]) throws -> CUDNN {
         var refusals: [String] = []
         for path in candidates {
-            loadCompiler(beside: path)
+            loadCompiler(nextTo: path)
             if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
                 // dlsym only reads the handle.
                 nonisolated(unsafe) let library = handle
@@ -80,7 +80,7 @@ package struct CUDNN: Sendable {
 
     /// cuDNN has NVRTC compile its kernels, which asks the system's loader for a part of itself by name. Where
     /// pip put both, the loader finds it only if it is loaded already.
-    private static func loadCompiler(beside path: String) {
+    private static func loadCompiler(nextTo path: String) {
         guard let slash = path.lastIndex(of: "/") else { return }
         let folder = String(path[..<slash])
         for place in [folder + "/../../cu13/lib", folder + "/../../cuda_nvrtc/lib", folder] {
@@ -149,7 +149,7 @@ package struct CUDNN: Sendable {
         case CUDNN_STATUS_NOT_SUPPORTED..<CUDNN_STATUS_INTERNAL_ERROR:
             ". The library does not do this on this GPU; a newer one may"
         case CUDNN_STATUS_COMPILATION_FAILED:
-            ". NVRTC is missing in part or older than cuDNN: install nvidia-cuda-nvrtc beside it"
+            ". NVRTC is missing in part or older than cuDNN: install nvidia-cuda-nvrtc with it"
         case CUDNN_STATUS_EXECUTION_FAILED...:
             ". An earlier kernel may be at fault: run again with LIGER_STRICT=1"
         default: ""

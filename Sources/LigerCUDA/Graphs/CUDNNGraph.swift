@@ -155,7 +155,7 @@ package final class CUDNNGraph {
     }
 
     /// result = a b for the matrices of the last two dimensions. Where b has fewer matrices, several of a share
-    /// one: as many neighbours as there are of a for each of b.
+    /// one: as many contiguous elements of a as there are for each of b.
     @discardableResult
     package func product(_ a: Value, _ b: Value, into result: Value) throws -> Value {
         let settings = try keep(
@@ -173,7 +173,7 @@ package final class CUDNNGraph {
         return result
     }
 
-    /// Each element of the result from as many neighbours of x as there are for it.
+    /// Each element of the result from as many contiguous elements of x as there are for it.
     @discardableResult
     package func reduce(_ reduction: Reduction, _ x: Value, into result: Value) throws -> Value {
         let mode = reduction == .sum ? CUDNN_REDUCE_TENSOR_ADD : CUDNN_REDUCE_TENSOR_MAX

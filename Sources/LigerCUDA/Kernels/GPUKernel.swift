@@ -25,7 +25,7 @@ package struct GPUKernel: Sendable {
     package var sharedBytes: Int
     /// Memory of each thread's own that the PTX declares, for rows that nothing else holds.
     package var localBytes: Int
-    /// Lanes of its longest tile, and how many neighbours of them a thread has: what tells specialisations apart.
+    /// Lanes of its longest tile, and how many contiguous ones a thread has: what tells specialisations apart.
     package var lanes: Int
     package var vector: Int
     /// Whether it may be launched while the kernel before it in the stream runs, for whose end it waits itself.

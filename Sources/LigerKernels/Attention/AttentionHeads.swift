@@ -4,7 +4,7 @@ import Tile
 /// An array [batch, length, heads, D] by *units*, a unit being one key head of one sequence with the query
 /// heads that share it: matrices of `rows` x D, one step apart.
 ///
-/// The rows of a unit are its queries in order, with the `folded` heads of each beside each other, so that one
+/// The rows of a unit are its queries in order, with the `folded` heads of each side by side, so that one
 /// product serves all heads that share a key.
 struct AttentionHeads {
     let array: NDArray

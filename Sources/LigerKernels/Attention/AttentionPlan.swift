@@ -84,14 +84,14 @@ struct AttentionPlan {
 }
 
 extension AttentionPlan {
-    /// Bytes that a pass takes beside operands and results.
+    /// Bytes that a pass takes in addition to operands and results.
     func workspaceBytes(_ dtype: DType, isBackward: Bool) -> Int {
         let blocks = blocks
         let elements = blocks.lazy.map(\.elements).max() ?? 0, rows = blocks.lazy.map(\.rows).max() ?? 0
         let queries = shape.batch * shape.length * shape.heads, keys = unitCount * shape.length
         let size = dtype.byteCount, scores = elements * (4 + size)
         if isBackward {
-            // q, k, v, dy and dq beside each other; delta; sums of dk and dv.
+            // q, k, v, dy and dq side by side; delta; sums of dk and dv.
             let copies = packs ? (3 * queries + 2 * keys) * shape.headSize * size : 0
             return 2 * scores + copies + 4 * queries + 2 * 4 * keys * shape.headSize
         }

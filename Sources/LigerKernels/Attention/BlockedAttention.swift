@@ -18,10 +18,10 @@ package import Tile
 /// A block is some queries of some key heads, with all keys up to the last query: two batches of matrix
 /// products and two kernels, backward five and one. Blocks beyond the diagonal are skipped. Scores of one block
 /// exist at a time, in memory bounded by a budget, so that memory is linear in the length. Sums over blocks
-/// are in a fixed order, in fp32. Nothing waits for the device. Where heads share keys, they are copied beside
+/// are in a fixed order, in fp32. Nothing waits for the device. Where heads share keys, they are copied next to
 /// each other first, so that one product serves them.
 ///
-/// Operations: 2 batch heads length^2 D forward and 5 backward, beside what blocks on the diagonal compute in
+/// Operations: 2 batch heads length^2 D forward and 5 backward, in addition to what blocks on the diagonal compute in
 /// vain. Bytes moved per score that is seen, with t bytes of storage: 12 + 2 t forward, 16 + 5 t backward, which
 /// a GPU's second-level cache takes where the budget fits it.
 package enum BlockedAttention {
@@ -96,7 +96,7 @@ package enum BlockedAttention {
         return (dq, dk, dv)
     }
 
-    /// Bytes that `forward` or `backward` takes beside operands and results; on the processor products take
+    /// Bytes that `forward` or `backward` takes in addition to operands and results; on the processor products take
     /// some more.
     package static func workspaceBytes(
         _ shape: AttentionShape, dtype: DType, isBackward: Bool, budgetBytes: Int = defaultBudgetBytes

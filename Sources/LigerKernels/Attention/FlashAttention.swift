@@ -16,7 +16,7 @@ package import Tile
 /// as many key heads of a sequence, as fit. How many that are changes no bit.
 ///
 /// On an H200, batch 8 of 4,096 tokens, 32 heads of 128 with 8 key heads, in bf16: 1.8 ms forward; backward
-/// 7.0 ms by one sequence (1.1 GiB), 6.4 by two, 6.1 by four and 5.9 by all (8.5 GiB), beside 5.5 ms without
+/// 7.0 ms by one sequence (1.1 GiB), 6.4 by two, 6.1 by four and 5.9 by all (8.5 GiB), compared with 5.5 ms without
 /// repeating.
 package enum FlashAttention {
     /// Bytes of ds, and what else cuDNN wants with it, that exist at a time.
@@ -45,7 +45,7 @@ package enum FlashAttention {
     ///
     /// - Parameters:
     ///   - output: as `forward` returned it, and `logSumExp`; those of ``BlockedAttention`` do too.
-    ///   - budgetBytes: of memory beside operands and results.
+    ///   - budgetBytes: of memory in addition to operands and results.
     /// - Returns: dq like q, dk and dv like k.
     /// - Throws: as `forward`.
     package static func backward(
@@ -98,7 +98,7 @@ package enum FlashAttention {
         }
     }
 
-    /// Bytes that `forward` or `backward` takes beside operands and results.
+    /// Bytes that `forward` or `backward` takes in addition to operands and results.
     ///
     /// - Throws: as `forward`.
     package static func workspaceBytes(

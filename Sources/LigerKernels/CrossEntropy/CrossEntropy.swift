@@ -56,7 +56,7 @@ public enum CrossEntropy {
         }
     }
 
-    /// What to compute beside the loss.
+    /// What to compute with the loss.
     public struct Outputs: OptionSet, Sendable {
         public let rawValue: Int
         public init(rawValue: Int) { self.rawValue = rawValue }
@@ -71,7 +71,7 @@ public enum CrossEntropy {
         public static let scale = Outputs(rawValue: 8)
     }
 
-    /// A loss and what was asked for beside it.
+    /// A loss and what was asked for with it.
     public struct Result: Sendable {
         /// [] or, without reduction, [N]; f32; the z-loss is part of it.
         public let loss: NDArray

@@ -34,7 +34,7 @@ public enum Embedding {
     /// - Returns: [V, H]; rows of ids that do not occur are 0.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out; `LaunchError` naming an
     ///   id outside the table and its position.
-    /// - Cost: beside the sums, one short turn of a loop per token, and 8 bytes per row of the table.
+    /// - Cost: in addition to the sums, one short turn of a loop per token, and 8 bytes per row of the table.
     public static func backward(
         dy: NDArray, ids: NDArray, vocabulary: Int, dtype: DType? = nil
     ) throws -> NDArray {

@@ -1,7 +1,7 @@
 public import LigerRuntime
 import Tile
 
-/// Group normalisation (Wu and He, 2018). The C channels of a sample are cut into G groups of neighbours; each
+/// Group normalisation (Wu and He, 2018). The C channels of a sample are cut into G contiguous groups; each
 /// group, with all its places, is normalised, then each channel has its own scale and shift:
 ///
 ///     d = x - mean(x)     r = 1 / sqrt(mean(d^2) + eps)     x̂ = d r     y = x̂ w + b

@@ -15,7 +15,7 @@ import Tile
 /// Saved for the backward pass: mix. The balance's steps are computed again, 4 turns n^2 bytes a token that live for the
 /// backward call alone.
 public enum HyperConnectionCoefficients {
-    /// What the formulas have beside arrays.
+    /// What the formulas have in addition to arrays.
     public struct Options: Sendable, Hashable {
         /// n.
         public var streams: Int

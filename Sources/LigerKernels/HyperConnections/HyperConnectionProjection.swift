@@ -7,7 +7,7 @@ import Tile
 ///     mix = (x phi) r,  r = 1 / sqrt(mean(x^2) + eps)
 ///
 /// Products and sums are in fp32 and so is mix, whatever the storage. Saved for the backward pass: x, mix and r.
-/// Bytes moved beside those of the products: x read once, mix written; backward x read, dx written, and an fp32 product
+/// Bytes moved in addition to those of the products: x read once, mix written; backward x read, dx written, and an fp32 product
 /// of dx's size written and read, a part of the rows at a time.
 public enum HyperConnectionProjection {
     /// What `forward` gives.

@@ -44,7 +44,7 @@ package enum HyperConnectionReference {
 // MARK: - Coefficients
 
 extension HyperConnectionReference {
-    /// What coefficients depend on beside mix.
+    /// What coefficients depend on in addition to mix.
     package struct Settings {
         package var streams, turns: Int
         package var bias: [Double]

@@ -19,7 +19,7 @@ public enum ModulatedRMSNorm {
         public let dweight, dscale, dshift: NDArray?
     }
 
-    /// Which gradients a caller wants beside that of x.
+    /// Which gradients a caller wants in addition to that of x.
     public struct Needs: Sendable, Hashable {
         /// The weight's.
         public var weight: Bool

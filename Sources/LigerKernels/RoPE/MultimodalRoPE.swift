@@ -2,7 +2,7 @@ public import LigerRuntime
 import Tile
 
 /// Multimodal rotary position embedding (Wang et al., 2024, "Qwen2-VL"): a token has a position in time, height
-/// and width, and each section of a head's pairs turns by one of them:
+/// and width, and each section of a head's pairs rotates by one of them:
 ///
 ///     y[i] = x[i] cos - x[i + R/2] sin        y[i + R/2] = x[i + R/2] cos + x[i] sin
 ///
@@ -10,7 +10,7 @@ import Tile
 /// Arithmetic is in fp32 with one rounding. Bytes moved: x read and y written once, and a token's cosines and
 /// sines once.
 public enum MultimodalRoPE {
-    /// Turns every head of every token by its token's angles.
+    /// Rotates every head of every token by its token's angles.
     ///
     /// - Parameters:
     ///   - x: [B, T, heads, D], f32, bf16 or f16, contiguous.
@@ -18,7 +18,7 @@ public enum MultimodalRoPE {
     ///     each section. Only the first R/2 columns are read.
     ///   - sin: like cos.
     ///   - sections: pairs of a head for each plane; (16, 24, 24) in Qwen2-VL.
-    ///   - inverse: turns back: the gradient with respect to x, given the one with respect to y.
+    ///   - inverse: rotates back: the gradient with respect to x, given the one with respect to y.
     /// - Returns: y, like x.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func apply(

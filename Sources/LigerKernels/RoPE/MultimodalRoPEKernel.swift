@@ -1,6 +1,6 @@
 import Tile
 
-/// Turns the pairs (x[i], x[i + half]) of a head, section by section with the angles of the section's plane; one
+/// Rotates the pairs (x[i], x[i + half]) of a head, section by section with the angles of the section's plane; one
 /// program a head of a token. Where the planes have one sequence, all sequences share it.
 struct MultimodalRoPEKernel: TileKernel {
     /// Pairs of a head for each plane.
@@ -30,7 +30,7 @@ struct MultimodalRoPEKernel: TileKernel {
     }
 }
 
-/// y = x turned, for the pairs of two ranges of a row.
+/// y = x rotated, for the pairs of two ranges of a row.
 private func turn(
     _ x: View<Float>, _ y: View<Float>, _ row: Tile<Int>, first: Axis, second: Axis, _ cos: Tile<Float>,
     _ sin: Tile<Float>

@@ -1,7 +1,7 @@
 public import LigerRuntime
 import Tile
 
-/// Rotary position embedding (Su et al., 2021), with Hugging Face's pairing: dimension i of a head turns
+/// Rotary position embedding (Su et al., 2021), with Hugging Face's pairing: dimension i of a head rotates
 /// with dimension i + R/2, by the angle position θ^(-2i/R), R being the rotated part of the head:
 ///
 ///     y[i] = x[i] cos - x[i + R/2] sin        y[i + R/2] = x[i + R/2] cos + x[i] sin
@@ -11,7 +11,7 @@ import Tile
 /// and the sum: results differ from its by those roundings.
 /// Bytes moved: x read and y written once; the tables stay in cache.
 public enum RoPE {
-    /// Turns every head of every token by its position's angles.
+    /// Rotates every head of every token by its position's angles.
     ///
     /// - Parameters:
     ///   - x: [B, T, heads, D], f32, bf16 or f16, contiguous.
@@ -21,7 +21,7 @@ public enum RoPE {
     ///   - positions: [B T], i32 or i64; nil counts each sequence from 0. Packed rows start again at 0
     ///     where a document does.
     ///   - rowPerToken: the tables have a row for each token of the batch, in the tokens' order.
-    ///   - inverse: turns back: the gradient with respect to x, given the one with respect to y.
+    ///   - inverse: rotates back: the gradient with respect to x, given the one with respect to y.
     /// - Returns: y, like x.
     /// - Throws: `RuntimeError` if shapes do not fit or the tables are too short; `LaunchError` naming a
     ///   position outside the tables.

@@ -1,6 +1,6 @@
 import Tile
 
-/// Turns the pairs (x[i], x[i + half]) of a head by its token's angles; one program a head of a token.
+/// Rotates the pairs (x[i], x[i + half]) of a head by its token's angles; one program a head of a token.
 struct RoPEKernel: TileKernel {
     /// Pairs of a head.
     let half: Int

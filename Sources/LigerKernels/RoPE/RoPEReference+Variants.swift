@@ -16,15 +16,15 @@ extension RoPE.Reference {
         }
     }
 
-    /// x is [tokens, heads, 2 half]; turns are [tokens of one sequence, half, 2], as in `InterleavedRoPE`.
+    /// x is [tokens, heads, 2 half]; rotations are [tokens of one sequence, half, 2], as in `InterleavedRoPE`.
     package static func interleaved(
-        _ x: [Double], heads: Int, half: Int, turns: [Double], inverse: Bool
+        _ x: [Double], heads: Int, half: Int, rotations: [Double], inverse: Bool
     ) -> [Double] {
         x.indices.map { i in
             let pair = i / (2 * half * heads) * half + i / 2 % half
-            let angle = 2 * pair % turns.count
+            let angle = 2 * pair % rotations.count
             let other = i % 2 == 0 ? -x[i + 1] : x[i - 1]
-            return x[i] * turns[angle] + other * (inverse ? -turns[angle + 1] : turns[angle + 1])
+            return x[i] * rotations[angle] + other * (inverse ? -rotations[angle + 1] : rotations[angle + 1])
         }
     }
 }

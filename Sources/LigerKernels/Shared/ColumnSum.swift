@@ -76,7 +76,7 @@ struct ColumnSumKernel: TileKernel {
 }
 
 /// sum[c] = x[0, c] + x[1, c] + ... where there are rows enough to occupy a program; one program a few columns, its lanes
-/// along the rows, so that a row's neighbours come from one stretch of memory.
+/// along the rows, so that accesses to a row are coalesced.
 struct TallColumnSum: TileKernel {
     static let group = 8
     /// The storage types of each array's terms and sums.

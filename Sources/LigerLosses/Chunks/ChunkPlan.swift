@@ -17,7 +17,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let accumulatorBytes: Int
     /// Bytes of an fp32 product on its way to f16 gradients, and of the scales that come with them: 0 in other types.
     public let roundingBytes: Int
-    /// The most bytes in use at a time beside the inputs and the returned gradients.
+    /// The most bytes in use at a time in addition to the inputs and the returned gradients.
     public let peakBytes: Int
     /// Rows of such a product; 0 where no gradient needs one.
     let productRows: Int
@@ -25,7 +25,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// - Parameters:
     ///   - unit: tokens that must not be parted; a chunk has at least as many.
     ///   - budgetBytes: what a chunk's logits may take.
-    ///   - lossBytes: what the loss holds beside the logits.
+    ///   - lossBytes: what the loss holds in addition to the logits.
     package init(
         _ layer: LinearShape, needs: LinearNeeds, exact: Bool, unit: Int = 1, budgetBytes: Int, lossBytes: Int
     ) {
@@ -103,7 +103,8 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     /// One line for people: the cut, and what it takes.
     public var description: String {
         "\(tokens) tokens in \(chunks) chunks of \(chunkTokens): logits \(Self.mebibytes(logitsBytes)), fp32 sums "
-            + "\(Self.mebibytes(accumulatorBytes)), at most \(Self.mebibytes(peakBytes)) beside inputs and gradients"
+            + "\(Self.mebibytes(accumulatorBytes)), at most \(Self.mebibytes(peakBytes)) in addition to inputs and "
+            + "gradients"
     }
 
     private static func mebibytes(_ bytes: Int) -> String {
@@ -165,7 +166,7 @@ public struct LinearNeeds: OptionSet, Sendable, Hashable {
     public static let bias = LinearNeeds(rawValue: 4)
     /// All three.
     public static let all: LinearNeeds = [.input, .weight, .bias]
-    /// Beside gradients, the scales of those in f16 apart from them (`LinearScales`), for a caller that will multiply
+    /// In addition to gradients, the scales of those in f16 apart from them (`LinearScales`), for a caller that will multiply
     /// both by an upstream gradient. Otherwise gradients are for an upstream gradient of 1, of which f16 loses what a
     /// loss scale would have saved.
     public static let scales = LinearNeeds(rawValue: 8)

@@ -36,7 +36,7 @@ struct GradientRounding {
     }
 }
 
-/// y = x times a factor, or y plus that, each row over a scale that is kept beside it; one program a row.
+/// y = x times a factor, or y plus that, each row over a scale that is kept with it; one program a row.
 struct RoundedGradientRows: TileKernel {
     let columns: Int
     let dtype: DType

@@ -75,7 +75,7 @@ package struct LinearChunks {
         }
     }
 
-    /// As above, over chunks of rows that need not be neighbours.
+    /// As above, over chunks of rows that need not be contiguous.
     ///
     /// - Parameters:
     ///   - chunks: the pieces of each, no more rows than the plan's chunks have. All rows must occur once.

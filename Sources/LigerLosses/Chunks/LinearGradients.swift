@@ -6,7 +6,7 @@ import Tile
 // gradient where it can be rounded right away. In f16 it cannot: it is made for some rows at a time in fp32, and they
 // are rounded by what they hold (`GradientRounding`).
 
-/// What the rows of f16 gradients still have to be multiplied by, beside the upstream gradient: f32, a number for each
+/// What the rows of f16 gradients still have to be multiplied by, in addition to the upstream gradient: f32, a number for each
 /// row. Nil for gradients of other types and where scales were not asked for.
 public struct LinearScales: Sendable {
     /// [tokens].

@@ -4,7 +4,7 @@ import Tile
 
 /// fp32 sums of a 16-bit weight gradient over chunks of tokens.
 ///
-/// The sums of about the first half of the rows lie where the gradient itself will, so that beside the gradient
+/// The sums of about the first half of the rows lie where the gradient itself will, so that in addition to the gradient
 /// they take little more than its own size.
 struct WeightSums {
     private let gradient: NDArray

@@ -2,7 +2,7 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-/// One evaluation of a loss beside a teacher.
+/// One evaluation of a loss against a teacher.
 struct DistillationBatch {
     private let formula: FusedLinearDistillation.Formula
     private let options: FusedLinearDistillation.Options

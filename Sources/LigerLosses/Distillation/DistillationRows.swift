@@ -1,7 +1,7 @@
 import LigerKernels
 import Tile
 
-/// Loss of one token beside a teacher, and its gradient over the student's logits; one program a row.
+/// Loss of one token against a teacher, and its gradient over the student's logits; one program a row.
 struct DistillationRows: TileKernel {
     let formula: FusedLinearDistillation.Formula
     let classes: Int

@@ -2,7 +2,7 @@ import LigerKernels
 public import LigerRuntime
 import Tile
 
-/// Losses of a student's last layer beside a teacher's, without the logits of either: both are made, turned into a
+/// Losses of a student's last layer compared with a teacher's, without the logits of either: both are made, turned into a
 /// loss and the student's gradients, and overwritten chunk by chunk of tokens. With student logits z, teacher
 /// logits u, labels y, temperature T and n the number of tokens that count:
 ///
@@ -42,7 +42,7 @@ public enum FusedLinearDistillation {
         public var hardWeight: Float
         /// Whether the loss of the labels is computed where its weight is 0.
         public var wantsHard: Bool
-        /// The weight of the loss beside the teacher.
+        /// The weight of the loss against the teacher.
         public var softWeight: Float
         /// Which tokens count, the temperature, and the memory: the budget is for both sides' logits.
         public var sequences: SequenceOptions

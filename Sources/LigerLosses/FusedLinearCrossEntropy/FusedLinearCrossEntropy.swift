@@ -43,7 +43,7 @@ public enum FusedLinearCrossEntropy {
         }
     }
 
-    /// A loss, what was asked for beside it, and the needed gradients for an upstream gradient of 1.
+    /// A loss, what was asked for with it, and the needed gradients for an upstream gradient of 1.
     public struct Result: Sendable {
         /// [] or, without reduction, [tokens]; f32; the z-loss is part of it.
         public let loss: NDArray
@@ -113,7 +113,7 @@ public enum FusedLinearCrossEntropy {
     ///   - normaliser: as for `CrossEntropy.forward`.
     ///   - upstream: f32, the gradient of a loss without reduction, one per token: where it is known, gradients
     ///     are for it instead of 1.
-    ///   - wants: accuracy and argmax beside the loss.
+    ///   - wants: accuracy and argmax in addition to the loss.
     ///   - needs: with none, only the loss is computed, still in chunks.
     /// - Throws: as `CrossEntropy.forward`; and an error that names the package to install if there is no
     ///   library for matrix products.

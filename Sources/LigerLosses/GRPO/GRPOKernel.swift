@@ -12,7 +12,7 @@ struct GRPOKernel: TileKernel {
     let ratio: Ratio?
     /// Whether A is given per token.
     let hasTokenAdvantages: Bool
-    /// Whether tokens' losses, k and clipping are wanted beside the sums, unweighted.
+    /// Whether tokens' losses, k and clipping are wanted in addition to the sums, unweighted.
     let hasTokens: Bool
     /// Whether w is given per token.
     let hasUpstream: Bool

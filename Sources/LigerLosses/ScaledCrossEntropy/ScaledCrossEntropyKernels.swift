@@ -1,7 +1,7 @@
 import LigerKernels
 import Tile
 
-/// Beside this the exponential is 0, and a product with it too, where a logit of minus infinity would make it NaN.
+/// Elsewhere the exponential is 0, and a product with it too, where a logit of minus infinity would make it NaN.
 private let leastDistance: Float = -200
 
 /// nll, entropy and log-probabilities of selected classes of one row of logits, with v = z / T, m = max(v) and

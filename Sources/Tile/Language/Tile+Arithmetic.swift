@@ -18,7 +18,7 @@ extension Tile where Element: TileNumber {
     /// Product with a constant.
     public static func * (a: Element, b: Tile) -> Tile { b.like(a) * b }
 
-    /// A scalar of a constant, beside this tile.
+    /// A scalar of a constant, for this tile.
     func like(_ value: Element) -> Tile { Tile(program, program.constant(value.tileConstant.value)) }
 
     static func binary(_ operation: BinaryOperation, _ a: Tile, _ b: Tile) -> Tile {

@@ -65,7 +65,7 @@ extension FakeCUDATests {
             let text = message { _ = try NDArray(empty: [2 << 20], dtype: .u8, device: device) }
             #expect(
                 text
-                    == "out of memory: 2097152 bytes wanted beside 9437184 in use. cuda:0 (Fake GPU) has 1 of "
+                    == "out of memory: 2097152 bytes wanted in addition to 9437184 in use. cuda:0 (Fake GPU) has 1 of "
                     + "10 MiB free. Use a smaller batch or sequence, a smaller model, or end other processes on "
                     + "the GPU (nvidia-smi lists them)")
             #expect(device.bytesInUse == large.byteCount)

@@ -72,7 +72,7 @@ class Output:
         return all(_holds(condition, values) for condition in self.when)
 
     def is_never_there(self, options):
-        """Whether it is left out whatever else there is beside these options."""
+        """Whether it is left out whatever these options leave."""
         return any(condition.get("on") in options and not _holds(condition, options) for condition in self.when)
 
     def sizes(self, values):

@@ -114,7 +114,7 @@ def geglu(a, b):
 
 @_operation
 def rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1):
-    """Turned q and k (B, heads, S, D)."""
+    """Rotated q and k (B, heads, S, D)."""
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim)
 
 

@@ -16,7 +16,7 @@ from liger_kernel.backends import available_impls
 ROWS, COLUMNS, CLASSES = 6, 16, 29
 
 
-def turned(x, cos, sin):
+def rotated(x, cos, sin):
     half = x.shape[-1] // 2
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
@@ -39,7 +39,7 @@ def cases(device):
         "softmax": ((x,), x.softmax(-1)),
         "swiglu": ((x, r), F.silu(x) * r),
         "geglu": ((x, r), F.gelu(x, approximate="tanh") * r),
-        "rope": ((q, q, cos, sin), (turned(q, cos, sin),) * 2),
+        "rope": ((q, q, cos, sin), (rotated(q, cos, sin),) * 2),
         "cross_entropy": ((logs, y), (F.cross_entropy(logs, y), None, None, None)),
         "fused_add_rms_norm": ((x, r, w), (F.rms_norm(x + r, (COLUMNS,), w, 1e-6), x + r)),
         "fused_linear_cross_entropy": ((x, layer, y), (F.cross_entropy(x @ layer.T, y), None, None, None)),

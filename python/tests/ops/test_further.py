@@ -115,7 +115,7 @@ def test_multimodal_rope(device, dtype, sections, size, tables_batch):
     cos, sin = (f(torch.cat((angles, angles), -1)).to(dtype) for f in (torch.cos, torch.sin))
     planes = torch.repeat_interleave(torch.arange(3), torch.tensor(sections)).to(device)
 
-    def turned(x):
+    def rotated(x):
         c, s = (
             torch.gather(t[..., :half].double(), 0, planes.expand(1, tables_batch, 5, half))[0].unsqueeze(1)
             for t in (cos, sin)
@@ -126,7 +126,7 @@ def test_multimodal_rope(device, dtype, sections, size, tables_batch):
     q = random(2, 5, 4, size, device=device, dtype=dtype, grad=False).transpose(1, 2).requires_grad_()
     k = random(2, 2, 5, size, device=device, dtype=dtype)
     check_function(
-        lambda q, k: liger_multimodal_rotary_pos_emb(q, k, cos, sin, sections), lambda q, k: (turned(q), turned(k)), [q, k],
+        lambda q, k: liger_multimodal_rotary_pos_emb(q, k, cos, sin, sections), lambda q, k: (rotated(q), rotated(k)), [q, k],
         dtype,
     )  # fmt: skip
     with pytest.raises(ValueError, match="mrope_section"):
@@ -136,22 +136,22 @@ def test_multimodal_rope(device, dtype, sections, size, tables_batch):
 @pytest.mark.parametrize("batched", [False, True])
 def test_llama4_rope(device, dtype, batched):
     angles = torch.rand(*((2, 5, 4) if batched else (5, 4)), device=device) * 6
-    turns = torch.polar(torch.ones_like(angles), angles)
+    rotations = torch.polar(torch.ones_like(angles), angles)
 
-    def turned(x):
+    def rotated(x):
         pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
-        numbers = turns.to(torch.complex128).reshape(-1, 5, 1, 4)
+        numbers = rotations.to(torch.complex128).reshape(-1, 5, 1, 4)
         return torch.view_as_real(pairs * numbers).flatten(-2)
 
     q, k = random(2, 5, 3, 8, device=device, dtype=dtype), random(2, 5, 1, 8, device=device, dtype=dtype)
     check_function(
-        lambda q, k: liger_llama4_text_rotary_pos_emb(q, k, turns), lambda q, k: (turned(q), turned(k)), [q, k], dtype
+        lambda q, k: liger_llama4_text_rotary_pos_emb(q, k, rotations), lambda q, k: (rotated(q), rotated(k)), [q, k], dtype
     )
-    yq, _ = liger_llama4_vision_rotary_pos_emb(q, k, turns)
-    check_close(yq, turned(q.double()), dtype)
+    yq, _ = liger_llama4_vision_rotary_pos_emb(q, k, rotations)
+    check_close(yq, rotated(q.double()), dtype)
     # A model cast to another type has lost the imaginary part; the vision tower's have a dimension for the head.
-    real, cosines = torch.view_as_complex(q.float().reshape(2, 5, 3, 4, 2)), turns.real.reshape(-1, 5, 1, 4)
-    stretched, _ = liger_llama4_vision_rotary_pos_emb(q, k, turns.real if batched else turns.real.unsqueeze(1))
+    real, cosines = torch.view_as_complex(q.float().reshape(2, 5, 3, 4, 2)), rotations.real.reshape(-1, 5, 1, 4)
+    stretched, _ = liger_llama4_vision_rotary_pos_emb(q, k, rotations.real if batched else rotations.real.unsqueeze(1))
     check_close(stretched, torch.view_as_real(real * cosines).flatten(-2), dtype)
     with pytest.raises(TypeError, match="must be complex"):
         LigerLlama4RopeFunction.apply(q, k, angles)

@@ -13,7 +13,7 @@ from liger_kernel.transformers.rope import liger_rotary_pos_emb_gpt_oss
 from liger_kernel.transformers.rope import liger_rotary_pos_emb_vision
 
 
-def turned(x, cos, sin):
+def rotated(x, cos, sin):
     """cos, sin: (B or 1, S, rd / 2), in x's type; dimensions beyond rd are kept."""
     half = cos.shape[-1]
     c, s = cos.unsqueeze(1), sin.unsqueeze(1)
@@ -44,7 +44,7 @@ def test_rope(device, dtype, length, size, tables_batch, transposed):
 
     def reference(q, k):
         c, s = cos[..., :half].double(), sin[..., :half].double()
-        return turned(q, c, s), turned(k, c, s)
+        return rotated(q, c, s), rotated(k, c, s)
 
     check_function(lambda q, k: liger_rope(q, k, cos, sin), reference, [q, k], dtype)
 
@@ -61,8 +61,8 @@ def test_rope_takes_tables_of_any_form(device, form):
     }[form]
     q, k = heads(3, 2, 6, 8, torch.float32, device), heads(3, 1, 6, 8, torch.float32, device)
     yq, yk = liger_rotary_pos_emb(q, k, change(cos), change(sin))
-    check_close(yq, turned(q.double(), *expected_tables), torch.float32)
-    check_close(yk, turned(k.double(), *expected_tables), torch.float32)
+    check_close(yq, rotated(q.double(), *expected_tables), torch.float32)
+    check_close(yk, rotated(k.double(), *expected_tables), torch.float32)
 
 
 def test_partial_rotation(device):
@@ -70,7 +70,7 @@ def test_partial_rotation(device):
     q, k = heads(2, 2, 6, 20, torch.float32, device), heads(2, 1, 6, 20, torch.float32, device)
     for given, rotary_dim in ((None, 8), (4, 4)):
         half = rotary_dim // 2
-        expected = turned(q.double(), cos[..., :half].double(), sin[..., :half].double())
+        expected = rotated(q.double(), cos[..., :half].double(), sin[..., :half].double())
         check_close(liger_rotary_pos_emb(q, k, cos, sin, rotary_dim=given)[0], expected, torch.float32)
     for wrong in (3, 0, 22, 18):
         with pytest.raises(ValueError, match="rotary_dim"):
@@ -84,7 +84,7 @@ def test_tables_of_another_type_than_the_heads(device):
     q, k = heads(2, 2, 6, 8, torch.bfloat16, device), heads(2, 1, 6, 8, torch.bfloat16, device)
     yq, _ = liger_rotary_pos_emb(q, k, cos, sin)
     assert yq.dtype == torch.bfloat16
-    check_close(yq, turned(q.double(), cos[..., :4].double(), sin[..., :4].double()), torch.bfloat16, roundings=0.6)
+    check_close(yq, rotated(q.double(), cos[..., :4].double(), sin[..., :4].double()), torch.bfloat16, roundings=0.6)
 
 
 def test_inputs_stay_as_they_are_and_one_may_be_frozen(device):
@@ -95,7 +95,7 @@ def test_inputs_stay_as_they_are_and_one_may_be_frozen(device):
     assert torch.equal(q, before)
     yq.sum().backward()
     ones = torch.ones_like(q).double()
-    check_close(q.grad, turned(ones, cos[..., :4].double(), -sin[..., :4].double()), torch.float32)
+    check_close(q.grad, rotated(ones, cos[..., :4].double(), -sin[..., :4].double()), torch.float32)
 
 
 def test_other_signatures(device):
@@ -103,8 +103,8 @@ def test_other_signatures(device):
     half = cos[..., :4].double(), sin[..., :4].double()
     q, k = heads(1, 2, 6, 8, torch.float32, device), heads(1, 2, 6, 8, torch.float32, device)
     yq, _ = liger_rotary_pos_emb_gpt_oss(q, k, cos[..., :4], sin[..., :4])
-    check_close(yq, turned(q.double(), *half), torch.float32)
+    check_close(yq, rotated(q.double(), *half), torch.float32)
     flat_q, flat_k = q[0].transpose(0, 1), k[0].transpose(0, 1)
     yq, yk = liger_rotary_pos_emb_vision(flat_q, flat_k, cos[0], sin[0])
     assert yq.shape == flat_q.shape and yk.shape == flat_k.shape
-    check_close(yq, turned(q.double(), *half)[0].transpose(0, 1), torch.float32)
+    check_close(yq, rotated(q.double(), *half)[0].transpose(0, 1), torch.float32)

@@ -1,4 +1,4 @@
-"""Losses of a student's last layer beside a teacher's."""
+"""Losses of a student's last layer compared with a teacher's."""
 
 import math
 

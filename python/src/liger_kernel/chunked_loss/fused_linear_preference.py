@@ -101,7 +101,7 @@ def _cross_entropy(logits, target, ignore_index, reduction):
 
 
 def _by_kernel(cls, ctx, tensors, **options):
-    """The results of a formula of the Swift library, and of ORPO's what it has beside them."""
+    """The results of a formula of the Swift library, and of ORPO's what it has in addition."""
     out = cls.compute(ctx, "fused_linear_preference", tensors, **options)
     extras = out["odds_means"].unbind() if "odds_means" in out else ()
     return out["loss"], (

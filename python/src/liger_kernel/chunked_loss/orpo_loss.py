@@ -18,7 +18,7 @@ def _kernel(average_log_prob):
 class LigerFusedLinearORPOFunction(LigerFusedLinearPreferenceBase):
     """-beta log sigmoid(o), o the logarithm of the odds' ratio, of mean log-probabilities.
 
-    Beside the results of the others come the means of log sigmoid(o) and of o.
+    In addition to the results of the others come the means of log sigmoid(o) and of o.
     """
 
     @staticmethod

@@ -20,7 +20,7 @@ _scale_rows = eager("scale_rows", lying_runner, strided=True)
 
 
 def wanted(return_token_accuracy, return_predicted_tokens, gradient=False):
-    """The bits of what to compute beside the loss."""
+    """The bits of what to compute in addition to the loss."""
     return ACCURACY * return_token_accuracy + ARGMAX * return_predicted_tokens + GRADIENT * gradient
 
 

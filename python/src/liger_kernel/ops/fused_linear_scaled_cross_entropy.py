@@ -248,7 +248,7 @@ class ParallelScaledCrossEntropy(UntracedFunction):
         weights = s * distance.exp()
         sums = [weights, torch.where(is_own, distance + log_s - out["nll"], 0.0)]
         if return_entropy:
-            # Where a rank's part is nothing beside others, its distance may be minus infinity.
+            # Where a rank's part is nothing in addition to others, its distance may be minus infinity.
             weighted = weights * (distance + log_s - out["entropy"])
             sums.append(torch.where(weights > 0, weighted, 0.0))
         sums = _joined(torch.stack(sums), dist.ReduceOp.SUM, group)

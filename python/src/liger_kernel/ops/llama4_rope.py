@@ -9,20 +9,20 @@ from liger_kernel.ops._primitive import first_order
 _rotate = operation("interleaved_rope")
 
 
-def _turns(freqs_cis, q):
+def _rotations(freqs_cis, q):
     """Complex numbers of (.., S, D / 2) as pairs, with a dimension for the batch."""
     if not freqs_cis.is_complex():
         raise TypeError(f"freqs_cis must be complex; found {freqs_cis.dtype}")
-    turns = torch.view_as_real(freqs_cis).float()
-    turns = turns.reshape(-1, q.shape[1], *turns.shape[-2:])
-    if turns.shape[0] not in (1, q.shape[0]):
+    rotations = torch.view_as_real(freqs_cis).float()
+    rotations = rotations.reshape(-1, q.shape[1], *rotations.shape[-2:])
+    if rotations.shape[0] not in (1, q.shape[0]):
         raise ValueError(f"freqs_cis has shape {tuple(freqs_cis.shape)} for q of shape {tuple(q.shape)}")
-    return turns
+    return rotations
 
 
 def llama4_rope_forward(q, k, freqs_cis, BLOCK_SIZE=None, imag_sign=1.0):
-    """Turned q and k; the other way round with `imag_sign` -1."""
-    return _rotate(q, k, _turns(freqs_cis, q), imag_sign < 0)
+    """Rotated q and k; the other way round with `imag_sign` -1."""
+    return _rotate(q, k, _rotations(freqs_cis, q), imag_sign < 0)
 
 
 class LigerLlama4RopeFunction(Function):
@@ -30,9 +30,9 @@ class LigerLlama4RopeFunction(Function):
 
     @staticmethod
     def forward(ctx, q, k, freqs_cis, BLOCK_SIZE=None):
-        turns = _turns(freqs_cis, q)
-        ctx.save_for_backward(turns)
-        return _rotate(q, k, turns, False)
+        rotations = _rotations(freqs_cis, q)
+        ctx.save_for_backward(rotations)
+        return _rotate(q, k, rotations, False)
 
     @staticmethod
     @first_order

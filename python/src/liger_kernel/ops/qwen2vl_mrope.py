@@ -19,7 +19,7 @@ def _check(cos, sections):
 
 
 def qwen2vl_mrope_forward(q, k, cos, sin, mrope_section):
-    """Turned q and k, then cos and sin as they were given."""
+    """Rotated q and k, then cos and sin as they were given."""
     _check(cos, mrope_section)
     return *_multimodal_rope(q, k, cos, sin, tuple(mrope_section), False), cos, sin
 
@@ -30,7 +30,7 @@ def qwen2vl_mrope_backward(dq, dk, cos, sin, mrope_section):
 
 
 class LigerQwen2VLMRopeFunction(Function):
-    """Turns q (B, Hq, S, D) and k (B, Hk, S, D) by cos and sin (3, B, S, D). `unsqueeze_dim` has no effect."""
+    """Rotates q (B, Hq, S, D) and k (B, Hk, S, D) by cos and sin (3, B, S, D). `unsqueeze_dim` has no effect."""
 
     @staticmethod
     def forward(ctx, q, k, cos, sin, mrope_section, unsqueeze_dim=1):

@@ -1,4 +1,4 @@
-"""Rotary position embedding with Hugging Face's pairing: dimension i turns with dimension i + rotary_dim / 2."""
+"""Rotary position embedding with Hugging Face's pairing: dimension i rotates with dimension i + rotary_dim / 2."""
 
 import functools
 
@@ -101,7 +101,7 @@ def _rotary_dim(q, cos, rotary_dim):
 
 
 def rope_forward(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
-    """Turned q and k, then cos and sin as they were given. Inputs stay as they are."""
+    """Rotated q and k, then cos and sin as they were given. Inputs stay as they are."""
     return *_rotate(q, k, cos, sin, _rotary_dim(q, cos, rotary_dim), False), cos, sin
 
 
@@ -111,7 +111,7 @@ def rope_backward(dq, dk, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_d
 
 
 class LigerRopeFunction(Function):
-    """Turns q (B, Hq, S, D) and k (B, Hk, S, D). `position_ids` and `unsqueeze_dim` have no effect, as upstream."""
+    """Rotates q (B, Hq, S, D) and k (B, Hk, S, D). `position_ids` and `unsqueeze_dim` have no effect, as upstream."""
 
     @staticmethod
     def forward(ctx, q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):

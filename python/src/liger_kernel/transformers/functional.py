@@ -42,7 +42,7 @@ def __getattr__(name):
 
 @dataclass
 class CrossEntropyOutput:
-    """A loss with what was asked for beside it."""
+    """A loss with what was asked for with it."""
 
     loss: torch.Tensor
     z_loss: Optional[torch.Tensor] = None
@@ -164,7 +164,7 @@ def liger_geglu(a, b):
 
 
 def liger_rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
-    """Turned q and k."""
+    """Rotated q and k."""
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
 
 
@@ -186,7 +186,7 @@ def liger_group_norm(X, affine_scaling_weight, affine_shifting_bias, num_channel
 
 
 def liger_qwen2vl_mrope(q, k, cos, sin, mrope_section, unsqueeze_dim=1):
-    """Turned q and k, sections of a head by a token's time, height and width."""
+    """Rotated q and k, sections of a head by a token's time, height and width."""
     return LigerQwen2VLMRopeFunction.apply(q, k, cos, sin, mrope_section, unsqueeze_dim)
 
 

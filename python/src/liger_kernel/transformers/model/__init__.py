@@ -1,7 +1,7 @@
 """The loss forwards, importable by model name: `liger_kernel.transformers.model.llama.lce_forward`.
 
 There is one implementation, in `lce`. The modules named after models are made here: each holds that model's function
-and the helpers that other packages import beside it.
+and the helpers that other packages import with it.
 """
 
 from __future__ import annotations

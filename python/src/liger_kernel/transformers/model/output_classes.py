@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any
 from typing import Optional
 
-# Classes that live beside one model.
+# Classes that live in one model's module.
 HOMES = {
     "Gemma3": "gemma3",
     "Gemma4": "gemma4",

@@ -13,7 +13,7 @@ except ImportError:  # Where TRL 1 has it; an ImportError without TRL.
     from trl.experimental.orpo import ORPOTrainer
 
 IGNORED = -100
-# The order of what `LigerFusedLinearORPOLoss` gives beside the loss.
+# The order of what `LigerFusedLinearORPOLoss` gives in addition to the loss.
 RESULTS = (
     "logps/chosen", "logps/rejected", "logits/chosen", "logits/rejected", "nll_loss", "rewards/chosen",
     "rewards/rejected", "log_odds_ratio", "log_odds_chosen",
