@@ -67,7 +67,8 @@ def test_names_that_are_imported_through_modules():
     from liger_kernel.transformers.functional import CrossEntropyOutput
 
     assert cross_entropy.LigerCrossEntropyFunction is LigerCrossEntropyFunction
-    assert cross_entropy.CrossEntropyOutput is CrossEntropyOutput
+    fused = importlib.import_module("liger_kernel.transformers.fused_linear_cross_entropy")
+    assert cross_entropy.CrossEntropyOutput is fused.CrossEntropyOutput is CrossEntropyOutput
     module = importlib.import_module("liger_kernel.ops.modulated_rms_norm")
     assert module.torch_to_triton_dtype is torch_to_triton_dtype
     with pytest.raises(RuntimeError, match="no Triton"):

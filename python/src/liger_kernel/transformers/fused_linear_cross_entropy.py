@@ -9,6 +9,7 @@ from torch import nn
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
 from liger_kernel.ops.utils import tracked
 from liger_kernel.transformers.cross_entropy import check_loss_options
+from liger_kernel.transformers.functional import CrossEntropyOutput  # noqa: F401  (where others look for it)
 from liger_kernel.transformers.functional import cross_entropy_result
 
 
