@@ -43,7 +43,7 @@ class LigerMultiTokenAttentionFunction(Function):
         out = F.conv2d(probabilities, weight, bias, *ctx.convolution)
         if out.shape[-1] != out.shape[-2]:
             raise ValueError(f"the convolution must leave as many keys as queries; found {tuple(out.shape)}")
-        return out.tril_()
+        return out.tril()
 
     @staticmethod
     @first_order
