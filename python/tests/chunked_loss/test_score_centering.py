@@ -7,6 +7,8 @@ from conftest import check_close
 from conftest import random
 from conftest import twin
 
+from liger_kernel.chunked_loss._rows import LayerOfRows
+from liger_kernel.ops import _memory
 from liger_kernel.transformers import ISCorrection
 from liger_kernel.transformers import LigerFusedLinearScoreCenteringLoss
 from liger_kernel.transformers.functional import liger_fused_linear_score_centering
@@ -130,6 +132,15 @@ def test_masked_rows_count_for_nothing(device):
     loss.backward()
     assert torch.equal(loss, expected)
     assert not poisoned["_input"].grad[dropped].any() and poisoned["_input"].grad[~dropped].isfinite().all()
+
+
+@pytest.mark.parametrize("chunk_size, budget_bytes, largest", [(3, None, 3), (None, 4 * V * 2, 2), (None, None, 11)])
+def test_logits_are_never_whole(device, monkeypatch, chunk_size, budget_bytes, largest):
+    seen, logits = [], LayerOfRows.logits
+    monkeypatch.setattr(LayerOfRows, "logits", lambda self, rows: seen.append(len(rows)) or logits(self, rows))
+    monkeypatch.setattr(_memory, "_budget_bytes", budget_bytes)
+    liger_fused_linear_score_centering(**sample(device), chunk_size=chunk_size)
+    assert max(seen) == largest and sum(seen) == 11
 
 
 def test_nothing_counts(device):
