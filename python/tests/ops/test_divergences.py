@@ -124,6 +124,14 @@ def test_everything_ignored_and_equal_distributions(device):
     assert loss.item() == 0 and bool((p.grad == 0).all())
 
 
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "batchmean"])
+def test_tvd_of_no_token_is_0(device, dtype, reduction):
+    student, teacher = distributions((3, 8), dtype, device, False)
+    loss = liger_tvd(student, teacher, torch.full((3,), -100, device=device), reduction)
+    loss.backward(torch.ones_like(loss))
+    assert torch.equal(loss, torch.zeros_like(loss)) and torch.equal(student.grad, torch.zeros_like(student))
+
+
 def test_wrong_arguments():
     student, teacher = distributions((3, 8), torch.float32, "cpu", True)
     with pytest.raises(AssertionError, match="shift_labels"):

@@ -66,6 +66,17 @@ def test_group_norm(device, dtype, shape, groups):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("offset", [64.0, 4096.0])
+def test_group_norm_of_a_large_mean(device, dtype, offset):
+    # 16-bit sums of such numbers would have lost the variance.
+    x = (random(2, 6, 129, grad=False, scale=offset / 64) + offset).to(device=device, dtype=dtype).requires_grad_()
+    w, b = (random(6, device=device, dtype=dtype) for _ in range(2))
+    check_function(
+        lambda x, w, b: LigerGroupNormFunction.apply(x, w, b, 6, 2, 1e-5),
+        lambda x, w, b: F.group_norm(x, 2, w, b, 1e-5), [x, w, b], dtype, gradient_roundings=3,
+    )  # fmt: skip
+
+
 def test_group_norm_module():
     module = LigerGroupNorm(6, 3, bias=True)
     x = torch.randn(2, 6, 5)

@@ -34,6 +34,21 @@ def test_poly_norm(device, dtype, shape):
     )
 
 
+@pytest.mark.parametrize("offset", [16.0, 30.0])
+def test_a_large_common_offset(device, dtype, offset):
+    # The cube's square is beyond f16, and sums of such have more digits than bf16. The terms of x's gradient cancel.
+    x = (random(3, 1001, grad=False) + offset).to(device=device, dtype=dtype).requires_grad_()
+    w, b = (random(n, device=device, dtype=dtype) for n in (3, 1))
+    terms = {
+        0: lambda x, w, b, dy: w.abs().sum() * dy / x,
+        1: lambda x, w, b, dy: torch.stack([(dy * normalised(x**k, 1e-5)).flatten().cumsum(0) for k in (3, 2, 1)]),
+        2: lambda x, w, b, dy: dy.flatten().cumsum(0),
+    }
+    check_function(
+        lambda x, w, b: liger_poly_norm(x, w, b, 1e-5), reference, [x, w, b], dtype, gradient_roundings=4, terms=terms
+    )
+
+
 def test_module_and_raw_functions(device):
     module, x = LigerPolyNorm(1e-5).to(device), random(4, 33, device=device)
     y = module(x)

@@ -40,6 +40,18 @@ def test_an_offset_changes_nothing(device):
     assert torch.equal(liger_sparsemax(torch.full((2, 4), 1e30, device=device)), torch.full((2, 4), 0.25, device=device))
 
 
+@pytest.mark.parametrize("offset", [1e3, -1e3, 3e4])
+def test_a_large_common_offset(device, dtype, offset):
+    x = (random(4, 257, grad=False, scale=offset / 1e3) + offset).to(device=device, dtype=dtype).requires_grad_()
+    y, upstream = liger_sparsemax(x), torch.randn(4, 257, device=device, dtype=dtype)
+    expected = sparsemax(x.double())
+    check_close(y, expected, dtype)
+    check_close(y.sum(-1), torch.ones(4, dtype=torch.float64, device=device), dtype, roundings=4)
+    inside, g = (expected > 0).double(), upstream.double()
+    wanted = inside * (g - (inside * g).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True))
+    check_close(torch.autograd.grad(y, x, upstream)[0], wanted, dtype, what="gradient", terms=[g])
+
+
 def test_rows_without_a_maximum(device):
     x = torch.full((2, 3), -torch.inf, device=device)
     x[1, 2] = 5

@@ -24,18 +24,25 @@ def chunk_count(length, chunk_size, budget_bytes, bytes_each):
     return max(1, length // rows)
 
 
-class RowsOfLogits:
-    """One evaluation of a formula of whole rows of logits that the library has no kernel for, chunk by chunk.
+def logits_of(layer, rows):
+    """Those of a linear layer in fp32: [..., V]."""
+    tensors = layer | {"input": rows.reshape(-1, rows.shape[-1])}
+    return call("linear_logits", tensors)["logits"].view(*rows.shape[:-1], -1)
 
-    Gradients are those of sums over tokens, in fp32: what they are divided by, and the upstream gradient, meet them in
-    `gradient`, where they are rounded once.
+
+class LayerOfRows:
+    """A linear layer whose logits exist for some rows at a time, and its gradients of any function of them.
+
+    Gradients are those of sums over tokens, in fp32: what they are divided by, `share`, and the upstream gradient, meet
+    them in `gradient`, where they are rounded once.
     """
 
-    def __init__(self, cls, student, teacher, needs, exact, ignore_index, temperature):
-        self.cls, self.needs, self.ignore_index, self.temperature = cls, needs, ignore_index, temperature
-        self.student, self.teacher = whole(student), whole(teacher)
-        self.dtypes = {name: tensor.dtype for name, tensor in self.student.items()}
-        weight, bias = self.student["weight"], self.student.get("bias")
+    share = 1.0
+
+    def __init__(self, layer, needs, exact):
+        self.needs, self.layer = needs, whole(layer)
+        self.dtypes = {name: tensor.dtype for name, tensor in self.layer.items()}
+        weight, bias = self.layer["weight"], self.layer.get("bias")
         if weight.dtype == torch.float16 and not exact:
             raise ValueError(
                 "accum_dtype is torch.float16, which cannot hold sums over tokens; leave it out where a distillation "
@@ -51,10 +58,41 @@ class RowsOfLogits:
         self.scale = weight.new_zeros(1, dtype=torch.float32) if is_scaled else None
         self.inputs = []
 
+    def logits(self, rows):
+        """[..., V] in fp32."""
+        return logits_of(self.layer, rows)
+
+    def add(self, rows, gradient):
+        """Adds to the gradients what a chunk's logits' gradient makes of its rows."""
+        own = rows.new_empty(rows.shape, dtype=torch.float32) if self.needs["input"] else None
+        flat = {"input": rows, "gradient": gradient, "dinput": own}
+        flat = {name: tensor if tensor is None else tensor.flatten(0, -2) for name, tensor in flat.items()}
+        tensors = {"weight": self.layer["weight"], **self.sums, **flat, "scale": self.scale}
+        call("linear_logits_gradients", tensors)
+        if own is not None:
+            self.inputs.append(own)
+
+    def gradient(self, name, upstream):
+        """That of input, weight or bias for an upstream gradient; None where it is not needed."""
+        if upstream is None or not self.needs[name]:
+            return None
+        total = torch.cat(self.inputs) if name == "input" else self.sums[f"{name}_sum"]
+        factor = upstream * self.share
+        factor = factor * self.scale if name == "weight" and self.scale is not None else factor
+        return torch.mul(total, factor, out=torch.empty_like(total, dtype=self.dtypes[name]))
+
+
+class RowsOfLogits(LayerOfRows):
+    """One evaluation of a formula of whole rows of logits that the library has no kernel for, chunk by chunk."""
+
+    def __init__(self, cls, student, teacher, needs, exact, ignore_index, temperature):
+        super().__init__(student, needs, exact)
+        self.cls, self.ignore_index, self.temperature, self.teacher = cls, ignore_index, temperature, whole(teacher)
+
     def run(self, target, chunks, weights, wants_hard, arguments):
         """(loss, soft, hard)."""
-        parts, softs, hards = Parts(self.cls, self.student["input"]), [], []
-        pieces = (split(tensor, chunks) for tensor in (self.student["input"], self.teacher["input"], target))
+        parts, softs, hards = Parts(self.cls, self.layer["input"]), [], []
+        pieces = (split(tensor, chunks) for tensor in (self.layer["input"], self.teacher["input"], target))
         for own, other, labels_of_chunk in zip(*pieces):
             soft, hard = self.of_chunk(own, other, labels_of_chunk, weights, wants_hard, arguments, parts)
             softs.append(soft)
@@ -62,13 +100,13 @@ class RowsOfLogits:
         parts.check()
         self.share = 1 / (target != self.ignore_index).sum().clamp_min(1)
         soft, hard = sum(softs) * self.share, sum(hards) * self.share
-        self.student = self.teacher = None
+        self.layer = self.teacher = None
         return weights[0] * hard + weights[1] * soft, soft, hard
 
     def of_chunk(self, own, other, target, weights, wants_hard, arguments, parts):
         """The sums of a chunk's soft and hard losses, whose gradients are added to the others."""
-        hard, slope = self.hard_loss(logits := self.logits(self.student, own), target, wants_hard, weights[0])
-        others = self.logits(self.teacher, other).div_(self.temperature)
+        hard, slope = self.hard_loss(logits := self.logits(own), target, wants_hard, weights[0])
+        others = logits_of(self.teacher, other).div_(self.temperature)
 
         def evaluate(logits):
             tempered = logits / self.temperature
@@ -85,11 +123,6 @@ class RowsOfLogits:
             self.add(own, gradient)
         return soft, hard
 
-    def logits(self, layer, rows):
-        """[..., V] in fp32."""
-        tensors = layer | {"input": rows.reshape(-1, rows.shape[-1])}
-        return call("linear_logits", tensors)["logits"].view(*rows.shape[:-1], -1)
-
     def hard_loss(self, logits, target, wants, weight):
         """The sum of the labels' cross entropy, and the weighted gradient of the logits; None where not wanted."""
         if not wants:
@@ -100,22 +133,3 @@ class RowsOfLogits:
             ignore_index=self.ignore_index, wants=GRADIENT if needs else 0,
         )  # fmt: skip
         return out["loss"], out["gradient"].view(logits.shape).mul_(weight) if needs else None
-
-    def add(self, rows, gradient):
-        """Adds to the gradients what a chunk's logits' gradient makes of its rows."""
-        own = rows.new_empty(rows.shape, dtype=torch.float32) if self.needs["input"] else None
-        flat = {"input": rows, "gradient": gradient, "dinput": own}
-        flat = {name: tensor if tensor is None else tensor.flatten(0, -2) for name, tensor in flat.items()}
-        tensors = {"weight": self.student["weight"], **self.sums, **flat, "scale": self.scale}
-        call("linear_logits_gradients", tensors)
-        if own is not None:
-            self.inputs.append(own)
-
-    def gradient(self, name, upstream):
-        """That of input, weight or bias for an upstream gradient; None where it is not needed."""
-        if upstream is None or not self.needs[name]:
-            return None
-        total = torch.cat(self.inputs) if name == "input" else self.sums[f"{name}_sum"]
-        factor = upstream * self.share
-        factor = factor * self.scale if name == "weight" and self.scale is not None else factor
-        return torch.mul(total, factor, out=torch.empty_like(total, dtype=self.dtypes[name]))

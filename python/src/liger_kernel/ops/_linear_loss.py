@@ -39,6 +39,15 @@ def numbers(tensor):
     return None if tensor is None else tensor.detach().float()
 
 
+def require(is_right, message):
+    """Raises ValueError unless a tensor of one truth is true; on a GPU, which nobody waits for, an assertion of its own
+    fails there."""
+    if is_right.is_cuda:
+        torch._assert_async(is_right, message)
+    elif not is_right:
+        raise ValueError(message)
+
+
 def chunk_bytes(chunk_size, usual, bytes_each):
     """Bytes of the logits of a chunk; None where the caller left upstream's size.
 

@@ -41,22 +41,27 @@ def check_advantages(advantages, tokens):
 
 def normaliser(loss_type, mask, num_items_in_batch):
     """What a loss divides by other than its own batch's tokens; None where that is what it divides by."""
-    if loss_type not in DIVIDED_BY_BATCH or (num_items_in_batch is None and _world_size() == 1):
+    if loss_type not in DIVIDED_BY_BATCH or (num_items_in_batch is None and world_size() == 1):
         return None
     return batch_normaliser(mask, num_items_in_batch)
 
 
 def batch_normaliser(mask, num_items_in_batch=None):
     """What DAPO divides by on each process: the tokens of the whole batch over the number of processes."""
-    if num_items_in_batch is None:
-        total = mask.sum().float()
-        if _world_size() > 1:
-            torch.distributed.all_reduce(total)
-    else:
-        total = torch.as_tensor(num_items_in_batch, dtype=torch.float32, device=mask.device)
-    return (total / _world_size()).clamp(min=1)
+    return (batch_tokens(mask, num_items_in_batch) / world_size()).clamp(min=1)
 
 
-def _world_size():
+def batch_tokens(mask, num_items_in_batch=None):
+    """Those that count on all processes, in fp32: as given, or the masks' sum."""
+    if num_items_in_batch is not None:
+        return torch.as_tensor(num_items_in_batch, dtype=torch.float32, device=mask.device)
+    total = mask.sum().float()
+    if world_size() > 1:
+        torch.distributed.all_reduce(total)
+    return total
+
+
+def world_size():
+    """Of the processes that share a batch; 1 where nothing is distributed."""
     is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_world_size() if is_distributed else 1

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from liger_kernel._library import CheckFailedError
 from liger_kernel.ops._linear_loss import UntracedFunction
 from liger_kernel.ops._linear_loss import layer
+from liger_kernel.ops._linear_loss import require
 from liger_kernel.ops._linear_loss import run
 from liger_kernel.ops._primitive import first_order
 
@@ -113,18 +114,9 @@ def _check_layer(input, weight, target):
         raise TypeError(f"target must be an int64 tensor; found {target.dtype}")
 
 
-def _require(is_right, message):
-    """Raises ValueError unless a tensor of one truth is true; on a GPU, which nobody waits for, an assertion of its own
-    fails there."""
-    if is_right.is_cuda:
-        torch._assert_async(is_right, message)
-    elif not is_right:
-        raise ValueError(message)
-
-
 def _check_targets(target, ignore_index, classes):
     is_right = ((target == ignore_index) | ((target >= 0) & (target < classes))).all()
-    _require(is_right, f"target contains values outside [0, {classes}) that are not ignore_index={ignore_index}")
+    require(is_right, f"target contains values outside [0, {classes}) that are not ignore_index={ignore_index}")
 
 
 def _check_selected(ids, weight):
@@ -137,7 +129,7 @@ def _check_selected(ids, weight):
             f"selected_token_ids and weight must be on the same device; found {ids.device} and {weight.device}"
         )
     is_right = ((ids >= 0) & (ids < weight.shape[0])).all()
-    _require(is_right, f"selected_token_ids must be in [0, {weight.shape[0]})")
+    require(is_right, f"selected_token_ids must be in [0, {weight.shape[0]})")
 
 
 def _columns(ids, classes):

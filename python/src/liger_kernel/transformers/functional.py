@@ -250,6 +250,20 @@ def liger_fused_linear_scaled_cross_entropy(
     )
 
 
+def liger_fused_linear_score_centering(
+    _input, weight, selected_token_ids, attention_mask, advantages, sampler_token_logps, sampler_topk_ids,
+    sampler_topk_logps, bias=None, score_center: bool = True, correction=None, temperature: float = 1.0,
+    eps: float = 1e-6, num_items_in_batch=None, chunk_size=None,
+):  # fmt: skip
+    """(loss, metrics by name) of sampled tokens' policy gradient less the expected score under a linear layer."""
+    from liger_kernel.ops.fused_linear_score_centering import fused_linear_score_centering
+
+    return fused_linear_score_centering(
+        _input, weight, selected_token_ids, attention_mask, advantages, sampler_token_logps, sampler_topk_ids,
+        sampler_topk_logps, bias, score_center, correction, temperature, eps, num_items_in_batch, chunk_size,
+    )  # fmt: skip
+
+
 def liger_fused_linear_scaled_cross_entropy_tp(
     input, weight, target, tp_group, temperature: float = 1.0, ignore_index: int = -100, tiles_per_reduce: int = 1,
     return_entropy: bool = False,
