@@ -2,7 +2,7 @@
 
 import re
 
-OLDEST = {"torch": "2.4", "transformers": "4.50"}
+OLDEST = {"torch": "2.4", "transformers": "4.57"}
 
 
 def require(package, found):

@@ -14,6 +14,12 @@ from liger_kernel.transformers.functional import liger_multi_token_attention
 from liger_kernel.transformers.functional import liger_sparsemax
 
 
+@pytest.fixture(autouse=True)
+def whole_digits(monkeypatch):
+    """torch's convolution of fp32 on a GPU in fp32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 def sparse_shares(scores, future, dtype):
     """Sparsemax of the past. Where a share is 0 by a rounding, either side's derivative is one: here that of ours."""
     # A finite number, whose differences are numbers; far below the others, so that its share is 0.
