@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,6 +15,7 @@ import json
 import statistics
 import subprocess
 import sys
+
 from pathlib import Path
 
 import torch

@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import time
+
 from pathlib import Path
 
 import torch

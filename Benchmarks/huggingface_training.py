@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +24,10 @@ SHAPES = {"llama-3-8b": ["8x1024", "8x4096"], "qwen3-0.6b": ["1x128", "1x512", "
 
 def build(name):
     import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+
+    from transformers import AutoModelForCausalLM
+    from transformers import LlamaConfig
+    from transformers import Qwen3Config
 
     if name == "llama-3-8b":
         config = LlamaConfig(

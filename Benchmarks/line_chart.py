@@ -1,6 +1,7 @@
 """Line charts as SVG, both axes logarithmic, without a library for plots."""
 
 import math
+
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 440, 320, 62, 34, 18, 42

@@ -26,9 +26,11 @@ import statistics
 import subprocess
 import sys
 import time
+
 from pathlib import Path
 
-import line_chart
+from post_training_report import plot
+from post_training_report import table
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH, COMPILE, UPSTREAM, OURS, LEAN = "torch", "torch.compile", "Liger-Kernel", "ours", "ours, bf16 sums"
@@ -41,7 +43,6 @@ SMALL = ((4, 6, 16, 61), (8, 50), [2, 4, 8])
 
 
 # The losses in plain PyTorch.
-
 
 def answers(x, w, labels, average):
     """Log-probabilities of answers, and the mean of -log p over all tokens of the first half of them."""
@@ -99,6 +100,7 @@ def plain_divergence(name):
 
 def package_answer_loss(name):
     import torch
+
     from liger_kernel import chunked_loss as losses
 
     kind, _, reference_word = name.partition(" with ")
@@ -311,8 +313,9 @@ def in_turns(device, small, only, rounds):
 
 @contextlib.contextmanager
 def bf16_sums():
-    import liger_kernel
     import torch
+
+    import liger_kernel
 
     liger_kernel.set_loss_memory(accum_dtype=torch.bfloat16)
     try:
@@ -338,19 +341,6 @@ def run(side, path, arguments):
     return {(row["side"], row["case"]): row for row in rows}
 
 
-def shown(row):
-    if row is None or "error" in row:
-        return "failed" if row is None else row["error"]
-    forward, both = (f"{middle:.3g} (±{spread:.2g})" for middle, spread in (row["forward"], row["both"]))
-    return f"{forward}, {both}" + ("" if row["peak"] is None else f", {row['peak']:,.0f} MiB")
-
-
-def table(title, cases, sides, found):
-    print(f"\n| {title} | " + " | ".join(sides) + " |\n|---|" + "---:|" * len(sides))
-    for case in cases:
-        print(f"| {case} | " + " | ".join(shown(found.get((side, case))) for side in sides) + " |", flush=True)
-
-
 def savings(cases, found):
     """What part of PyTorch's memory each loss leaves free, and how far its value is from PyTorch's."""
     for case in cases:
@@ -363,19 +353,6 @@ def savings(cases, found):
                 distance = abs(row["loss"] - plain["loss"]) / abs(plain["loss"])
                 if distance > 0.02:
                     print(f"{case}, {side}: loss {row['loss']:.6g}, torch has {plain['loss']:.6g}")
-
-
-def plot(path, lengths, sides, found):
-    def line(side, value):
-        rows = [(length, found.get((side, f"length {length}"), {})) for length in lengths]
-        return [(length, value(row) if "both" in row else None) for length, row in rows]
-
-    panels = [
-        ("ORPO, forward and backward, ms", {side: line(side, lambda row: row["both"][0]) for side in sides}),
-        ("peak memory above inputs and gradients, MiB", {side: line(side, lambda row: row["peak"]) for side in sides}),
-    ]
-    line_chart.write(path, panels, "tokens of each of 8 answers")
-    print(f"\nwrote {path}")
 
 
 def main():

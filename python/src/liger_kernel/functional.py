@@ -13,7 +13,7 @@ from liger_kernel.backends import SWIFT
 from liger_kernel.backends import Capability
 from liger_kernel.backends import check_impl
 from liger_kernel.backends import declare_op_locations  # noqa: F401  (where others look for it)
-from liger_kernel.backends import dispatch
+from liger_kernel.backends import dispatch  # noqa: F401  (where others look for it)
 from liger_kernel.backends import register_impl
 from liger_kernel.backends import resolve_impl
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction

@@ -1,7 +1,6 @@
 """Heads that are adapted, wrapped, sharded or strange: the loss and gradients are those of the head as it is."""
 
 import copy
-import sys
 
 import pytest
 import torch
