@@ -7,8 +7,8 @@ from conftest import check_close
 from conftest import random
 from conftest import twin
 
-from liger_kernel.chunked_loss._rows import LayerOfRows
 from liger_kernel.ops import _memory
+from liger_kernel.ops._layer_of_rows import LayerOfRows
 from liger_kernel.transformers import ISCorrection
 from liger_kernel.transformers import LigerFusedLinearScoreCenteringLoss
 from liger_kernel.transformers.functional import liger_fused_linear_score_centering

@@ -69,6 +69,10 @@ def test_names_that_are_imported_through_modules():
     assert cross_entropy.LigerCrossEntropyFunction is LigerCrossEntropyFunction
     fused = importlib.import_module("liger_kernel.transformers.fused_linear_cross_entropy")
     assert cross_entropy.CrossEntropyOutput is fused.CrossEntropyOutput is CrossEntropyOutput
+    # Axolotl's, the second of which tells a registered implementation by its loaded module.
+    trainer = pytest.importorskip("liger_kernel.transformers.trainer.orpo_trainer", exc_type=ImportError)
+    assert trainer._FSDPForwardRedirection.__module__ == "liger_kernel.transformers.fsdp"
+    assert dict(importlib.import_module("liger_kernel.ops.backends.registry").IMPL_REGISTRY) == {}
     module = importlib.import_module("liger_kernel.ops.modulated_rms_norm")
     assert module.torch_to_triton_dtype is torch_to_triton_dtype
     with pytest.raises(RuntimeError, match="no Triton"):

@@ -11,6 +11,7 @@ import types
 import torch
 
 from liger_kernel._call import call
+from liger_kernel.ops._layer_of_rows import whole
 from liger_kernel.ops._linear_loss import LinearLossFunction
 from liger_kernel.ops._memory import budget
 from liger_kernel.ops._primitive import Function
@@ -118,11 +119,6 @@ def wanted(input, weight, bias):
         "weight": weight.requires_grad,
         "bias": bias is not None and bias.requires_grad,
     }
-
-
-def whole(tensors):
-    """Those that there are, as operations take them."""
-    return {key: tensor.detach().contiguous() for key, tensor in tensors.items() if tensor is not None}
 
 
 def log_probabilities(tensors, budget_bytes=None, **options):

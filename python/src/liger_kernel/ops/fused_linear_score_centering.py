@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from liger_kernel.chunked_loss._rows import LayerOfRows
 from liger_kernel.ops import _policy
+from liger_kernel.ops._layer_of_rows import LayerOfRows
 from liger_kernel.ops._linear_loss import UntracedFunction
 from liger_kernel.ops._linear_loss import layer
 from liger_kernel.ops._linear_loss import require

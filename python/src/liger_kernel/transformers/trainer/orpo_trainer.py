@@ -3,6 +3,7 @@
 import torch
 
 from liger_kernel.chunked_loss import LigerFusedLinearORPOLoss
+from liger_kernel.transformers.fsdp import _FSDPForwardRedirection  # noqa: F401  (where others look for it)
 from liger_kernel.transformers.functional import CrossEntropyOutput
 from liger_kernel.transformers.model import heads
 from liger_kernel.transformers.model import lce
