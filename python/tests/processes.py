@@ -1,9 +1,13 @@
-"""Tests of several processes: a script run once a rank, over gloo."""
+"""Tests of several processes: a script or a function run once a rank, over gloo."""
 
 import os
 import subprocess
 import sys
 import textwrap
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -45,3 +49,18 @@ def run_ranks(script, folder, *arguments, ranks=2, kind="cpu"):
     ]
     outputs = [process.communicate(timeout=240) for process in processes]
     assert all("same" in out for out, _ in outputs), "\n".join(error[-2000:] for _, error in outputs)
+
+
+def on_ranks(function, folder, count=2):
+    """What `function(rank, count)` gives on each rank of a group, in their order. Each is a process of its own."""
+    torch.multiprocessing.spawn(_run, args=(function, str(folder), count), nprocs=count)
+    return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+def _run(rank, function, folder, count):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
+    try:
+        torch.save(function(rank, count), f"{folder}/{rank}.pt")
+    finally:
+        dist.destroy_process_group()

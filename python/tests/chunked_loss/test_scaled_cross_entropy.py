@@ -6,7 +6,7 @@ import torch.distributed as dist
 
 from conftest import DTYPES
 from conftest import check_close
-from ranks import on_ranks
+from processes import on_ranks
 from sequences import IGNORED
 from sequences import Layer
 

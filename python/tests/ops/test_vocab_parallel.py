@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from conftest import DTYPES
 from conftest import check_close
-from ranks import on_ranks
+from processes import on_ranks
 
 from liger_kernel import ops
 from liger_kernel import transformers
