@@ -36,6 +36,7 @@ extension Printer {
         case .clusterArrive: emit("barrier.cluster.arrive.release.aligned;")
         case .clusterWait: emit("barrier.cluster.wait.acquire.aligned;")
         case .peerAddress: writePeerAddress(instruction)
+        case .product(let step): write(step, instruction)
         case .fail: writeFail(instruction)
         }
     }
@@ -88,7 +89,7 @@ extension Printer {
         .subtract: [.f32: "sub.rn.f32", .s32: "sub.s32", .u32: "sub.u32", .s64: "sub.s64"],
         .multiply: [.f32: "mul.rn.f32", .s32: "mul.lo.s32", .u32: "mul.lo.u32", .s64: "mul.lo.s64"],
         .multiplyHigh: [.u32: "mul.hi.u32"],
-        .divide: [.f32: "div.rn.f32", .s64: "div.s64"],
+        .divide: [.f32: "div.rn.f32", .u32: "div.u32", .s64: "div.s64"],
         .remainder: [.s64: "rem.s64"],
         .minimum: [.s32: "min.s32", .u32: "min.u32", .s64: "min.s64"],
         .maximum: [.s32: "max.s32", .u32: "max.u32", .s64: "max.s64"],

@@ -30,7 +30,7 @@ private enum Assembler {
         try Data(module.text.utf8).write(to: source)
         let process = Process()
         process.executableURL = URL(filePath: try #require(path))
-        process.arguments = ["-v", "-arch=\(target)", source.path(), "-o", "/dev/null"]
+        process.arguments = ["-v", "-arch=\(module.architecture)", source.path(), "-o", "/dev/null"]
         let pipe = Pipe()
         process.standardError = pipe
         process.standardOutput = pipe
@@ -88,7 +88,7 @@ private enum Assembler {
         defer { try? FileManager.default.removeItem(at: folder) }
         let kernels = try kernels(entry)
         for target in Target.all {
-            for kernel in kernels {
+            for kernel in try kernels.filter({ try target.takes($0) }) {
                 func report(isOneBlockEnough: Bool) throws -> (text: String, isWithoutSpills: Bool) {
                     let (module, function) = try module(kernel, target, isOneBlockEnough: isOneBlockEnough)
                     let text = try Assembler.report(module, target, in: folder)
@@ -163,5 +163,13 @@ private enum Assembler {
         guard target.capability >= 90 else { return #expect(order[0] == nil && order[1] == nil) }
         let found = try order.map { try #require($0) }
         #expect(found[0] < found[1] && found[1] < found[2] && found[1] < found[3])
+    }
+}
+
+extension Target {
+    /// Whether it has what a kernel is made of: products of 16-bit matrices are written for one architecture.
+    fileprivate func takes(_ kernel: any TileKernel) throws -> Bool {
+        let function = try TileFunction.trace(kernel)
+        return function.products.allSatisfy { multiplies && function.views[$0.a].dtype != .f32 }
     }
 }

@@ -29,7 +29,8 @@ package final class CUDAKernel: LoadedKernel {
         self.signature =
             signature ?? KernelSignature(name: kernel.name, views: kernel.views, scalars: kernel.scalars)
         self.context = context
-        layout = ParameterLayout(views: kernel.views, scalars: kernel.scalars)
+        layout = ParameterLayout(
+            views: kernel.views, scalars: kernel.scalars, maps: kernel.product?.maps.count ?? 0)
         launchesEarly = kernel.mayLaunchEarly && context.driver.allowsEarlyLaunch
         try Self.checkSchedule(kernel, context.properties)
         function = try modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
@@ -93,13 +94,16 @@ package final class CUDAKernel: LoadedKernel {
     ///   thrown here in strict mode, else when values are next copied to the host.
     package func launch(programs: Int, _ views: [MemoryView], _ scalars: [LaunchScalar]) throws {
         try context.throwKept()
-        let blocks = try blockCount(programs: programs)
+        let blocks = try blockCount(programs: programs, views)
+        let maps = try tileMaps(views)
+        if blocks == 0 { return }
         let stream = try context.stream()
         try context.use {
-            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 16) { memory in
+            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 64) { memory in
                 guard let base = memory.baseAddress else { return }
                 layout.pack(
                     views, scalars, programs: programs, record: record.deviceAddress, into: base)
+                for map in maps { try map.encode(views[map.map.view].address, into: base, context) }
                 try context.check(
                     launch(blocks, stream.handle, base), "launching kernel \(kernel.name)")
             }
@@ -111,14 +115,22 @@ package final class CUDAKernel: LoadedKernel {
     /// Blocks of a launch.
     ///
     /// - Throws: `RuntimeError` if they are too many.
-    func blockCount(programs: Int) throws -> UInt32 {
-        let blocks = kernel.blocks(programs: programs)
+    func blockCount(programs: Int, _ views: [MemoryView]) throws -> UInt32 {
+        let blocks = kernel.blocks(
+            programs: programs, views, multiprocessors: context.properties.multiprocessors)
         guard blocks <= Int(Int32.max) else {
             throw RuntimeError(
                 "kernel \(kernel.name): \(programs) programs need \(blocks) blocks, a launch has at most "
                     + "\(Int32.max). Split the work")
         }
         return UInt32(blocks)
+    }
+
+    /// How the copy engine finds the tiles of a product's factors.
+    func tileMaps(_ views: [MemoryView]) throws -> [TileMap] {
+        try zip(kernel.product?.maps ?? [], layout.maps).map { map, offset in
+            try TileMap(map, of: views[map.view], at: offset, kernel: kernel.name)
+        }
     }
 
     /// The bytes of a launch's parameters.

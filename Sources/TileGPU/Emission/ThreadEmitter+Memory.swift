@@ -178,9 +178,14 @@ extension ThreadEmitter {
         }
         let address = out.b64(
             .add, .register(base), .register(out.b64(.multiply, .register(wide), .integer(bytes))))
+        if let guards = chunk.laneGuards {
+            return chunk.lanes.flatMap { access(address, chunk.ahead($0) * bytes, 1, guards[$0]) }
+        }
         return (0..<chunk.vectors).flatMap { vector in
             stride(from: 0, to: length.vector, by: width).flatMap { lane in
-                access(address, (vector * length.span + lane) * bytes, width, chunk.guards[vector])
+                access(
+                    address, ((chunk.firstVector + vector) * length.span + lane) * bytes, width,
+                    chunk.guards[vector])
             }
         }
     }

@@ -22,8 +22,12 @@ extension ThreadFunction {
         self.init(
             name: plan.function.name, views: plan.function.views, scalars: plan.function.scalars,
             messages: plan.function.messages, schedule: plan.schedule, registers: emitter.out.registers,
-            body: emitter.out.statements, sharedBytes: plan.memory.sharedBytes,
-            localBytes: plan.memory.localBytes, isCluster: plan.cluster.isCluster)
+            body: emitter.out.statements,
+            sharedBytes: plan.product?.sharedBytes ?? plan.memory.sharedBytes,
+            localBytes: plan.memory.localBytes,
+            clusterBlocks: plan.product?.tiling.cluster
+                ?? (plan.cluster.isCluster ? plan.schedule.blocks : 1), maps: plan.product?.maps ?? [],
+            columnBlocks: plan.function.columnBlocks)
     }
 }
 
@@ -53,10 +57,16 @@ final class ThreadEmitter {
     var rings: [Int: RingRegisters] = [:]
     /// Registers that are set before anything else, and to what.
     var initial: [(Register, Int)] = []
+    /// Of a product: the column block of the tile at hand, and the lanes of the present row.
+    var columnBlock = Register(number: 0)
+    var rowLanes: [Register] = []
+    /// Whether lanes of a product's tile may not exist.
+    var guardsLanes = true
 
     init(_ plan: GPUPlan) {
         self.plan = plan
-        parameters = ParameterLayout(views: plan.function.views, scalars: plan.function.scalars)
+        parameters = ParameterLayout(
+            views: plan.function.views, scalars: plan.function.scalars, maps: plan.product?.maps.count ?? 0)
     }
 
     var function: TileFunction { plan.function }
@@ -65,6 +75,7 @@ final class ThreadEmitter {
     func length(_ extent: ExtentID) -> LengthPlan { plan.lengths[extent.number] }
 
     func emitKernel() throws {
+        if let product = plan.product { return try emit(product) }
         findPlace()
         // Sizes and strides are read up front, so that every branch finds them.
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }

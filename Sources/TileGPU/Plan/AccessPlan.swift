@@ -33,6 +33,8 @@ struct AccessPlanner {
     private let lengths: [LengthPlan]
     private let phases: PhasePlan
     private let memory: MemoryPlan
+    /// Whether phases go through tiles piece by piece, so that none can leave a whole one behind.
+    private let isProduct: Bool
     /// The phases that load each tile in chunks, in order; and the lengths of tiles that are loaded more than once.
     private var loads: [ValueID: [Int]] = [:]
     private var repeated: Set<ExtentID> = []
@@ -45,6 +47,7 @@ struct AccessPlanner {
 
     private init(_ plan: GPUPlan) {
         (facts, lengths, phases, memory) = (plan.facts, plan.lengths, plan.phases, plan.memory)
+        isProduct = plan.schedule.product != nil
         for phase in phases.phases where !lengths[phase.extent.number].isResident {
             for operation in phase.operations {
                 guard case .load = operation.kind else { continue }
@@ -85,7 +88,7 @@ struct AccessPlanner {
         guard let width = facts.width(operation, view, axis) else { return .strided }
         if let offset = memory.prefetched[tile] { return .prefetched(offset: offset, width: width) }
         let dtype = facts.function.views[view].dtype
-        let fillsPairs = dtype.isFloat && dtype.byteCount == 2 && width > 1
+        let fillsPairs = dtype.isFloat && dtype.byteCount == 2 && width > 1 && !isProduct
         if fillsPairs && lengths[phase.extent.number].isResident && phases.isUsedLater(tile) {
             return .packed(width: width)
         }

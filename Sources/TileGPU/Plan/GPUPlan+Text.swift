@@ -188,6 +188,18 @@ extension GPUPlan: CustomStringConvertible {
         }
     }
 
+    var productLines: [String] {
+        guard let product else { return [] }
+        let tiling = product.tiling
+        return [
+            "tiles of \(tiling.rows) rows by \(product.columns) columns, \(tiling.groups) groups of "
+                + "\(ProductTiling.groupThreads) threads multiply, one thread has tiles copied",
+            "shared memory: \(tiling.stages) stages of \(product.stageBytes) bytes, barriers at "
+                + "\(product.barriers)",
+            "\(tiling.rowTilesTogether) row tiles before the next column block, clusters of \(tiling.cluster)",
+        ]
+    }
+
     var clusterLines: [String] {
         if !cluster.isCluster { return [] }
         return cluster.waits.map { point in

@@ -23,6 +23,7 @@ package struct GPUPlan {
     fileprivate(set) var accesses: [[Access?]] = []
     fileprivate(set) var homes: [ValueID: TileHome] = [:]
     fileprivate(set) var cluster = ClusterPlan()
+    fileprivate(set) var product: ProductPlan?
 
     /// Plans a verified function.
     ///
@@ -83,5 +84,12 @@ extension GPUPlan {
                 let isCluster = plan.schedule.blocks > 1 && plan.function.body.reduces
                 plan.cluster = ClusterPlan(isCluster: isCluster, plan.phases.nodes, plan.folds)
             }, lines: \.clusterLines),
+        PlanningPass(
+            name: "product", summary: "how a product of matrices is cut into tiles, and what shared memory holds",
+            run: { plan in
+                plan.product = try plan.schedule.product.map {
+                    try ProductPlan(plan.function, plan.layouts, $0)
+                }
+            }, lines: \.productLines),
     ]
 }
