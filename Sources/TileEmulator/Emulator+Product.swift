@@ -34,7 +34,7 @@ struct ProductState {
         let threads: Range<Int>
 
         /// The bytes of shared memory that it reads, and some between them.
-        var reads: [Range<Int>] { [a..<(a + 64 * 128), b..<(b + columns * 128)] }
+        var reads: [Range<Int>] { [a..<(a + 63 * 128 + 32), b..<(b + (columns - 1) * 128 + 32)] }
     }
 
     var barriers: [Int: Barrier] = [:]

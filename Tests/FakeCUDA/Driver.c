@@ -239,7 +239,15 @@ void fake_perform_launch(CUfunction function) {
 
 static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
     NEEDS_CONTEXT;
-    if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
+    if (parameters) {
+        // A product's: one block of bytes whose size its maps end. Only the address of the first array is kept.
+        if (extra) return 1;
+        state.parameter_bytes = 8;
+        memcpy(state.parameters, parameters[0], 8);
+        state.launches += 1;
+        return 0;
+    }
+    if (extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
     state.parameter_bytes = *(size_t *)extra[3];
     if (state.parameter_bytes > sizeof state.parameters) return 1;
     memcpy(state.parameters, extra[1], state.parameter_bytes);

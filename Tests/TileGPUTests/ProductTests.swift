@@ -76,8 +76,10 @@ private struct Sample {
     /// What the kernel's threads are on sm_90.
     func threads(_ tiling: ProductTiling = ProductTiling()) throws -> ThreadFunction {
         let function = try TileFunction.trace(kernel)
-        let layout = GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
-        let layouts = function.views.map { _ in layout }
+        let layouts = arrays.map { array in
+            let isAligned = array.strides.dropLast().allSatisfy { $0 * array.dtype.byteCount % 16 == 0 }
+            return GPULayout(hasUnitStride: true, isAligned: isAligned, hasWholeVectors: isAligned)
+        }
         var schedule = GPUSchedule(function, layouts: layouts, capability: 90)
         schedule.product = tiling
         return try ThreadFunction(function, layouts: layouts, schedule: schedule, sharedLimit: 227 << 10)

@@ -154,6 +154,14 @@ package final class CUDAKernel: LoadedKernel {
     func launch(
         _ blocks: UInt32, _ stream: CUstream?, _ parameters: UnsafeMutableRawPointer
     ) -> CUresult {
+        if kernel.product != nil {
+            // The copy engine's maps are at multiples of 64 bytes. Where that puts the parameters among the driver's own
+            // is for the driver to say.
+            return withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 1) { list in
+                list[0] = parameters
+                return launch(blocks, stream, list.baseAddress, nil)
+            }
+        }
         var bytes = layout.byteCount
         return withUnsafeMutablePointer(to: &bytes) { bytes in
             // Keys and their values in turn; the keys are small numbers in the place of pointers.
@@ -163,17 +171,26 @@ package final class CUDAKernel: LoadedKernel {
                 extra[2] = UnsafeMutableRawPointer(bitPattern: UInt(CU_LAUNCH_PARAM_BUFFER_SIZE))
                 extra[3] = UnsafeMutableRawPointer(bytes)
                 extra[4] = nil
-                return kernel.clusterBlocks > 1 || launchesEarly
-                    ? launchWithAttributes(blocks, stream, extra.baseAddress)
-                    : context.functions.launch(
-                        function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
-                        UInt32(kernel.sharedBytes), stream, nil, extra.baseAddress)
+                return launch(blocks, stream, nil, extra.baseAddress)
             }
         }
     }
 
+    /// With the parameters as a list of pointers, or as one block.
+    private func launch(
+        _ blocks: UInt32, _ stream: CUstream?, _ list: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+        _ block: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) -> CUresult {
+        kernel.clusterBlocks > 1 || launchesEarly
+            ? launchWithAttributes(blocks, stream, list, block)
+            : context.functions.launch(
+                function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
+                UInt32(kernel.sharedBytes), stream, list, block)
+    }
+
     private func launchWithAttributes(
-        _ blocks: UInt32, _ stream: CUstream?, _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+        _ blocks: UInt32, _ stream: CUstream?, _ list: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+        _ block: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
     ) -> CUresult {
         withUnsafeTemporaryAllocation(of: CUlaunchAttribute.self, capacity: 2) { attributes in
             var count = 0
@@ -194,7 +211,7 @@ package final class CUDAKernel: LoadedKernel {
                 gridDimX: blocks, gridDimY: 1, gridDimZ: 1, blockDimX: UInt32(kernel.threadsPerBlock),
                 blockDimY: 1, blockDimZ: 1, sharedMemBytes: UInt32(kernel.sharedBytes),
                 hStream: stream, attrs: attributes.baseAddress, numAttrs: UInt32(count))
-            return context.functions.launchWithAttributes(&configuration, function.handle, nil, extra)
+            return context.functions.launchWithAttributes(&configuration, function.handle, list, block)
         }
     }
 }
