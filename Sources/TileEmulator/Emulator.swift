@@ -280,6 +280,8 @@ package struct Emulator {
         case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
         case .widen(let dtype, let isHigh, _):
             result = Scalar.widen(values[0] >> (isHigh ? 16 : 0) & 0xFFFF, dtype)
+        case .narrowPair(let dtype):
+            result = Scalar.narrow(values[0], dtype) | Scalar.narrow(values[1], dtype) << 16
         case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
         default: preconditionFailure("\(instruction.kind) is no arithmetic")
         }

@@ -22,6 +22,10 @@ extension Printer {
         case .convert(let from, let to): writeConvert(from, to, instruction)
         case .widen(let dtype, let isHigh, let isAgain): writeWiden(dtype, isHigh, isAgain, instruction)
         case .round(let dtype): writeRound(dtype, instruction)
+        case .narrowPair(let dtype):
+            let pair = narrowedPair(
+                text(instruction.sources[0], .f32), text(instruction.sources[1], .f32), dtype)
+            emit("mov.b32 \(result(instruction)), \(pair);")
         case .load(let space, let dtype, let offset): writeLoad(space, dtype, offset, instruction)
         case .store(let space, let dtype, let offset): writeStore(space, dtype, offset, instruction)
         case .prefetch(let offset):

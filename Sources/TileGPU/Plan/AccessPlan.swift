@@ -5,6 +5,9 @@ struct Access {
     enum Method: Equatable {
         /// Accesses of `width` contiguous lanes.
         case contiguous(width: Int)
+        /// Accesses of 16 bytes, for which the four threads of a product's row first exchange what they hold of four
+        /// vectors, so that each has all eight lanes of one.
+        case exchanged
         /// An access for each lane.
         case strided
         /// As contiguous; two 16-bit lanes stay in one register as they are stored.
@@ -69,7 +72,9 @@ struct AccessPlanner {
                     nextRow: nextRow(operation, view, axis, method, phase))
             case .store(let view, let axis?):
                 let width = facts.width(operation, view, axis)
-                let method = width.map { Access.Method.contiguous(width: $0) } ?? .strided
+                let method =
+                    isExchanged(operation, view, axis, phase)
+                    ? .exchanged : width.map { Access.Method.contiguous(width: $0) } ?? .strided
                 return Access(
                     method: method, reuse: reuse(operation, view, method, phase), nextRow: nil)
             case .gather: return Access(method: .gathered, reuse: .unknown, nextRow: nil)
@@ -93,6 +98,16 @@ struct AccessPlanner {
             return .packed(width: width)
         }
         return .contiguous(width: width)
+    }
+
+    /// Whether lanes of a product, two by two in each thread, are stored in 16 bits at multiples of 16 bytes.
+    private func isExchanged(
+        _ operation: Operation, _ view: Int, _ axis: Int, _ phase: PlannedPhase
+    ) -> Bool {
+        let dtype = facts.function.views[view].dtype
+        return isProduct && dtype.isFloat && dtype.byteCount == 2 && facts.isContiguous(view, axis)
+            && facts.layouts[view].isAligned && lengths[phase.extent.number].capacity % 32 == 0
+            && facts.divisors.divisor(of: operation.operands[axis]) % 8 == 0
     }
 
     /// The rows that all blocks work on are about as much as the second-level cache holds. So it should keep what a later

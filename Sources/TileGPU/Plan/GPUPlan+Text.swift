@@ -162,6 +162,7 @@ extension GPUPlan: CustomStringConvertible {
     private func text(_ method: Access.Method, bytes: Int) -> String {
         switch method {
         case .contiguous(let width): "\(width * bytes) bytes an access"
+        case .exchanged: "16 bytes an access, once four threads have exchanged lanes"
         case .strided: "an access for each lane, strided"
         case .packed(let width): "\(width * bytes) bytes an access, two lanes a register"
         case .columns(let loads):

@@ -68,6 +68,8 @@ package enum InstructionKind: Hashable, Sendable {
     case widen(DType, isHigh: Bool, isAgain: Bool)
     /// f32 rounded to a 16-bit type and widened again.
     case round(DType)
+    /// Two f32 rounded to a 16-bit type, as one b32, the first in its low half.
+    case narrowPair(DType)
     /// Sources: address in bytes. Results: consecutive elements, widened; zeros where the guard is off.
     case load(Space, DType, offset: Int)
     /// Sources: address in bytes, then consecutive elements, narrowed. Nothing where the guard is off.
