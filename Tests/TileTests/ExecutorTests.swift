@@ -71,7 +71,7 @@ private struct PickLabel: TileKernel {
             let w = try random.array([columns], in: 0.5...2)
             let y = try NDArray(empty: [rows, columns], dtype: dtype)
             try LocalNorm(columns: columns, dtype: dtype).launch(
-                programs: rows, [x, w, y], scalars: [.float(1e-5)])
+                programs: rows, ["x": x, "w": w, "y": y], scalars: ["eps": .float(1e-5)])
             let (xs, ws) = (x.doubles, w.doubles)
             var expected: [Double] = []
             for row in 0..<rows {
@@ -90,7 +90,7 @@ private struct PickLabel: TileKernel {
         let x = try NDArray((0..<(rows * columns)).map { Float($0 % 13) }, [rows, columns])
         let dy = try NDArray((0..<(rows * columns)).map { Float($0 % 7) }, [rows, columns])
         let dw = try NDArray(empty: [columns])
-        try ColumnProduct(columns: columns).launch(programs: 1, [x, dy, dw])
+        try ColumnProduct(columns: columns).launch(programs: 1, ["x": x, "dy": dy, "dw": dw])
         let (xs, ys) = (x.floats, dy.floats)
         let expected = (0..<columns).map { c in
             (0..<rows).reduce(Float(0)) { $0 + xs[$1 * columns + c] * ys[$1 * columns + c] }
@@ -102,7 +102,8 @@ private struct PickLabel: TileKernel {
     func boundedLengths(count: Int) throws {
         let x = try NDArray((0..<(2 * 1200)).map { Float($0 % 17) - 8 }, [2, 1200])
         let y = try NDArray.zeros([2, 1200])
-        try BoundedSoftmax(capacity: 1200).launch(programs: 2, [x, y], scalars: [.index(count)])
+        try BoundedSoftmax(capacity: 1200).launch(
+            programs: 2, ["x": x, "y": y], scalars: ["count": .index(count)])
         let (xs, ys) = (x.doubles, y.doubles)
         for row in [0, 1200] {
             let weights = xs[row..<(row + count)].map { exp($0 - 8) }
@@ -116,10 +117,12 @@ private struct PickLabel: TileKernel {
     @Test func checksAndChoices() throws {
         let x = try NDArray([1, 2, 3, 4, 5, 6], [2, 3])
         let out = try NDArray(empty: [2])
-        try PickLabel().launch(programs: 2, [x, try NDArray(integers: [2, -1]), out])
+        try PickLabel().launch(
+            programs: 2, ["x": x, "labels": try NDArray(integers: [2, -1]), "out": out])
         #expect(out.floats == [3, 0])
         let error = #expect(throws: (any Error).self) {
-            try PickLabel().launch(programs: 2, [x, try NDArray(integers: [0, 3]), out])
+            try PickLabel().launch(
+                programs: 2, ["x": x, "labels": try NDArray(integers: [0, 3]), "out": out])
         }
         #expect("\(try #require(error))".contains("label 3 is too large"))
     }

@@ -85,7 +85,7 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
         let x = try NDArray((0..<(3 * columns)).map { Float($0 % 5) }, [3, columns])
         let y = try NDArray(empty: [3])
         let before = x.doubles
-        try CenterInPlace(columns: columns).launch(programs: 3, [x, y])
+        try CenterInPlace(columns: columns).launch(programs: 3, ["x": x, "y": y])
         for row in 0..<3 {
             let values = before[(row * columns)..<((row + 1) * columns)]
             let mean = values.reduce(0, +) / Double(columns)
@@ -97,7 +97,7 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
     @Test(arguments: sizes) func exchangesInPlace(half: Int) throws {
         let values = (0..<(4 * half)).map { Float($0) }
         let x = try NDArray(values, [2, 2 * half])
-        try SwapHalves(half: half).launch(programs: 2, [x])
+        try SwapHalves(half: half).launch(programs: 2, ["x": x])
         let expected = (0..<2).flatMap { row in
             let start = row * 2 * half
             return values[(start + half)..<(start + 2 * half)] + values[start..<(start + half)]
@@ -108,7 +108,8 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
     @Test(arguments: sizes, [0, 1, 2, 7]) func carriesTwoTiles(columns: Int, turns: Int) throws {
         let x = try NDArray((0..<columns).map { Float($0 % 3) })
         let y = try NDArray(empty: [2, columns])
-        try Fibonacci(columns: columns).launch(programs: 1, [x, y], scalars: [.index(turns)])
+        try Fibonacci(columns: columns).launch(
+            programs: 1, ["x": x, "y": y], scalars: ["turns": .index(turns)])
         var (a, b) = (x.floats, [Float](repeating: 1, count: columns))
         for _ in 0..<turns { (a, b) = (b, zip(a, b).map { $0 + $1 }) }
         #expect(firstDifference(y.floats, a + b) == nil)
@@ -119,11 +120,11 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
         let x = table.transposed(0, 1)
         let positions = try NDArray(integers: [5, 0, 3, 3, 1, 2], [2, 3], dtype: .i32)
         let y = try NDArray(empty: [2, 3])
-        try Gather(count: 3).launch(programs: 2, [x, y, positions])
+        try Gather(count: 3).launch(programs: 2, ["x": x, "y": y, "positions": positions])
         #expect(y.floats == [50, 0, 30, 31, 11, 21])
         let outside = try NDArray(integers: [5, 0, 6, 3, 1, 2], [2, 3], dtype: .i32)
         let error = #expect(throws: (any Error).self) {
-            try Gather(count: 3).launch(programs: 2, [x, y, outside])
+            try Gather(count: 3).launch(programs: 2, ["x": x, "y": y, "positions": outside])
         }
         #expect("\(try #require(error))".contains("index 6 of x is outside dimension 1, whose size is 6"))
     }
@@ -132,7 +133,7 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
         let values = (0..<(2 * columns)).map { Float($0 % 7) - 3 }
         let x = try NDArray(values, [2, columns])
         let y = try NDArray(empty: [2, columns]), keep = try NDArray(empty: [2, columns], dtype: .u8)
-        try Masks(columns: columns).launch(programs: 2, [x, y, keep])
+        try Masks(columns: columns).launch(programs: 2, ["x": x, "y": y, "keep": keep])
         #expect(firstDifference(y.floats, values.map { $0 > 0 ? $0 : 0 }) == nil)
         #expect(firstDifference(keep.integers, values.map { $0 > 0 ? 1 : 0 }) == nil)
     }
@@ -140,7 +141,7 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
     @Test(arguments: sizes) func keepsCostlyTiles(columns: Int) throws {
         let x = try NDArray((0..<(3 * columns)).map { Float($0 % 9) / 4 - 1 }, [3, columns], dtype: .bf16)
         let y = try NDArray(empty: [3, columns], dtype: .bf16)
-        try TwoSums(columns: columns).launch(programs: 3, [x, y])
+        try TwoSums(columns: columns).launch(programs: 3, ["x": x, "y": y])
         let (xs, ys) = (x.doubles, y.doubles)
         for row in 0..<3 {
             let v = xs[(row * columns)..<((row + 1) * columns)]
@@ -157,16 +158,49 @@ private let sizes = [1, 2, 16, 100, 512, 513, 1030]
     @Test func refusesArraysThatDoNotFit() throws {
         let x = try NDArray.zeros([3, 8]), y = try NDArray.zeros([3])
         let kernel = CenterInPlace(columns: 8)
-        let cases: [([NDArray], String)] = [
-            ([x], "expected 2 arrays"),
-            ([x, try NDArray.zeros([3], dtype: .bf16)], "y must be f32 of rank 1"),
-            ([x, x.flattened.sliced(0, 0..<3)], "overlaps"),
+        let cases: [(LaunchArrays, String)] = [
+            (["x": x], "expected arrays (x, y), found (x): name"),
+            (["x": x, "y": nil], "expected arrays (x, y), found (x): name"),
+            (["y": y, "x": x], "expected arrays (x, y), found (y, x): name"),
+            (["x": x, "y": try NDArray.zeros([3], dtype: .bf16)], "y must be f32 of rank 1"),
+            (["x": x, "y": x.flattened.sliced(0, 0..<3)], "y is written and overlaps x"),
+            ([:], "on no array"),
         ]
         for (arrays, message) in cases {
             let error = #expect(throws: RuntimeError.self) { try kernel.launch(programs: 3, arrays) }
             #expect(error?.description.contains(message) ?? false)
         }
-        let error = #expect(throws: (any Error).self) { try kernel.launch(programs: 4, [x, y]) }
+        let error = #expect(throws: (any Error).self) { try kernel.launch(programs: 4, ["x": x, "y": y]) }
         #expect("\(try #require(error))".contains("outside dimension 0, whose size is 3"))
+    }
+
+    /// Two arrays of one type and shape, and two numbers of one type, are told apart by their names.
+    @Test func refusesArgumentsThatChangedPlaces() throws {
+        struct Difference: TileKernel {
+            func body(_ p: Program) {
+                let a = p.input("a", .f32, rank: 1), b = p.input("b", .f32, rank: 1)
+                let y = p.output("y", .f32, rank: 1)
+                y[p.index] = a[p.index] * p.scalar("by a") - b[p.index] * p.scalar("by b")
+            }
+        }
+        let a = try NDArray([3]), b = try NDArray([1]), y = try NDArray.zeros([1])
+        let factors: LaunchScalars = ["by a": .float(2), "by b": .float(5)]
+        try Difference().launch(programs: 1, ["a": a, "b": b, "y": y], scalars: factors)
+        #expect(y.floats == [1])
+        for (arrays, scalars, message) in [
+            (["b": b, "a": a, "y": y], factors, "expected arrays (a, b, y), found (b, a, y)"),
+            (["a": a, "c": b, "y": y], factors, "expected arrays (a, b, y), found (a, c, y)"),
+            (
+                ["a": a, "b": b, "y": y], ["by b": .float(5), "by a": .float(2)],
+                "expected scalars (by a: f32, by b: f32), found (by b: f32, by a: f32)"
+            ),
+            (["a": a, "b": b, "y": y], ["by a": .index(2), "by b": .float(5)], "found (by a: index"),
+        ] as [(LaunchArrays, LaunchScalars, String)] {
+            let error = #expect(throws: RuntimeError.self) {
+                try Difference().launch(programs: 1, arrays, scalars: scalars)
+            }
+            #expect(error?.description.contains(message) ?? false, "\(String(describing: error))")
+        }
+        #expect(y.floats == [1])
     }
 }

@@ -46,7 +46,7 @@ extension FakeCUDATests {
                 }
             }
             let x = try NDArray.zeros([always ? 4 : 8], device: device)
-            try SpillingKernel(lanes: x.count).launch(programs: 1, [x])
+            try SpillingKernel(lanes: x.count).launch(programs: 1, ["x": x])
             #expect(fake.pointee.modules_loaded == 2)
             let spilling = device.compilations.filter { $0.spilledBytes > 0 }
             #expect(spilling.map(\.spilledBytes) == (always ? [24] : []))
@@ -122,9 +122,9 @@ extension FakeCUDATests {
             let device = try makeFakeDevice()
             let x = try NDArray.zeros([4, 4096], device: device)
             let y = try NDArray.zeros([4096], device: device)
-            try Doubled(lanes: 4096).launch(programs: 1, [y])
+            try Doubled(lanes: 4096).launch(programs: 1, ["x": y])
             #expect(fake.pointee.launched_early == 1)
-            try SumOfRows(columns: 4096).launch(programs: 1, [x, y])
+            try SumOfRows(columns: 4096).launch(programs: 1, ["x": x, "y": y])
             #expect(fake.pointee.launched_early == 0)
         }
 
@@ -213,7 +213,7 @@ extension FakeCUDATests {
             }
             let device = try makeFakeDevice()
             let (x, y) = (try NDArray.zeros([4], device: device), try NDArray.zeros([4]))
-            let text = message { try Copy().launch(programs: 4, [x, y]) }
+            let text = message { try Copy().launch(programs: 4, ["x": x, "y": y]) }
             #expect(text.contains("was given arrays of cuda:0 and of cpu. Copy them to one device"))
             #expect(
                 message { _ = try MatMul.apply(x.reshaped([2, 2]), y.reshaped([2, 2])) }.contains(

@@ -19,7 +19,7 @@ private func negate(_ x: NDArray, times: Int) throws -> NDArray {
     var x = x
     for _ in 0..<times {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        try Negate().launch(programs: x.count, [x, y])
+        try Negate().launch(programs: x.count, ["x": x, "y": y])
         x = y
     }
     return x
@@ -46,6 +46,16 @@ private func addresses(_ arrays: NDArray...) -> [UInt] { arrays.map { UInt(bitPa
             #expect(y.floats == values.map { -$0 })
         }
         #expect(device.launches == ["negate": 2])
+    }
+
+    /// Names are compared while an operation is recorded: the call that is run has none.
+    @Test func refusesArraysThatChangedPlaces() throws {
+        let x = CallRecorder(for: .cpu).argument(shape: [3], dtype: .f32)
+        let y = try NDArray(empty: [3], device: x.device)
+        let error = #expect(throws: RuntimeError.self) {
+            try Negate().launch(programs: 3, ["y": y, "x": x])
+        }
+        #expect(error?.description.contains("expected arrays (x, y), found (y, x)") ?? false)
     }
 
     /// Two arrays are alive at a time, however long the chain is, and the last is the output.
@@ -101,7 +111,7 @@ private func addresses(_ arrays: NDArray...) -> [UInt] { arrays.map { UInt(bitPa
         let x = recorder.argument(shape: [2], dtype: .f32)
         #expect(message { _ = try x.hostValues() }.contains("has no values while an operation is prepared"))
         #expect(message { _ = try NDArray([1, 2], device: x.device) }.contains("has no values"))
-        let mixed = message { try Negate().launch(programs: 2, [x, try NDArray.zeros([2])]) }
+        let mixed = message { try Negate().launch(programs: 2, ["x": x, "y": try NDArray.zeros([2])]) }
         #expect(mixed.contains("Copy them to one device"))
     }
 }
@@ -161,7 +171,7 @@ extension FakeCUDATests {
             let device = try makeFakeDevice()
             let recorder = CallRecorder(for: device)
             let x = recorder.argument(shape: [4], dtype: .f32)
-            try Fail().launch(programs: 4, [x])
+            try Fail().launch(programs: 4, ["x": x])
             let call = try recorder.finish(outputs: [])
             let real = try NDArray.zeros([4], device: device)
             try call.run(addresses(real))

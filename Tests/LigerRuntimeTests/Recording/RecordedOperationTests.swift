@@ -47,7 +47,7 @@ private struct AddOne: TileKernel {
         },
         Case("launch") { x, _ in
             let y = try NDArray(empty: [x.count], device: x.device)
-            try AddOne().launch(programs: x.count, [x.flattened, y])
+            try AddOne().launch(programs: x.count, ["x": x.flattened, "y": y])
             return y
         },
         Case("launch on views") { x, _ in
@@ -55,7 +55,7 @@ private struct AddOne: TileKernel {
             let column = y.transposed(0, 1).sliced(0, 1..<2).transposed(0, 1)
             let flat = NDArray(
                 buffer: column.buffer, offset: column.offset, shape: [4], strides: [3], dtype: .f32)
-            try AddOne().launch(programs: 4, [x.rows.sliced(0, 5..<6).flattened, flat])
+            try AddOne().launch(programs: 4, ["x": x.rows.sliced(0, 5..<6).flattened, "y": flat])
             return y
         },
         Case("product") { x, w in try MatMul.apply(x, w.matrix(1)) },
@@ -239,7 +239,7 @@ private struct AddOne: TileKernel {
                 buffer: real.buffer, offset: 0, shape: [1, 2, 2], strides: [4, 2, 1], dtype: .f32)
         let mine = NDArray(buffer: x.buffer, offset: 0, shape: [1, 2, 2], strides: [4, 2, 1], dtype: .f32)
         for mixed in [
-            { try AddOne().launch(programs: 4, [x.flattened, real.flattened]) },
+            { try AddOne().launch(programs: 4, ["x": x.flattened, "y": real.flattened]) },
             { _ = try MatMul.apply(real, x) }, { _ = try MatMul.apply(x, x, into: real) },
             { try MatMul.applyBatched(batch, batch, into: mine) },
         ] {
