@@ -4,6 +4,16 @@ import Testing
 import Tile
 
 @Suite struct VerificationTests {
+    /// What `liger verify` prints, but for the longest rows.
+    @Test(arguments: Catalogue.entries.map(\.name), [DType.f32, .bf16, .f16])
+    func everyOperationMatchesItsReference(operation: String, dtype: DType) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        if entry.refusal(dtype, .cpu) != nil { return }
+        let columns = Set(Verification.grid.map(\.columns).filter { $0 <= 1025 })
+        let worst = try Verification.worst(of: entry, dtype: dtype, seed: 1, columns: columns)
+        #expect(worst.result.passes, "\(worst)")
+    }
+
     @Test func lastRowsOfAWholeAreThoseAlone() throws {
         var operations: [String] = []
         try Verification.large(on: .cpu, rows: 40) { result in

@@ -93,6 +93,36 @@ import Tile
         #expect(try #require(found.entropy).floats.allSatisfy { $0 >= 0 && $0 < 1 })
     }
 
+    /// A class that a bias of minus infinity excludes has no probability, adds nothing to the entropy and no gradient.
+    @Test func excludedClassesCountForNothing() throws {
+        let sample = try Sample(seed: 8), last = Self.vocabulary - 1
+        func run(excluding: Bool) throws -> (Fused.Result, Fused.Gradients) {
+            let biases = try #require(sample.head.bias).floats, weights = sample.head.weight
+            let classes = excluding ? Self.vocabulary : last
+            let head = LinearHead(
+                input: sample.head.input,
+                weight: try NDArray(
+                    Array(weights.floats.prefix(classes * Self.hidden)), [classes, Self.hidden]),
+                bias: try NDArray(Array(biases.prefix(last)) + (excluding ? [-.infinity] : [])))
+            let labels = try NDArray(integers: sample.labels.integers.map { $0 == last ? 0 : $0 })
+            let found = try Fused.forward(head: head, labels: labels, wantsEntropy: true)
+            return (
+                found,
+                try Fused.backward(
+                    head: head, labels: labels, found,
+                    upstream: .init(nll: sample.nll, entropy: sample.entropy))
+            )
+        }
+        let (found, gradients) = try run(excluding: true), (expected, without) = try run(excluding: false)
+        for (a, b) in [
+            (found.nll, expected.nll), (found.entropy, expected.entropy),
+            (gradients.dInput, without.dInput),
+        ] {
+            #expect(relativeError(try #require(a).doubles, try #require(b).doubles, scale: 1) < 1e-6)
+        }
+        #expect(gradients.dBias?.floats.last == 0)
+    }
+
     /// As on a GPU, where x is rounded to the weight's type before it is multiplied: the gradient of an f32 input, which
     /// ranks still have to sum, is rounded only where the logits' is.
     @Test(arguments: [DType.bf16, .f16]) func wideInputsKeepTheirGradient(dtype: DType) throws {

@@ -146,6 +146,22 @@ private struct AddOne: TileKernel {
         }
     }
 
+    /// A batch of many products is spread over the threads, each of which widens factors of its own.
+    @Test func eachThreadOfABatchIsCounted() throws {
+        func bytes(of count: Int) throws -> Int {
+            let device = Device.cpu.recordingMemory()
+            func array(_ shape: [Int]) throws -> NDArray {
+                try NDArray(empty: shape, dtype: .bf16, device: device)
+            }
+            try MatMul.applyBatched(array([count, 3, 4]), array([count, 4, 5]), into: array([count, 3, 5]))
+            return device.recordedProductBytes
+        }
+        let threads = ThreadPool.shared.threadCount
+        let one = try bytes(of: 1)
+        #expect(one > 0)
+        #expect(try bytes(of: 4 * threads) == threads * one)
+    }
+
     /// What needs values, or the device itself.
     static let refused = [
         Case("values") { x, _ in try NDArray([1, 2], device: x.device) },
