@@ -85,42 +85,53 @@ let package = Package(
                 argumentParser,
             ]),
 
-        // What tests share: seeded numbers, error measures, temporary folders, Python.
-        .target(name: "TestSupport", dependencies: ["LigerRuntime", "Tile"], path: "Tests/TestSupport"),
+        // What tests share: seeded numbers, error measures, temporary folders, Python, a GPU that is none. Tests lie
+        // as the sources do.
+        .target(
+            name: "TestSupport", dependencies: ["FakeCUDA", "LigerRuntime", "Tile"],
+            path: "Tests/TestSupport"),
         // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
+        .testTarget(name: "TileTests", dependencies: ["Tile"]),
+        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
+        .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "TileGPUTests",
             dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses"]),
         .testTarget(
-            name: "TileTests", dependencies: ["Tile", "TileCPU", "LigerRuntime", "TestSupport"]),
-        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
+            name: "TilePTXTests", dependencies: ["TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
+        .testTarget(name: "LigerArraysTests", dependencies: ["LigerRuntime", "Tile", "TestSupport"]),
+        .testTarget(name: "LigerCPUTests", dependencies: ["Platform", "LigerRuntime", "TestSupport"]),
         .testTarget(
-            name: "LigerRuntimeTests",
-            dependencies: [
-                "Platform", "LigerRuntime", "LigerKernels", "LigerNN", "LigerModels", "LigerTrainer",
-                "LigerCatalogue", "FakeCUDA", "TestSupport",
-            ]),
+            name: "LigerCUDATests",
+            dependencies: ["Platform", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
+        .testTarget(
+            name: "LigerRecordingTests",
+            dependencies: ["LigerRuntime", "LigerNN", "Tile", "FakeCUDA", "TestSupport"]),
         .testTarget(
             name: "LigerKernelsTests",
-            dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "TestSupport"]),
+            dependencies: ["LigerKernels", "LigerLosses", "LigerCatalogue", "FakeCUDA", "TestSupport"]),
+        .testTarget(
+            name: "LigerLossesTests",
+            dependencies: ["LigerLosses", "LigerKernels", "LigerCatalogue", "FakeCUDA", "TestSupport"]),
+        .testTarget(name: "LigerABITests", dependencies: ["LigerABI", "CLigerABI"]),
+        .testTarget(name: "LigerCatalogueTests", dependencies: ["LigerCatalogue", "TestSupport"]),
         .testTarget(
             name: "LigerNNTests",
-            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "TestSupport"]),
-        .testTarget(name: "LigerABITests", dependencies: ["LigerABI", "CLigerABI"]),
+            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",
             dependencies: [
-                "LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile", "TestSupport",
+                "LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile", "FakeCUDA",
+                "TestSupport",
             ]),
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",
             dependencies: [
-                "LigerTrainer", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime", "Tile",
-                "TestSupport",
-                "liger",
+                "LigerTrainer", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime", "Tile", "FakeCUDA",
+                "TestSupport", "liger",
             ]),
     ],
     swiftLanguageModes: [.v6],

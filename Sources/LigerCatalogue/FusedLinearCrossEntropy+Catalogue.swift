@@ -67,50 +67,37 @@ extension Catalogue {
                     shape: shape, floorBytes: 2 * gradientBytes, resultBytes: gradientBytes
                 ) { _ = try loss(x, w, labels, nil) }
             },
-            check: { point in
-                var samples = point.samples
-                let (rows, hidden, classes) = (point.rows, 8, point.columns)
-                let x = try samples.array([rows, hidden], point.dtype)
-                let w = try samples.array([classes, hidden], point.dtype)
-                let labels = try samples.positions(rows, below: classes)
-                let found = try loss(x, w, labels, 4 * classes * max(1, rows / 3))
-                let (xs, ws) = (x.doubles, w.doubles)
-                let logits = (0..<(rows * classes)).map { i in
-                    (0..<hidden).reduce(0) {
-                        $0 + xs[i / classes * hidden + $1] * ws[i % classes * hidden + $1]
-                    }
-                }
-                let expected = CrossEntropy.Reference.forward(
-                    logits, labels: labels.integers, classes: classes, CrossEntropy.Options())
-                let g = expected.gradient
-                var dx = xs.map { _ in 0.0 }, dw = ws.map { _ in 0.0 }
-                for row in 0..<rows {
-                    for c in 0..<classes {
-                        for h in 0..<hidden {
-                            dx[row * hidden + h] += g[row * classes + c] * ws[c * hidden + h]
-                            dw[c * hidden + h] += g[row * classes + c] * xs[row * hidden + h]
-                        }
-                    }
-                }
-                // Each row's gradient has terms of size 1 / rows, which cancel where there is one class.
-                func scale(_ gradient: [Double]) -> Double {
-                    max(4 / Double(rows), gradient.lazy.map { abs($0) }.max() ?? 0)
-                }
-                // Logits of up to 32 that are rounded to storage move a loss of scale 16 by two roundings.
-                // There the logits' gradient is rounded too.
-                let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
-                let stored = LogitStorage.shared.dtype(weight: point.dtype, on: point.device)
-                return [
-                    CheckResult(
-                        quantity: "loss",
-                        error: relativeError(
-                            found.loss.doubles, [expected.losses.reduce(0, +)], scale: 16),
-                        bound: errorBound(stored, terms: 64, roundings: 4)),
-                    point.result(
-                        "dx", found.dx, dx, terms: 64, roundings: roundings, scale: scale(dx)),
-                    point.result(
-                        "dw", found.dw, dw, terms: 64, roundings: roundings, scale: scale(dw)),
-                ]
-            })
+            check: { try check(loss, $0) })
+    }
+
+    private static func check(_ loss: LinearLoss, _ point: CheckCase) throws -> [CheckResult] {
+        var samples = point.samples
+        let (rows, classes) = (point.rows, point.columns)
+        let x = try samples.array([rows, 8], point.dtype)
+        let w = try samples.array([classes, 8], point.dtype)
+        let labels = try samples.positions(rows, below: classes)
+        let found = try loss(x, w, labels, 4 * classes * max(1, rows / 3))
+        let model = SequenceReference(LinearHead(input: x, weight: w), labels: labels.integers)
+        let expected = CrossEntropy.Reference.forward(
+            model.logits, labels: labels.integers, classes: classes, CrossEntropy.Options())
+        let gradients = model.gradients(ofLogits: expected.gradient)
+        // Logits of up to 32 that are rounded to storage move a loss of scale 16 by two roundings. There the
+        // logits' gradient is rounded too.
+        let roundings = LogitStorage.isRounded(on: point.device) ? 3.0 : 1.0
+        let stored = LogitStorage.shared.dtype(weight: point.dtype, on: point.device)
+        // Each row's gradient has terms of size 1 / rows, which cancel where there is one class.
+        func result(_ quantity: String, _ found: NDArray?, _ expected: [Double]) -> CheckResult {
+            point.result(
+                quantity, found, expected, terms: 64, roundings: roundings,
+                scale: max(4 / Double(rows), expected.lazy.map { abs($0) }.max() ?? 0))
+        }
+        return [
+            CheckResult(
+                quantity: "loss",
+                error: relativeError(found.loss.doubles, [expected.losses.reduce(0, +)], scale: 16),
+                bound: errorBound(stored, terms: 64, roundings: 4)),
+            result("dx", found.dx, gradients.input.values),
+            result("dw", found.dw, gradients.weight.values),
+        ]
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import LigerKernels
 import LigerRuntime
 import TestSupport
@@ -48,6 +49,18 @@ import Tile
             labels: labels,
             statistics: found.statistics)
         #expect(dx.floats.allSatisfy { $0 == 0 })
+    }
+
+    /// A class to which both give the same probability pulls neither way: its share of the distance has no slope.
+    @Test func equalProbabilitiesHaveNoSlope() throws {
+        let student = try NDArray([1, 0, -300], [1, 3]), teacher = try NDArray([1, -300, 0], [1, 3])
+        let labels = try NDArray(integers: [0], [1])
+        let found = try CrossEntropyTVD.forward(student: student, teacher: teacher, labels: labels)
+        let dx = try CrossEntropyTVD.backward(
+            dCrossEntropy: .zeros([1]), dTotalVariation: NDArray([1]), student: student, teacher: teacher,
+            labels: labels, statistics: found.statistics)
+        let q = 1 / (1 + exp(1.0)), half = 0.5 * q
+        #expect(relativeError(dx.doubles, [-half * (1 - q), half * (1 - q), 0]) < bound(.f32))
     }
 
     @Test func refusesMisfits() throws {

@@ -78,6 +78,27 @@ import Tile
         }
     }
 
+    /// Logits whose exponentials fp32 does not hold: values and gradients are finite, and columns have sums of 1.
+    @Test func largeLogitsStayFinite() throws {
+        var random = SeededGenerator(seed: 10)
+        let mix = try random.array([5, 24], in: -300...300), one = try NDArray([1])
+        let given = try [[5, 4], [5, 4], [5, 4, 4]].map { try random.array($0) }
+        let parameters = HyperConnectionCoefficients.Parameters(
+            bias: try NDArray.zeros([24]), pre: one, post: one, res: one)
+        let options = HyperConnectionCoefficients.Options(streams: 4)
+        let found = try HyperConnectionCoefficients.forward(mix, parameters, options)
+        let res = found.res.doubles
+        let columns = (0..<20).map { line -> Double in
+            let first = line / 4 * 16 + line % 4
+            return res[first] + res[first + 4] + res[first + 8] + res[first + 12]
+        }
+        #expect(columns.allSatisfy { abs($0 - 1) < 1e-3 }, "\(columns)")
+        let dmix = try HyperConnectionCoefficients.backward(
+            dpre: given[0], dpost: given[1], dres: given[2], mix: mix, parameters, options
+        ).dmix
+        for array in [found.pre, found.post, dmix] { #expect(array.floats.allSatisfy { $0.isFinite }) }
+    }
+
     /// A part of phi's type or both, with and without what is frozen.
     @Test(arguments: floatTypes, floatTypes) func projectionMatchesDouble(dtype: DType, phi type: DType)
         throws
@@ -136,6 +157,51 @@ import Tile
                         < bound(type, terms: n + columns))
             }
         }
+    }
+
+    /// What enters a layer, and its gradients.
+    @Test(arguments: [(1, 1, 1), (5, 2, 33), (3, 16, 130)], floatTypes)
+    func inputMatchesDouble(sizes: (tokens: Int, streams: Int, columns: Int), dtype: DType) throws {
+        var random = SeededGenerator(seed: 6)
+        let (tokens, n, columns) = sizes
+        let x = try random.array([tokens, n, columns], dtype), pre = try random.array([tokens, n])
+        let dy = try random.array([tokens, columns], dtype)
+        let product = HyperConnectionReference.Products(tokens: tokens)
+        let y = try HyperConnectionStreams.input(x, pre: pre)
+        let gradients = try HyperConnectionStreams.inputBackward(dy: dy, x: x, pre: pre)
+        for (found, expected, type) in [
+            (y, product(pre, x, inner: n), dtype), (gradients.dx, product(pre, dy, inner: 1), dtype),
+            (gradients.dpre, product(x, dy, inner: columns), .f32),
+        ] {
+            #expect(
+                relativeError(found.doubles, expected, scale: largest(expected, 8))
+                    < bound(type, terms: n + columns))
+        }
+    }
+
+    /// Rows so long that products take them two at a time: each is as it is alone, and phi's gradient has all.
+    @Test func projectionTakesLongRowsInParts() throws {
+        var random = SeededGenerator(seed: 7)
+        let columns = 1 << 23
+        let row = try random.array([1, columns], .bf16, in: -1...1)
+        let rows = try NDArray.zeros([3, columns], dtype: .bf16)
+        for token in [0, 2] { try row.copyBytes(to: rows.sliced(0, token..<(token + 1))) }
+        let phi = try random.array([columns, 1], in: -1...1), dmix = try random.array([3, 1])
+        func run(_ x: NDArray, _ dmix: NDArray) throws -> (mix: [Float], dx: NDArray, dphi: NDArray) {
+            let found = try HyperConnectionProjection.forward(x, phi: phi, eps: 1e-3)
+            let gradients = try HyperConnectionProjection.backward(
+                dmix: dmix, x: x, phi: phi, mix: found.mix, rstd: found.rstd)
+            return (found.mix.floats, try #require(gradients.dx), try #require(gradients.dphi))
+        }
+        let found = try run(rows, dmix)
+        let (first, last) = (try run(row, dmix.sliced(0, 0..<1)), try run(row, dmix.sliced(0, 2..<3)))
+        #expect(found.mix == [first.mix[0], 0, last.mix[0]])
+        for (token, alone) in [(0, first), (2, last)] {
+            let dx = found.dx.sliced(0, token..<(token + 1))
+            #expect(firstDifference(dx.floats, alone.dx.floats) == nil)
+        }
+        let dphi = zip(first.dphi.doubles, last.dphi.doubles).map(+)
+        #expect(relativeError(found.dphi.doubles, dphi) < bound(.f32))
     }
 
     @Test func refusesMisfits() throws {

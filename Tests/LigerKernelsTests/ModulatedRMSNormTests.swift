@@ -75,6 +75,32 @@ import Tile
         #expect(firstDifference(y.floats, expected) == nil)
     }
 
+    /// Gradients of the weight and of the scale have what was multiplied, as it was rounded.
+    @Test(arguments: RMSNorm.Casting.allCases) func gradientsHaveWhatWasRounded(
+        casting: RMSNorm.Casting
+    ) throws {
+        var random = SeededGenerator(seed: 6)
+        let x = try random.array([1, 33], .bf16), dy = try random.array([1, 33], .bf16)
+        let weight = try random.array([33]), scale = try random.array([1, 33])
+        let options = RMSNorm.Options(casting: casting)
+        let rstd = try ModulatedRMSNorm.forward(x, weight: weight, scale: scale, shift: nil, options).rstd
+        let found = try ModulatedRMSNorm.backward(
+            dy: dy, x: x, weight: weight, scale: scale, shift: nil, rstd: rstd, options)
+        let rounded = { (value: Float) in (try? NDArray([value], [1], dtype: .bf16).floats[0]) ?? .nan }
+        let (w, factors, g) = (weight.floats, scale.floats.map { $0 + 1 }, dy.floats)
+        let normal = x.floats.map { value in
+            let normal = value * rstd.floats[0]
+            return casting == .llama ? rounded(normal) : normal
+        }
+        let dweight = w.indices.map { g[$0] * factors[$0] * normal[$0] }
+        let dscale = w.indices.map { i in
+            let n = normal[i] * w[i]
+            return g[i] * (casting == .gemma ? rounded(n) : n)
+        }
+        #expect(try firstDifference(#require(found.dweight).floats, dweight) == nil)
+        #expect(try firstDifference(#require(found.dscale).floats, dscale) == nil)
+    }
+
     @Test func refusesMisfits() throws {
         let x = try NDArray.zeros([6, 3])
         for shape in [[4, 3], [2, 4], [0, 3], [6]] {

@@ -34,7 +34,8 @@ private struct PhiloxWords: TileKernel {
         ]
         let words = try NDArray(empty: [4, 3], dtype: .u32)
         try PhiloxWords(count: 3).launch(
-            programs: 1, [try columns(counters), try columns(keys), words])
+            programs: 1,
+            ["counters": try columns(counters), "keys": try columns(keys), "words": words])
         for (i, answer) in answers.enumerated() {
             #expect((0..<4).map { UInt32(words.integers[$0 * 3 + i]) } == answer)
             let key = UInt64(keys[i][1]) << 32 | UInt64(keys[i][0])

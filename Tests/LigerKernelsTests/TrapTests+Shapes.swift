@@ -59,7 +59,8 @@ extension TrapTests {
         let expected = last.floats
         #expect(Array(found[..<columns]) == Array(expected[columns...]))
         #expect(Array(found[columns...]) == Array(expected[..<columns]))
-        try DoubleRow(columns: columns).launch(programs: 2, [table], scalars: [.index(rows - 2)])
+        try DoubleRow(columns: columns).launch(
+            programs: 2, ["x": table], scalars: ["first row": .index(rows - 2)])
         #expect(last.floats == expected.map { 2 * $0 })
     }
 

@@ -90,7 +90,7 @@ private let grid: [(rows: Int, columns: Int)] = [
             GPUSchedule(threads: 64, programsPerBlock: 1, vector: 4, residentLanes: 16, stages: 3)
         })
         try LaunchObservation.with(observer) {
-            try AlternatingRows(columns: 256).launch(programs: 1, [x, y])
+            try AlternatingRows(columns: 256).launch(programs: 1, ["x": x, "y": y])
         }
     }
 

@@ -69,6 +69,14 @@ private func mistakes(_ sketch: @escaping @Sendable (Program) -> Void) -> [TileD
         let rules: [(String, @Sendable (Program) -> Void)] = [
             ("rank 5", { p in _ = p.input("x", .f32, rank: 5) as View<Float> }),
             ("cannot be read as", { p in _ = p.input("x", .i64, rank: 1) as View<Float> }),
+            (
+                "view x is declared twice",
+                { p in
+                    let x = p.input("x", .f32, rank: 1), y = p.output("x", .f32, rank: 1)
+                    y[p.index] = x[p.index]
+                }
+            ),
+            ("scalar s is declared twice", { p in _ = p.scalar("s") + p.scalar("s") }),
             ("a range of 0", { p in _ = p.range(0) }),
             (
                 "span many positions",

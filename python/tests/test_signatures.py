@@ -40,11 +40,16 @@ def cases():
 
 def chosen_cases():
     """With and without what may be left out; of operations that take more than arrays of one shape."""
+    yield from norms()
+    yield from activations_and_rows()
+    yield from attention_and_streams()
+    yield from rotations_and_tables()
+    yield from losses()
+
+
+def norms():
     x, y, w, rows = random(3, 2, 8), random(3, 2, 8), random(8), torch.ones(6)
-    logits, classes = random(6, 4), labels(6)
-    heads, angles = random(2, 5, 4, 8), random(3, 2, 5, 8)
     image, of_groups = random(2, 4, 3), torch.ones(2, 2)
-    rotations = random(2, 5, 4, 2)
     for weight in (w, None):
         yield "rms_norm_forward", x, weight
         yield "rms_norm_forward", x, weight, 1e-6, 0.0, "gemma", False
@@ -63,23 +68,32 @@ def chosen_cases():
                 gradients = y, x, weight, random(2, 8), shift, rows, 0.0, "llama", *needs
                 yield "modulated_rms_norm_backward", *gradients
     yield "rms_norm_forward", x[:, :, ::2].bfloat16(), w[::2]
-    blocks, query = random(3, 6, 8), random(8)
-    yield "attention_residual_forward", blocks, query, query, 1e-6
     yield "poly_norm_forward", x, random(3), random(1), 1e-6
-    yield "cross_entropy_tvd_forward", logits, logits.bfloat16(), classes, -100
-    yield "cross_entropy_tvd_backward", torch.ones(6), torch.ones(6), logits, logits, classes, torch.ones(6, 4)
     for needs in (True, False):
-        of_blocks = torch.ones(3, 6)
-        yield "attention_residual_backward", x[0, 0].expand(6, 8), blocks, query, query, of_blocks, of_blocks, rows, needs
         yield "poly_norm_backward", y, x, random(3), torch.ones(()) if needs else random(1), torch.ones(6, 3), needs
     yield "group_norm_forward", image, random(4), random(4), 2, 1e-6
     yield "group_norm_backward", image, image, random(4), of_groups, of_groups, 2
+
+
+def activations_and_rows():
+    x, y = random(3, 2, 8), random(3, 2, 8)
     yield "swiglu_forward", x, y, 1.5, 1.0
     yield "swiglu_gate_up_forward", x
     yield "swiglu_gate_up_backward", random(3, 2, 4), x
     yield "softmax_forward", x.half()
     yield "softmax_forward", random(2, 3, 3), True
     yield "softmax_backward", random(2, 3, 3), random(2, 3, 3).softmax(-1), True
+    yield "scaled_rows", x, torch.tensor(2.0)
+    yield "scaled_entries", x, y
+
+
+def attention_and_streams():
+    x, w, rows = random(3, 2, 8), random(8), torch.ones(6)
+    blocks, query, of_blocks = random(3, 6, 8), random(8), torch.ones(3, 6)
+    yield "attention_residual_forward", blocks, query, query, 1e-6
+    for needs in (True, False):
+        dy = x[0, 0].expand(6, 8)
+        yield "attention_residual_backward", dy, blocks, query, query, of_blocks, of_blocks, rows, needs
     window, numbers = (3, 2, 0.5), [random(1) for _ in range(3)]
     queries = [random(2, 3, 5, 8) for _ in range(3)]
     yield "neighborhood_attention_forward", *queries, *window
@@ -98,12 +112,22 @@ def chosen_cases():
     yield "hyper_connection_input_backward", random(6, 8), streams, row
     yield "hyper_connection_next_forward", streams, random(6, 8).half(), row, square
     yield "hyper_connection_next_backward", streams, streams, random(6, 8).half(), row, square
+
+
+def rotations_and_tables():
+    heads, angles, rotations = random(2, 5, 4, 8), random(3, 2, 5, 8), random(2, 5, 4, 2)
     yield "rope", heads.transpose(1, 2), random(2, 5, 2, 8).transpose(1, 2), angles[0], angles[1], 8, False
     yield "rope", random(2, 4, 5, 8), random(2, 2, 5, 8), angles[0, :1], angles[1, :1], 6, True
     yield "multimodal_rope", heads, heads, angles, angles, [1, 1, 2], False
     yield "interleaved_rope", heads, heads, rotations, True
     yield "embedding_forward", random(4, 8), labels(3, 2)
-    yield "embedding_backward", x, labels(3, 2), 4
+    yield "embedding_backward", random(3, 2, 8), labels(3, 2), 4
+
+
+def losses():
+    logits, classes = random(6, 4), labels(6)
+    yield "cross_entropy_tvd_forward", logits, logits.bfloat16(), classes, -100
+    yield "cross_entropy_tvd_backward", torch.ones(6), torch.ones(6), logits, logits, classes, torch.ones(6, 4)
     for reduction in ("mean", "none"):
         for wants, z_loss in ((0, 0.1), (3, 0.0), (7, 0.1)):
             options = -100, z_loss, 0.0, reduction, None, wants, True
@@ -113,8 +137,6 @@ def chosen_cases():
             yield "fused_linear_cross_entropy", *layer[:2], None, *layer[3:], None, None, None, *options
         shares = logits.softmax(-1)
         yield "divergence", shares, shares, None, "tvd", reduction, -100, 0.5, 0.0, reduction == "none"
-    yield "scaled_rows", x, torch.tensor(2.0)
-    yield "scaled_entries", x, y
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: case[0])

@@ -90,17 +90,22 @@ public enum AdamW {
         let corrections = (1 - power(options.beta1, step), 1 - power(options.beta2, step))
         for tensor in tensors {
             let decay = tensor.weightDecay ? 1 - options.lr * options.weightDecay : 1
-            let numbers = [
-                decay, 1 - options.beta1, options.beta2, 1 - options.beta2, options.lr / corrections.0,
-                corrections.1.squareRoot(), options.eps,
-            ]
             let kernel = AdamWStep(
                 parameter: tensor.parameter.dtype, gradient: tensor.gradient.dtype, m: tensor.m.dtype,
                 v: tensor.v.dtype, hasMaster: tensor.master != nil)
-            let arrays = [tensor.parameter, tensor.gradient, tensor.m, tensor.v, tensor.master]
             try kernel.launch(
                 programs: (tensor.parameter.count + AdamWStep.block - 1) / AdamWStep.block,
-                arrays.compactMap { $0?.flattened }, scalars: numbers.map { .float(Float($0)) })
+                [
+                    "parameter": tensor.parameter.flattened, "gradient": tensor.gradient.flattened,
+                    "m": tensor.m.flattened, "v": tensor.v.flattened, "master": tensor.master?.flattened,
+                ],
+                scalars: [
+                    "decay": .float(Float(decay)), "1 - beta1": .float(Float(1 - options.beta1)),
+                    "beta2": .float(Float(options.beta2)), "1 - beta2": .float(Float(1 - options.beta2)),
+                    "step size": .float(Float(options.lr / corrections.0)),
+                    "root of correction": .float(Float(corrections.1.squareRoot())),
+                    "eps": .float(Float(options.eps)),
+                ])
         }
     }
 

@@ -70,7 +70,7 @@ extension AttentionHeads {
 
     private static func copy(_ x: NDArray, to y: NDArray) throws {
         try AttentionCopy(columns: x.shape[3], from: x.dtype, to: y.dtype)
-            .launch(programs: x.shape[0] * x.shape[1] * x.shape[2], [x, y])
+            .launch(programs: x.shape[0] * x.shape[1] * x.shape[2], ["x": x, "y": y])
     }
 }
 

@@ -32,8 +32,9 @@ package enum AttentionSoftmax {
         try check(scores, logSumExp, lanes, exponentials)
         try weights.expect("weights", shape: [scores.shape[0]], dtype: .f32)
         try AttentionExponentials(lanes: lanes, dtype: exponentials.dtype).launch(
-            programs: scores.shape[0], [scores, exponentials, weights, logSumExp],
-            scalars: [.float(scale), .index(firstQuery)])
+            programs: scores.shape[0],
+            ["scores": scores, "e": exponentials, "weights": weights, "lse": logSumExp],
+            scalars: ["scale": .float(scale), "first query": .index(firstQuery)])
     }
 
     /// Multiplies the rows of a block by their weights and puts them where they belong.
@@ -52,9 +53,11 @@ package enum AttentionSoftmax {
         try x.expect("x", shape: [rows, y.shape.last ?? 0], dtype: .f32)
         try weights.expect("weights", shape: [rows], dtype: .f32)
         try AttentionOutput(columns: x.shape[1], dtype: y.dtype).launch(
-            programs: rows, [x, weights, y],
+            programs: rows, ["x": x, "weights": weights, "y": y],
             scalars: [
-                .index(queries.count), .index(heads), .index(units.lowerBound), .index(queries.lowerBound),
+                "queries": .index(queries.count), "group": .index(heads),
+                "first unit": .index(units.lowerBound),
+                "first query": .index(queries.lowerBound),
             ])
     }
 
@@ -73,8 +76,12 @@ package enum AttentionSoftmax {
         try check(scores, logSumExp, lanes, probabilities, dp, ds)
         try delta.expect("delta", shape: logSumExp.shape, dtype: .f32)
         try AttentionGradients(lanes: lanes, dtype: probabilities.dtype).launch(
-            programs: scores.shape[0], [scores, dp, logSumExp, delta, probabilities, ds],
-            scalars: [.float(scale), .index(firstQuery)])
+            programs: scores.shape[0],
+            [
+                "scores": scores, "dp": dp, "lse": logSumExp, "delta": delta, "probabilities": probabilities,
+                "ds": ds,
+            ],
+            scalars: ["scale": .float(scale), "first query": .index(firstQuery)])
     }
 
     private static func check(

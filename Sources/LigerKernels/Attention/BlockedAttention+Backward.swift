@@ -31,7 +31,7 @@ extension BlockedAttention {
             delta = try NDArray(empty: logSumExp.shape, device: device)
             try AttentionDelta(columns: shape.headSize, dtype: q.dtype).launch(
                 programs: shape.batch * shape.length * shape.heads,
-                [dy.rows, output.rows, delta.transposed(1, 2)])
+                ["dy": dy.rows, "y": output.rows, "delta": delta.transposed(1, 2)])
             self.dq =
                 plan.packs ? try operands.q.another() : AttentionHeads(dq, folded: operands.q.folded)
             func sums() throws -> AttentionHeads {

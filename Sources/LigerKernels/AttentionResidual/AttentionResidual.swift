@@ -47,8 +47,12 @@ public enum AttentionResidual {
         let kernel = AttentionResidualForward(
             columns: columns, dtype: blocks.dtype, query: query.dtype, norm: norm.dtype)
         try kernel.launch(
-            programs: tokens, [blocks, query, norm, result.h, result.scores, result.rstd, result.lse],
-            scalars: [.float(eps)])
+            programs: tokens,
+            [
+                "v": blocks, "query": query, "norm": norm, "h": result.h, "scores": result.scores,
+                "rstd": result.rstd, "lse": result.lse,
+            ],
+            scalars: ["eps": .float(eps)])
         return result
     }
 
@@ -79,18 +83,22 @@ public enum AttentionResidual {
         let kernel = AttentionResidualBackward(
             columns: columns, dtype: blocks.dtype, query: query.dtype, norm: norm.dtype,
             sumsWeights: needsWeights)
-        let arrays = [dh, blocks, query, norm, scores, rstd, lse, dblocks]
         let partial =
             needsWeights ? try NDArray(empty: [split.programs, columns], device: blocks.device) : nil
         try kernel.launch(
-            programs: split.programs, arrays + [partial].compactMap { $0 },
-            scalars: [.index(split.rowsPerProgram)])
+            programs: split.programs,
+            [
+                "dh": dh, "v": blocks, "query": query, "norm": norm, "scores": scores, "rstd": rstd,
+                "lse": lse, "dv": dblocks, "dw": partial,
+            ],
+            scalars: ["tokens per program": .index(split.rowsPerProgram)])
         guard let partial else { return Gradients(dblocks: dblocks, dquery: nil, dnorm: nil) }
         let sum = try ColumnSum.apply(partial, dtype: .f32)
         let dquery = try NDArray(empty: query.shape, dtype: query.dtype, device: query.device)
         let dnorm = try NDArray(empty: norm.shape, dtype: norm.dtype, device: norm.device)
         try AttentionResidualWeights(columns: columns, query: query.dtype, norm: norm.dtype).launch(
-            programs: 1, [sum, query, norm, dquery, dnorm])
+            programs: 1,
+            ["dw": sum, "query": query, "norm": norm, "dquery": dquery, "dnorm": dnorm])
         return Gradients(dblocks: dblocks, dquery: dquery, dnorm: dnorm)
     }
 

@@ -140,7 +140,7 @@ public enum CrossEntropy {
                     + "\(upstream.dtype.rawValue) of shape \(upstream.shape)")
         }
         try ScaleRows(columns: rows.shape[1], dtype: gradient.dtype, isPerRow: isPerRow).launch(
-            programs: rows.shape[0], [rows, upstream.flattened])
+            programs: rows.shape[0], ["x": rows, "factor": upstream.flattened])
     }
 }
 

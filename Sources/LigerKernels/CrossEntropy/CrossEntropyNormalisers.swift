@@ -25,13 +25,16 @@ struct CrossEntropyNormalisers {
         let rowWeights = try weights.map { _ in try NDArray(empty: [rows], device: device) }
         try CrossEntropyLabels(
             labels: labels.dtype, weights: weights?.dtype, classes: classes, ignoreIndex: options.ignoreIndex
-        ).launch(programs: rows, [labels, counted] + [weights, rowWeights].compactMap { $0 })
+        ).launch(
+            programs: rows,
+            ["labels": labels, "counted": counted, "weights": weights, "row weights": rowWeights])
 
         count = try Total.apply(counted).flattened
         let divisor = try rowWeights.map { try Total.apply($0).flattened } ?? given?.flattened ?? count
         shares = try NDArray(empty: [2], device: device)
         try CrossEntropyShares(isMean: isMean).launch(
-            programs: 1, [divisor, given?.flattened ?? count, shares])
+            programs: 1,
+            ["divisor": divisor, "z divisor": given?.flattened ?? count, "shares": shares])
         weightSum = try classWeights.map { try Total.apply($0).flattened }
     }
 }

@@ -66,7 +66,8 @@ package struct CrossEntropyTask {
             weights: classWeights?.dtype, hasUpstream: upstream != nil,
             largestSlope: 2 * abs(options.zLoss) * options.largestLSE)
         try kernel.launch(
-            programs: 1, [normalisers.shares, bound] + [classWeights, upstream].compactMap { $0 })
+            programs: 1,
+            ["shares": normalisers.shares, "bound": bound, "weights": classWeights, "upstream": upstream])
         let scale = try GradientScale(on: labels.device)
         try scale.raise(toHold: [bound])
         return scale
@@ -90,14 +91,17 @@ package struct CrossEntropyTask {
             options: options, hasCorrect: correct != nil, hasArgmax: argmax != nil,
             gradient: gradient.map { isOverLogits ? .overLogits : .separate($0.dtype) },
             hasUpstream: isEarly && upstream != nil, hasScale: scale != nil)
-        let rowArrays = [loss, lse, zLoss, correct, argmax].compactMap { $0?.sliced(0, range) }
-        var arrays = [logits, labels.sliced(0, range), normalisers.shares] + rowArrays
-        if let classWeights, let sum = normalisers.weightSum { arrays += [classWeights, sum] }
-        if let gradient, !isOverLogits { arrays.append(gradient) }
         let upstream = upstream?.sliced(0, range)
-        if isEarly, let upstream { arrays.append(upstream) }
-        if let scale { arrays.append(scale.value) }
-        try kernel.launch(programs: range.count, arrays)
+        try kernel.launch(
+            programs: range.count,
+            [
+                "logits": logits, "labels": labels.sliced(0, range), "shares": normalisers.shares,
+                "loss": loss.sliced(0, range), "lse": lse.sliced(0, range), "z-loss": zLoss?.sliced(0, range),
+                "correct": correct?.sliced(0, range), "argmax": argmax?.sliced(0, range),
+                "weights": classWeights, "weight sum": normalisers.weightSum,
+                "gradient": isOverLogits ? nil : gradient, "upstream": isEarly ? upstream : nil,
+                "scale": scale?.value,
+            ])
         if !isEarly, let gradient, let upstream { try CrossEntropy.scale(gradient, by: upstream) }
     }
 

@@ -40,7 +40,11 @@ public enum CrossEntropyTVD {
             ignoreIndex: ignoreIndex)
         try kernel.launch(
             programs: rows,
-            [student, teacher, labels, result.crossEntropy, result.totalVariation, result.statistics])
+            [
+                "student": student, "teacher": teacher, "labels": labels,
+                "cross entropy": result.crossEntropy, "total variation": result.totalVariation,
+                "statistics": result.statistics,
+            ])
         return result
     }
 
@@ -68,7 +72,10 @@ public enum CrossEntropyTVD {
             ignoreIndex: ignoreIndex)
         try kernel.launch(
             programs: rows,
-            [student, teacher, labels, dCrossEntropy, dTotalVariation, statistics, gradient])
+            [
+                "student": student, "teacher": teacher, "labels": labels, "dce": dCrossEntropy,
+                "dtvd": dTotalVariation, "statistics": statistics, "dx": gradient,
+            ])
         return gradient
     }
 

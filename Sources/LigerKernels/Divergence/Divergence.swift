@@ -101,7 +101,10 @@ public enum Divergence {
             hasScales: scales != nil)
         try kernel.launch(
             programs: rows.shape[0],
-            [rows, others, share, loss] + [list, gradient, scales].compactMap { $0 })
+            [
+                "student": rows, "teacher": others, "share": share, "loss": loss, "labels": list,
+                "gradient": gradient, "scales": scales,
+            ])
         return Result(
             loss: isReduced ? try Total.apply(loss) : loss.reshaped(student.shape),
             gradient: wantsGradient ? (gradient ?? rows).reshaped(student.shape) : nil,
@@ -117,7 +120,7 @@ public enum Divergence {
         let rows = try gradient.asRows("gradient")
         try upstream.expectFloats("upstream", shape: gradient.shape)
         try ScaleEntries(columns: rows.shape[1], dtype: gradient.dtype, factor: upstream.dtype).launch(
-            programs: rows.shape[0], [rows, upstream.rows])
+            programs: rows.shape[0], ["x": rows, "factor": upstream.rows])
     }
 
     private static func asLabels(_ labels: NDArray, rows: Int) throws -> NDArray {

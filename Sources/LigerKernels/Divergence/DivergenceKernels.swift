@@ -104,8 +104,8 @@ enum DivergenceShare {
             perRow == nil ? nil : try RowCount.apply(labels, ignoreIndex: options.ignoreIndex)
         }
         try DivergenceShareKernel(counts: count != nil).launch(
-            programs: 1, [share] + (count.map { [$0] } ?? []),
-            scalars: [.float(perRow ?? 1), .float(perRow == nil ? 1 : Float(rows))])
+            programs: 1, ["share": share, "count": count],
+            scalars: ["per row": .float(perRow ?? 1), "rows": .float(perRow == nil ? 1 : Float(rows))])
         return share
     }
 }
@@ -130,7 +130,7 @@ package enum RowCount {
     package static func apply(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
         let counted = try NDArray(empty: [labels.count], device: labels.device)
         try CountedRows(labels: labels.dtype, ignoreIndex: ignoreIndex).launch(
-            programs: labels.count, [labels, counted])
+            programs: labels.count, ["labels": labels, "counted": counted])
         return try Total.apply(counted).flattened
     }
 }

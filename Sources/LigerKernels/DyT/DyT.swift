@@ -32,7 +32,8 @@ public enum DyT {
         let kernel = DyTForward(
             columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype, beta: beta?.dtype)
         try kernel.launch(
-            programs: rows.shape[0], [rows, alpha, gamma, y.rows] + (beta.map { [$0] } ?? []))
+            programs: rows.shape[0],
+            ["x": rows, "alpha": alpha, "gamma": gamma, "y": y.rows, "beta": beta])
         return y
     }
 
@@ -56,17 +57,20 @@ public enum DyT {
         let kernel = DyTBackward(
             columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype,
             sumsWeights: needsWeights, sumsBeta: needsWeights && beta != nil)
-        let arrays = [rows, try dy.asRows("dy"), alpha, gamma, dx.rows]
-        guard needsWeights else {
-            try kernel.launch(programs: split.programs, arrays, scalars: [.index(split.rowsPerProgram)])
+        let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
+        let alphas = needsWeights ? try NDArray(empty: [rows.shape[0]], device: x.device) : nil
+        let gammas = needsWeights ? try partial() : nil
+        let betas = needsWeights && beta != nil ? try partial() : nil
+        try kernel.launch(
+            programs: split.programs,
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "alpha": alpha, "gamma": gamma, "dx": dx.rows,
+                "dalpha": alphas, "dgamma": gammas, "dbeta": betas,
+            ],
+            scalars: ["rows per program": .index(split.rowsPerProgram)])
+        guard let alphas, let gammas else {
             return Gradients(dx: dx, dalpha: nil, dgamma: nil, dbeta: nil)
         }
-        let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
-        let alphas = try NDArray(empty: [rows.shape[0]], device: x.device)
-        let gammas = try partial(), betas = try beta.map { _ in try partial() }
-        try kernel.launch(
-            programs: split.programs, arrays + [alphas, gammas] + (betas.map { [$0] } ?? []),
-            scalars: [.index(split.rowsPerProgram)])
         let sums = try ColumnSum.apply([(gammas, gamma.dtype), betas.map { ($0, beta?.dtype ?? .f32) }])
         return Gradients(
             dx: dx, dalpha: try Cast.apply(Total.apply(alphas).flattened, to: alpha.dtype),

@@ -20,7 +20,7 @@ public enum Embedding {
         let hidden = rows.shape[1]
         let y = try NDArray(empty: ids.shape + [hidden], dtype: table.dtype, device: table.device)
         let kernel = EmbeddingForward(columns: hidden, dtype: table.dtype, ids: ids.dtype)
-        try kernel.launch(programs: list.count, [list, rows, y.rows])
+        try kernel.launch(programs: list.count, ["ids": list, "table": rows, "y": y.rows])
         return y
     }
 
@@ -50,7 +50,11 @@ public enum Embedding {
         let chains = try TokenChains(list, vocabulary: vocabulary)
         let dTable = try NDArray(empty: [vocabulary, hidden], dtype: dtype, device: dy.device)
         try EmbeddingBackward(columns: hidden, dtype: dy.dtype, table: dtype).launch(
-            programs: vocabulary, [rows, chains.first, chains.count, chains.next, dTable])
+            programs: vocabulary,
+            [
+                "dy": rows, "first": chains.first, "count": chains.count, "next": chains.next,
+                "dTable": dTable,
+            ])
         return dTable
     }
 

@@ -25,20 +25,22 @@ package struct TokenChains {
     package init(_ ids: NDArray, vocabulary: Int, search: Search? = nil) throws {
         let device = ids.device
         try TokenCheck(ids: ids.dtype).launch(
-            programs: ids.count, [ids], scalars: [.index(vocabulary)])
+            programs: ids.count, ["ids": ids], scalars: ["vocabulary": .index(vocabulary)])
         first = try NDArray(empty: [vocabulary], dtype: .i32, device: device)
         count = try NDArray.zeros([vocabulary], dtype: .i32, device: device)
         switch search ?? (device.isGPU ? .comparing : .walking) {
         case .walking:
             next = try NDArray(empty: [ids.count], dtype: .i32, device: device)
-            try LinkTokens(ids: ids.dtype).launch(programs: 1, [ids, first, count, next])
+            try LinkTokens(ids: ids.dtype).launch(
+                programs: 1, ["ids": ids, "first": first, "count": count, "next": next])
         case .comparing:
             let blocks = (ids.count + LinkTokensByComparing.block - 1) / LinkTokensByComparing.block
             let padded = try NDArray(
                 empty: [blocks * LinkTokensByComparing.block], dtype: .i32, device: device)
             next = try NDArray(empty: [ids.count], dtype: .i32, device: device)
-            try PadTokens(ids: ids.dtype).launch(programs: blocks, [ids, padded])
-            try LinkTokensByComparing().launch(programs: ids.count, [padded, first, count, next])
+            try PadTokens(ids: ids.dtype).launch(programs: blocks, ["ids": ids, "padded": padded])
+            try LinkTokensByComparing().launch(
+                programs: ids.count, ["ids": padded, "first": first, "count": count, "next": next])
         }
     }
 }

@@ -29,9 +29,13 @@ public enum FusedAddRMSNorm {
         let kernel = FusedAddRMSNormForward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
             offset: options.offset)
-        let arrays = [rows, try residual.asRows("residual"), y.rows, s.rows, rstd]
         try kernel.launch(
-            programs: rows.shape[0], arrays + (weight.map { [$0] } ?? []), scalars: [.float(options.eps)])
+            programs: rows.shape[0],
+            [
+                "x": rows, "residual": try residual.asRows("residual"), "y": y.rows, "s": s.rows,
+                "rstd": rstd, "w": weight,
+            ],
+            scalars: ["eps": .float(options.eps)])
         return (y, s, rstd)
     }
 
@@ -64,11 +68,13 @@ public enum FusedAddRMSNorm {
         let kernel = RMSNormBackward(
             columns: columns, dtype: s.dtype, weight: weight?.dtype, casting: options.casting,
             offset: options.offset, sumsWeight: partial != nil, addsGradient: ds != nil)
-        let arrays = [rows, try dy.asRows("dy"), rstd, dx.rows]
         try kernel.launch(
             programs: split.programs,
-            arrays + [weight, partial, try ds?.asRows("ds")].compactMap { $0 },
-            scalars: [.index(split.rowsPerProgram)])
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "rstd": rstd, "dx": dx.rows, "w": weight,
+                "dw": partial, "other": try ds?.asRows("ds"),
+            ],
+            scalars: ["rows per program": .index(split.rowsPerProgram)])
         return (dx, try partial.map { try ColumnSum.apply($0, dtype: weight?.dtype ?? .f32) })
     }
 }

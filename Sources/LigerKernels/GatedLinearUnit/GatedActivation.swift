@@ -82,7 +82,9 @@ extension GatedActivation {
         let kernel = GatedBackward(
             columns: rows.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers,
             isOverInputs: true)
-        try kernel.launch(programs: rows.shape[0], [try dy.asRows("dy"), rows, try up.asRows("up")])
+        try kernel.launch(
+            programs: rows.shape[0],
+            ["dy": try dy.asRows("dy"), "gate": rows, "up": try up.asRows("up")])
     }
 
     /// As `forward`, with gate and up in the halves of one array.
@@ -110,7 +112,7 @@ extension GatedActivation {
     ) throws {
         let kernel = GatedForward(
             columns: gate.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers)
-        try kernel.launch(programs: gate.shape[0], [gate, up, y])
+        try kernel.launch(programs: gate.shape[0], ["gate": gate, "up": up, "y": y])
     }
 
     private func backward(
@@ -119,7 +121,8 @@ extension GatedActivation {
     ) throws {
         let kernel = GatedBackward(
             columns: gate.shape[1], dtype: gate.dtype, activation: self, multipliers: multipliers)
-        try kernel.launch(programs: gate.shape[0], [dy, gate, up, dgate, dup])
+        try kernel.launch(
+            programs: gate.shape[0], ["dy": dy, "gate": gate, "up": up, "dgate": dgate, "dup": dup])
     }
 }
 

@@ -19,11 +19,12 @@ public enum GradientNorm {
         var start = 0
         for (gradient, count) in zip(gradients, counts) {
             try SquareSums(dtype: gradient.dtype).launch(
-                programs: count, [gradient.flattened, partial.sliced(0, start..<(start + count))])
+                programs: count,
+                ["x": gradient.flattened, "sums": partial.sliced(0, start..<(start + count))])
             start += count
         }
         let norm = try NDArray(empty: [1], device: device)
-        try RootOfTotal().launch(programs: 1, [partial, norm])
+        try RootOfTotal().launch(programs: 1, ["x": partial, "root": norm])
         return norm
     }
 
@@ -48,7 +49,7 @@ public enum GradientNorm {
         for gradient in gradients {
             try ClipBlocks(dtype: gradient.dtype).launch(
                 programs: (gradient.count + ClipBlocks.block - 1) / ClipBlocks.block,
-                [gradient.flattened, norm.flattened], scalars: [.float(maximum)])
+                ["x": gradient.flattened, "norm": norm.flattened], scalars: ["maximum": .float(maximum)])
         }
     }
 }

@@ -32,10 +32,13 @@ public enum GroupNorm {
         let kernel = GroupNormForward(
             channels: shape.channelsPerGroup, places: shape.places, dtype: x.dtype, weight: weight?.dtype,
             bias: bias?.dtype)
-        let arrays = [shape.whole(x), shape.byChannel(x), shape.byChannel(y), mean.flattened, rstd.flattened]
         try kernel.launch(
-            programs: shape.programs, arrays + [weight, bias].compactMap { $0 },
-            scalars: [.index(groups), .float(eps)])
+            programs: shape.programs,
+            [
+                "x": shape.whole(x), "x by channel": shape.byChannel(x), "y": shape.byChannel(y),
+                "mean": mean.flattened, "rstd": rstd.flattened, "w": weight, "b": bias,
+            ],
+            scalars: ["groups": .index(groups), "eps": .float(eps)])
         return (y, mean, rstd)
     }
 
@@ -69,13 +72,14 @@ public enum GroupNorm {
         let kernel = GroupNormBackward(
             channels: shape.channelsPerGroup, places: shape.places, dtype: x.dtype, weight: weight?.dtype,
             sumsWeight: sumsWeight, sumsBias: needsBias)
-        let arrays = [
-            shape.whole(x), shape.byChannel(x), shape.byChannel(dy), shape.byChannel(dx), mean.flattened,
-            rstd.flattened,
-        ]
         try kernel.launch(
-            programs: shape.programs, arrays + [weight, weightSums, biasSums].compactMap { $0 },
-            scalars: [.index(groups)])
+            programs: shape.programs,
+            [
+                "x": shape.whole(x), "x by channel": shape.byChannel(x), "dy": shape.byChannel(dy),
+                "dx": shape.byChannel(dx), "mean": mean.flattened, "rstd": rstd.flattened, "w": weight,
+                "dw": weightSums, "db": biasSums,
+            ],
+            scalars: ["groups": .index(groups)])
         let dtype = weight?.dtype ?? x.dtype
         let sums = try ColumnSum.apply([weightSums, biasSums].map { $0.map { ($0, dtype) } })
         return (dx, sums[0], sums[1])

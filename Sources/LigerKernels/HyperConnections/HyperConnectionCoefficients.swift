@@ -92,11 +92,16 @@ public enum HyperConnectionCoefficients {
             streams: n, parameters: parameters.types, keepsHistory: keepsHistory)
         try kernel.launch(
             programs: programs(tokens),
-            [mix] + parameters.all + [result.pre, result.post, result.res.reshaped([tokens, n * n])]
-                + (result.history.map { [$0.reshaped([options.turns, n * n, tokens])] } ?? []),
+            [
+                "mix": mix, "bias": parameters.bias, "alpha pre": parameters.pre,
+                "alpha post": parameters.post, "alpha res": parameters.res,
+                "pre": result.pre, "post": result.post, "res": result.res.reshaped([tokens, n * n]),
+                "history": result.history?.reshaped([options.turns, n * n, tokens]),
+            ],
             scalars: [
-                .index(options.turns), .float(options.preEps), .float(options.sinkhornEps),
-                .float(options.postMultiplier),
+                "turns": .index(options.turns), "pre eps": .float(options.preEps),
+                "sinkhorn eps": .float(options.sinkhornEps),
+                "post multiplier": .float(options.postMultiplier),
             ])
         return result
     }
@@ -125,23 +130,37 @@ public enum HyperConnectionCoefficients {
         let dlogits = try NDArray(empty: dres.shape, device: device)
         try CoefficientsBackward(streams: n, parameters: parameters.types).launch(
             programs: programs(tokens),
-            [mix] + parameters.all
-                + (steps.map { [$0.reshaped([options.turns, n * n, tokens])] } ?? [])
-                + [dres, dlogits].map { $0.reshaped([tokens, n * n]) },
-            scalars: [.float(options.sinkhornEps)])
+            [
+                "mix": mix, "bias": parameters.bias, "alpha pre": parameters.pre,
+                "alpha post": parameters.post, "alpha res": parameters.res,
+                "history": steps?.reshaped([options.turns, n * n, tokens]),
+                "dres": dres.reshaped([tokens, n * n]), "dlogits": dlogits.reshaped([tokens, n * n]),
+            ],
+            scalars: ["sinkhorn eps": .float(options.sinkhornEps)])
         let split = RowSplit(rows: tokens, columns: options.columns, on: device)
         let dmix = try NDArray(empty: mix.shape, device: device)
         let biases = try NDArray(empty: [split.programs, options.columns], device: device)
         let products = try NDArray(empty: [split.programs, options.columns], device: device)
         try MixGradient(streams: n, parameters: parameters.types).launch(
             programs: split.programs,
-            [mix] + parameters.all
-                + [dpre, dpost, dlogits.reshaped([tokens, n * n]), dmix, biases, products],
-            scalars: [.float(options.postMultiplier), .index(split.rowsPerProgram)])
+            [
+                "mix": mix, "bias": parameters.bias, "alpha pre": parameters.pre,
+                "alpha post": parameters.post, "alpha res": parameters.res,
+                "dpre": dpre, "dpost": dpost, "dlogits": dlogits.reshaped([tokens, n * n]),
+                "dmix": dmix, "biases": biases, "products": products,
+            ],
+            scalars: [
+                "post multiplier": .float(options.postMultiplier),
+                "tokens per program": .index(split.rowsPerProgram),
+            ])
         let alphas = parameters.types.dropFirst()
         let dalphas = try alphas.map { try NDArray(empty: [1], dtype: $0, device: device) }
         try CoefficientScales(streams: n, types: Array(alphas)).launch(
-            programs: 1, [try ColumnSum.apply(products, dtype: .f32)] + dalphas)
+            programs: 1,
+            [
+                "products": try ColumnSum.apply(products, dtype: .f32), "dalpha pre": dalphas[0],
+                "dalpha post": dalphas[1], "dalpha res": dalphas[2],
+            ])
         return Gradients(
             dmix: dmix, dlogits: dlogits, dbias: try ColumnSum.apply(biases, dtype: parameters.bias.dtype),
             dpre: dalphas[0], dpost: dalphas[1], dres: dalphas[2])

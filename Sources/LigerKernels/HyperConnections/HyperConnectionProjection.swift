@@ -43,7 +43,7 @@ public enum HyperConnectionProjection {
             }
         }
         try ProjectionNorm(columns: x.shape[1], outputs: columns, dtype: x.dtype)
-            .launch(programs: rows, [x, mix, rstd], scalars: [.float(eps)])
+            .launch(programs: rows, ["x": x, "z": mix, "rstd": rstd], scalars: ["eps": .float(eps)])
         return Result(mix: mix, rstd: rstd)
     }
 
@@ -69,7 +69,7 @@ public enum HyperConnectionProjection {
         let dz = try NDArray(empty: [rows, outputs], device: x.device)
         let slope = try NDArray(empty: [rows], device: x.device)
         try ProjectionSlope(outputs: outputs, columns: columns).launch(
-            programs: rows, [dmix, mix, rstd, dz, slope])
+            programs: rows, ["dmix": dmix, "mix": mix, "rstd": rstd, "dz": dz, "slope": slope])
         let dx = needsX ? try NDArray(empty: x.shape, dtype: x.dtype, device: x.device) : nil
         let dphi = needsPhi ? try NDArray.zeros(phi.shape, device: x.device) : nil
         let wide = needsX ? try Cast.apply(phi, to: .f32) : phi
@@ -80,8 +80,8 @@ public enum HyperConnectionProjection {
             try ProjectionGradient(columns: columns, dtype: x.dtype).launch(
                 programs: place.count,
                 [
-                    try MatMul.apply(dz, wide, transposeB: true), x.sliced(0, place),
-                    slope.sliced(0, place), dx.sliced(0, place),
+                    "dz phi^T": try MatMul.apply(dz, wide, transposeB: true), "x": x.sliced(0, place),
+                    "slope": slope.sliced(0, place), "dx": dx.sliced(0, place),
                 ])
         }
         return Gradients(dx: dx, dphi: try dphi.map { try Cast.apply($0, to: phi.dtype) })

@@ -32,7 +32,8 @@ public enum HyperConnectionStreams {
         try pre.expectF32("pre", shape: [tokens, n])
         let y = try NDArray(empty: [tokens, columns], dtype: x.dtype, device: x.device)
         try StreamsForward(columns: columns, sources: n, outputs: 1, dtype: x.dtype, f: nil).launch(
-            tokens, [x, pre.reshaped([tokens, 1, n]), y.reshaped([tokens, 1, columns])])
+            tokens,
+            ["x": x, "weights": pre.reshaped([tokens, 1, n]), "y": y.reshaped([tokens, 1, columns])])
         return y
     }
 
@@ -66,7 +67,7 @@ public enum HyperConnectionStreams {
         try check(x, f, post, res)
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try StreamsForward(columns: columns, sources: n, outputs: n, dtype: x.dtype, f: f.dtype).launch(
-            tokens, [x, res, f, post, y])
+            tokens, ["x": x, "weights": res, "f": f, "post": post, "y": y])
         return y
     }
 
@@ -98,7 +99,9 @@ public enum HyperConnectionStreams {
         let kernel = StreamsBackward(
             columns: dy.shape[2], sources: sources.shape[1], outputs: dy.shape[1], dtype: dy.dtype,
             source: sources.dtype)
-        try kernel.launch(dy.shape[0], [dy, sources, weights, dsources, dweights])
+        try kernel.launch(
+            dy.shape[0],
+            ["dy": dy, "x": sources, "weights": weights, "dx": dsources, "dweights": dweights])
         return (dsources, dweights)
     }
 
@@ -128,7 +131,7 @@ struct StreamsForward: TileKernel {
     /// How many outputs a program has: their terms are one phase's code.
     private var share: Int { largestShare(of: outputs, terms: sources, most: 16) }
 
-    func launch(_ tokens: Int, _ arrays: [NDArray]) throws {
+    func launch(_ tokens: Int, _ arrays: LaunchArrays) throws {
         try launch(programs: tokens * (outputs / share), arrays)
     }
 
@@ -158,7 +161,7 @@ struct StreamsBackward: TileKernel {
     /// How many sources a program has: as many times outputs are its sums.
     private var share: Int { largestShare(of: sources, terms: outputs, most: 8) }
 
-    func launch(_ tokens: Int, _ arrays: [NDArray]) throws {
+    func launch(_ tokens: Int, _ arrays: LaunchArrays) throws {
         try launch(programs: tokens * (sources / share), arrays)
     }
 

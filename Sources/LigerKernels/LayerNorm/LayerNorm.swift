@@ -31,8 +31,9 @@ public enum LayerNorm {
         let kernel = LayerNormForward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, bias: bias?.dtype)
         try kernel.launch(
-            programs: rows.shape[0], [rows, y.rows, mean, rstd] + [weight, bias].compactMap { $0 },
-            scalars: [.float(eps)])
+            programs: rows.shape[0],
+            ["x": rows, "y": y.rows, "mean": mean, "rstd": rstd, "w": weight, "b": bias],
+            scalars: ["eps": .float(eps)])
         return (y, mean, rstd)
     }
 
@@ -67,10 +68,13 @@ public enum LayerNorm {
         let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
         let weightSums = sumsWeight ? try partial() : nil
         let biasSums = needsBias ? try partial() : nil
-        let inputs = [rows, try dy.asRows("dy"), mean, rstd, dx.rows]
         try kernel.launch(
-            programs: split.programs, inputs + [weight, weightSums, biasSums].compactMap { $0 },
-            scalars: [.index(split.rowsPerProgram)])
+            programs: split.programs,
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "mean": mean, "rstd": rstd, "dx": dx.rows,
+                "w": weight, "dw": weightSums, "db": biasSums,
+            ],
+            scalars: ["rows per program": .index(split.rowsPerProgram)])
         let dtype = weight?.dtype ?? x.dtype
         let sums = try ColumnSum.apply([weightSums, biasSums].map { $0.map { ($0, dtype) } })
         return (dx, sums[0], sums[1])

@@ -54,8 +54,9 @@ public enum ModulatedRMSNorm {
             columns: rows.shape[1], dtype: x.dtype, weight: weight?.dtype, scale: scale.dtype,
             shift: shift?.dtype, casting: options.casting, offset: options.offset)
         try kernel.launch(
-            programs: rows.shape[0], [rows, scale, y.rows, rstd] + [weight, shift].compactMap { $0 },
-            scalars: [.index(share), .float(options.eps)])
+            programs: rows.shape[0],
+            ["x": rows, "scale": scale, "y": y.rows, "rstd": rstd, "w": weight, "shift": shift],
+            scalars: ["rows per modulation": .index(share), "eps": .float(options.eps)])
         return (y, rstd)
     }
 
@@ -90,11 +91,14 @@ public enum ModulatedRMSNorm {
         let dshift = try kernel.dshift.map { try cut.partial(like: scale, $0) }
         try kernel.launch(
             programs: cut.programs,
-            [rows, try dy.asRows("dy"), scale, rstd, dx.rows]
-                + [weight, dw, dscale, dshift].compactMap { $0 },
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "scale": scale, "rstd": rstd, "dx": dx.rows,
+                "w": weight, "dw": dw, "dscale": dscale, "dshift": dshift,
+            ],
             scalars: [
-                .index(share), .index(cut.pieces), .index(cut.modulationsPerProgram),
-                .index(cut.rowsPerPiece),
+                "rows per modulation": .index(share), "pieces": .index(cut.pieces),
+                "modulations per program": .index(cut.modulationsPerProgram),
+                "rows per piece": .index(cut.rowsPerPiece),
             ])
         return Gradients(
             dx: dx, dweight: try dw.map { try ColumnSum.apply($0, dtype: weight?.dtype ?? .f32) },

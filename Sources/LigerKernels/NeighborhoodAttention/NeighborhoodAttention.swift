@@ -50,7 +50,10 @@ public enum NeighborhoodAttention {
         let lse = try NDArray(empty: q.shape.dropLast(), device: q.device)
         try NeighborhoodForward(columns: heads[2], dtype: q.dtype).launch(
             programs: heads[0] * heads[1],
-            [q, k, v, o].map { $0.reshaped(heads) } + [lse.reshaped([heads[0], heads[1]])],
+            [
+                "q": q.reshaped(heads), "k": k.reshaped(heads), "v": v.reshaped(heads),
+                "o": o.reshaped(heads), "lse": lse.reshaped([heads[0], heads[1]]),
+            ],
             scalars: scalars(window, scale))
         return Result(o: o, lse: lse)
     }
@@ -76,22 +79,32 @@ public enum NeighborhoodAttention {
             try array.expect(name, shape: q.shape, dtype: q.dtype)
         }
         try lse.expectF32("lse", shape: Array(q.shape.dropLast()))
-        let gradients = try (0..<3).map { _ in try NDArray(empty: q.shape, dtype: q.dtype, device: q.device) }
+        let gradient = { try NDArray(empty: q.shape, dtype: q.dtype, device: q.device) }
+        let gradients = Gradients(dq: try gradient(), dk: try gradient(), dv: try gradient())
         let delta = try NDArray(empty: rows, device: q.device)
-        let read = [dO, q, k, v].map { $0.reshaped(heads) } + [lse.reshaped(rows)]
         try NeighborhoodQueryGradient(columns: heads[2], dtype: q.dtype).launch(
             programs: heads[0] * heads[1],
-            read + [o.reshaped(heads), gradients[0].reshaped(heads), delta],
+            [
+                "do": dO.reshaped(heads), "q": q.reshaped(heads), "k": k.reshaped(heads),
+                "v": v.reshaped(heads), "lse": lse.reshaped(rows), "o": o.reshaped(heads),
+                "dq": gradients.dq.reshaped(heads), "delta": delta,
+            ],
             scalars: scalars(window, scale))
         try NeighborhoodKeyGradient(columns: heads[2], dtype: q.dtype).launch(
             programs: heads[0] * heads[1],
-            read + [delta] + gradients.dropFirst().map { $0.reshaped(heads) },
+            [
+                "do": dO.reshaped(heads), "q": q.reshaped(heads), "k": k.reshaped(heads),
+                "v": v.reshaped(heads), "lse": lse.reshaped(rows), "delta": delta,
+                "dk": gradients.dk.reshaped(heads), "dv": gradients.dv.reshaped(heads),
+            ],
             scalars: scalars(window, scale))
-        return Gradients(dq: gradients[0], dk: gradients[1], dv: gradients[2])
+        return gradients
     }
 
-    private static func scalars(_ window: Window, _ scale: Float) -> [LaunchScalar] {
-        [.index(window.radius), .index(window.dilation), .float(scale)]
+    private static func scalars(_ window: Window, _ scale: Float) -> LaunchScalars {
+        [
+            "radius": .index(window.radius), "dilation": .index(window.dilation), "scale": .float(scale),
+        ]
     }
 
     /// [heads, S, D] of all arrays, which must be alike.

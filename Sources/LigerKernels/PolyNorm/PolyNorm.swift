@@ -36,8 +36,9 @@ public enum PolyNorm {
         let rstd = try NDArray(empty: [rows.shape[0], 3], device: x.device)
         try PolyNormForward(columns: rows.shape[1], dtype: x.dtype, weight: weight.dtype, bias: bias.dtype)
             .launch(
-                programs: rows.shape[0], [rows, weight, bias.flattened, y.rows, rstd],
-                scalars: [.float(eps)])
+                programs: rows.shape[0],
+                ["x": rows, "w": weight, "b": bias.flattened, "y": y.rows, "rstd": rstd],
+                scalars: ["eps": .float(eps)])
         return (y, rstd)
     }
 
@@ -62,15 +63,16 @@ public enum PolyNorm {
         let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
         let kernel = PolyNormBackward(
             columns: columns, dtype: x.dtype, weight: weight.dtype, sumsWeights: needsWeights)
-        let arrays = [rows, try dy.asRows("dy"), weight, rstd, dx.rows]
-        guard needsWeights else {
-            try kernel.launch(programs: split.programs, arrays, scalars: [.index(split.rowsPerProgram)])
-            return Gradients(dx: dx, dweight: nil, dbias: nil)
-        }
-        let weights = try NDArray(empty: [split.programs, 3], device: x.device)
-        let biases = try NDArray(empty: [split.programs, 1], device: x.device)
+        let weights = needsWeights ? try NDArray(empty: [split.programs, 3], device: x.device) : nil
+        let biases = needsWeights ? try NDArray(empty: [split.programs, 1], device: x.device) : nil
         try kernel.launch(
-            programs: split.programs, arrays + [weights, biases], scalars: [.index(split.rowsPerProgram)])
+            programs: split.programs,
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "w": weight, "rstd": rstd, "dx": dx.rows,
+                "dw": weights, "db": biases,
+            ],
+            scalars: ["rows per program": .index(split.rowsPerProgram)])
+        guard let weights, let biases else { return Gradients(dx: dx, dweight: nil, dbias: nil) }
         let sums = try ColumnSum.apply([(weights, weight.dtype), (biases, bias.dtype)])
         return Gradients(dx: dx, dweight: sums[0], dbias: sums[1]?.reshaped(bias.shape))
     }

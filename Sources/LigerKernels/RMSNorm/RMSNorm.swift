@@ -71,7 +71,8 @@ public enum RMSNorm {
             columns: x.shape[1], dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
             offset: options.offset, savesRstd: rstd != nil)
         try kernel.launch(
-            programs: x.shape[0], [x, y] + [rstd, weight].compactMap { $0 }, scalars: [.float(options.eps)])
+            programs: x.shape[0], ["x": x, "y": y, "rstd": rstd, "w": weight],
+            scalars: ["eps": .float(options.eps)])
     }
 
     /// Gradients of a scalar with respect to x and the weight, given its gradient with respect to y.
@@ -98,14 +99,14 @@ public enum RMSNorm {
         let kernel = RMSNormBackward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
             offset: options.offset, sumsWeight: sumsWeight)
-        var arrays = [rows, try dy.asRows("dy"), rstd, dx.rows] + (weight.map { [$0] } ?? [])
-        guard let weight, sumsWeight else {
-            try kernel.launch(programs: split.programs, arrays, scalars: [.index(split.rowsPerProgram)])
-            return (dx, nil)
-        }
-        let partial = try NDArray(empty: [split.programs, columns], device: x.device)
-        arrays.append(partial)
-        try kernel.launch(programs: split.programs, arrays, scalars: [.index(split.rowsPerProgram)])
-        return (dx, try ColumnSum.apply(partial, dtype: weight.dtype))
+        let partial = sumsWeight ? try NDArray(empty: [split.programs, columns], device: x.device) : nil
+        try kernel.launch(
+            programs: split.programs,
+            [
+                "x": rows, "dy": try dy.asRows("dy"), "rstd": rstd, "dx": dx.rows, "w": weight,
+                "dw": partial,
+            ],
+            scalars: ["rows per program": .index(split.rowsPerProgram)])
+        return (dx, try partial.map { try ColumnSum.apply($0, dtype: weight?.dtype ?? .f32) })
     }
 }

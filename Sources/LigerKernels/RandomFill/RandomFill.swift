@@ -43,10 +43,11 @@ public enum RandomFill {
         }
         let block = RandomFillKernel.block
         try RandomFillKernel(dtype: array.dtype, distribution: distribution).launch(
-            programs: (array.count + block - 1) / block, [array.flattened],
+            programs: (array.count + block - 1) / block, ["y": array.flattened],
             scalars: [
-                .float(offset), .float(scale), .uint32(UInt32(truncatingIfNeeded: seed)),
-                .uint32(UInt32(truncatingIfNeeded: seed >> 32)), .uint32(stream),
+                "offset": .float(offset), "scale": .float(scale),
+                "seed": .uint32(UInt32(truncatingIfNeeded: seed)),
+                "upper seed": .uint32(UInt32(truncatingIfNeeded: seed >> 32)), "stream": .uint32(stream),
             ])
     }
 }

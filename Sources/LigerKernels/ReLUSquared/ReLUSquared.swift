@@ -15,7 +15,7 @@ public enum ReLUSquared {
         let rows = try x.asRows("x")
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try ReLUSquaredForward(columns: rows.shape[1], dtype: x.dtype)
-            .launch(programs: rows.shape[0], [rows, y.rows])
+            .launch(programs: rows.shape[0], ["x": rows, "y": y.rows])
         return y
     }
 
@@ -31,7 +31,8 @@ public enum ReLUSquared {
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try ReLUSquaredBackward(columns: rows.shape[1], dtype: x.dtype)
-            .launch(programs: rows.shape[0], [try dy.asRows("dy"), rows, dx.rows])
+            .launch(
+                programs: rows.shape[0], ["dy": try dy.asRows("dy"), "x": rows, "dx": dx.rows])
         return dx
     }
 }

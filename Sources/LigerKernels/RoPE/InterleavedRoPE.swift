@@ -32,8 +32,11 @@ public enum InterleavedRoPE {
         let pairs = [programs, half, 2]
         try InterleavedRoPEKernel(half: half, dtype: x.dtype, inverse: inverse).launch(
             programs: programs,
-            [x.reshaped(pairs), rotations.reshaped([sequences * length, half, 2]), y.reshaped(pairs)],
-            scalars: [.index(heads)])
+            [
+                "x": x.reshaped(pairs), "rotations": rotations.reshaped([sequences * length, half, 2]),
+                "y": y.reshaped(pairs),
+            ],
+            scalars: ["heads": .index(heads)])
         return y
     }
 }

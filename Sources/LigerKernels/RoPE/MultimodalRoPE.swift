@@ -51,8 +51,9 @@ public enum MultimodalRoPE {
         try MultimodalRoPEKernel(
             sections: sections, rest: size - 2 * half, dtype: x.dtype, angles: cos.dtype, inverse: inverse
         ).launch(
-            programs: rows.shape[0], [rows, cos.reshaped(planes), sin.reshaped(planes), y.rows],
-            scalars: [.index(heads)])
+            programs: rows.shape[0],
+            ["x": rows, "cos": cos.reshaped(planes), "sin": sin.reshaped(planes), "y": y.rows],
+            scalars: ["heads": .index(heads)])
         return y
     }
 }

@@ -49,8 +49,11 @@ public enum RoPE {
             half: half, rest: size - 2 * half, dtype: x.dtype, tables: cos.dtype, positions: positions?.dtype,
             inverse: inverse)
         try kernel.launch(
-            programs: rows.shape[0], [rows, cos, sin, y.rows] + (positions.map { [$0] } ?? []),
-            scalars: [.index(heads)] + (positions == nil ? [.index(turn)] : []))
+            programs: rows.shape[0],
+            ["x": rows, "cos": cos, "sin": sin, "y": y.rows, "positions": positions],
+            scalars: [
+                "heads": .index(heads), "sequence length": positions == nil ? .index(turn) : nil,
+            ])
         return y
     }
 

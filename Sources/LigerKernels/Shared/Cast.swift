@@ -16,7 +16,7 @@ package enum Cast {
     package static func apply(_ x: NDArray, into copy: NDArray, times factor: Float = 1) throws {
         let blocks = (x.count + CastKernel.block - 1) / CastKernel.block
         try CastKernel(from: x.dtype, to: copy.dtype, factor: factor).launch(
-            programs: blocks, [x.flattened, copy.flattened])
+            programs: blocks, ["x": x.flattened, "copy": copy.flattened])
     }
 }
 

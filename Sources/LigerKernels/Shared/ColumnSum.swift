@@ -43,7 +43,7 @@ package enum ColumnSum {
         }
         let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
         try ColumnSumKernel(terms: x.dtype, dtype: sum.dtype, accumulates: accumulate).launch(
-            programs: blocks, [x, sum])
+            programs: blocks, ["x": x, "sum": sum])
     }
 }
 
@@ -79,6 +79,7 @@ struct ColumnSumKernel: TileKernel {
 /// along the rows, so that accesses to a row are coalesced.
 struct TallColumnSum: TileKernel {
     static let group = 8
+    private static let rows = NumberedViews("x"), totals = NumberedViews("sum")
     /// The storage types of each array's terms and sums.
     let terms: [DType]
     let sums: [DType]
@@ -94,8 +95,8 @@ struct TallColumnSum: TileKernel {
     }
 
     func launch(_ arrays: [(x: NDArray, sum: NDArray)]) throws {
-        try launch(
-            programs: arrays[0].x.shape[1] / Self.group, arrays.map(\.x) + arrays.map(\.sum))
+        let terms = Self.rows.named(arrays.map(\.x)), sums = Self.totals.named(arrays.map(\.sum))
+        try launch(programs: arrays[0].x.shape[1] / Self.group, LaunchArrays(terms + sums))
     }
 
     static func suits(rows: Int, columns: Int) -> Bool {
@@ -103,9 +104,10 @@ struct TallColumnSum: TileKernel {
     }
 
     func body(_ p: Program) {
-        let x = terms.enumerated().map { p.input("x \($0)", $1, rank: 2) }
+        let x = terms.enumerated().map { p.input(Self.rows[$0], $1, rank: 2) }
         let out = sums.enumerated().map { i, dtype in
-            accumulates ? p.update("sum \(i)", dtype, rank: 1) : p.output("sum \(i)", dtype, rank: 1)
+            let name = Self.totals[i]
+            return accumulates ? p.update(name, dtype, rank: 1) : p.output(name, dtype, rank: 1)
         }
         let r = p.range(capacity: capacity, limit: x[0].size(0))
         for step in 0..<Self.group {

@@ -40,7 +40,10 @@ package final class GradientScale {
     ///   - factor: what they are multiplied by at most.
     package func raise(toHold magnitudes: [NDArray], times factor: Float = 1) throws {
         try RaiseScale(arrays: magnitudes.count, isFirst: !isSet).launch(
-            programs: 1, magnitudes + [value, changes], scalars: [.float(factor)])
+            programs: 1,
+            LaunchArrays(
+                RaiseScale.magnitudes.named(magnitudes) + [("scale", value), ("change", changes)]),
+            scalars: ["factor": .float(factor)])
         hasChanged = isSet
         isSet = true
     }
@@ -55,11 +58,12 @@ package final class GradientScale {
 
 /// The largest of some magnitudes sets the scale; one program.
 struct RaiseScale: TileKernel {
+    static let magnitudes = NumberedViews("magnitudes")
     let arrays: Int
     let isFirst: Bool
 
     func body(_ p: Program) {
-        let magnitudes = (0..<arrays).map { p.input("magnitudes \($0)", .f32, rank: 1) }
+        let magnitudes = (0..<arrays).map { p.input(Self.magnitudes[$0], .f32, rank: 1) }
         let scale = isFirst ? p.output("scale", .f32, rank: 1) : p.update("scale", .f32, rank: 1)
         let change = p.output("change", .f32, rank: 1), factor = p.scalar("factor")
         let most = magnitudes.map { largestMagnitude(of: $0, p) }.reduce((p.index * 0).float) {

@@ -10,7 +10,7 @@ package enum Total {
     package static func apply(_ x: NDArray, dividedBy divisor: NDArray? = nil) throws -> NDArray {
         let sum = try NDArray(empty: [1], device: x.device)
         try TotalKernel(dtype: x.dtype, divides: divisor != nil).launch(
-            programs: 1, [x, sum] + [divisor].compactMap { $0?.flattened })
+            programs: 1, ["x": x, "sum": sum, "divisor": divisor?.flattened])
         return sum.reshaped([])
     }
 }

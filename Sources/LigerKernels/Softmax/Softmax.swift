@@ -40,7 +40,7 @@ public enum Softmax {
             capacity: capacity(for: rows.shape[1], atLeast: 16),
             dtype: x.dtype, inPlace: false, causal: causal != nil)
         try kernel.launch(
-            programs: rows.shape[0], [rows, y.rows], scalars: try scalars(scale, causal))
+            programs: rows.shape[0], ["x": rows, "y": y.rows], scalars: try scalars(scale, causal))
         return y
     }
 
@@ -59,7 +59,7 @@ public enum Softmax {
         let kernel = SoftmaxForward(
             capacity: capacity(for: rows.shape[1], atLeast: 16),
             dtype: scores.dtype, inPlace: true, causal: causal != nil)
-        try kernel.launch(programs: rows.shape[0], [rows], scalars: try scalars(scale, causal))
+        try kernel.launch(programs: rows.shape[0], ["x": rows], scalars: try scalars(scale, causal))
     }
 
     /// The gradient of a scalar with respect to x, given its gradient with respect to y.
@@ -83,7 +83,7 @@ public enum Softmax {
             capacity: capacity(for: rows.shape[1], atLeast: 16),
             dtype: y.dtype, inPlace: false, causal: causal != nil)
         try kernel.launch(
-            programs: rows.shape[0], [rows, try dy.asRows("dy"), dx.rows],
+            programs: rows.shape[0], ["y": rows, "dy": try dy.asRows("dy"), "dx": dx.rows],
             scalars: try scalars(scale, causal))
         return dx
     }
@@ -101,16 +101,20 @@ public enum Softmax {
             capacity: capacity(for: rows.shape[1], atLeast: 16),
             dtype: y.dtype, inPlace: true, causal: causal != nil)
         try kernel.launch(
-            programs: rows.shape[0], [rows, try dy.asRows("dy")], scalars: try scalars(scale, causal))
+            programs: rows.shape[0], ["y": rows, "dy": try dy.asRows("dy")],
+            scalars: try scalars(scale, causal))
     }
 
-    private static func scalars(_ scale: Float, _ causal: Causal?) throws -> [LaunchScalar] {
-        guard let causal else { return [.float(scale)] }
+    private static func scalars(_ scale: Float, _ causal: Causal?) throws -> LaunchScalars {
+        guard let causal else { return ["scale": .float(scale)] }
         if causal.firstQuery < 0 || causal.queries < 1 {
             throw RuntimeError(
                 "a causal mask starts at position \(causal.firstQuery) with \(causal.queries) queries. "
                     + "Give a position of at least 0 and at least 1 query")
         }
-        return [.float(scale), .index(causal.firstQuery), .index(causal.queries)]
+        return [
+            "scale": .float(scale), "first query": .index(causal.firstQuery),
+            "queries": .index(causal.queries),
+        ]
     }
 }

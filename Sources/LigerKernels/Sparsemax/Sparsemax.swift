@@ -21,7 +21,7 @@ public enum Sparsemax {
         let rows = try x.asRows("x")
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try SparsemaxForward(capacity: capacity(for: rows.shape[1], atLeast: 16), dtype: x.dtype)
-            .launch(programs: rows.shape[0], [rows, y.rows])
+            .launch(programs: rows.shape[0], ["x": rows, "y": y.rows])
         return y
     }
 
@@ -39,7 +39,7 @@ public enum Sparsemax {
         try dy.expect("dy", shape: y.shape, dtype: y.dtype)
         let dx = try NDArray(empty: y.shape, dtype: y.dtype, device: y.device)
         try SparsemaxBackward(capacity: capacity(for: rows.shape[1], atLeast: 16), dtype: y.dtype)
-            .launch(programs: rows.shape[0], [rows, try dy.asRows("dy"), dx.rows])
+            .launch(programs: rows.shape[0], ["y": rows, "dy": try dy.asRows("dy"), "dx": dx.rows])
         return dx
     }
 }

@@ -31,8 +31,9 @@ struct GradientRounding {
         let kernel = RoundedGradientRows(
             columns: y.shape[1], dtype: y.dtype, hasScales: scales != nil, hasFactor: factor != nil,
             accumulates: accumulate)
-        let arrays = [x, y, scales?.sliced(0, rows), factor]
-        try kernel.launch(programs: rows.count, arrays.compactMap { $0 })
+        try kernel.launch(
+            programs: rows.count,
+            ["x": x, "y": y, "scales": scales?.sliced(0, rows), "factor": factor])
     }
 }
 

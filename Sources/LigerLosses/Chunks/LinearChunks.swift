@@ -170,7 +170,7 @@ package struct LinearChunks {
     private func computeLogits(of x: NDArray, into logits: NDArray) throws {
         if let bias {
             try RepeatRow(columns: weight.shape[0], dtype: bias.dtype, result: logits.dtype).launch(
-                programs: x.shape[0], [bias, logits])
+                programs: x.shape[0], ["x": bias, "y": logits])
         }
         _ = try MatMul.apply(x, weight, transposeB: true, into: logits, accumulate: bias != nil)
     }

@@ -102,20 +102,25 @@ struct DistillationBatch {
         let gradients = try linear.run(plan, needs: needs, exact: exact, scale: scale) {
             logits, gradient, rows in
             let given = try teacherRows(rows, other)
-            let compute = { (kind: DistillationRows.Gradient?, last: NDArray?) in
+            let compute = { (kind: DistillationRows.Gradient?) in
                 let separate = kind?.isWritten == true && shape.gradient != shape.logits ? gradient : nil
                 try kernel(logits, given, kind, separate?.dtype).launch(
                     programs: rows.count,
-                    [logits, given, share]
-                        + [losses, softs, hards, labels].compactMap { $0?.sliced(0, rows) }
-                        + [last, separate].compactMap { $0 })
+                    [
+                        "student": logits, "teacher": given, "share": share,
+                        "loss": losses.sliced(0, rows), "soft": softs.sliced(0, rows),
+                        "hard": hards?.sliced(0, rows), "labels": labels?.sliced(0, rows),
+                        "scale": kind == .scaled ? scale?.value : nil,
+                        "largest": kind == .measured ? largest?.sliced(0, rows) : nil,
+                        "gradient": separate,
+                    ])
             }
             guard let scale, let largest = largest?.sliced(0, rows) else {
-                return try compute(needs.wantsGradients ? .written : nil, nil)
+                return try compute(needs.wantsGradients ? .written : nil)
             }
-            try compute(.measured, largest)
+            try compute(.measured)
             try scale.raise(toHold: [largest])
-            try compute(.scaled, scale.value)
+            try compute(.scaled)
         }
         return FusedLinearDistillation.Result(
             loss: try Total.apply(losses), soft: try Total.apply(softs),
@@ -163,7 +168,8 @@ struct DistillationBatch {
         let count = try labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
         let share = try NDArray(empty: [1], device: device)
         try DistillationShare(counts: count != nil).launch(
-            programs: 1, [share] + (count.map { [$0] } ?? []), scalars: [.float(Float(tokens))])
+            programs: 1, ["share": share, "count": count],
+            scalars: ["tokens": .float(Float(tokens))])
         return share
     }
 }

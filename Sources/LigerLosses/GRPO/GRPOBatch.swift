@@ -72,12 +72,16 @@ struct GRPOBatch {
             ratio: ratio.map { $0.shape[1] == 1 ? .perSequence : .perToken },
             hasTokenAdvantages: samples.advantages.shape.count == 2, hasTokens: result.tokens != nil,
             hasUpstream: upstream != nil)
-        let own = { (arrays: [NDArray?]) in arrays.compactMap { $0?.sliced(0, sequences) } }
-        let outputs = [result.loss, result.divergence, result.clipped, result.coefficients]
+        func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, sequences) }
         try kernel.launch(
             programs: sequences.count,
-            own([logProbs, samples.advantages]) + [shares] + own(outputs)
-                + own([samples.mask, samples.old, samples.reference, ratio, result.tokens, upstream]))
+            [
+                "log probabilities": own(logProbs), "advantages": own(samples.advantages), "shares": shares,
+                "loss": own(result.loss), "divergence": own(result.divergence),
+                "clipped": own(result.clipped), "coefficients": own(result.coefficients),
+                "mask": own(samples.mask), "old": own(samples.old), "reference": own(samples.reference),
+                "ratio": own(ratio), "tokens": own(result.tokens), "upstream": own(upstream),
+            ])
     }
 
     private static func ratio(_ ratio: NDArray, _ shape: [Int]) throws -> NDArray {
@@ -107,8 +111,8 @@ struct GRPOBatch {
         let total = try samples.mask.map { try RowCount.apply($0.flattened, ignoreIndex: 0) }
         let shares = try NDArray(empty: [2], device: device)
         try GRPOShares(hasTotal: total != nil, hasNormaliser: given != nil, usesTotal: usesTotal).launch(
-            programs: 1, [shares] + [total, given?.flattened].compactMap { $0 },
-            scalars: [.float(Float(count * length)), .float(Float(fixed))])
+            programs: 1, ["shares": shares, "total": total, "normaliser": given?.flattened],
+            scalars: ["tokens": .float(Float(count * length)), "divisor": .float(Float(fixed))])
         return shares
     }
 }

@@ -96,13 +96,17 @@ public enum FusedLinearKTO {
             needs: head.bias == nil ? needs.subtracting(.bias) : needs,
             coefficients: TokenCoefficients(coefficients)
         ) { range, scores in
-            let tokens = [scores.logProbs, scores.logitSums].compactMap { $0?.reshaped(labels.shape) }
-            let own = { (arrays: [NDArray]) in arrays.map { $0.sliced(0, range) } }
+            func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, range) }
             try kernel.launch(
                 programs: range.count,
-                own(tokens + [labels, preferences.flattened]) + [shares]
-                    + own([losses, answers, rewards, parts, coefficients] + (other.map { [$0] } ?? []))
-                    + (divergence.map { [$0.flattened] } ?? []))
+                [
+                    "log probabilities": own(scores.logProbs.reshaped(labels.shape)),
+                    "sums of logits": own(scores.logitSums?.reshaped(labels.shape)), "labels": own(labels),
+                    "preferences": own(preferences.flattened), "shares": shares, "loss": own(losses),
+                    "answers": own(answers), "rewards": own(rewards), "parts": own(parts),
+                    "coefficients": own(coefficients), "reference": own(other),
+                    "divergence": divergence?.flattened,
+                ])
         }
         return Result(
             loss: try Total.apply(losses), logProbabilities: answers, rewards: rewards,

@@ -27,7 +27,7 @@ extension FusedLinearKTO {
         }
         let (own, other) = (try answers(.layer(head)), try answers(reference))
         let divergence = try NDArray(empty: [1], device: labels.device)
-        try KTODivergenceKernel().launch(programs: 1, [own, other, divergence])
+        try KTODivergenceKernel().launch(programs: 1, ["own": own, "other": other, "divergence": divergence])
         return divergence
     }
 }

@@ -97,11 +97,12 @@ public enum LinearLogits {
         guard let scale else { return try Cast.apply(gradient, to: dtype) }
         let (rows, columns) = (gradient.shape[0], gradient.shape[1])
         let largest = try NDArray(empty: [rows], device: gradient.device)
-        try RowMagnitudes(columns: columns).launch(programs: rows, [gradient, largest])
+        try RowMagnitudes(columns: columns).launch(
+            programs: rows, ["x": gradient, "largest": largest])
         try scale.raise(toHold: [largest])
         let g = try NDArray(empty: gradient.shape, dtype: dtype, device: gradient.device)
         try RowsOverScale(columns: columns, dtype: dtype).launch(
-            programs: rows, [gradient, scale.value, g])
+            programs: rows, ["x": gradient, "scale": scale.value, "y": g])
         return g
     }
 }

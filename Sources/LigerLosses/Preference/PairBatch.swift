@@ -71,14 +71,17 @@ struct PairBatch {
             units, sumsLogits: true, needs: needs,
             coefficients: TokenCoefficients(coefficients, second: likelihoodCoefficients)
         ) { range, scores in
-            let outputs = [losses, nll, answers, rewards, coefficients]
-            let likelihood = [
-                scores.secondLogProbs?.reshaped(labels.shape), likelihoodLabels, likelihoodCoefficients,
-            ]
             try kernel.launch(
                 programs: range.count,
-                [scores.logProbs.reshaped(labels.shape), labels, shares] + outputs
-                    + ([reference, odds] + likelihood).compactMap { $0 }, scalars: [.index(range.lowerBound)])
+                [
+                    "log probabilities": scores.logProbs.reshaped(labels.shape), "labels": labels,
+                    "shares": shares, "loss": losses, "nll": nll, "answers": answers, "rewards": rewards,
+                    "coefficients": coefficients, "reference": reference, "odds": odds,
+                    "likelihood": scores.secondLogProbs?.reshaped(labels.shape),
+                    "likelihood's labels": likelihoodLabels,
+                    "likelihood's coefficients": likelihoodCoefficients,
+                ],
+                scalars: ["first pair": .index(range.lowerBound)])
         }
         let hasLikelihood = options.likelihoodWeight != nil
         return FusedLinearPreference.Result(
@@ -95,7 +98,9 @@ struct PairBatch {
         guard let sums = scores.logitSums else { preconditionFailure("sums of logits were asked for") }
         let half = sums.count / 2, count = Float(half) * Float(scorer.shape.vocabulary)
         let means = try NDArray(empty: [2], device: labels.device)
-        try RowMeans().launch(programs: 2, [sums.reshaped([2, half]), means], scalars: [.float(count)])
+        try RowMeans().launch(
+            programs: 2, ["x": sums.reshaped([2, half]), "means": means],
+            scalars: ["count": .float(count)])
         return means
     }
 }

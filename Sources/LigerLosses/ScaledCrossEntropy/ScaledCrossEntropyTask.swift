@@ -38,13 +38,16 @@ struct ScaledCrossEntropyTask {
         let kernel = ScaledCrossEntropyRows(
             classes: linear.shape.vocabulary, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
             temperature: options.temperature, hasEntropy: wantsEntropy, selected: count)
-        let selected = count > 0 ? result.selected : nil
-        let perRow = [labels, result.nll, result.maximum, result.sumExp, result.entropy, selected]
         _ = try linear.run(plan([], lossBytes: 0), needs: [], exact: true) { logits, _, rows in
+            func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, rows) }
             try kernel.launch(
                 programs: rows.count,
-                [logits] + perRow.compactMap { $0?.sliced(0, rows) }
-                    + (count > 0 ? [classes].compactMap { $0 } : []))
+                [
+                    "logits": logits, "labels": own(labels), "nll": own(result.nll),
+                    "maximum": own(result.maximum), "sum of exp": own(result.sumExp),
+                    "entropy": own(result.entropy), "selected": count > 0 ? own(result.selected) : nil,
+                    "classes": count > 0 ? classes : nil,
+                ])
         }
         return result
     }
@@ -65,17 +68,19 @@ struct ScaledCrossEntropyTask {
             selected: selected?.derivatives.shape[1] ?? 0, hasScale: scale != nil,
             separateGradient: separate)
         let entropy = upstream.entropy == nil ? nil : result.entropy
-        let perRow = [
-            labels, result.maximum, result.sumExp, upstream.nll, upstream.entropy, entropy,
-            selected?.derivatives,
-        ]
         let exact = options.accumulation == .exact
         let plan = plan(needs, lossBytes: 0)
         return try linear.run(plan, needs: needs, exact: exact, scale: scale) { logits, gradient, rows in
-            let whole = [selected?.columns, scale?.value, separate == nil ? nil : gradient]
+            func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, rows) }
             try kernel.launch(
                 programs: rows.count,
-                [logits] + perRow.compactMap { $0?.sliced(0, rows) } + whole.compactMap { $0 })
+                [
+                    "logits": logits, "labels": own(labels), "maximum": own(result.maximum),
+                    "sum of exp": own(result.sumExp), "by nll": own(upstream.nll),
+                    "by entropy": own(upstream.entropy), "entropy": own(entropy),
+                    "by selected": own(selected?.derivatives), "columns": selected?.columns,
+                    "scale": scale?.value, "gradient": separate == nil ? nil : gradient,
+                ])
         }
     }
 

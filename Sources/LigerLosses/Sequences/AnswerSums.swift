@@ -41,7 +41,12 @@ extension FusedLinearPreference.ReferenceModel {
             try AnswerSumKernel(
                 capacity: NDArray.capacity(labels.shape[1]), labels: labels.dtype,
                 ignoreIndex: options.ignoreIndex, averages: averages
-            ).launch(programs: labels.shape[0], [scores.logProbs.reshaped(labels.shape), labels, sums])
+            ).launch(
+                programs: labels.shape[0],
+                [
+                    "log probabilities": scores.logProbs.reshaped(labels.shape), "labels": labels,
+                    "sums": sums,
+                ])
             return sums
         }
     }

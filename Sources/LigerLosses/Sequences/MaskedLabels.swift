@@ -39,7 +39,8 @@ struct MaskedLabels: TileKernel {
         }
         let labels = try NDArray(empty: shape, dtype: .i32, device: tokens.device)
         try MaskedLabels(tokens: tokens.dtype, mask: mask.dtype).launch(
-            programs: tokens.count, [tokens.flattened, mask.flattened, labels.flattened])
+            programs: tokens.count,
+            ["tokens": tokens.flattened, "mask": mask.flattened, "labels": labels.flattened])
         return labels
     }
 }

@@ -10,7 +10,7 @@ package enum RewardSums {
     /// - Parameter rewards: [2 P], f32: of the chosen answers, then of the rejected ones.
     package static func ofPairs(_ rewards: NDArray) throws -> NDArray {
         let sums = try NDArray(empty: [4], device: rewards.device)
-        try PairRewardSums().launch(programs: 1, [rewards, sums])
+        try PairRewardSums().launch(programs: 1, ["rewards": rewards, "sums": sums])
         return sums
     }
 
@@ -23,7 +23,7 @@ package enum RewardSums {
     package static func ofAnswers(_ rewards: NDArray, preferences: NDArray) throws -> NDArray {
         let sums = try NDArray(empty: [4], device: rewards.device)
         try AnswerRewardSums(preferences: preferences.dtype).launch(
-            programs: 1, [rewards, preferences.flattened, sums])
+            programs: 1, ["rewards": rewards, "preferences": preferences.flattened, "sums": sums])
         return sums
     }
 }

@@ -27,7 +27,10 @@ public enum SelectiveLogSoftmax {
         let logSums = try NDArray(empty: labels.shape, device: labels.device)
         try LogSums(capacity: NDArray.capacity(labels.shape[1])).launch(
             programs: labels.shape[0],
-            [scores.maximum, scores.sumExp].map { $0.reshaped(labels.shape) } + [logSums])
+            [
+                "maximum": scores.maximum.reshaped(labels.shape),
+                "sum of exp": scores.sumExp.reshaped(labels.shape), "log sums": logSums,
+            ])
         return (scores.logProbs.reshaped(labels.shape), logSums)
     }
 }

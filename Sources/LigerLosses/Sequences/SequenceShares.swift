@@ -17,7 +17,8 @@ enum SequenceShares {
         let all = try RowCount.apply(labels.flattened, ignoreIndex: ignoreIndex)
         let likely = try RowCount.apply(likely.flattened, ignoreIndex: ignoreIndex)
         try SequenceSharesKernel().launch(
-            programs: 1, [all, likely, shares], scalars: [.float(Float(units))])
+            programs: 1, ["all": all, "likely": likely, "shares": shares],
+            scalars: ["units": .float(Float(units))])
         return shares
     }
 }

@@ -47,12 +47,15 @@ struct TokenScorer {
         let kernel = TokenScoreRows(
             classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
             ignoreIndex: ignoreIndex, temperature: temperature, sumsLogits: scores.logitSums != nil)
-        let arrays = [
-            scores.maximum, scores.sumExp, labels, scores.logProbs, second, scores.secondLogProbs,
-            scores.logitSums,
-        ]
+        func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, tokens) }
         try kernel.launch(
-            programs: tokens.count, [logits] + arrays.compactMap { $0?.sliced(0, tokens) })
+            programs: tokens.count,
+            [
+                "logits": logits, "maximum": own(scores.maximum), "sum of exp": own(scores.sumExp),
+                "labels 0": own(labels), "log probabilities 0": own(scores.logProbs),
+                "labels 1": own(second), "log probabilities 1": own(scores.secondLogProbs),
+                "sum of logits": own(scores.logitSums),
+            ])
     }
 
     /// Overwrites logits of a range of tokens with the gradient of a loss of its log-probabilities.
@@ -67,12 +70,15 @@ struct TokenScorer {
         let kernel = TokenGradientRows(
             classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
             ignoreIndex: ignoreIndex, temperature: temperature, hasScale: scale != nil)
-        let arrays = [
-            scores.maximum, scores.sumExp, labels, coefficients.first, second, coefficients.second,
-        ]
+        func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, tokens) }
         try kernel.launch(
             programs: tokens.count,
-            [logits] + arrays.compactMap { $0?.sliced(0, tokens) } + [scale?.value].compactMap { $0 })
+            [
+                "logits": logits, "maximum": own(scores.maximum), "sum of exp": own(scores.sumExp),
+                "labels 0": own(labels), "coefficients 0": own(coefficients.first),
+                "labels 1": own(second), "coefficients 1": own(coefficients.second),
+                "scale": scale?.value,
+            ])
     }
 
     /// Raises a scale to what the gradients of some ranges of tokens need.

@@ -27,7 +27,7 @@ extension Tensor {
     package func adding(row: Tensor) throws -> Tensor {
         let y = try NDArray(empty: shape, dtype: dtype, device: value.device)
         try AddRowKernel(columns: shape[1], x: dtype, row: row.dtype).launch(
-            programs: shape[0], [value, row.value, y])
+            programs: shape[0], ["x": value, "row": row.value, "y": y])
         let needsRow = row.requiresGradient
         return tape.record(y, from: [self, row]) { upstream in
             let dy = upstream.array

@@ -6,7 +6,7 @@ enum Elementary {
     static func product(_ a: NDArray, _ b: NDArray, _ dtype: DType) throws -> NDArray {
         let y = try NDArray(empty: a.shape, dtype: dtype, device: a.device)
         try MultiplyKernel(a: a.dtype, b: b.dtype, y: dtype).launch(
-            programs: Elementwise.programs(of: y), [a.flattened, b.flattened, y.flattened])
+            programs: Elementwise.programs(of: y), ["a": a.flattened, "b": b.flattened, "y": y.flattened])
         return y
     }
 
@@ -19,28 +19,29 @@ enum Elementary {
         let kernel = BroadcastKernel(
             operation: operation, source: source, columns: x.shape[1], x: x.dtype, b: b.dtype)
         try kernel.launch(
-            programs: x.shape[0], [x, y, b], scalars: source == .table ? [.index(divisor)] : [])
+            programs: x.shape[0], ["x": x, "y": y, "b": b],
+            scalars: ["divisor": source == .table ? .index(divisor) : nil])
         return y
     }
 
     static func rowReduction(_ operation: RowReductionKernel.Operation, _ x: NDArray) throws -> NDArray {
         let y = try NDArray(empty: [x.shape[0]], device: x.device)
         try RowReductionKernel(operation: operation, columns: x.shape[1], dtype: x.dtype).launch(
-            programs: x.shape[0], [x, y])
+            programs: x.shape[0], ["x": x, "y": y])
         return y
     }
 
     static func mapped(_ x: NDArray, _ function: ElementFunction) throws -> NDArray {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try FunctionKernel(function: function, dtype: x.dtype).launch(
-            programs: Elementwise.programs(of: y), [x.flattened, y.flattened])
+            programs: Elementwise.programs(of: y), ["x": x.flattened, "y": y.flattened])
         return y
     }
 
     static func rotatedHalf(_ x: NDArray, sign: Float) throws -> NDArray {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         try RotateHalfKernel(columns: x.rows.shape[1], sign: sign, dtype: x.dtype).launch(
-            programs: x.rows.shape[0], [x.rows, y.rows])
+            programs: x.rows.shape[0], ["x": x.rows, "y": y.rows])
         return y
     }
 }

@@ -50,7 +50,8 @@ package enum Reference {
     private static func countLabels(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
         let number = try NDArray(empty: [1], device: labels.device)
         try CountLabelsKernel(labels: labels.dtype).launch(
-            programs: 1, [labels, number], scalars: [.index(ignoreIndex)])
+            programs: 1, ["labels": labels, "number": number],
+            scalars: ["ignored": .index(ignoreIndex)])
         return number
     }
 }
@@ -61,11 +62,13 @@ extension Tensor {
         let columns = shape[1], shape = shape
         let y = try NDArray(empty: [shape[0]], device: value.device)
         try GatherLabelKernel(columns: columns, labels: labels.dtype).launch(
-            programs: shape[0], [value, labels, y], scalars: [.index(ignoreIndex)])
+            programs: shape[0], ["x": value, "labels": labels, "y": y],
+            scalars: ["ignored": .index(ignoreIndex)])
         return tape.record(y, from: [self]) { upstream in
             let dx = try NDArray(empty: shape, device: y.device)
             try ScatterLabelKernel(columns: columns, labels: labels.dtype).launch(
-                programs: shape[0], [labels, upstream.array, dx], scalars: [.index(ignoreIndex)])
+                programs: shape[0], ["labels": labels, "dy": upstream.array, "dx": dx],
+                scalars: ["ignored": .index(ignoreIndex)])
             return [.array(dx)]
         }
     }

@@ -20,12 +20,14 @@ extension Tensor {
         let (x, dtype) = (value.flattened, dtype)
         let y = try NDArray(empty: shape, dtype: dtype, device: value.device)
         try FunctionKernel(function: function, dtype: dtype).launch(
-            programs: Elementwise.programs(of: y), [x, y.flattened])
+            programs: Elementwise.programs(of: y), ["x": x, "y": y.flattened])
         return tape.record(y, from: [self]) { upstream in
             let dx = try NDArray(empty: y.shape, dtype: dtype, device: y.device)
             try FunctionDerivativeKernel(function: function, dtype: dtype).launch(
                 programs: Elementwise.programs(of: dx),
-                [x, y.flattened, upstream.array.flattened, dx.flattened])
+                [
+                    "x": x, "y": y.flattened, "dy": upstream.array.flattened, "dx": dx.flattened,
+                ])
             return [.array(dx)]
         }
     }
@@ -101,7 +103,7 @@ extension Tensor {
         return tape.record(try Elementary.rowReduction(.sum, value.rows), from: [self]) { upstream in
             let dx = try NDArray(empty: shape, dtype: dtype, device: device)
             try SpreadKernel(columns: dx.rows.shape[1], sign: 1, dtype: dtype).launch(
-                programs: dx.rows.shape[0], [upstream.array, dx.rows])
+                programs: dx.rows.shape[0], ["x": upstream.array, "y": dx.rows])
             return [.array(dx)]
         }
     }

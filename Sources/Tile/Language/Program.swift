@@ -22,7 +22,7 @@ public final class Program {
 // MARK: - Parameters
 
 extension Program {
-    /// Declares an array the kernel reads. Launches bind views in the order of declaration.
+    /// Declares an array the kernel reads. A launch gives it by this name, views in the order of declaration.
     public func input<E: TileElement>(
         _ name: String, _ dtype: DType, rank: Int, as element: E.Type = Float.self,
         file: StaticString = #fileID, line: UInt = #line
@@ -46,12 +46,13 @@ extension Program {
         declare(name, dtype, rank, .update, SourceLocation(file, line))
     }
 
-    /// Declares a number bound at launch. Launches bind scalars in the order of declaration.
+    /// Declares a number bound at launch. A launch gives it by this name, scalars in the order of declaration.
     public func scalar<E: TileNumber>(
         _ name: String, as element: E.Type = Float.self,
         file: StaticString = #fileID, line: UInt = #line
     ) -> Tile<E> {
         let location = SourceLocation(file, line)
+        checkName(name, of: "scalar", function.scalars.map(\.name), location)
         function.scalars.append(ScalarParameter(name: name, element: E.kind, location: location))
         return Tile(self, emit(.argument(function.scalars.count - 1), [], .scalar(E.kind), at: location))
     }
@@ -75,9 +76,20 @@ extension Program {
         if !(1...4).contains(rank) {
             report(location, "view \(name) has rank \(rank); expected 1 to 4", "Flatten it before the launch")
         }
+        checkName(name, of: "view", function.views.map(\.name), location)
         function.views.append(
             ViewParameter(name: name, dtype: dtype, rank: rank, access: access, location: location))
         return View(program: self, number: function.views.count - 1)
+    }
+
+    private func checkName(
+        _ name: String, of what: String, _ others: [String], _ location: SourceLocation
+    ) {
+        if others.contains(name) {
+            report(
+                location, "\(what) \(name) is declared twice",
+                "Give each a name of its own: a launch tells them apart by it")
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Input that cannot be used, given to the real command: each gets its exit status, a message that names it,

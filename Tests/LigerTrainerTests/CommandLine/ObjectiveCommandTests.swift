@@ -1,5 +1,6 @@
 import Foundation
 import LigerTrainer
+import TestSupport
 import Testing
 
 /// Training on examples with the real command.

@@ -1,5 +1,6 @@
 import Foundation
 import LigerTrainer
+import TestSupport
 import Testing
 
 /// What the commands print, and what options come to.

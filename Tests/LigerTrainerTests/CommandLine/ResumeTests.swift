@@ -1,5 +1,6 @@
 import Foundation
 import LigerTrainer
+import TestSupport
 import Testing
 
 /// Runs that are stopped in every way and go on, with the real command.

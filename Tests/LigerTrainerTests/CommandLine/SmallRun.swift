@@ -1,5 +1,6 @@
 import Foundation
 import LigerTrainer
+import TestSupport
 import Testing
 
 /// A run of the smallest preset on a text made up here: a second or less.

@@ -2,6 +2,7 @@ import Foundation
 import LigerModels
 import LigerRuntime
 import LigerTrainer
+import TestSupport
 import Testing
 
 /// Small files of examples, the same in every run: bytes are tokens, so lengths can be counted.
