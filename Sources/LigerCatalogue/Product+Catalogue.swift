@@ -62,7 +62,7 @@ private struct ProductSample {
     }
 
     func byKernel() throws {
-        try ProductKernel(dtype: x.dtype).launch(programs: x.shape[0], [x, w, y])
+        try ProductKernel(dtype: x.dtype).launch(programs: x.shape[0], ["x": x, "w": w, "y": y])
     }
 
     func byLibrary() throws { _ = try MatMul.apply(x, w, transposeB: true, into: y) }

@@ -45,6 +45,12 @@ private struct Sample {
         ]
     }
 
+    var named: LaunchArrays { Self.named(arrays) }
+
+    static func named(_ arrays: [NDArray]) -> LaunchArrays {
+        LaunchArrays(Array(zip(["a", "b", "scale", "y", "sums"], arrays)))
+    }
+
     /// The largest errors of y and of the sums, relative to the sum of the magnitudes of their terms.
     func errors() -> (y: Double, sums: Double) {
         let (a, b, scale) = (arrays[0].doubles, arrays[1].doubles, arrays[2].doubles)
@@ -103,7 +109,7 @@ private struct Sample {
     ])
     private func multipliesOnTheProcessor(kernel: Lines) throws {
         let sample = try Sample(kernel, rows: 5, columns: 700, depth: 1037)
-        try kernel.launch(programs: sample.rows, sample.arrays)
+        try kernel.launch(programs: sample.rows, sample.named)
         let errors = sample.errors()
         #expect(errors.y < 3e-7 && errors.sums < 3e-7, "\(errors)")
     }
@@ -145,7 +151,7 @@ private struct Sample {
     @Test func namesMatricesWhoseLinesDiffer() throws {
         let arrays = try [[2, 3], [4, 5], [2], [2, 4], [2, 1]].map { try NDArray.zeros($0) }
         #expect {
-            try Lines(dtype: .f32).launch(programs: 2, arrays)
+            try Lines(dtype: .f32).launch(programs: 2, Sample.named(arrays))
         } throws: { "\($0)".contains("a, whose lines have 3 elements, and b, whose lines have 5") }
     }
 }

@@ -63,8 +63,10 @@ package enum LabelScores {
         let weighted = options.wantsEntropy ? try perBlock() : nil
         try partial.launch(
             programs: tokens,
-            [x, weight] + [bias].compactMap { $0 } + [labels, maxima, sums, ofLabel]
-                + [weighted].compactMap { $0 })
+            [
+                "x": x, "weight": weight, "bias": bias, "labels": labels, "maxima": maxima, "sums": sums,
+                "of label": ofLabel, "weighted": weighted,
+            ])
         let result = Result(
             nll: try perToken(), entropy: options.wantsEntropy ? try perToken() : nil,
             maximum: try perToken(), sumExp: try perToken())
@@ -73,8 +75,11 @@ package enum LabelScores {
             ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy)
         try whole.launch(
             programs: tokens,
-            [labels, maxima, sums, ofLabel] + [weighted].compactMap { $0 }
-                + [result.nll, result.maximum, result.sumExp] + [result.entropy].compactMap { $0 })
+            [
+                "labels": labels, "maxima": maxima, "sums": sums, "of label": ofLabel, "weighted": weighted,
+                "nll": result.nll, "maximum": result.maximum, "sum of exp": result.sumExp,
+                "entropy": result.entropy,
+            ])
         return result
     }
 }
