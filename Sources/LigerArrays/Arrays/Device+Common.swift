@@ -4,18 +4,15 @@ extension Device {
     ///
     /// - Throws: `RuntimeError` if they are apart.
     @discardableResult
-    package static func common(
-        _ arrays: some Sequence<NDArray>, _ work: @autoclosure () -> String
-    ) throws -> Device? {
-        var common: Device?
+    package static func common(_ arrays: [NDArray], _ work: @autoclosure () -> String) throws -> Device? {
+        guard let first = arrays.first?.device else { return nil }
         for array in arrays {
-            let other = array.device, first = common ?? other
-            common = first
+            let other = array.device
             if other !== first && !(first.traits.isHost && other.traits.isHost) {
                 throw RuntimeError(
                     "\(work()) was given arrays of \(first) and of \(other). Copy them to one device")
             }
         }
-        return common
+        return first
     }
 }

@@ -15,18 +15,17 @@ extension TileKernel {
             return try run(programs, arrays, scalars)
         }
         try observer.observe(
-            self, programs: programs, arrays: arrays.all.map(\.array),
-            scalars: scalars.all.map(\.value.constant)
+            self, programs: programs, arrays: arrays.arrays, scalars: scalars.values.map(\.constant)
         ) { try run(programs, arrays, scalars) }
     }
 
     private func run(_ programs: Int, _ arrays: LaunchArrays, _ scalars: LaunchScalars) throws {
-        guard let device = try Device.common(arrays.all.lazy.map(\.array), "kernel \(name)") else {
+        guard let device = try Device.common(arrays.arrays, "kernel \(name)") else {
             throw RuntimeError("kernel \(name) was launched on no array. Give it one for each of its views")
         }
         // The work takes addresses; it is the arrays that keep the memory.
         defer { withExtendedLifetime(arrays) {} }
-        let views = arrays.views
+        let views = arrays.arrays.map(\.view)
         let kernel = try device.backend.kernel(self, for: views)
         try kernel.signature.check(arrays, scalars)
         try kernel.launch(programs: programs, views, scalars.values)
@@ -36,16 +35,18 @@ extension TileKernel {
 extension KernelSignature {
     /// Every misfit of the arguments, at once.
     fileprivate func check(_ arrays: LaunchArrays, _ bound: LaunchScalars) throws {
-        var problems =
-            arrays.all.elementsEqual(views) { $0.name == $1.name }
-            ? misfits(of: arrays) : [Self.misnamed("arrays", views.map(\.name), arrays.all.map(\.name))]
-        if !bound.all.elementsEqual(
-            scalars, by: { $0.name == $1.name && $0.value.constant.element == $1.element })
+        var problems: [String] = []
+        if arrays.names.elementsEqual(views, by: { $0 == $1.name }) {
+            problems = misfits(of: arrays.arrays)
+        } else {
+            problems.append(Self.misnamed("arrays", views.map(\.name), arrays.names))
+        }
+        if !bound.names.elementsEqual(scalars, by: { $0 == $1.name })
+            || !bound.values.elementsEqual(scalars, by: { $0.constant.element == $1.element })
         {
+            let found = zip(bound.names, bound.values).map { "\($0): \($1.constant.element.rawValue)" }
             problems.append(
-                Self.misnamed(
-                    "scalars", scalars.map { "\($0.name): \($0.element.rawValue)" },
-                    bound.all.map { "\($0.name): \($0.value.constant.element.rawValue)" }))
+                Self.misnamed("scalars", scalars.map { "\($0.name): \($0.element.rawValue)" }, found))
         }
         if !problems.isEmpty {
             throw RuntimeError("kernel \(name): " + problems.joined(separator: "; ") + ". Check the call")
@@ -53,17 +54,18 @@ extension KernelSignature {
     }
 
     /// What is wrong with arrays that have the names of the views.
-    private func misfits(of arrays: LaunchArrays) -> [String] {
+    private func misfits(of arrays: [NDArray]) -> [String] {
         var problems: [String] = []
-        for (view, (_, array)) in zip(views, arrays.all)
-        where view.dtype != array.dtype || view.rank != array.shape.count {
-            problems.append(
-                "\(view.name) must be \(view.dtype.rawValue) of rank \(view.rank), found "
-                    + "\(array.dtype.rawValue) of shape \(array.shape)")
+        for (view, array) in zip(views, arrays) {
+            if view.dtype != array.dtype || view.rank != array.shape.count {
+                problems.append(
+                    "\(view.name) must be \(view.dtype.rawValue) of rank \(view.rank), found "
+                        + "\(array.dtype.rawValue) of shape \(array.shape)")
+            }
         }
-        for (i, (view, written)) in zip(views, arrays.all).enumerated() where view.access != .input {
-            for (j, other) in arrays.all.enumerated() where j != i && written.array.mayOverlap(other.array) {
-                problems.append("\(view.name) is written and overlaps \(other.name)")
+        for (i, view) in views.enumerated() where view.access != .input {
+            for (j, other) in arrays.enumerated() where j != i && arrays[i].mayOverlap(other) {
+                problems.append("\(view.name) is written and overlaps \(views[j].name)")
             }
         }
         return problems
