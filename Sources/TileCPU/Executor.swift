@@ -26,6 +26,7 @@ extension Plan {
     package func run(
         programs rows: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
     ) throws {
+        if let condition, arrays[condition].address.load(as: Float.self) == 0 { return }
         let bound = arrays.map { BoundView($0) }
         let programs = rows * (columnBlocks.map { $0.count(arrays[$0.view].shape) } ?? 1)
         let batches = (programs + batch - 1) / batch

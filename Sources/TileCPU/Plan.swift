@@ -12,6 +12,7 @@ package struct Plan: Sendable {
     let accesses: [Access]
     let contractions: [ContractionAccess]
     let columnBlocks: ColumnBlocks?
+    let condition: Int?
     /// Programs run together, so that short rows still fill vectors.
     let batch: Int
     /// Lanes of a block.
@@ -32,6 +33,7 @@ package struct Plan: Sendable {
         accesses = builder.accesses
         contractions = builder.contractions
         columnBlocks = function.columnBlocks
+        condition = function.condition
         batch = builder.batch
         block = builder.block
         frameBytes = builder.frameBytes

@@ -5,6 +5,7 @@ extension TileFunction: CustomStringConvertible {
         let views = views.map { "\($0.access.rawValue) \($0.name): \($0.dtype.rawValue)[\($0.rank)]" }
         let scalars = scalars.map { "\($0.name): \($0.element.rawValue)" }
         lines.append("kernel \(name)(\((views + scalars).joined(separator: ", "))) {")
+        if let condition { lines.append("    only if \(self.views[condition].name)[0] is not 0") }
         append(body, indent: "    ", to: &lines)
         lines.append("}")
         return lines.joined(separator: "\n")

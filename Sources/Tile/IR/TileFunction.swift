@@ -11,6 +11,8 @@ package struct TileFunction: Sendable {
     package var body = Region()
     /// Into what blocks a row's columns are cut, each a program of its own; nil: a row is one program.
     package var columnBlocks: ColumnBlocks?
+    /// A view of one f32; where it is 0 a launch does nothing. Nil: every launch does its work.
+    package var condition: Int?
 
     package init(name: String) { self.name = name }
 

@@ -75,6 +75,19 @@ extension Program {
         return Tile(self, emit(.conditional, [condition.id], [a], regions: [first, second], at: location)[0])
     }
 
+    /// Makes a launch do nothing where the one element of a view is 0 on the device, which the host need not know.
+    public func runs(
+        onlyIf view: View<Float>, file: StaticString = #fileID, line: UInt = #line
+    ) {
+        if view.parameter.dtype != .f32 || view.parameter.rank != 1 || function.condition != nil {
+            report(
+                SourceLocation(file, line),
+                "a condition in view \(view.parameter.name), \(view.parameter.dtype.rawValue) of rank "
+                    + "\(view.parameter.rank)", "Give one condition, an f32 of rank 1")
+        }
+        function.condition = view.number
+    }
+
     /// Makes the launch fail where a scalar condition does not hold: on the CPU the call throws, on a GPU
     /// a flag is set that the next call throws. `{}` in the message shows `value`.
     public func require(

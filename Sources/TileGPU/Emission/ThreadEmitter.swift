@@ -75,6 +75,15 @@ final class ThreadEmitter {
     func length(_ extent: ExtentID) -> LengthPlan { plan.lengths[extent.number] }
 
     func emitKernel() throws {
+        guard let condition = function.condition else { return try emitWork() }
+        let address = out.parameter(.b64, parameters.views[condition])
+        let value = out.make(.f32, .load(.global, .f32, offset: 0), [.register(address)])
+        let runs = out.compare(.notEqual, .f32, .register(value), .float(0))
+        let work = try nested { try emitWork() }
+        out.append(.conditional(runs, then: work, otherwise: []))
+    }
+
+    private func emitWork() throws {
         if let product = plan.product { return try emit(product) }
         findPlace()
         // Sizes and strides are read up front, so that every branch finds them.
