@@ -59,30 +59,20 @@ struct TokenScorer {
     ///
     /// - Parameters:
     ///   - coefficients: dL/dlogp of all tokens, f32.
-    ///   - scale: what the gradient is divided by.
+    ///   - scales: [tokens of the range], f32: set to what rows of the gradient are divided by; nil where they are not.
     func differentiate(
         _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, _ coefficients: TokenCoefficients,
-        scale: GradientScale? = nil
+        scales: NDArray? = nil
     ) throws {
         let kernel = TokenGradientRows(
             classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
-            ignoreIndex: ignoreIndex, temperature: temperature, hasScale: scale != nil)
+            ignoreIndex: ignoreIndex, temperature: temperature, hasScales: scales != nil)
         let arrays = [
             scores.maximum, scores.sumExp, labels, coefficients.first, second, coefficients.second,
         ]
         try kernel.launch(
             programs: tokens.count,
-            [logits] + arrays.compactMap { $0?.sliced(0, tokens) } + [scale?.value].compactMap { $0 })
-    }
-
-    /// Raises a scale to what the gradients of some ranges of tokens need.
-    func raise(
-        _ scale: GradientScale, toHold coefficients: TokenCoefficients, _ pieces: [Range<Int>]
-    ) throws {
-        let all = [coefficients.first, coefficients.second].compactMap { $0 }
-        try scale.raise(
-            toHold: all.flatMap { array in pieces.map { array.sliced(0, $0) } },
-            times: Float(all.count) / temperature)
+            [logits] + arrays.compactMap { $0?.sliced(0, tokens) } + [scales].compactMap { $0 })
     }
 }
 
