@@ -15,7 +15,8 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
-    /// Bytes of an fp32 product on its way to f16 gradients, and of the scales that come with them: 0 in other types.
+    /// Bytes of what f16 gradients are made by way of, an fp32 product and weighted rows of the input, and of the scales
+    /// that come with them: 0 in other types.
     public let roundingBytes: Int
     /// The most bytes in use at a time in addition to the inputs and the returned gradients.
     public let peakBytes: Int
@@ -55,6 +56,9 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         roundingBytes =
             4 * layer.hidden * productRows
             + Self.scaleBytes(layer, needs, ofWeight: needs.contains(.scales) || rounded.weight > 0)
+            + (layer.isScaled && needs.wantsGradients ? 4 * chunkTokens : 0)
+            + (layer.isScaled && needs.contains(.weight)
+                ? WeightedRows.byteCount(rows: chunkTokens, hidden: layer.hidden) : 0)
         let workspace =
             layer.gradient == .f32
             ? Self.workspaceBytes(
@@ -70,10 +74,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Whether the bias' gradient is another array than its sums in fp32.
-    private static func separatesBias(_ layer: LinearShape) -> Bool {
-        guard let bias = layer.bias else { return false }
-        return bias != .f32 || layer.gradient == .f16
-    }
+    private static func separatesBias(_ layer: LinearShape) -> Bool { layer.bias.map { $0 != .f32 } ?? false }
 
     private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds, ofWeight: Bool) -> Int {
         let isApart = needs.contains(.scales)
@@ -82,8 +83,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             (.weight, layer.weight, ofWeight, layer.vocabulary), (.bias, layer.bias, isApart, 1),
         ]
         let kept = parts.filter { needs.contains($0.0) && $0.1 == .f16 && $0.hasScales }
-        let ofLogits = layer.gradient == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
-        return ofLogits + kept.reduce(0) { $0 + 4 * $1.rows }
+        return kept.reduce(0) { $0 + 4 * $1.rows }
     }
 
     /// - Parameters: rows of the products that make gradients.
@@ -136,8 +136,11 @@ extension LinearShape {
         return vocabulary * (logits.byteCount + apart)
     }
 
+    /// Whether rows of the logits' gradient are divided by scales.
+    var isScaled: Bool { gradient == .f16 }
+
     /// Whether the input's gradient is rounded by way of a product in fp32.
-    var roundsInput: Bool { inputGradient == .f16 || gradient == .f16 }
+    var roundsInput: Bool { inputGradient == .f16 || isScaled }
 
     /// Rows of such a product: 32 MiB, long enough for products at full speed. It takes a 16th of the weight's gradient
     /// in fp32 at most, so that sums in f16 take less than those.

@@ -1,4 +1,4 @@
-package import LigerKernels
+import LigerKernels
 package import LigerRuntime
 import Tile
 
@@ -7,7 +7,7 @@ import Tile
 /// Per chunk: logits into one buffer, which the loss overwrites with their gradient g, or reads to write g to another;
 /// then dx = g W, dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
 ///
-/// Logits and g are of the types that `LogitStorage` says; in f16 g is over a scale. Where g has the weight's type, x is
+/// Logits and g are of the types that `LogitStorage` says; in f16 each row of g is over a scale. Where g has the weight's type, x is
 /// rounded to it too.
 package struct LinearChunks {
     package struct Gradients {
@@ -51,26 +51,22 @@ package struct LinearChunks {
             gradient: LogitStorage.gradient(weight: weight.dtype, on: input.device))
     }
 
-    /// Whether the logits' gradient, where it is needed, is divided by a scale that the loss makes.
-    package func isScaled(_ needs: LinearNeeds) -> Bool { shape.gradient == .f16 && needs.wantsGradients }
-
     /// Runs a loss over all chunks.
     ///
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
-    ///   - scale: what the loss divides the logits' gradient by, where `isScaled`; it may raise it for each chunk.
     ///   - loss: gets a chunk's logits, [rows of the range, V], where their gradient goes, and the range of its rows.
-    ///     If any gradient is needed it sets it: that is the logits' own array unless they are stored exactly.
+    ///     If any gradient is needed it sets it.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
-        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool, scale: GradientScale? = nil,
-        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ rows: Range<Int>) throws -> Void
+        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
+        _ loss: (_ logits: NDArray, _ gradient: LogitGradient, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
         let chunks = (0..<plan.chunks).map { chunk in
             let start = chunk * plan.chunkTokens
             return [start..<min(start + plan.chunkTokens, plan.tokens)]
         }
-        return try run(plan, chunks, needs: needs, exact: exact, scale: scale) { logits, gradient, pieces in
+        return try run(plan, chunks, needs: needs, exact: exact) { logits, gradient, pieces in
             try loss(logits, gradient, pieces[0])
         }
     }
@@ -82,12 +78,10 @@ package struct LinearChunks {
     ///   - loss: gets the logits of the pieces one after the other.
     package func run(
         _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
-        scale: GradientScale? = nil,
-        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ pieces: [Range<Int>]) throws -> Void
+        _ loss: (_ logits: NDArray, _ gradient: LogitGradient, _ pieces: [Range<Int>]) throws -> Void
     ) throws -> Gradients {
-        precondition((scale != nil) == isScaled(needs), "a gradient in f16 has a scale, others have none")
-        let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact, scale)
-        let (buffer, other) = try buffers(plan, needs)
+        let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact)
+        let (buffer, gradient) = try buffers(plan, needs)
         let gathered =
             chunks.contains { $0.count > 1 }
             ? try NDArray(
@@ -96,13 +90,9 @@ package struct LinearChunks {
         for (chunk, pieces) in chunks.enumerated() {
             let x = try rows(pieces, gathered)
             let logits = buffer.sliced(0, 0..<x.shape[0])
-            let g = other?.sliced(0, 0..<x.shape[0]) ?? logits
+            let g = gradient.sliced(0..<x.shape[0])
             try computeLogits(of: x, into: logits)
             try loss(logits, g, pieces)
-            if let change = scale?.takeChange() {
-                try dWeight?.rescale(by: change)
-                try dBias?.rescale(by: change)
-            }
             try dWeight?.add(g, x, isFirst: chunk == 0)
             try dBias?.add(g, isFirst: chunk == 0)
             try dInput?.add(g, pieces, gathered: x)
@@ -113,39 +103,46 @@ package struct LinearChunks {
             scales: LinearScales(input: dInput?.scales, weight: dWeight?.scales, bias: dBias?.scales))
     }
 
-    /// For a chunk's logits, and for their gradient where it does not overwrite them.
-    private func buffers(_ plan: ChunkPlan, _ needs: LinearNeeds) throws -> (NDArray, NDArray?) {
+    /// For a chunk's logits, and for their gradient.
+    private func buffers(_ plan: ChunkPlan, _ needs: LinearNeeds) throws -> (NDArray, LogitGradient) {
         let (shape, size) = (shape, [plan.chunkTokens, weight.shape[0]])
-        let isApart = needs.wantsGradients && shape.gradient != shape.logits
-        return (
-            try NDArray(empty: size, dtype: shape.logits, device: input.device),
-            isApart ? try NDArray(empty: size, dtype: shape.gradient, device: input.device) : nil
-        )
+        let logits = try NDArray(empty: size, dtype: shape.logits, device: input.device)
+        guard needs.wantsGradients else { return (logits, LogitGradient(values: logits, scales: nil)) }
+        let values =
+            shape.gradient == shape.logits
+            ? logits : try NDArray(empty: size, dtype: shape.gradient, device: input.device)
+        let scales = shape.isScaled ? try NDArray(empty: [plan.chunkTokens], device: input.device) : nil
+        return (logits, LogitGradient(values: values, scales: scales))
     }
 
     /// The needed ones, of which nothing has been summed yet.
     private func gradients(
-        _ plan: ChunkPlan, _ needs: LinearNeeds, exact: Bool, _ scale: GradientScale?
+        _ plan: ChunkPlan, _ needs: LinearNeeds, exact: Bool
     ) throws -> (input: InputGradient?, weight: WeightGradient?, bias: BiasGradient?) {
         let product =
             plan.productRows > 0
             ? try NDArray(empty: [plan.productRows, input.shape[1]], device: input.device) : nil
         let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
-        let (factor, isApart) = (scale?.value, needs.contains(.scales))
+        let (shape, isApart) = (shape, needs.contains(.scales))
         let dInput =
             needs.contains(.input)
             ? try InputGradient(
-                like: input, dtype: inputType, weight: weight, product: product, factor: factor,
-                isApart: isApart) : nil
+                like: input, dtype: inputType, weight: weight, product: product,
+                isRounded: shape.roundsInput, isApart: isApart) : nil
+        let weighted =
+            needs.contains(.weight) && shape.isScaled
+            ? try WeightedRows(
+                rows: plan.chunkTokens, hidden: shape.hidden, scale: GradientScale(on: input.device),
+                on: input.device) : nil
         let dWeight =
             needs.contains(.weight)
             ? try WeightGradient(
                 like: weight, tokens: input.shape[0], separatesSums: separates, product: product,
-                factor: factor, isApart: isApart) : nil
+                weighted: weighted, isApart: isApart) : nil
         let dBias =
             needs.contains(.bias)
             ? try bias.map {
-                try BiasGradient(like: $0, tokens: input.shape[0], factor: factor, isApart: isApart)
+                try BiasGradient(like: $0, tokens: input.shape[0], isApart: isApart)
             }
             : nil
         return (dInput, dWeight, dBias)

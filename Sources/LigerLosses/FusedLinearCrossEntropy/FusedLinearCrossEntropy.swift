@@ -129,13 +129,13 @@ public enum FusedLinearCrossEntropy {
             labels: labels, rows: layer.tokens, classes: layer.vocabulary, classWeights: classWeights,
             options: options.crossEntropy, normaliser: normaliser, wants: wants, device: input.device)
         let needs = bias == nil ? needs.subtracting(.bias) : needs
-        let scale = linear.isScaled(needs) ? try task.gradientScale(upstream: upstream) : nil
         let gradients = try linear.run(
             plan(layer, options, wants, needs, input.device), needs: needs,
-            exact: options.accumulation == .exact, scale: scale
-        ) { logits, _, rows in
+            exact: options.accumulation == .exact
+        ) { logits, gradient, rows in
             try task.run(
-                logits, rows, gradient: needs.wantsGradients ? logits : nil, upstream: upstream, scale: scale)
+                logits, rows, gradient: needs.wantsGradients ? gradient.values : nil, upstream: upstream,
+                scales: gradient.scales)
         }
         let loss = try task.result()
         return Result(
