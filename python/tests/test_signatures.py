@@ -70,7 +70,8 @@ def chosen_cases():
     yield "cross_entropy_tvd_backward", torch.ones(6), torch.ones(6), logits, logits, classes, torch.ones(6, 4)
     for needs in (True, False):
         of_blocks = torch.ones(3, 6)
-        yield "attention_residual_backward", x[0, 0].expand(6, 8), blocks, query, query, of_blocks, of_blocks, rows, needs
+        upstream, saved = x[0, 0].expand(6, 8), (of_blocks, of_blocks, rows)
+        yield "attention_residual_backward", upstream, blocks, query, query, *saved, needs
         yield "poly_norm_backward", y, x, random(3), torch.ones(()) if needs else random(1), torch.ones(6, 3), needs
     yield "group_norm_forward", image, random(4), random(4), 2, 1e-6
     yield "group_norm_backward", image, image, random(4), of_groups, of_groups, 2

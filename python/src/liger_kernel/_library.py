@@ -201,8 +201,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     """Prepares an operation.
 
     device: -1 for the CPU, else the GPU's index. inputs: (name, shape, strides, dtype) each. options: name to
-    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the library's
-    message.
+    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the
+    library's message.
     """
     lib = library()
     arrays = (_Array * len(inputs))()
