@@ -12,8 +12,6 @@ import warnings
 from typing import List
 from typing import Optional
 
-import torch
-
 from liger_kernel.backends import registry
 from liger_kernel.backends.registry import OpImpl
 
@@ -105,11 +103,14 @@ def resolve_impl(op_name, requested=None, device=None) -> OpImpl:
     return registry.get_registered(op_name, names[0])
 
 
-# While torch.compile traces: a program keeps what was chosen when it was compiled.
-@torch.compiler.assume_constant_result
 def chosen_impl(op_name, requested, device) -> str:
     """The name of the implementation that `resolve_impl` finds."""
     return resolve_impl(op_name, requested, device).impl_name
+
+
+# A compiled program keeps what was chosen when it was compiled. This is what torch.compiler.assume_constant_result
+# does, which would import torch here, and its compiler.
+chosen_impl._dynamo_marked_constant = True
 
 
 def _named(op_name, name, device):
@@ -184,6 +185,8 @@ def check_environment() -> None:
 
 def _kind(device):
     """What availability depends on of a device, the current one for None."""
+    import torch
+
     name = None if device is None else str(device)
     if not torch.cuda.is_available() or (name or "cuda").split(":")[0] != "cuda":
         return name, None
@@ -196,6 +199,8 @@ def _environment(*names):
 
 def device_of(arguments):
     """The first tensor's device; None where there is no tensor."""
+    import torch
+
     return next((a.device for a in arguments if isinstance(a, torch.Tensor)), None)
 
 
