@@ -141,8 +141,8 @@ except ImportError as error:
     print(error)
 """
     message = python(code.replace("sys.argv[1]", '"x86_64"'), LIGER_LIBRARY=str(library))
-    is_foreign = f"it is for Linux on {name}, and this is linux on x86_64. Wheels are made for Linux on x86_64" in message
-    assert is_foreign == (name != "x86_64") and str(library) in message
+    sentence = f"it is for Linux on {name}, and this is linux on x86_64. Wheels are made for Linux on x86_64"
+    assert (sentence in message) == (name != "x86_64") and str(library) in message
     message = python(code.replace("sys.argv[1]", '"aarch64"'), LIGER_LIBRARY=str(library))
     assert (f"it is for Linux on {name}, and this is linux on aarch64" in message) == (name != "aarch64")
 

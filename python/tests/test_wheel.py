@@ -68,5 +68,5 @@ except RuntimeError as error:
     print("refused:", error)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    sentence = f"refused: liger_kernel's library is built on Linux on x86_64, and this is {system} on {machine}. Install"
+    sentence = f"refused: liger_kernel's library is built on Linux on x86_64, and this is {system} on {machine}. "
     assert sentence in found.stdout, found.stdout + found.stderr
