@@ -29,7 +29,7 @@ import TilePTX
     @Test func listsPassesInOrder() {
         #expect(
             GPUPlan.passes.map(\.name)
-                == ["lengths", "phases", "folds", "memory", "accesses", "tiles", "cluster"])
+                == ["lengths", "phases", "folds", "memory", "accesses", "tiles", "cluster", "product"])
         #expect(GPUPlan.passes.allSatisfy { !$0.summary.isEmpty })
     }
 

@@ -137,6 +137,26 @@ private struct Views {
     }
 }
 
+/// A row's loss from -log p of its label, and what its exponentials have to be multiplied by; one program a row.
+struct LabelLosses: TileKernel {
+    let labels: DType
+    let ignoreIndex: Int
+    let hasFactors: Bool
+    let hasUpstream: Bool
+
+    func body(_ p: Program) {
+        let nll = p.input("nll", .f32, rank: 1), labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let shares = p.input("shares", .f32, rank: 1), loss = p.output("loss", .f32, rank: 1)
+        let total = hasFactors ? p.input("total", .f32, rank: 1) : nil
+        let upstream = hasUpstream ? p.input("upstream", .f32, rank: 1) : nil
+        let factors = hasFactors ? p.output("factors", .f32, rank: 1) : nil
+        let row = p.index, isIgnored = labels[row] == ignoreIndex, share = shares[0]
+        loss[row] = select(isIgnored, 0, nll[row] * share)
+        guard let total, let factors else { return }
+        factors[row] = select(isIgnored, 0, (upstream.map { $0[row] * share } ?? share) / total[row])
+    }
+}
+
 /// A row times a number: its own, or the same for all; one program a row.
 struct ScaleRows: TileKernel {
     let columns: Int

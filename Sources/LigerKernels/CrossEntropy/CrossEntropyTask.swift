@@ -89,6 +89,36 @@ package struct CrossEntropyTask {
         if !isEarly, let gradient, let upstream { try CrossEntropy.scale(gradient, by: upstream) }
     }
 
+    /// Whether a row's loss is its share of -log p of its label and nothing else is asked for.
+    package static func isPlain(
+        _ options: CrossEntropy.Options, classWeights: NDArray?, wants: CrossEntropy.Outputs
+    ) -> Bool {
+        options.labelSmoothing == 0 && options.zLoss == 0 && options.softcap == nil && !options.tokenScaling
+            && classWeights == nil && wants.isDisjoint(with: [.accuracy, .argmax])
+    }
+
+    /// Takes -log p of the labels of a range of rows, where it is found otherwise: nothing else is asked for.
+    ///
+    /// - Parameters:
+    ///   - nll: [rows of the range], f32.
+    ///   - total: what rows of exponentials are over, and `factors`, set to what they have to be multiplied by for an upstream
+    ///     gradient of 1, or of [rows] for all rows; nil where no gradient is wanted. f32, as `nll`.
+    package func run(
+        nll: NDArray, _ range: Range<Int>, total: NDArray? = nil, upstream: NDArray? = nil,
+        factors: NDArray? = nil
+    ) throws {
+        try LabelLosses(
+            labels: labels.dtype, ignoreIndex: options.ignoreIndex, hasFactors: factors != nil,
+            hasUpstream: factors != nil && upstream != nil
+        ).launch(
+            programs: range.count,
+            [
+                "nll": nll, "labels": labels.sliced(0, range), "shares": normalisers.shares,
+                "loss": loss.sliced(0, range), "total": factors.flatMap { _ in total },
+                "upstream": factors.flatMap { _ in upstream?.sliced(0, range) }, "factors": factors,
+            ])
+    }
+
     /// The loss, after all rows have been worked on.
     package func result(
         gradient: NDArray? = nil, scales: NDArray? = nil

@@ -13,16 +13,19 @@ struct LabelLogits: TileKernel {
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
         let ofLabel = p.output("of label", .f32, rank: 1), shift = p.output("shift", .f32, rank: 1)
         let row = p.index, c = p.range(columns), label = labels[row]
-        let isIgnored = label == options.ignoreIndex
-        let v = sum(x[row, c] * w[select(isIgnored, 0, label), c]) * (1 / options.temperature)
-        ofLabel[row] = select(isIgnored, 0, v)
-        shift[row] = select(isIgnored, .infinity, v)
+        // What is no class either was reported before.
+        let counts = (label != options.ignoreIndex) & (label >= 0) & (label < w.size(0))
+        let v = sum(x[row, c] * w[select(counts, label, 0), c]) * (1 / options.temperature)
+        ofLabel[row] = select(counts, v, 0)
+        shift[row] = select(counts, v, .infinity)
     }
 }
 
 /// e of one token and block of classes, 0 where the label is, with the sums of e as computed and as stored, and max(v).
 struct BlockExponentials: TileKernel {
     let dtype: DType
+    /// The type of e.
+    let stored: DType
     let labels: DType
     let temperature: Float
     /// Whether it runs only where some row has overflowed.
@@ -35,7 +38,7 @@ struct BlockExponentials: TileKernel {
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
         let shift = p.input("shift", .f32, rank: 1)
         if isRepeated { p.runs(onlyIf: p.input("condition", .f32, rank: 1)) }
-        let exponentials = p.output("exponentials", dtype, rank: 2)
+        let exponentials = p.output("exponentials", stored, rank: 2)
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let storedSums = p.output("stored sums", .f32, rank: 2)
         let row = p.index, block = p.columnBlock, c = p.blockOfRows(of: w, width: Self.width)
@@ -46,7 +49,7 @@ struct BlockExponentials: TileKernel {
         exponentials[row, c] = e
         maxima[row, block] = max(v)
         sums[row, block] = sum(e)
-        storedSums[row, block] = sum(e.rounded(to: dtype))
+        storedSums[row, block] = sum(e.rounded(to: stored))
     }
 }
 
@@ -84,14 +87,15 @@ struct JoinedExponentials: TileKernel {
         let exponentials = p.update("exponentials", dtype, rank: 2)
         let losses = p.output("nll", .f32, rank: 1), totals = p.output("total", .f32, rank: 1)
         let row = p.index, c = p.range(capacity: blocks, limit: sums.size(1)), label = labels[row]
-        p.when(label != ignoreIndex) {
+        let counts = (label != ignoreIndex) & (label >= 0) & (label < exponentials.size(1))
+        p.when(counts) {
             let distance = shift[row] - ofLabel[row]
             let total = sum(sums[row, c]) + decay(-distance)
             totals[row] = total
             losses[row] = log(total) + distance
             exponentials[row, label] = -sum(storedSums[row, c])
         }
-        p.when(label == ignoreIndex) {
+        p.when(!counts) {
             losses[row] = (row * 0).float
             totals[row] = (row * 0).float + 1
         }

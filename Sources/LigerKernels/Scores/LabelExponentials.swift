@@ -32,6 +32,11 @@ package enum LabelExponentials {
         }
     }
 
+    /// Whether they are the better way: where the device's own kernels multiply bf16, whose exponents are those of fp32.
+    package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
+        LabelScores.isForced || (weight.dtype == .bf16 && LabelScores.isAvailable(x, weight))
+    }
+
     /// Bytes of what is noted of each token and block, next to the exponentials.
     package static func byteCount(tokens: Int, classes: Int) -> Int {
         4 * tokens * (3 * ((classes + BlockExponentials.width - 1) / BlockExponentials.width) + 6)
@@ -43,13 +48,13 @@ package enum LabelExponentials {
     /// - Parameters:
     ///   - x: [tokens, hidden]; `weight`: [classes, hidden]; both of one type.
     ///   - labels: [tokens], i64 or i32.
-    ///   - e: [tokens, classes], of their type.
+    ///   - e: [tokens, classes], f32 or of their type.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
     package static func apply(
         _ x: NDArray, weight: NDArray, labels: NDArray, into e: NDArray, options: Options = Options()
     ) throws -> Result {
         let (tokens, classes) = (x.shape[0], weight.shape[0])
-        try e.expect("the exponentials", shape: [tokens, classes], dtype: x.dtype)
+        try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype)
         let blocks = (classes + BlockExponentials.width - 1) / BlockExponentials.width
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
         let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
@@ -65,7 +70,7 @@ package enum LabelExponentials {
             ["x": x, "weight": weight, "labels": labels, "of label": ofLabel, "shift": shift])
         func multiply(onlyIf condition: NDArray?) throws {
             try BlockExponentials(
-                dtype: x.dtype, labels: labels.dtype, temperature: options.temperature,
+                dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
                 isRepeated: condition != nil
             ).launch(
                 programs: tokens,

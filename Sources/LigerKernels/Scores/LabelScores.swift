@@ -23,17 +23,27 @@ package enum LabelScores {
         package var ignoreIndex: Int
         package var temperature: Float
         package var wantsEntropy: Bool
+        /// Gives log p, which is -nll, in the place of nll.
+        package var givesLogProbabilities: Bool
 
-        package init(ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false) {
+        package init(
+            ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false,
+            givesLogProbabilities: Bool = false
+        ) {
             self.ignoreIndex = ignoreIndex
             self.temperature = temperature
             self.wantsEntropy = wantsEntropy
+            self.givesLogProbabilities = givesLogProbabilities
         }
     }
 
+    /// Says that they are available on any device: for tests.
+    @TaskLocal package static var isForced = false
+
     /// Whether the device's own kernels multiply these: both of one 16-bit type, rows at multiples of 16 bytes.
     package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
-        x.device.backend.traits.multipliesInKernels && x.dtype.byteCount == 2 && x.dtype == weight.dtype
+        if isForced { return true }
+        return x.device.backend.traits.multipliesInKernels && x.dtype.byteCount == 2 && x.dtype == weight.dtype
             && hasAlignedRows(x) && hasAlignedRows(weight)
     }
 
@@ -72,7 +82,8 @@ package enum LabelScores {
             maximum: try perToken(), sumExp: try perToken())
         let whole = JoinedScores(
             blocks: capacity(for: blocks, atLeast: 32), classes: classes, labels: labels.dtype,
-            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy)
+            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy,
+            isNegated: options.givesLogProbabilities)
         try whole.launch(
             programs: tokens,
             [

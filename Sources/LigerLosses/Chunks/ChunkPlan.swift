@@ -100,6 +100,11 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         }.max() ?? 0
     }
 
+    /// The tokens of each chunk, in one piece.
+    var ranges: [[Range<Int>]] {
+        (0..<chunks).map { [($0 * chunkTokens)..<min(($0 + 1) * chunkTokens, tokens)] }
+    }
+
     /// One line for people: the cut, and what it takes.
     public var description: String {
         "\(tokens) tokens in \(chunks) chunks of \(chunkTokens): logits \(Self.mebibytes(logitsBytes)), fp32 sums "
@@ -127,6 +132,8 @@ package struct LinearShape: Sendable {
     package var logits: DType
     /// The logits' gradient as it is multiplied; where it has another type than they, it has memory of its own.
     package var gradient: DType
+    /// Whether rows of the gradient are exponentials of logits over a number each (`LabelExponentials`).
+    package var isExponential = false
 }
 
 extension LinearShape {
@@ -137,10 +144,10 @@ extension LinearShape {
     }
 
     /// Whether rows of the logits' gradient are divided by scales.
-    var isScaled: Bool { gradient == .f16 }
+    var isScaled: Bool { gradient == .f16 || isExponential }
 
     /// Whether the input's gradient is rounded by way of a product in fp32.
-    var roundsInput: Bool { inputGradient == .f16 || isScaled }
+    var roundsInput: Bool { inputGradient == .f16 || gradient == .f16 }
 
     /// Rows of such a product: 32 MiB, long enough for products at full speed. It takes a 16th of the weight's gradient
     /// in fp32 at most, so that sums in f16 take less than those.

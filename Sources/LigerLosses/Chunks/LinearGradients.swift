@@ -56,7 +56,9 @@ struct InputGradient {
         if let rounded { return try add(gradient, pieces, rounded.by, rounded.product) }
         let g = gradient.values
         if pieces.count == 1 {
-            _ = try MatMul.apply(g, weight, into: values.sliced(0, pieces[0]))
+            let rows = values.sliced(0, pieces[0])
+            _ = try MatMul.apply(g, weight, into: rows)
+            if let factors = gradient.scales { try CrossEntropy.scale(rows, by: factors) }
             return
         }
         let isGathered = x.dtype == values.dtype
@@ -139,13 +141,13 @@ struct WeightGradient {
                     part, into: own.sliced(0, rows), rows: rows, factor: factor, accumulate: !isFirst)
             }
         case .sums(let sums):
-            if let change = weighted?.scale.takeChange() { try sums.scale(by: change) }
+            if let change = weighted?.scale?.takeChange() { try sums.scale(by: change) }
             try sums.add(g, x, accumulate: !isFirst)
         }
     }
 
     /// What sums have to be multiplied by.
-    private var factor: NDArray? { weighted?.scale.value }
+    private var factor: NDArray? { weighted?.scale?.value }
 
     /// - Parameter scratch: memory that is free by now.
     func finished(scratch: Buffer) throws -> NDArray {

@@ -78,7 +78,8 @@ public enum LinearLogits {
         _ x: NDArray, _ scales: NDArray?, _ sumScale: GradientScale?, _ sum: NDArray
     ) throws -> NDArray {
         guard let scales, let sumScale else { return x }
-        let rows = try WeightedRows(rows: x.shape[0], hidden: x.shape[1], scale: sumScale, on: x.device)
+        let rows = try WeightedRows(
+            rows: x.shape[0], hidden: x.shape[1], dtype: .f16, scale: sumScale, on: x.device)
         let result = try rows.apply(x, scales: scales)
         if let change = sumScale.takeChange() { try CrossEntropy.scale(sum, by: change) }
         return result

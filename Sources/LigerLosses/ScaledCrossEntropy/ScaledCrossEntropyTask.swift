@@ -26,6 +26,7 @@ struct ScaledCrossEntropyTask {
     }
 
     func forward(classes: NDArray?, wantsEntropy: Bool) throws -> FusedLinearScaledCrossEntropy.Result {
+        if classes == nil, let found = try scores(wantsEntropy: wantsEntropy) { return found }
         let tokens = linear.shape.tokens
         let perToken = { try NDArray(empty: [tokens], device: labels.device) }
         if let classes { try classes.expect("the selected classes", shape: [classes.count], dtype: .i32) }
@@ -49,6 +50,16 @@ struct ScaledCrossEntropyTask {
                 ])
         }
         return result
+    }
+
+    /// In one product where the device's own kernels can.
+    private func scores(wantsEntropy: Bool) throws -> FusedLinearScaledCrossEntropy.Result? {
+        let asked = LabelScores.Options(
+            ignoreIndex: options.ignoreIndex, temperature: options.temperature, wantsEntropy: wantsEntropy)
+        return try linear.scores(labels, asked).map {
+            FusedLinearScaledCrossEntropy.Result(
+                nll: $0.nll, entropy: $0.entropy, maximum: $0.maximum, sumExp: $0.sumExp)
+        }
     }
 
     func backward(
