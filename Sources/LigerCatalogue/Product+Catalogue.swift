@@ -31,7 +31,8 @@ extension Catalogue {
     private static func refusal(_ dtype: DType, _ device: Device) -> String? {
         if !device.isGPU { return nil }
         if dtype == .f32 { return "tensor cores take 16-bit matrices" }
-        return device.backend.traits.multipliesInKernels ? nil : "kernels that multiply are written for sm_90 so far"
+        return device.backend.traits.multipliesInKernels
+            ? nil : "kernels that multiply are written for sm_90 so far"
     }
 }
 

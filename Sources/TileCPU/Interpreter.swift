@@ -45,7 +45,8 @@ struct Interpreter {
                     pointer(instruction.a), Int64(lanes))
             case .product: runProduct(instruction)
             case .reduceBegin, .reduce, .sumProduct, .reduceEnd: runReduction(instruction)
-            case .index, .compareIndex, .convertIndex, .copyIndex, .programIndex, .columnBlock: runIndex(instruction)
+            case .index, .compareIndex, .convertIndex, .copyIndex, .programIndex, .columnBlock:
+                runIndex(instruction)
             case .address: findAddress(accesses[instruction.number])
             case .loadScalar, .storeScalar: runScalarMemory(instruction)
             case .check: runCheck(instruction)

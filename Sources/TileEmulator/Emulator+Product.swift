@@ -65,7 +65,9 @@ extension Emulator {
             }
         case .publishBarriers: break
         case .expect(let bytes):
-            try change(inBlock(value(0, leader), leader)) { $0.bytes += bytes; $0.awaited -= 1 }
+            try change(inBlock(value(0, leader), leader)) {
+                $0.bytes += bytes; $0.awaited -= 1
+            }
         case .arrive:
             for thread in group where isOn(instruction, thread) {
                 let rank = function.clusterBlocks == 1 ? rank(thread) : value(1, thread)

@@ -9,10 +9,11 @@ import Tile
 
 /// Losses of a linear layer whose logits a product's epilogue takes in, as on GPUs whose kernels multiply.
 @Suite struct ProductLossTests {
-    @Test(arguments: [
-        "FusedLinearCrossEntropy", "FusedLinearScaledCrossEntropy", "FusedLinearDPO", "FusedLinearKTO",
-        "FusedLinearGRPO", "LabelScores",
-    ], [DType.f32, .bf16, .f16])
+    @Test(
+        arguments: [
+            "FusedLinearCrossEntropy", "FusedLinearScaledCrossEntropy", "FusedLinearDPO", "FusedLinearKTO",
+            "FusedLinearGRPO", "LabelScores",
+        ], [DType.f32, .bf16, .f16])
     func matchTheirReferences(name: String, dtype: DType) throws {
         let entry = try #require(Catalogue.entry(name))
         for (rows, columns) in [(1, 1), (5, 3), (37, 15), (6, 300), (8, 4096)] {
@@ -22,7 +23,8 @@ import Tile
             }
             for result in results {
                 #expect(
-                    result.passes, "\(result.quantity) at \(rows)x\(columns): \(result.error), \(result.bound)")
+                    result.passes,
+                    "\(result.quantity) at \(rows)x\(columns): \(result.error), \(result.bound)")
             }
         }
     }

@@ -1,7 +1,7 @@
 import LigerKernels
 import LigerRuntime
-import Testing
 import TestSupport
+import Testing
 import Tile
 import TileEmulator
 import TileGPU
@@ -33,7 +33,9 @@ private struct Sample {
 
     init(_ kernel: Lines, rows: Int, columns: Int, depth: Int) throws {
         var random = SeededGenerator(seed: 5)
-        func values(_ count: Int) -> [Float] { (0..<count).map { _ in Float.random(in: -1...1, using: &random) } }
+        func values(_ count: Int) -> [Float] {
+            (0..<count).map { _ in Float.random(in: -1...1, using: &random) }
+        }
         (self.kernel, self.rows, self.columns, self.depth) = (kernel, rows, columns, depth)
         let blocks = (columns + kernel.width - 1) / kernel.width
         let a = kernel.columnsOfA ? [depth, rows] : [rows, depth]
@@ -61,10 +63,13 @@ private struct Sample {
         var worst = (y: 0.0, sums: 0.0)
         let blocks = arrays[4].shape[1]
         for i in 0..<rows {
-            var (expected, sizes) = ([Double](repeating: 0, count: blocks), [Double](repeating: 0, count: blocks))
+            var (expected, sizes) = (
+                [Double](repeating: 0, count: blocks), [Double](repeating: 0, count: blocks)
+            )
             for j in 0..<columns {
                 let terms = (0..<depth).map {
-                    at(a, i, $0, rows, kernel.columnsOfA) * at(b, j, $0, columns, kernel.columnsOfB) * scale[i]
+                    at(a, i, $0, rows, kernel.columnsOfA) * at(b, j, $0, columns, kernel.columnsOfB)
+                        * scale[i]
                 }
                 let size = terms.reduce(0) { $0 + abs($1) }
                 worst.y = max(worst.y, abs(y[i * columns + j] - terms.reduce(0, +)) / size)
@@ -176,7 +181,8 @@ private enum Omission: CaseIterable {
                 if case .product(let step) = instruction.kind, removes(step, in: role) { return nil }
                 return statement
             case .loop(let counter, let from, let to, let step, let body):
-                return .loop(counter: counter, from: from, to: to, step: step, body: applied(to: body, in: role))
+                return .loop(
+                    counter: counter, from: from, to: to, step: step, body: applied(to: body, in: role))
             case .conditional(let predicate, let then, let otherwise):
                 return .conditional(
                     predicate, then: applied(to: then, in: role), otherwise: applied(to: otherwise, in: role))

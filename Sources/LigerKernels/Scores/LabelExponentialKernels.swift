@@ -30,6 +30,8 @@ struct BlockExponentials: TileKernel {
     let temperature: Float
     /// Whether it runs only where some row has overflowed.
     let isRepeated: Bool
+    /// Whether the classes are a multiple of a block's.
+    let isWhole: Bool
     /// Classes of a block.
     static let width = 256
 
@@ -41,7 +43,8 @@ struct BlockExponentials: TileKernel {
         let exponentials = p.output("exponentials", stored, rank: 2)
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let storedSums = p.output("stored sums", .f32, rank: 2)
-        let row = p.index, block = p.columnBlock, c = p.blockOfRows(of: w, width: Self.width)
+        let row = p.index, block = p.columnBlock
+        let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
         if temperature != 1 { v = v * (1 / temperature) }

@@ -62,7 +62,8 @@ package enum LabelExponentials {
             maxima: try floats(tokens, blocks), sums: try floats(tokens, blocks),
             stored: try floats(tokens, blocks)
         )
-        let overflows = try floats(tokens), result = Result(nll: try floats(tokens), total: try floats(tokens))
+        let overflows = try floats(tokens),
+            result = Result(nll: try floats(tokens), total: try floats(tokens))
         try LabelLogits(
             columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
         ).launch(
@@ -71,7 +72,7 @@ package enum LabelExponentials {
         func multiply(onlyIf condition: NDArray?) throws {
             try BlockExponentials(
                 dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
-                isRepeated: condition != nil
+                isRepeated: condition != nil, isWhole: classes % BlockExponentials.width == 0
             ).launch(
                 programs: tokens,
                 [
@@ -85,7 +86,8 @@ package enum LabelExponentials {
         try ExponentialOverflows(blocks: capacity).launch(
             programs: tokens,
             [
-                "maxima": partial.maxima, "stored sums": partial.stored, "shift": shift, "overflows": overflows,
+                "maxima": partial.maxima, "stored sums": partial.stored, "shift": shift,
+                "overflows": overflows,
             ])
         try multiply(onlyIf: try Total.apply(overflows).flattened)
         try JoinedExponentials(

@@ -10,8 +10,10 @@ struct BlockScores: TileKernel {
     let temperature: Float
     let hasBias: Bool
     let hasEntropy: Bool
+    /// Whether the classes are a multiple of a block's.
+    let isWhole: Bool
     /// Classes of a block.
-    var width = 256
+    static let width = 256
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
@@ -20,7 +22,8 @@ struct BlockScores: TileKernel {
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let ofLabel = p.output("of label", .f32, rank: 1)
         let weighted = hasEntropy ? p.output("weighted", .f32, rank: 2) : nil
-        let row = p.index, block = p.columnBlock, c = p.blockOfRows(of: w, width: width)
+        let row = p.index, block = p.columnBlock
+        let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
         if let bias { v = v + bias[c] }
@@ -30,8 +33,8 @@ struct BlockScores: TileKernel {
         maxima[row, block] = m
         sums[row, block] = sum(e)
         if let weighted { weighted[row, block] = sum(e * maximum(v - shift, leastDistance)) }
-        let label = labels[row], lane = label - block * width
-        p.when((lane >= 0) & (lane < width)) {
+        let label = labels[row], lane = label - block * Self.width
+        p.when((lane >= 0) & (lane < Self.width)) {
             ofLabel[row] = sum(select(c.index == label.int32, v, 0))
         }
     }

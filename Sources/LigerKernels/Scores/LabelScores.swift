@@ -43,7 +43,8 @@ package enum LabelScores {
     /// Whether the device's own kernels multiply these: both of one 16-bit type, rows at multiples of 16 bytes.
     package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
         if isForced { return true }
-        return x.device.backend.traits.multipliesInKernels && x.dtype.byteCount == 2 && x.dtype == weight.dtype
+        return x.device.backend.traits.multipliesInKernels && x.dtype.byteCount == 2
+            && x.dtype == weight.dtype
             && hasAlignedRows(x) && hasAlignedRows(weight)
     }
 
@@ -65,8 +66,8 @@ package enum LabelScores {
         try labels.expect("labels", shape: [tokens], dtype: labels.dtype)
         let partial = BlockScores(
             dtype: x.dtype, labels: labels.dtype, temperature: options.temperature, hasBias: bias != nil,
-            hasEntropy: options.wantsEntropy)
-        let blocks = (classes + partial.width - 1) / partial.width
+            hasEntropy: options.wantsEntropy, isWhole: classes % BlockScores.width == 0)
+        let blocks = (classes + BlockScores.width - 1) / BlockScores.width
         let perBlock = { try NDArray(empty: [tokens, blocks], device: x.device) }
         let perToken = { try NDArray(empty: [tokens], device: x.device) }
         let (maxima, sums, ofLabel) = (try perBlock(), try perBlock(), try perToken())

@@ -124,7 +124,8 @@ public enum FusedLinearCrossEntropy {
     ) throws -> Result {
         let needs = bias == nil ? needs.subtracting(.bias) : needs
         let isOfLabels =
-            bias == nil && CrossEntropyTask.isPlain(options.crossEntropy, classWeights: classWeights, wants: wants)
+            bias == nil
+            && CrossEntropyTask.isPlain(options.crossEntropy, classWeights: classWeights, wants: wants)
         let linear = try LinearChunks(
             input: input, weight: weight, bias: bias,
             isExponential: isOfLabels && needs.wantsGradients
@@ -145,8 +146,9 @@ public enum FusedLinearCrossEntropy {
                 try task.run(
                     nll: found.nll, rows, total: found.total, upstream: upstream, factors: factors)
             }
-        } else if isOfLabels, !needs.wantsGradients, let nll = try linear.scores(
-            labels, LabelScores.Options(ignoreIndex: options.crossEntropy.ignoreIndex))?.nll
+        } else if isOfLabels, !needs.wantsGradients,
+            let nll = try linear.scores(
+                labels, LabelScores.Options(ignoreIndex: options.crossEntropy.ignoreIndex))?.nll
         {
             try task.run(nll: nll, 0..<layer.tokens)
             gradients = LinearChunks.Gradients()

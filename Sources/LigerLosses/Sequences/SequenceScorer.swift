@@ -123,7 +123,9 @@ package struct SequenceScorer {
     /// - Parameter forGradients: whether `gradients` will follow, which makes the logits once more as they are stored: the
     ///   scores are then of just these.
     package func scores(sumsLogits: Bool = false, forGradients: Bool = false) throws -> TokenScores {
-        if !sumsLogits, !forGradients, tokens.second == nil, let found = try scoresOfProduct() { return found }
+        if !sumsLogits, !forGradients, tokens.second == nil, let found = try scoresOfProduct() {
+            return found
+        }
         let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
         _ = try linear.run(plan(needs: []), needs: [], exact: true) { logits, _, rows in
             try tokens.score(logits, rows, into: scores)

@@ -65,24 +65,30 @@ extension Program {
     ///
     /// A launch runs the kernel for each of its programs and each such block; `index` is the program's number among
     /// those of its block. A kernel has one such axis at most.
+    ///
+    /// - Parameter isWhole: whether the rows are known to be a multiple of the width, so that no block is cut: half the
+    ///   code, where that is so.
     public func blockOfRows(
-        of view: View<Float>, width: Int, file: StaticString = #fileID, line: UInt = #line
+        of view: View<Float>, width: Int, isWhole: Bool = false, file: StaticString = #fileID,
+        line: UInt = #line
     ) -> Axis {
-        block(of: view, dimension: 0, width: width, SourceLocation(file, line))
+        block(of: view, dimension: 0, width: width, isWhole, SourceLocation(file, line))
     }
 
     /// This program's block of a view's columns; see `blockOfRows`.
     public func blockOfColumns(
-        of view: View<Float>, width: Int, file: StaticString = #fileID, line: UInt = #line
+        of view: View<Float>, width: Int, isWhole: Bool = false, file: StaticString = #fileID,
+        line: UInt = #line
     ) -> Axis {
-        block(of: view, dimension: view.parameter.rank - 1, width: width, SourceLocation(file, line))
+        block(
+            of: view, dimension: view.parameter.rank - 1, width: width, isWhole, SourceLocation(file, line))
     }
 
     /// The number of this program's block of columns, from 0.
     public var columnBlock: Tile<Int> { Tile(self, emit(.columnBlock, [], .scalar(.index), at: start)) }
 
     private func block(
-        of view: View<Float>, dimension: Int, width: Int, _ location: SourceLocation
+        of view: View<Float>, dimension: Int, width: Int, _ isWhole: Bool, _ location: SourceLocation
     ) -> Axis {
         if width < 1 || function.columnBlocks != nil {
             report(
@@ -90,6 +96,7 @@ extension Program {
                 "Cut one dimension of one view, into blocks of one position or more")
         }
         function.columnBlocks = ColumnBlocks(view: view.number, dimension: dimension, width: max(1, width))
+        if isWhole { return range(max(1, width)) + columnBlock * width }
         let size = Tile<Int>(
             self,
             emit(.size(view: view.number, dimension: dimension), [], .scalar(.index), at: location))

@@ -194,6 +194,8 @@ extension ThreadEmitter {
 
     /// Only the last block of columns may have fewer than the others, and guards each.
     private func emitRow(_ isPartial: Register) throws {
+        guardsLanes = false
+        if plan.lengths.allSatisfy({ $0.count == nil }) { return try emit(plan.phases.nodes) }
         let ways = try [true, false].map { guards in
             try nested {
                 guardsLanes = guards

@@ -85,7 +85,7 @@ extension GPUPlan {
                 plan.cluster = ClusterPlan(isCluster: isCluster, plan.phases.nodes, plan.folds)
             }, lines: \.clusterLines),
         PlanningPass(
-            name: "product", summary: "how a product of matrices is cut into tiles, and what shared memory holds",
+            name: "product", summary: "how a product is cut into tiles, and what shared memory holds",
             run: { plan in
                 plan.product = try plan.schedule.product.map {
                     try ProductPlan(plan.function, plan.layouts, $0)
