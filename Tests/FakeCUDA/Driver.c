@@ -240,11 +240,12 @@ void fake_perform_launch(CUfunction function) {
 static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
     NEEDS_CONTEXT;
     if (parameters) {
-        // A product's: one block of bytes whose size its maps end. Only the address of the first array is kept.
+        // A product's: of one block of bytes, whose size is not known here, the address of the first array is kept.
         if (extra) return 1;
-        state.parameter_bytes = 8;
+        state.parameter_bytes = 24;
+        memset(state.parameters, 0, state.parameter_bytes);
         memcpy(state.parameters, parameters[0], 8);
-        state.launches += 1;
+        if (!fake_capture_launch(function)) fake_perform_launch(function);
         return 0;
     }
     if (extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;

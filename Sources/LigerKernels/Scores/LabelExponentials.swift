@@ -32,9 +32,9 @@ package enum LabelExponentials {
         }
     }
 
-    /// Whether they are the better way: where the device's own kernels multiply bf16, whose exponents are those of fp32.
+    /// Whether they are the better way: where the device's own kernels multiply. f16 lacks the exponents that they need.
     package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
-        LabelScores.isForced || (weight.dtype == .bf16 && LabelScores.isAvailable(x, weight))
+        weight.dtype != .f16 && LabelScores.isAvailable(x, weight)
     }
 
     /// Bytes of what is noted of each token and block, next to the exponentials.
