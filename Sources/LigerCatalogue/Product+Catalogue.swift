@@ -45,7 +45,7 @@ private struct ProductSample {
 
     init(_ size: BenchmarkSize) throws {
         var samples = size.samples(seed: 31)
-        let hidden = size.hidden ?? size.columns / 8
+        let hidden = size.hidden ?? (size.columns / 8 + 7) & ~7
         x = try samples.array([size.rows, hidden], size.dtype)
         w = try samples.array([size.vocabulary, hidden], size.dtype, in: -0.05...0.05)
         labels = try samples.positions(size.rows, below: size.vocabulary)

@@ -378,7 +378,7 @@ struct Interpreter {
     }
 
     mutating func fail(_ reason: LaunchFailure.Reason, program: Int) {
-        failure = LaunchFailure(program: firstProgram + program, reason: reason)
+        failure = LaunchFailure(program: (firstProgram + program) % rows, reason: reason)
     }
 }
 

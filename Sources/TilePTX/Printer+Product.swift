@@ -105,8 +105,9 @@ extension Printer {
             let (isOther, other) = (temporary("pred"), nextLabel("role"))
             emit("setp.ge.u32 \(isOther), \(thread), \(role.threads.upperBound);")
             emit("@\(isOther) bra \(other);")
-            emit(
-                "setmaxnreg.\(role.takesRegisters ? "inc" : "dec").sync.aligned.u32 \(role.registers);")
+            if let registers = role.registers {
+                emit("setmaxnreg.\(role.takesRegisters ? "inc" : "dec").sync.aligned.u32 \(registers);")
+            }
             if role.isOneThread {
                 let isOne = temporary("pred")
                 emit("setp.eq.u32 \(isOne), \(thread), \(role.threads.lowerBound);")
@@ -117,5 +118,7 @@ extension Printer {
             lines.append("\(other):")
         }
         lines.append("\(end):")
+        // The threads of a warp of which one copied go on together.
+        emit("bar.warp.sync 0xFFFFFFFF;")
     }
 }

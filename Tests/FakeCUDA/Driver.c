@@ -300,6 +300,7 @@ static CUresult encodeTensorMap(
     int32_t swizzle, int32_t promotion, int32_t fillsWithNaN) {
     if ((uintptr_t)map % 64 != 0 || rank != 2 || (uintptr_t)address % 16 != 0 || strides[0] % 16 != 0) return 1;
     if (box[0] * 2 > 128 || box[1] > 256 || elementStrides[0] != 1 || elementStrides[1] != 1) return 1;
+    if (!sizes[0] || !sizes[1] || sizes[0] >> 32 || sizes[1] >> 32 || strides[0] >> 40 || !box[0] || !box[1]) return 1;
     if (interleave != 0 || swizzle != CU_TENSOR_MAP_SWIZZLE_128B || fillsWithNaN || promotion > 3) return 1;
     if (dataType != CU_TENSOR_MAP_DATA_TYPE_FLOAT16 && dataType != CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) return 1;
     memset(map, 0, sizeof *map);

@@ -104,6 +104,36 @@ import Tile
         #expect(errors.loss < 3e-6 && errors.dx < 4e-3 && errors.dw < 4e-3, "\(errors)")
     }
 
+    /// An ignored token adds nothing to any sum, whatever is in its row.
+    @Test(arguments: [Float.nan, .infinity]) func ignoredTokensMayHoldAnything(value: Float) throws {
+        let x = try NDArray([1, 2, value, value], [2, 2], dtype: .bf16)
+        let w = try NDArray([1, 0, 0, 1, 1, 1], [3, 2], dtype: .bf16),
+            labels = try NDArray(integers: [2, -100])
+        let found = try LabelScores.$isForced.withValue(true) {
+            try LogitStorage.$isAsOnGPU.withValue(true) {
+                try FusedLinearCrossEntropy.forward(input: x, weight: w, labels: labels)
+            }
+        }
+        let dw = try #require(found.dWeight).doubles
+        #expect(found.loss.doubles[0].isFinite && dw.allSatisfy(\.isFinite) && dw[4] < 0, "\(dw)")
+    }
+
+    /// Classes that a bias rules out: one, the label's whole block but it, and the label itself.
+    @Test func biasMayExclude() throws {
+        let classes = 300, x = try NDArray([0.5, -1], [2, 1]), labels = try NDArray(integers: [299, 1])
+        let w = try NDArray((0..<classes).map { Float($0 % 7) / 8 }, [classes, 1])
+        let bias = try NDArray(
+            (0..<classes).map { $0 == 1 || $0 >= 256 && $0 < 299 ? -.infinity : 0 }, [classes])
+        let found = try LabelScores.scores(
+            x, weight: w, bias: bias, labels: labels, options: .init(wantsEntropy: true))
+        let z = (0..<classes).filter { bias.floats[$0] == 0 }.map { 0.5 * Double($0 % 7) / 8 }
+        let lse = log(z.reduce(0) { $0 + exp($1) })
+        let entropy = lse - z.reduce(0) { $0 + exp($1 - lse) * $1 }
+        #expect(abs(found.nll.doubles[0] - (lse - 0.5 * 5 / 8)) < 1e-5)
+        #expect(
+            abs(try #require(found.entropy).doubles[0] - entropy) < 1e-5 && found.nll.doubles[1] == .infinity)
+    }
+
     /// A label that is no class is named, and touches no memory.
     @Test func labelsAreChecked() throws {
         let x = try NDArray.zeros([2, 8], dtype: .bf16), w = try NDArray.zeros([5, 8], dtype: .bf16)

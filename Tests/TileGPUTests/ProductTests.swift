@@ -132,13 +132,79 @@ private struct Sample {
         #expect(errors.y < 2e-6 && errors.sums < 2e-6, "\(errors)")
     }
 
-    /// Every wait that the kernel has is needed, and the emulator says so where one is missing.
+    /// Every wait of the loop over stages is needed, and the emulator says so where one is missing.
     @Test(arguments: [1, 2], Omission.allCases)
     private func missesWhatIsLeftOut(cluster: Int, omission: Omission) throws {
         let sample = try Sample(Lines(width: 64), rows: 300, columns: 130, depth: 512)
         var threads = try sample.threads(ProductTiling(stages: 2, cluster: cluster))
         threads.body = omission.applied(to: threads.body)
         #expect(throws: EmulationError.self, "\(omission)") { try sample.emulate(threads) }
+    }
+
+    /// Rows in 16 bits, which threads exchange where they are at multiples of 16 bytes; the last block is cut.
+    @Test(arguments: [DType.bf16, .f16], [(320, 256), (320, 64), (333, 32), (512, 24)])
+    func storesHalfPrecision(dtype: DType, size: (columns: Int, width: Int)) throws {
+        var random = SeededGenerator(seed: 8)
+        func values(_ count: Int) -> [Float] {
+            (0..<count).map { _ in Float.random(in: -1...1, using: &random) }
+        }
+        let x = try NDArray(values(140 * 72), [140, 72], dtype: dtype)
+        let w = try NDArray(values(size.columns * 72), [size.columns, 72], dtype: dtype)
+        let y = try NDArray.zeros([140, size.columns], dtype: dtype)
+        try LaunchObservation.with(EmulatedLaunch()) {
+            try ProductKernel(dtype: dtype, width: size.width).launch(
+                programs: 140, ["x": x, "w": w, "y": y])
+        }
+    }
+
+    /// Lines without elements: sums of nothing.
+    @Test func emptyLinesGiveZeros() throws {
+        let sample = try Sample(Lines(), rows: 130, columns: 70, depth: 0)
+        for array in sample.arrays.suffix(2) {
+            array.address.initializeMemory(as: UInt8.self, repeating: 0x40, count: array.byteCount)
+        }
+        try sample.kernel.launch(programs: sample.rows, sample.named)
+        #expect(sample.arrays[3].doubles.allSatisfy { $0 == 0 } && sample.arrays[4].doubles[0] == 0)
+    }
+
+    /// y = 2 x, where the condition is not 0.
+    private struct DoubledIf: TileKernel {
+        func body(_ p: Program) {
+            let x = p.input("x", .f32, rank: 1), condition = p.input("condition", .f32, rank: 1)
+            let y = p.output("y", .f32, rank: 1)
+            p.runs(onlyIf: condition)
+            y[p.index] = x[p.index] * 2
+        }
+    }
+
+    @Test(arguments: [(Float(0), 0.0), (1, 6), (-0.5, 6), (.nan, 6)])
+    func runsOnCondition(condition: Float, expected: Double) throws {
+        let y = try NDArray.zeros([1])
+        try LaunchObservation.with(EmulatedLaunch()) {
+            try DoubledIf().launch(
+                programs: 1, ["x": NDArray([3], [1]), "condition": NDArray([condition], [1]), "y": y])
+        }
+        #expect(y.doubles == [expected])
+    }
+
+    /// Blocks of another matrix than the product's, and blocks without one.
+    private struct Misfit: TileKernel {
+        var hasProduct = true
+
+        func body(_ p: Program) {
+            let x = p.input("x", .bf16, rank: 2), w = p.input("w", .bf16, rank: 2)
+            let y = p.output("y", .f32, rank: 2), c = p.blockOfRows(of: x, width: 64)
+            y[p.index, c] = hasProduct ? product(x.row(p.index), w.rows(c)) : p.full(c, 1)
+        }
+    }
+
+    @Test(arguments: [(true, "blocks of x, and a product with lines of w"), (false, "are not all there")])
+    func refusesBlocksOfOthers(hasProduct: Bool, expected: String) throws {
+        let function = try TileFunction.trace(Misfit(hasProduct: hasProduct))
+        let layout = GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+        #expect {
+            _ = try GPUPlan(function, layouts: [layout, layout, layout])
+        } throws: { "\($0)".contains(expected) }
     }
 
     @Test func refusesWhatTensorCoresCannotDo() throws {

@@ -46,7 +46,7 @@ private final class PreparedLaunch: PreparedStep {
             Patch(parameter: $0, slot: $1.place.slot, byteOffset: UInt(bitPattern: $1.place.byteOffset))
         }
         self.patches = patches
-        maps = try kernel.tileMaps(views).map { ($0, patches[$0.map.view]) }
+        maps = blocks == 0 ? [] : try kernel.tileMaps(views).map { ($0, patches[$0.map.view]) }
     }
 
     /// Hands the launch to a stream. The context must be current.
@@ -54,9 +54,9 @@ private final class PreparedLaunch: PreparedStep {
     /// - Throws: ``CUDAError`` if the driver refuses; `LaunchError` if a program of an earlier launch failed a
     ///   check.
     func run(_ addresses: UnsafePointer<UInt>, stream: UInt) throws {
-        if blocks == 0 { return }
         let stream = CUstream(bitPattern: stream)
         try kernel.throwFailure(stream)
+        if blocks == 0 { return }
         try withUnsafeTemporaryAllocation(byteCount: template.count, alignment: 64) { memory in
             guard let base = memory.baseAddress else { return }
             template.withUnsafeBytes {

@@ -95,8 +95,8 @@ package final class CUDAKernel: LoadedKernel {
     package func launch(programs: Int, _ views: [MemoryView], _ scalars: [LaunchScalar]) throws {
         try context.throwKept()
         let blocks = try blockCount(programs: programs, views)
-        let maps = try tileMaps(views)
         if blocks == 0 { return }
+        let maps = try tileMaps(views)
         let stream = try context.stream()
         try context.use {
             try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 64) { memory in
@@ -116,6 +116,7 @@ package final class CUDAKernel: LoadedKernel {
     ///
     /// - Throws: `RuntimeError` if they are too many.
     func blockCount(programs: Int, _ views: [MemoryView]) throws -> UInt32 {
+        if let product = kernel.product { try check(product, programs: programs, views) }
         let blocks = kernel.blocks(
             programs: programs, views, multiprocessors: context.properties.multiprocessors)
         guard blocks <= Int(Int32.max) else {
@@ -124,6 +125,24 @@ package final class CUDAKernel: LoadedKernel {
                     + "\(Int32.max). Split the work")
         }
         return UInt32(blocks)
+    }
+
+    /// What no thread would notice: the copy engine fills up with zeros.
+    private func check(_ product: GPUKernel.Product, programs: Int, _ views: [MemoryView]) throws {
+        let (contraction, names) = (product.contraction, kernel.views.map(\.name))
+        let (a, b) = (views[contraction.a].shape, views[contraction.b].shape)
+        if a[contraction.contractedA] != b[contraction.contractedB] {
+            throw LaunchError(
+                description: "kernel \(kernel.name): a product of \(names[contraction.a]), whose lines have "
+                    + "\(a[contraction.contractedA]) elements, and \(names[contraction.b]), whose lines have "
+                    + "\(b[contraction.contractedB]). Check the shapes handed to the operation")
+        }
+        if programs > a[1 - contraction.contractedA] {
+            throw LaunchError(
+                description:
+                    "kernel \(kernel.name): \(programs) programs for \(names[contraction.a]), which has "
+                    + "\(a[1 - contraction.contractedA]) lines. Check the shapes handed to the operation")
+        }
     }
 
     /// How the copy engine finds the tiles of a product's factors.

@@ -37,7 +37,8 @@ func compileForGPU(
         vector: threads.schedule.vector, mayLaunchEarly: target.hasEarlyLaunch && !copiesAhead)
     if let tiling = threads.schedule.product, let blocks = threads.columnBlocks {
         kernel.product = GPUKernel.Product(
-            tileRows: tiling.rows, cluster: tiling.cluster, columnBlocks: blocks, maps: threads.maps)
+            tileRows: tiling.rows, cluster: tiling.cluster, columnBlocks: blocks,
+            contraction: function.products[0], maps: threads.maps)
     }
     return kernel
 }

@@ -39,6 +39,7 @@ package struct GPUKernel: Sendable {
         package var tileRows: Int
         package var cluster: Int
         package var columnBlocks: ColumnBlocks
+        package var contraction: Contraction
         /// Tiles of which the launch has maps among its parameters.
         package var maps: [TensorMap]
     }
@@ -69,7 +70,7 @@ package struct GPUKernel: Sendable {
         self.mayLaunchEarly = mayLaunchEarly
     }
 
-    /// Blocks of a launch: enough for all programs, or, for a product, as many as run at a time.
+    /// Blocks of a launch: enough for all programs, or, for a product, one a multiprocessor at most.
     package func blocks(programs: Int, _ views: [MemoryView], multiprocessors: Int) -> Int {
         if let product {
             let clusterRows = product.tileRows * product.cluster

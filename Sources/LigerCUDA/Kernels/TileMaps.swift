@@ -15,16 +15,16 @@ struct TileMap: Sendable {
 
     /// - Throws: `RuntimeError` where the copy engine cannot reach all of the view.
     init(_ map: TensorMap, of view: MemoryView, at offset: Int, kernel: String) throws {
+        // A single row may have any stride; of lines without elements nothing is copied.
         let rowBytes = view.strides[0] * view.dtype.byteCount
-        // Sizes of 0 never run; a single row may have any stride.
-        let reach = view.shape[0] > 1 ? rowBytes : (view.shape[1] * view.dtype.byteCount + 15) & ~15
-        guard reach < 1 << 40, reach % 16 == 0, view.shape.allSatisfy({ $0 < 1 << 32 }) else {
+        let reach = view.shape[0] > 1 && view.shape[1] > 0 ? rowBytes : max(16, view.shape[1] * 2 + 15 & ~15)
+        guard reach > 0, reach < 1 << 40, reach % 16 == 0, view.shape.allSatisfy({ $0 < 1 << 31 }) else {
             throw RuntimeError(
                 "kernel \(kernel): a matrix of shape \(view.shape) with rows \(reach) bytes apart is beyond the "
                     + "copy engine, which takes multiples of 16 bytes below 2^40. Split it")
         }
         (self.map, self.offset) = (map, offset)
-        sizes = (UInt64(view.shape[0]), UInt64(view.shape[1]))
+        sizes = (rows: UInt64(max(1, view.shape[0])), columns: UInt64(max(1, view.shape[1])))
         self.rowBytes = UInt64(reach)
         type = view.dtype == .f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
     }
@@ -35,12 +35,19 @@ struct TileMap: Sendable {
     func encode(
         _ address: UnsafeMutableRawPointer?, into parameters: UnsafeMutableRawPointer, _ context: CUDAContext
     ) throws {
-        let dimensions = [sizes.columns, sizes.rows], strides = [rowBytes]
-        let box = [UInt32(map.columns), UInt32(map.rows)], steps: [UInt32] = [1, 1]
+        // Sizes and strides, then the box and steps, innermost first; no array is allocated.
+        let numbers = (sizes.columns, sizes.rows, rowBytes)
+        let words = (UInt32(map.columns), UInt32(map.rows), UInt32(1), UInt32(1))
         let target = (parameters + offset).assumingMemoryBound(to: CUtensorMap.self)
-        try context.check(
-            context.functions.encodeTensorMap(
-                target, type, 2, address, dimensions, strides, box, steps, 0, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0), "describing a matrix to the copy engine")
+        let code = withUnsafeBytes(of: numbers) { numbers in
+            withUnsafeBytes(of: words) { words in
+                let sizes = numbers.assumingMemoryBound(to: UInt64.self).baseAddress
+                let box = words.assumingMemoryBound(to: UInt32.self).baseAddress
+                return context.functions.encodeTensorMap(
+                    target, type, 2, address, sizes, sizes.map { $0 + 2 }, box, box.map { $0 + 2 }, 0,
+                    CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0)
+            }
+        }
+        if code != CUDA_SUCCESS { try context.check(code, "describing a matrix to the copy engine") }
     }
 }

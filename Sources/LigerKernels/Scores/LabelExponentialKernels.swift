@@ -48,7 +48,9 @@ struct BlockExponentials: TileKernel {
 
         var v = product(x.row(row), w.rows(c))
         if temperature != 1 { v = v * (1 / temperature) }
-        let e = select(c.index == labels[row].int32, 0, decay(v - shift[row]))
+        // Nothing of an ignored token may be in a sum, whatever its logits are.
+        let isLeftOut = (c.index == labels[row].int32) | (shift[row] == .infinity)
+        let e = select(isLeftOut, 0, decay(v - shift[row]))
         exponentials[row, c] = e
         maxima[row, block] = max(v)
         sums[row, block] = sum(e)
@@ -70,7 +72,7 @@ struct ExponentialOverflows: TileKernel {
         let sums = p.input("stored sums", .f32, rank: 2)
         let shift = p.update("shift", .f32, rank: 1), overflows = p.output("overflows", .f32, rank: 1)
         let row = p.index, c = p.range(capacity: blocks, limit: maxima.size(1))
-        let fits = sum(sums[row, c]) < Self.most
+        let fits = (sum(sums[row, c]) < Self.most) | (shift[row] == .infinity)
         overflows[row] = select(fits, 0, (row * 0).float + 1)
         shift[row] = select(fits, shift[row], max(maxima[row, c]))
     }

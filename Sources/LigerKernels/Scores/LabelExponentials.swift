@@ -48,13 +48,14 @@ package enum LabelExponentials {
     /// - Parameters:
     ///   - x: [tokens, hidden]; `weight`: [classes, hidden]; both of one type.
     ///   - labels: [tokens], i64 or i32.
-    ///   - e: [tokens, classes], f32 or of their type.
+    ///   - e: [tokens, classes], f32 or bf16.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
     package static func apply(
         _ x: NDArray, weight: NDArray, labels: NDArray, into e: NDArray, options: Options = Options()
     ) throws -> Result {
         let (tokens, classes) = (x.shape[0], weight.shape[0])
-        try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype)
+        try LabelScores.check(x, weight, labels)
+        try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype == .f32 ? .f32 : .bf16)
         let blocks = (classes + BlockExponentials.width - 1) / BlockExponentials.width
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
         let (shift, ofLabel) = (try floats(tokens), try floats(tokens))

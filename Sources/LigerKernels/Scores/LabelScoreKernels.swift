@@ -49,8 +49,6 @@ struct JoinedScores: TileKernel {
     let labels: DType
     let ignoreIndex: Int
     let hasEntropy: Bool
-    /// Whether log p takes the place of nll.
-    let isNegated: Bool
 
     func body(_ p: Program) {
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
@@ -71,8 +69,7 @@ struct JoinedScores: TileKernel {
             let s = sum(factor * sums[row, c]), logSum = log(s)
             largest[row] = m
             totals[row] = s
-            let nll = (m - ofLabel[row]) + logSum
-            losses[row] = isNegated ? -nll : nll
+            losses[row] = (m - ofLabel[row]) + logSum
             if let entropies, let weighted {
                 entropies[row] = logSum - sum(factor * (weighted[row, c] + d * sums[row, c])) / s
             }

@@ -23,17 +23,11 @@ package enum LabelScores {
         package var ignoreIndex: Int
         package var temperature: Float
         package var wantsEntropy: Bool
-        /// Gives log p, which is -nll, in the place of nll.
-        package var givesLogProbabilities: Bool
 
-        package init(
-            ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false,
-            givesLogProbabilities: Bool = false
-        ) {
+        package init(ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false) {
             self.ignoreIndex = ignoreIndex
             self.temperature = temperature
             self.wantsEntropy = wantsEntropy
-            self.givesLogProbabilities = givesLogProbabilities
         }
     }
 
@@ -53,6 +47,18 @@ package enum LabelScores {
             && UInt(bitPattern: array.view.address) % 16 == 0
     }
 
+    /// - Throws: `RuntimeError` where matrices and labels do not fit together.
+    static func check(_ x: NDArray, _ weight: NDArray, _ labels: NDArray) throws {
+        guard x.shape.count == 2, weight.shape.count == 2, x.shape[1] == weight.shape[1],
+            x.dtype == weight.dtype, labels.shape == [x.shape[0]]
+        else {
+            throw RuntimeError(
+                "a layer takes x [tokens, hidden], a weight [classes, hidden] of one type and [tokens] labels; found "
+                    + "\(x.shape) of \(x.dtype.rawValue), \(weight.shape) of \(weight.dtype.rawValue), "
+                    + "\(labels.shape)")
+        }
+    }
+
     /// - Parameters:
     ///   - x: [tokens, hidden]; `weight`: [classes, hidden], both of one type; `bias`: [classes], or nil.
     ///   - labels: [tokens], i64 or i32. Where the label is ignored all is 0, and s is 1.
@@ -61,9 +67,9 @@ package enum LabelScores {
     package static func scores(
         _ x: NDArray, weight: NDArray, bias: NDArray? = nil, labels: NDArray, options: Options = Options()
     ) throws -> Result {
+        try check(x, weight, labels)
         let (tokens, classes) = (x.shape[0], weight.shape[0])
         try bias?.expect("bias", shape: [classes], dtype: weight.dtype)
-        try labels.expect("labels", shape: [tokens], dtype: labels.dtype)
         let partial = BlockScores(
             dtype: x.dtype, labels: labels.dtype, temperature: options.temperature, hasBias: bias != nil,
             hasEntropy: options.wantsEntropy, isWhole: classes % BlockScores.width == 0)
@@ -83,8 +89,7 @@ package enum LabelScores {
             maximum: try perToken(), sumExp: try perToken())
         let whole = JoinedScores(
             blocks: capacity(for: blocks, atLeast: 32), classes: classes, labels: labels.dtype,
-            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy,
-            isNegated: options.givesLogProbabilities)
+            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy)
         try whole.launch(
             programs: tokens,
             [

@@ -74,8 +74,11 @@ package struct LinearChunks {
 
     /// What the layer says of labels, where the device's own kernels find it without logits; nil where they do not.
     package func scores(_ labels: NDArray, _ options: LabelScores.Options) throws -> LabelScores.Result? {
-        guard bias == nil, LabelScores.isAvailable(input, weight) else { return nil }
-        return try LabelScores.scores(input, weight: weight, labels: labels.flattened, options: options)
+        guard LabelScores.isAvailable(input, weight), bias.map({ $0.dtype == weight.dtype }) ?? true else {
+            return nil
+        }
+        return try LabelScores.scores(
+            input, weight: weight, bias: bias, labels: labels.flattened, options: options)
     }
 
     /// Runs a loss of log-probabilities of labels over all chunks, whose logits exist as exponentials only.

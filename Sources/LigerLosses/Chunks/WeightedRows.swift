@@ -77,6 +77,8 @@ struct WeightRows: TileKernel {
         let scale = hasScale ? p.input("scale", .f32, rank: 1) : nil
         let y = p.output("y", result, rank: 2)
         let row = p.index, c = p.range(columns)
-        y[row, c] = x[row, c] * (scale.map { weights[row] / $0[0] } ?? weights[row])
+        // What counts for nothing may be anything, and would be NaN in all sums.
+        let weight = scale.map { weights[row] / $0[0] } ?? weights[row]
+        y[row, c] = select(weight == 0, 0, x[row, c] * weight)
     }
 }

@@ -65,7 +65,7 @@ public enum LinearLogProbabilities {
         sequences: SequenceOptions = SequenceOptions(), sumsLogits: Bool = false
     ) throws -> Result {
         let scorer = try SequenceScorer(head, labels: labels, second: secondLabels, sequences)
-        return Result(try scorer.scores(sumsLogits: sumsLogits, forGradients: true))
+        return Result(try scorer.scores(sumsLogits: sumsLogits))
     }
 
     /// The gradients of a function of the log-probabilities.

@@ -63,7 +63,7 @@ package struct SequenceScorer {
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
         guard makesLogitsOnce(units, needs: needs) else {
-            let scores = try scores(sumsLogits: sumsLogits, forGradients: needs.wantsGradients)
+            let scores = try scores(sumsLogits: sumsLogits)
             try evaluate(0..<units.count, scores)
             return (scores, try gradients(scores, coefficients: coefficients, needs: needs))
         }
@@ -119,29 +119,12 @@ package struct SequenceScorer {
 
     /// - Throws: `RuntimeError` when memory runs out; an error that names a label that is neither a class nor
     ///   the ignored one.
-    ///
-    /// - Parameter forGradients: whether `gradients` will follow, which makes the logits once more as they are stored: the
-    ///   scores are then of just these.
-    package func scores(sumsLogits: Bool = false, forGradients: Bool = false) throws -> TokenScores {
-        if !sumsLogits, !forGradients, tokens.second == nil, let found = try scoresOfProduct() {
-            return found
-        }
+    package func scores(sumsLogits: Bool = false) throws -> TokenScores {
         let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
         _ = try linear.run(plan(needs: []), needs: [], exact: true) { logits, _, rows in
             try tokens.score(logits, rows, into: scores)
         }
         return scores
-    }
-
-    /// In one product where the device's own kernels can.
-    private func scoresOfProduct() throws -> TokenScores? {
-        let asked = LabelScores.Options(
-            ignoreIndex: tokens.ignoreIndex, temperature: tokens.temperature, givesLogProbabilities: true)
-        return try linear.scores(tokens.labels, asked).map {
-            TokenScores(
-                logProbs: $0.nll, secondLogProbs: nil, maximum: $0.maximum, sumExp: $0.sumExp,
-                logitSums: nil)
-        }
     }
 
     /// The gradients of a loss whose derivatives by the log-probabilities are given.

@@ -23,6 +23,18 @@ extension TileFunction {
                 throw verifier.failure("an extent's count must be an index scalar")
             }
         }
+        if let condition {
+            let isOne =
+                condition < views.count && views[condition].dtype == .f32
+                && views[condition].rank == 1 && views[condition].access == .input
+            if !isOne { throw verifier.failure("a condition is an input of f32 and rank 1") }
+        }
+        if let blocks = columnBlocks {
+            let fits =
+                blocks.view < views.count && blocks.width > 0
+                && (0..<views[blocks.view].rank).contains(blocks.dimension)
+            if !fits { throw verifier.failure("blocks of columns cut a dimension of a view") }
+        }
         try verifier.check(body)
     }
 }

@@ -79,11 +79,16 @@ extension Program {
     public func runs(
         onlyIf view: View<Float>, file: StaticString = #fileID, line: UInt = #line
     ) {
-        if view.parameter.dtype != .f32 || view.parameter.rank != 1 || function.condition != nil {
+        let parameter = view.parameter
+        if parameter.dtype != .f32 || parameter.rank != 1 || parameter.access != .input {
             report(
                 SourceLocation(file, line),
-                "a condition in view \(view.parameter.name), \(view.parameter.dtype.rawValue) of rank "
-                    + "\(view.parameter.rank)", "Give one condition, an f32 of rank 1")
+                "a condition in view \(parameter.name), an \(parameter.access.rawValue) of "
+                    + "\(parameter.dtype.rawValue) and rank \(parameter.rank)", "Give an input, f32 of rank 1"
+            )
+        }
+        if function.condition != nil {
+            report(SourceLocation(file, line), "a second condition", "Give one, such as a sum of both")
         }
         function.condition = view.number
     }

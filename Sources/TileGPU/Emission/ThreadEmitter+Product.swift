@@ -12,14 +12,17 @@ extension ThreadEmitter {
         let copies = nested { emitCopies(product, tiles) }
         let work = try nested { try emitWork(product, tiles) }
         let group = ProductTiling.groupThreads
+        // 64 K registers a block: two groups that multiply hold half a tile each, with what is done to it.
+        let isShort = product.tiling.groups > 1
         out.append(
             .roles([
                 ThreadRole(
-                    name: "copies", threads: 0..<group, registers: 40, takesRegisters: false,
+                    name: "copies", threads: 0..<group, registers: isShort ? 40 : nil,
+                    takesRegisters: false,
                     isOneThread: true, body: copies),
                 ThreadRole(
                     name: "products", threads: group..<product.tiling.blockThreads,
-                    registers: product.tiling.groups > 2 ? 160 : 232, takesRegisters: true,
+                    registers: isShort ? 232 : nil, takesRegisters: true,
                     isOneThread: false, body: work),
             ]))
         meetCluster(product)

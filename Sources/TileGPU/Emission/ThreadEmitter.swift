@@ -58,7 +58,7 @@ final class ThreadEmitter {
     /// Registers that are set before anything else, and to what.
     var initial: [(Register, Int)] = []
     /// Of a product: the column block of the tile at hand, and the lanes of the present row.
-    var columnBlock = Register(number: 0)
+    var columnBlock: Register?
     var rowLanes: [Register] = []
     /// Whether lanes of a product's tile may not exist.
     var guardsLanes = true

@@ -30,7 +30,9 @@ struct ProductPlan {
     }
 
     /// - Throws: `LoweringError` where the tensor cores cannot do the kernel's product.
-    init(_ function: TileFunction, _ layouts: [GPULayout], _ tiling: ProductTiling) throws {
+    init(
+        _ function: TileFunction, _ layouts: [GPULayout], _ tiling: ProductTiling, _ limits: GPULimits
+    ) throws {
         func refused(_ why: String) -> LoweringError {
             LoweringError(description: "kernel \(function.name): \(why)")
         }
@@ -41,6 +43,12 @@ struct ProductPlan {
                     + "A GPU's kernel has one product, of a block of rows or columns")
         }
         contraction = products[0]
+        if blocks.view != contraction.b || blocks.dimension != 1 - contraction.contractedB {
+            throw refused(
+                "blocks of \(function.views[blocks.view].name), and a product with lines of "
+                    + "\(function.views[contraction.b].name). Cut the dimension whose lines are multiplied")
+        }
+        try Self.checkLengths(function, refused)
         (self.tiling, columns) = (tiling, blocks.width)
         dtype = function.views[contraction.a].dtype
         let copied = 8 * tiling.cluster
@@ -67,6 +75,26 @@ struct ProductPlan {
         bytesOfA = tiling.rows * ProductTiling.depth * 2
         bytesOfB = blocks.width * ProductTiling.depth * 2
         barriers = tiling.stages * (bytesOfA + bytesOfB)
+        let isKnown =
+            [64, 128].contains(tiling.rows) && tiling.stages > 1 && [1, 2, 4, 8].contains(tiling.cluster)
+            && tiling.rowTilesTogether > 0
+        if !isKnown || sharedBytes > limits.sharedBytes {
+            throw refused("a tiling that no GPU has: \(tiling), \(sharedBytes) bytes of shared memory")
+        }
+    }
+
+    /// That all tiles are rows of the product: registers hold them as it leaves them, piece by piece.
+    private static func checkLengths(
+        _ function: TileFunction, _ refused: (String) -> LoweringError
+    ) throws {
+        var lengths: Set<ExtentID> = []
+        function.body.forEachOperation { operation in
+            lengths.formUnion(
+                (operation.results + operation.operands).compactMap { function.type($0).extent })
+        }
+        if lengths.count > 1 {
+            throw refused("tiles of \(lengths.count) lengths next to a product. Give all that of its rows")
+        }
     }
 
     /// That a program's product is of the row of its number, and of its column block.

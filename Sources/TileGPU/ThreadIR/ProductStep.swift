@@ -34,8 +34,9 @@ package enum ProductStep: Hashable, Sendable {
 package struct ThreadRole: Sendable {
     package let name: String
     package let threads: Range<Int>
-    /// Registers that each thread takes of those that the block was launched with, or gives back.
-    package let registers: Int
+    /// Registers that each thread takes of those that the block was launched with, or keeps while it gives back the rest;
+    /// nil where it has what it needs.
+    package let registers: Int?
     package let takesRegisters: Bool
     /// Whether the first of the threads does the work for all.
     package let isOneThread: Bool
