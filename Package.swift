@@ -97,7 +97,9 @@ let package = Package(
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "TileGPUTests",
-            dependencies: ["TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses"]),
+            dependencies: [
+                "TestSupport", "TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses",
+            ]),
         .testTarget(
             name: "TilePTXTests", dependencies: ["TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
         .testTarget(name: "LigerArraysTests", dependencies: ["LigerRuntime", "Tile", "TestSupport"]),

@@ -45,6 +45,11 @@ def say(line):
         sys.stderr.write(line if line.endswith("\n") else line.strip("\r") + "\n")
 
 
+def is_built_here():
+    """Whether this is a system that the library is built and tested on."""
+    return (platform.system(), platform.machine()) == ("Linux", "x86_64")
+
+
 def command():
     return [
         "swift", "build", "-c", "release", "--scratch-path", str(SCRATCH), "--product", "liger-abi",
@@ -59,8 +64,6 @@ def oldest_versions():
 
     The linker is LLVM's, as gold wraps a symbol of a version too, so that each jump of OldestVersions.c led to itself.
     """
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        return []
     names = re.findall(r"BIND\((\w+), |\b__wrap_(\w+)\(", OLDEST_VERSIONS.read_text())
     # Until glibc 2.34 these held the symbols that are in libc now.
     libraries = ["--no-as-needed", "-l:libpthread.so.0", "-l:libdl.so.2", "--as-needed"]
@@ -76,6 +79,12 @@ def build_library():
         if Path(given).resolve() != TARGET.resolve():
             shutil.copy2(given, TARGET)
         return
+    if not is_built_here():
+        raise RuntimeError(
+            f"liger_kernel's library is built on Linux on x86_64, and this is {platform.system()} on "
+            f"{platform.machine()}. Install there, or have LIGER_LIBRARY name a library that you have built here with "
+            "`swift build -c release --product liger-abi`, which nobody has tried"
+        )
     if shutil.which("swift") is None:
         raise RuntimeError(
             "liger_kernel is built from source with Swift 6.2 or later, which was not found. Install it from "

@@ -4,9 +4,9 @@ Usage: python Benchmarks/cold_start.py [--device cuda] [--rounds N] [--upstream 
 
 The import is that of `liger_kernel.transformers` with three modules and the functions, after torch's; compiled
 sources are there (`__pycache__`). On a GPU, the first RMSNorm forward and backward after torch's first of something
-else, with CUDA_CACHE_DISABLE=1, so that kernels are compiled: by the clock, with its end awaited. --upstream names a folder that
-Liger-Kernel is installed in (`pip install --target`), for the same beside. Prints medians, and the least and the
-most, in milliseconds.
+else, with CUDA_CACHE_DISABLE=1, so that kernels are compiled: by the clock, with its end awaited. --upstream names a
+folder that Liger-Kernel is installed in (`pip install --target`), for the same beside. Prints medians, and the least
+and the most, in milliseconds.
 """
 
 import argparse

@@ -4,9 +4,9 @@ Usage: python Benchmarks/compare_on_gpu.py [--rounds N] [--liger PATH] [--only N
 
 Device time in bf16 with cold caches, as CUDA events see it: every run comes behind a write of 512 MiB. Ours are
 run by `liger bench`, the others in this process, one after the other for each operation. The GPU is kept busy
-until the host has handed it a peer's whole run, so that what starting kernels costs there does not count. A row shows medians in
-milliseconds and, in brackets, how far half of the runs spread. Liger-Kernel and QuACK are left out where they are not
-installed.
+until the host has handed it a peer's whole run, so that what starting kernels costs there does not count. A row shows
+medians in milliseconds and, in brackets, how far half of the runs spread. Liger-Kernel and QuACK are left out where
+they are not installed.
 Prints a Markdown table.
 """
 
@@ -47,7 +47,9 @@ def quack():
 
 def rms_norm(rows, columns):
     x, w, dy = leaf(rows, columns), leaf(columns), torch.randn(rows, columns, device=DEVICE, dtype=torch.bfloat16)
-    plain = lambda: F.rms_norm(x, (columns,), w, 1e-6)
+    def plain():
+        return F.rms_norm(x, (columns,), w, 1e-6)
+
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerRMSNormFunction.apply(x, w, 1e-6, 0.0, "llama", False, None)
@@ -59,7 +61,9 @@ def rms_norm(rows, columns):
 def layer_norm(rows, columns):
     x, w, b = leaf(rows, columns), leaf(columns), leaf(columns)
     dy = torch.randn(rows, columns, device=DEVICE, dtype=torch.bfloat16)
-    plain = lambda: F.layer_norm(x, (columns,), w, b)
+    def plain():
+        return F.layer_norm(x, (columns,), w, b)
+
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerLayerNormFunction.apply(x, w, b, 1e-5)
@@ -70,7 +74,9 @@ def gated(activation, name):
     def case(rows, columns):
         a, b = leaf(rows, columns), leaf(rows, columns)
         dy = torch.randn(rows, columns, device=DEVICE, dtype=torch.bfloat16)
-        plain = lambda: activation(a) * b
+        def plain():
+            return activation(a) * b
+
         peers = {"torch": plain, "torch.compile": torch.compile(plain)}
         if ops := upstream():
             # It overwrites what it saved, so each run gets fresh copies of the graph's leaves.
@@ -92,7 +98,9 @@ def softmax(rows, columns):
 
 def cross_entropy(rows, vocabulary):
     x, labels = leaf(rows, vocabulary), torch.randint(vocabulary, (rows,), device=DEVICE)
-    plain = lambda: F.cross_entropy(x, labels)
+    def plain():
+        return F.cross_entropy(x, labels)
+
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerCrossEntropyFunction.apply(x.clone(), labels, None)[0]
@@ -102,8 +110,12 @@ def cross_entropy(rows, vocabulary):
 
 
 def linear_cross_entropy(rows, hidden, vocabulary):
-    x, w, labels = leaf(rows, hidden), leaf(vocabulary, hidden, scale=0.02), torch.randint(vocabulary, (rows,), device=DEVICE)
-    plain = lambda: F.cross_entropy((x @ w.T).float(), labels)
+    x, w = leaf(rows, hidden), leaf(vocabulary, hidden, scale=0.02)
+    labels = torch.randint(vocabulary, (rows,), device=DEVICE)
+
+    def plain():
+        return F.cross_entropy((x @ w.T).float(), labels)
+
     peers = {"torch": plain, "torch.compile": torch.compile(plain)}
     if ops := upstream():
         peers["Liger-Kernel"] = lambda: ops.LigerFusedLinearCrossEntropyFunction.apply(x, w, labels)[0]
@@ -167,7 +179,8 @@ def ours(liger, operation, options, rounds):
     command += ["--operation", operation]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [json.loads(line) for line in output.splitlines()]
     row = next(line for line in lines if line["operation"] == operation)
     return row["milliseconds"], row["spread"], row["peakBytes"] / 2**20
 

@@ -99,7 +99,8 @@ def time_torch(make, repeats):
 
 def time_ours(name, repeats):
     command = [LIGER, "bench", "--json", "--operation", name, "--rounds", str(repeats)]
-    lines = [json.loads(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [json.loads(line) for line in output.splitlines()]
     rows = {line["operation"]: line for line in lines}
     return rows[name], rows["copy"]
 

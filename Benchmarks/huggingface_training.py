@@ -3,8 +3,9 @@
 Usage: python Benchmarks/huggingface_training.py [--upstream FOLDER] [--model llama-3-8b|qwen3-0.6b] [--shapes BxT ...]
 
 Random weights, bf16, AdamW (fused), scaled-dot-product attention; gradient checkpointing for llama-3-8b. Each
-side runs in a process of its own: plain Hugging Face, ours (python/src of this repository), and, where --upstream names a
-folder that Liger-Kernel is installed in (`pip install --target`), that. A row shows the median of the timed steps.
+side runs in a process of its own: plain Hugging Face, ours (python/src of this repository), and, where --upstream
+names a folder that Liger-Kernel is installed in (`pip install --target`), that. A row shows the median of the timed
+steps.
 Prints a Markdown table.
 """
 

@@ -20,7 +20,8 @@ def write(path, panels, x_label):
     style = "font-family: sans-serif; font-size: 12px"
     background = '<rect width="100%" height="100%" fill="white"/>'
     with open(path, "w") as file:
-        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{style}">{background}{"".join(parts)}</svg>\n')
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" {size} style="{style}">')
+        file.write(f"{background}{''.join(parts)}</svg>\n")
 
 
 def panel(title, lines, colours, x_label):

@@ -6,8 +6,8 @@ Time, forward and backward in bf16: ours exact (fp32 sums), ours with `accum_dty
 library products and one pass over the logits per chunk, with the weight gradient summed in fp32. All in one process, in
 turns. Memory is the peak above inputs and returned gradients.
 
-Error: of the weight gradient, norm-wise and relative, for 1 to 1,024 chunks, beside that of one unchunked bf16 product of
-the same logits' gradients. Prints Markdown tables.
+Error: of the weight gradient, norm-wise and relative, for 1 to 1,024 chunks, beside that of one unchunked bf16 product
+of the same logits' gradients. Prints Markdown tables.
 """
 
 import argparse

@@ -31,7 +31,8 @@ def relative_imports(text, depth):
     """`from liger_kernel.a import b`, by where the file lies: `from ..a import b`."""
     dots = "." * (depth + 1)
     return re.sub(
-        r"^(\s*)from liger_kernel(\.([\w.]+))? import", lambda m: f"{m[1]}from {dots}{m[3] or ''} import", text, flags=re.M
+        r"^(\s*)from liger_kernel(\.([\w.]+))? import", lambda m: f"{m[1]}from {dots}{m[3] or ''} import", text,
+        flags=re.M,
     )
 
 

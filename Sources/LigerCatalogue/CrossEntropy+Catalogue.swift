@@ -28,7 +28,7 @@ extension CrossEntropy: Catalogued {
             return [
                 point.result("loss", found.loss, [expected.losses.reduce(0, +)], terms: 16),
                 point.result(
-                    "dlogits", try found.gradient?.times(found.gradientScale), expected.gradient, terms: 16,
+                    "dlogits", try found.gradient?.times(found.gradientScales), expected.gradient, terms: 16,
                     scale: 1),
             ]
         })

@@ -47,7 +47,10 @@ package enum Diagnosis {
                 subject: "device \(device)", isUsable: true,
                 detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
                     + "\(properties.multiprocessors) multiprocessors, driver for CUDA "
-                    + "\(cuda.driver.versionText); \(try firstResult(cuda, device))",
+                    + "\(cuda.driver.versionText); \(try firstResult(cuda, device)); "
+                    + (device.backend.traits.multipliesInKernels
+                        ? "losses of linear layers in products of our own"
+                        : "products by the library alone, as ours are for sm_90"),
                 isRequired: false)
         } catch {
             return absent("device \(device)", "\(device.model ?? "it") does not work: \(error)")

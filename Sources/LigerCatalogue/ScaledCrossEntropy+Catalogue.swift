@@ -5,6 +5,7 @@ import Tile
 
 extension FusedLinearScaledCrossEntropy: Catalogued {
     package static var entry: CatalogueEntry { Catalogue.fusedLinearScaledCrossEntropy }
+    package static var others: [CatalogueEntry] { Catalogue.products }
 }
 
 extension Catalogue {

@@ -7,6 +7,8 @@ struct LaunchFailure {
         case outOfBounds(view: Int, dimension: Int, index: Int, size: Int)
         case division(by: Int)
         case check(message: Int, value: Int)
+        /// Of two matrices whose lines are multiplied.
+        case lengths(_ a: Int, _ lengthOfA: Int, _ b: Int, _ lengthOfB: Int)
     }
     let program: Int
     let reason: Reason
@@ -16,15 +18,17 @@ struct LaunchFailure {
 package typealias Parallel = (_ count: Int, _ body: @Sendable (Int) -> Void) -> Void
 
 extension Plan {
-    /// Runs programs 0 ..< programs.
+    /// Runs programs 0 ..< programs, of each column block where the kernel has any.
     ///
     /// - Parameter parallel: runs the tasks the programs are cut into. Results do not depend on it.
     /// - Throws: `LaunchError` if a program fails a check or leaves an array; of several, the one of the
     ///   lowest number that was reached.
     package func run(
-        programs: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
+        programs rows: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
     ) throws {
+        if let condition, arrays[condition].address.load(as: Float.self) == 0 { return }
         let bound = arrays.map { BoundView($0) }
+        let programs = rows * (columnBlocks.map { $0.count(arrays[$0.view].shape) } ?? 1)
         let batches = (programs + batch - 1) / batch
         let taskCount = max(1, min(batches, tasks))
         let failures = Failures(count: taskCount)
@@ -33,13 +37,13 @@ extension Plan {
         parallel(taskCount) { task in
             let range = (batches * task / taskCount)..<(batches * (task + 1) / taskCount)
             failures.slots[task] = runTask(
-                range, programs: programs, views: views, scalars: scalars)
+                range, rows: rows, programs: programs, views: views, scalars: scalars)
         }
         if let failure = failures.first { throw LaunchError(description: describe(failure)) }
     }
 
     private func runTask(
-        _ range: Range<Int>, programs: Int, views: [BoundView], scalars: [Constant]
+        _ range: Range<Int>, rows: Int, programs: Int, views: [BoundView], scalars: [Constant]
     ) -> LaunchFailure? {
         let frame = UnsafeMutableRawPointer.allocate(byteCount: max(frameBytes, 64), alignment: 64)
         defer { frame.deallocate() }
@@ -47,16 +51,18 @@ extension Plan {
         return instructions.withUnsafeBufferPointer { instructions in
             accesses.withUnsafeBufferPointer { accesses in
                 views.withUnsafeBufferPointer { views in
-                    var interpreter = Interpreter(
-                        instructions: instructions, accesses: accesses, views: views, block: block,
-                        frame: frame)
-                    for number in range {
-                        let first = number * batch
-                        interpreter.run(first: first, count: min(batch, programs - first))
-                        if let failure = interpreter.failure { return failure }
+                    contractions.withUnsafeBufferPointer { contractions in
+                        var interpreter = Interpreter(
+                            instructions: instructions, accesses: accesses, views: views,
+                            contractions: contractions, block: block, rows: rows, frame: frame)
+                        for number in range {
+                            let first = number * batch
+                            interpreter.run(first: first, count: min(batch, programs - first))
+                            if let failure = interpreter.failure { return failure }
+                        }
+                        cv_stream_end()
+                        return nil
                     }
-                    cv_stream_end()
-                    return nil
                 }
             }
         }
@@ -89,6 +95,9 @@ extension Plan {
                 + "whose size is \(size). Check the shapes and positions handed to the operation"
         case .division(let divisor):
             return place + "division of a position by \(divisor). Divisors of positions are positive"
+        case .lengths(let a, let lengthOfA, let b, let lengthOfB):
+            return place + "a product of \(views[a].name), whose lines have \(lengthOfA) elements, and "
+                + "\(views[b].name), whose lines have \(lengthOfB). Check the shapes handed to the operation"
         case .check(let message, let value):
             return place + messages[message].replacing("{}", with: "\(value)")
         }

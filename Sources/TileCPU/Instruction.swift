@@ -27,6 +27,8 @@ enum OperationCode: UInt8 {
     case load, store, gather
     /// A store past the cache, to lanes side by side.
     case stream
+    /// A block's lanes of a row of a product of matrices; `number` is the contraction's.
+    case product
     case reduceBegin, reduce, sumProduct, reduceEnd
 
     // Positions, one per program.
@@ -34,7 +36,7 @@ enum OperationCode: UInt8 {
     case compareIndex
     case convertIndex
     case copyIndex
-    case programIndex
+    case programIndex, columnBlock
     case address
     case loadScalar, storeScalar
     case check
@@ -78,6 +80,29 @@ struct Access: Sendable {
     let gathers: Bool
     /// Where the frame holds the addresses, one per program.
     let address: Int
+}
+
+/// How a product finds its lines.
+struct ContractionAccess: Sendable {
+    struct Matrix: Sendable {
+        let view: Int
+        let contracted: Int
+        let elementBytes: Int
+        /// The frame's offset of the first line's position.
+        let position: Int
+        /// CVector's function that widens a line.
+        nonisolated(unsafe) let load: UnsafeRawPointer?
+    }
+
+    /// Elements of a line that are widened and multiplied at a time.
+    static let piece = 512
+
+    let a: Matrix
+    let b: Matrix
+    /// The frame's offsets of a piece of either line, and of a sum for each lane of a block.
+    let pieceOfA: Int
+    let pieceOfB: Int
+    let sums: Int
 }
 
 /// How many lanes: a constant, or where the frame holds the count.

@@ -13,7 +13,10 @@ struct Interpreter {
     let instructions: UnsafeBufferPointer<Instruction>
     let accesses: UnsafeBufferPointer<Access>
     let views: UnsafeBufferPointer<BoundView>
+    let contractions: UnsafeBufferPointer<ContractionAccess>
     let block: Int
+    /// Programs of a column block.
+    let rows: Int
     let frame: UnsafeMutableRawPointer
 
     /// The batch at hand.
@@ -40,8 +43,10 @@ struct Interpreter {
                 cv_stream(
                     place.load(as: UnsafeMutableRawPointer.self) + blockStart * 4,
                     pointer(instruction.a), Int64(lanes))
+            case .product: runProduct(instruction)
             case .reduceBegin, .reduce, .sumProduct, .reduceEnd: runReduction(instruction)
-            case .index, .compareIndex, .convertIndex, .copyIndex, .programIndex: runIndex(instruction)
+            case .index, .compareIndex, .convertIndex, .copyIndex, .programIndex, .columnBlock:
+                runIndex(instruction)
             case .address: findAddress(accesses[instruction.number])
             case .loadScalar, .storeScalar: runScalarMemory(instruction)
             case .check: runCheck(instruction)
@@ -78,7 +83,7 @@ struct Interpreter {
 
     /// The first lane of an operand in the block at hand.
     @inline(__always)
-    private func pointer(_ operand: Operand) -> UnsafeMutableRawPointer {
+    func pointer(_ operand: Operand) -> UnsafeMutableRawPointer {
         let place = frame + Int(operand.offset)
         let advance = Int(operand.step) * blockStart
         return operand.place == .frame
@@ -305,7 +310,8 @@ struct Interpreter {
     private mutating func runIndex(_ instruction: Instruction) {
         for r in 0..<programs {
             switch instruction.code {
-            case .programIndex: setIndex(instruction.d, r, firstProgram + r)
+            case .programIndex: setIndex(instruction.d, r, (firstProgram + r) % rows)
+            case .columnBlock: setIndex(instruction.d, r, (firstProgram + r) / rows)
             case .copyIndex: setIndex(instruction.d, r, index(instruction.a, r))
             case .convertIndex: convertIndex(instruction, r)
             case .compareIndex:
@@ -371,8 +377,8 @@ struct Interpreter {
         }
     }
 
-    private mutating func fail(_ reason: LaunchFailure.Reason, program: Int) {
-        failure = LaunchFailure(program: firstProgram + program, reason: reason)
+    mutating func fail(_ reason: LaunchFailure.Reason, program: Int) {
+        failure = LaunchFailure(program: (firstProgram + program) % rows, reason: reason)
     }
 }
 

@@ -10,6 +10,9 @@ package struct Plan: Sendable {
     let instructions: [Instruction]
     let presets: [Preset]
     let accesses: [Access]
+    let contractions: [ContractionAccess]
+    let columnBlocks: ColumnBlocks?
+    let condition: Int?
     /// Programs run together, so that short rows still fill vectors.
     let batch: Int
     /// Lanes of a block.
@@ -28,6 +31,9 @@ package struct Plan: Sendable {
         instructions = builder.instructions
         presets = builder.presets
         accesses = builder.accesses
+        contractions = builder.contractions
+        columnBlocks = function.columnBlocks
+        condition = function.condition
         batch = builder.batch
         block = builder.block
         frameBytes = builder.frameBytes
@@ -93,14 +99,14 @@ struct Blocking {
             for operation in region.operations {
                 let operandsVary = operation.operands.contains(where: varying.contains)
                 switch operation.kind {
-                case .conditional:
+                case .conditional, .product:
                     uniform = false
                 case .loop:
                     if operation.operands.prefix(3).contains(where: varying.contains) { uniform = false }
                     varying.formUnion(operation.regions[0].arguments.dropFirst())
                     varying.formUnion(operation.results)
                     visit(operation.regions[0])
-                case .programIndex, .load, .gather, .reduce:
+                case .programIndex, .columnBlock, .load, .gather, .reduce:
                     varying.formUnion(operation.results)
                 default:
                     if operandsVary { varying.formUnion(operation.results) }

@@ -206,6 +206,10 @@ extension PlanBuilder {
             let d = destination(operation, i, &layout)
             instructions.append(
                 .ternary(operation.kind == .select ? CV_SELECT : CV_MULTIPLY_ADD, d: d, inputs))
+        case .product(let contraction):
+            let number = makeContraction(contraction, operation)
+            let d = destination(operation, i, &layout)
+            instructions.append(Instruction(code: .product, d: d, number: number))
         case .splat, .iota:
             let a = operand(operation.operands[0], layout)
             let d = destination(operation, i, &layout)

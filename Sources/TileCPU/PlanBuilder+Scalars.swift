@@ -11,6 +11,9 @@ extension PlanBuilder {
         case .programIndex:
             instructions.append(
                 Instruction(code: .programIndex, isScalar: true, d: scalarPlace(operation.results[0])))
+        case .columnBlock:
+            instructions.append(
+                Instruction(code: .columnBlock, isScalar: true, d: scalarPlace(operation.results[0])))
         case .load(let view, _): emitScalarLoad(operation, view)
         case .store(let view, _): emitScalarStore(operation, view)
         case .check(let message):

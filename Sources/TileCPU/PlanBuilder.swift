@@ -13,6 +13,7 @@ struct PlanBuilder {
     var instructions: [Instruction] = []
     var presets: [Preset] = []
     var accesses: [Access] = []
+    var contractions: [ContractionAccess] = []
     var frameBytes = 0
 
     /// Scalars, and tiles kept whole.

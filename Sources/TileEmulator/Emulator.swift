@@ -39,6 +39,7 @@ package struct Emulator {
     let function: ThreadFunction
     let parameters: [UInt8]
     let arrays: [Range<UInt64>]
+    let views: [EmulatedArray]
 
     var registers: [UInt64]
     var shared: [UInt8]
@@ -52,6 +53,7 @@ package struct Emulator {
     var copyGroup = 0
     /// What the threads of a cluster know of each other.
     var meeting = Meeting.unmet
+    var product = ProductState()
     var failure: (message: Int, program: Int, value: Int)?
 
     struct Touch {
@@ -67,18 +69,23 @@ package struct Emulator {
     }
 
     /// Threads that run at a time: a block's, or those of all blocks of a program.
-    var threads: Int { function.schedule.blockThreads * function.schedule.blocks }
+    var threads: Int {
+        function.schedule.blockThreads * Swift.max(function.schedule.blocks, function.clusterBlocks)
+    }
 
     /// A thread's block among those of its program.
     func rank(_ thread: Int) -> Int { thread / function.schedule.blockThreads }
 
-    /// Runs programs 0 ..< programs.
+    /// Runs programs 0 ..< programs, of each column block where the kernel has any.
     ///
     /// - Returns: a failed check, if any: message number, program, value.
     /// - Throws: `EmulationError`.
     package static func run(
         _ function: ThreadFunction, programs: Int, arrays: [EmulatedArray], scalars: [Constant]
     ) throws -> (message: Int, program: Int, value: Int)? {
+        if function.schedule.product != nil {
+            return try runProduct(function, programs: programs, arrays: arrays, scalars: scalars)
+        }
         let blocks = (programs + function.schedule.programsPerBlock - 1) / function.schedule.programsPerBlock
         var emulator = Emulator(function, programs, arrays, scalars)
         for block in 0..<blocks {
@@ -92,12 +99,28 @@ package struct Emulator {
         return emulator.failure
     }
 
+    /// Three clusters at most, so that each has several tiles one after the other.
+    private static func runProduct(
+        _ function: ThreadFunction, programs: Int, arrays: [EmulatedArray], scalars: [Constant]
+    ) throws -> (message: Int, program: Int, value: Int)? {
+        var emulator = Emulator(function, programs, arrays, scalars)
+        let clusters = 3
+        for cluster in 0..<clusters {
+            emulator.startBlock(cluster * function.clusterBlocks)
+            emulator.product.gridBlocks = clusters * function.clusterBlocks
+            try emulator.run(function.body, 0..<emulator.threads)
+        }
+        return emulator.failure
+    }
+
     private init(
         _ function: ThreadFunction, _ programs: Int, _ arrays: [EmulatedArray], _ scalars: [Constant]
     ) {
         self.function = function
         self.arrays = arrays.map(\.bytes)
-        let layout = ParameterLayout(views: function.views, scalars: function.scalars)
+        views = arrays
+        let layout = ParameterLayout(
+            views: function.views, scalars: function.scalars, maps: function.maps.count)
         var bytes = [UInt8](repeating: 0, count: layout.byteCount)
         func put(_ value: UInt64, _ offset: Int, _ count: Int = 8) {
             for i in 0..<count { bytes[offset + i] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i))) }
@@ -124,16 +147,18 @@ package struct Emulator {
         block = number
         // Registers and shared memory start as noise: a kernel that reads them unwritten shows.
         registers = [UInt64](repeating: 0x7FC0_BAD0_7FC0_BAD0, count: threads * function.registers.count)
-        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * function.schedule.blocks)
+        let blocks = Swift.max(function.schedule.blocks, function.clusterBlocks)
+        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * blocks)
         local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
         touches = [:]
         (copiesInFlight, copyGroup) = ([:], 0)
         meeting = .unmet
+        product = ProductState()
     }
 
     // MARK: Control
 
-    private mutating func run(_ statements: [Statement], _ group: Range<Int>) throws {
+    mutating func run(_ statements: [Statement], _ group: Range<Int>) throws {
         for statement in statements {
             switch statement {
             case .instruction(let instruction): try step(instruction, group)
@@ -150,11 +175,13 @@ package struct Emulator {
             case .conditional(let predicate, let then, let otherwise):
                 let taken = try uniform(.register(predicate), group, "a condition")
                 try run(taken & 1 == 1 ? then : otherwise, group)
+            case .roles(let roles): try run(roles)
+            case .programs(let body): try runPrograms(body, group)
             }
         }
     }
 
-    private func uniform(_ source: Source, _ group: Range<Int>, _ what: String) throws -> UInt64 {
+    func uniform(_ source: Source, _ group: Range<Int>, _ what: String) throws -> UInt64 {
         let value = read(source, group.lowerBound)
         for thread in group where read(source, thread) != value {
             throw EmulationError(
@@ -183,7 +210,7 @@ package struct Emulator {
 
     // MARK: Instructions
 
-    private mutating func step(_ instruction: Instruction, _ group: Range<Int>) throws {
+    mutating func step(_ instruction: Instruction, _ group: Range<Int>) throws {
         switch instruction.kind {
         case .barrier:
             if function.schedule.blocks > 1 { throw error("a block's barrier does not stop its cluster") }
@@ -208,6 +235,8 @@ package struct Emulator {
         case .copyWait(let pending):
             copiesInFlight = copiesInFlight.filter { $0.value >= copyGroup - pending }
         case .prefetch: break
+        case .product(let step):
+            if try !self.step(step, instruction, group) { throw error("a wait outside of roles") }
         case .fail:
             for thread in group where isOn(instruction, thread) {
                 let values = instruction.sources.dropFirst().map {
@@ -251,6 +280,8 @@ package struct Emulator {
         case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
         case .widen(let dtype, let isHigh, _):
             result = Scalar.widen(values[0] >> (isHigh ? 16 : 0) & 0xFFFF, dtype)
+        case .narrowPair(let dtype):
+            result = Scalar.narrow(values[0], dtype) | Scalar.narrow(values[1], dtype) << 16
         case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
         default: preconditionFailure("\(instruction.kind) is no arithmetic")
         }

@@ -67,6 +67,7 @@ enum Scalar {
         case .add: return UInt64(a &+ b)
         case .subtract: return UInt64(a &- b)
         case .multiply: return UInt64(a &* b)
+        case .divide: return b == 0 ? 0xFFFF_FFFF : UInt64(a / b)
         case .multiplyHigh: return (UInt64(a) * UInt64(b)) >> 32
         case .minimum: return isSigned ? bits(Swift.min(sa, sb)) : UInt64(Swift.min(a, b))
         case .maximum: return isSigned ? bits(Swift.max(sa, sb)) : UInt64(Swift.max(a, b))

@@ -22,6 +22,10 @@ extension Printer {
         case .convert(let from, let to): writeConvert(from, to, instruction)
         case .widen(let dtype, let isHigh, let isAgain): writeWiden(dtype, isHigh, isAgain, instruction)
         case .round(let dtype): writeRound(dtype, instruction)
+        case .narrowPair(let dtype):
+            let pair = narrowedPair(
+                text(instruction.sources[0], .f32), text(instruction.sources[1], .f32), dtype)
+            emit("mov.b32 \(result(instruction)), \(pair);")
         case .load(let space, let dtype, let offset): writeLoad(space, dtype, offset, instruction)
         case .store(let space, let dtype, let offset): writeStore(space, dtype, offset, instruction)
         case .prefetch(let offset):
@@ -36,6 +40,7 @@ extension Printer {
         case .clusterArrive: emit("barrier.cluster.arrive.release.aligned;")
         case .clusterWait: emit("barrier.cluster.wait.acquire.aligned;")
         case .peerAddress: writePeerAddress(instruction)
+        case .product(let step): write(step, instruction)
         case .fail: writeFail(instruction)
         }
     }
@@ -88,7 +93,7 @@ extension Printer {
         .subtract: [.f32: "sub.rn.f32", .s32: "sub.s32", .u32: "sub.u32", .s64: "sub.s64"],
         .multiply: [.f32: "mul.rn.f32", .s32: "mul.lo.s32", .u32: "mul.lo.u32", .s64: "mul.lo.s64"],
         .multiplyHigh: [.u32: "mul.hi.u32"],
-        .divide: [.f32: "div.rn.f32", .s64: "div.s64"],
+        .divide: [.f32: "div.rn.f32", .u32: "div.u32", .s64: "div.s64"],
         .remainder: [.s64: "rem.s64"],
         .minimum: [.s32: "min.s32", .u32: "min.u32", .s64: "min.s64"],
         .maximum: [.s32: "max.s32", .u32: "max.u32", .s64: "max.s64"],

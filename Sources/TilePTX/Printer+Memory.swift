@@ -169,7 +169,7 @@ extension Printer {
         return half
     }
 
-    private mutating func narrowedPair(_ low: String, _ high: String, _ dtype: DType) -> String {
+    mutating func narrowedPair(_ low: String, _ high: String, _ dtype: DType) -> String {
         let pair = temporary("b32")
         let type = dtype == .f16 ? "f16" : "bf16"
         if target.hasAmpere {

@@ -5,6 +5,8 @@ package struct PTXModule: Sendable {
     package let text: String
     /// The name of its one entry.
     package let entry: String
+    /// What assembles it: `sm_90`, or `sm_90a` with what no later architecture has.
+    package let architecture: String
 
     /// Prints a thread's program for an architecture.
     ///
@@ -12,6 +14,7 @@ package struct PTXModule: Sendable {
     package init(_ function: ThreadFunction, target: Target) {
         entry = function.name
         var printer = Printer(function, target)
+        architecture = printer.architecture
         text = printer.module()
     }
 }
@@ -25,24 +28,30 @@ struct Printer {
     /// Names for registers that only one instruction's expansion needs.
     var temporaries: [String: Int] = [:]
     private var labels = 0
+    /// Where the launch's parameters have the copy engine's maps.
+    var mapOffsets: [Int] { parameters.maps }
     private let parameters: ParameterLayout
 
     init(_ function: ThreadFunction, _ target: Target) {
         self.function = function
         self.target = target
-        parameters = ParameterLayout(views: function.views, scalars: function.scalars)
+        parameters = ParameterLayout(
+            views: function.views, scalars: function.scalars, maps: function.maps.count)
     }
 
     mutating func module() -> String {
         write(function.body)
         let threads = function.schedule.blockThreads
         var head = [
-            ".version \(target.ptxVersion)", ".target \(target)", ".address_size 64", "",
+            ".version \(target.ptxVersion)", ".target \(architecture)", ".address_size 64",
+            "",
         ]
-        if function.sharedBytes > 0 { head.append(".extern .shared .align 16 .b8 shared_memory[];") }
+        if function.sharedBytes > 0 {
+            head.append(".extern .shared .align \(isProduct ? 1024 : 16) .b8 shared_memory[];")
+        }
         head += [
             ".visible .entry \(function.name)(",
-            "    .param .align 8 .b8 arguments[\(parameters.byteCount)]", ")",
+            "    .param .align \(isProduct ? 64 : 8) .b8 arguments[\(parameters.byteCount)]", ")",
             ".maxntid \(threads), 1, 1",
         ]
         let blocks = function.schedule.minimumBlocks
@@ -55,6 +64,11 @@ struct Printer {
             head + declarations() + order() + spaceBases() + policies() + lines + ["    ret;", "}", ""]
         return text.joined(separator: "\n")
     }
+
+    var architecture: String { "\(target)\(isProduct ? "a" : "")" }
+
+    /// Whether it uses what only this architecture has, and none after it.
+    private var isProduct: Bool { function.schedule.product != nil }
 
     private func declarations() -> [String] {
         let own: [(RegisterType, String)] = [
@@ -96,7 +110,12 @@ struct Printer {
         }
     }
 
-    private mutating func write(_ statements: [Statement]) {
+    mutating func nextLabel(_ word: String) -> String {
+        labels += 1
+        return "\(word)_\(labels)"
+    }
+
+    mutating func write(_ statements: [Statement]) {
         for statement in statements {
             switch statement {
             case .instruction(let instruction): write(instruction)
@@ -124,6 +143,11 @@ struct Printer {
                 lines.append("\(other):")
                 write(otherwise)
                 if !otherwise.isEmpty { lines.append("\(end):") }
+            case .roles(let roles): write(roles)
+            case .programs(let body):
+                write(body)
+                // The threads of a warp go on together.
+                emit("bar.warp.sync 0xFFFFFFFF;")
             }
         }
     }

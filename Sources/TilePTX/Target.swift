@@ -41,6 +41,8 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     var hasCachePolicies: Bool { capability >= 89 }
     /// Kernels that are launched while the one before them in the stream still runs, and wait for it themselves.
     package var hasEarlyLaunch: Bool { capability >= 90 }
+    /// Tensor cores that read tiles from shared memory, where a copy engine puts them: of this architecture alone.
+    package var multiplies: Bool { capability == 90 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
     var spillsForOccupancy: Bool { capability < 90 }
 }

@@ -239,7 +239,16 @@ void fake_perform_launch(CUfunction function) {
 
 static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
     NEEDS_CONTEXT;
-    if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
+    if (parameters) {
+        // A product's: of one block of bytes, whose size is not known here, the address of the first array is kept.
+        if (extra) return 1;
+        state.parameter_bytes = 24;
+        memset(state.parameters, 0, state.parameter_bytes);
+        memcpy(state.parameters, parameters[0], 8);
+        if (!fake_capture_launch(function)) fake_perform_launch(function);
+        return 0;
+    }
+    if (extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4] != NULL) return 1;
     state.parameter_bytes = *(size_t *)extra[3];
     if (state.parameter_bytes > sizeof state.parameters) return 1;
     memcpy(state.parameters, extra[1], state.parameter_bytes);
@@ -282,6 +291,26 @@ static CUresult launchWithAttributes(
     state.cluster = cluster;
     state.launched_early = early;
     return config->gridDimX % state.cluster == 0 ? result : CUDA_ERROR_INVALID_CLUSTER_SIZE;
+}
+
+// A map that can be read: address, sizes, row bytes, box.
+static CUresult encodeTensorMap(
+    CUtensorMap *map, int32_t dataType, uint32_t rank, void *address, const uint64_t *sizes,
+    const uint64_t *strides, const uint32_t *box, const uint32_t *elementStrides, int32_t interleave,
+    int32_t swizzle, int32_t promotion, int32_t fillsWithNaN) {
+    if ((uintptr_t)map % 64 != 0 || rank != 2 || (uintptr_t)address % 16 != 0 || strides[0] % 16 != 0) return 1;
+    if (box[0] * 2 > 128 || box[1] > 256 || elementStrides[0] != 1 || elementStrides[1] != 1) return 1;
+    if (!sizes[0] || !sizes[1] || sizes[0] >> 32 || sizes[1] >> 32 || strides[0] >> 40 || !box[0] || !box[1]) return 1;
+    if (interleave != 0 || swizzle != CU_TENSOR_MAP_SWIZZLE_128B || fillsWithNaN || promotion > 3) return 1;
+    if (dataType != CU_TENSOR_MAP_DATA_TYPE_FLOAT16 && dataType != CU_TENSOR_MAP_DATA_TYPE_BFLOAT16) return 1;
+    memset(map, 0, sizeof *map);
+    map->opaque[0] = (uint64_t)(uintptr_t)address;
+    map->opaque[1] = sizes[0];
+    map->opaque[2] = sizes[1];
+    map->opaque[3] = strides[0];
+    map->opaque[4] = box[0];
+    map->opaque[5] = box[1];
+    return 0;
 }
 
 // A block's size lies in front of it.
@@ -400,6 +429,7 @@ static const FakeSymbol symbols[] = {
     {"cuFuncSetAttribute", setFunctionAttribute},
     {"cuLaunchKernel", launch},
     {"cuLaunchKernelEx", launchWithAttributes},
+    {"cuTensorMapEncodeTiled", encodeTensorMap},
     {"cuMemAlloc_v2", allocate},
     {"cuMemFree_v2", release},
     {"cuMemGetInfo_v2", memoryInfo},

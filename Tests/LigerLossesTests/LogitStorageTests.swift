@@ -55,14 +55,14 @@ import Tile
                     linear.shape, needs: .all, exact: exact,
                     budgetBytes: size * classes * linear.shape.logits.byteCount, lossBytes: 0)
                 #expect(plan.chunkTokens == size && plan.chunks == chunks.count)
-                let scale = linear.isScaled(.all) ? try GradientScale(on: .cpu) : nil
-                return try linear.run(plan, chunks, needs: .all, exact: exact, scale: scale) {
-                    logits, _, pieces in
+                return try linear.run(plan, chunks, needs: .all, exact: exact) { logits, gradient, pieces in
+                    // Some numbers in place of a gradient: logits, of up to 2^5, rows of them over scales.
                     let number = chunks.firstIndex(of: pieces) ?? 0
-                    try scale?.raise(toHold: [NDArray([sizes[number]])], times: 0x1p8)
-                    // Some numbers in place of a gradient: logits, of up to 2^5.
-                    let factor = sizes[number] / (scale?.value.floats[0] ?? 1)
-                    try CrossEntropy.scale(logits, by: try NDArray([factor]))
+                    let scales = (0..<size).map { Float(1 << ($0 % 7)) / 8 }
+                    let factors = scales.map { gradient.scales == nil ? sizes[number] : 1 / $0 }
+                    try CrossEntropy.scale(logits, by: try NDArray(factors))
+                    guard let found = gradient.scales else { return }
+                    try NDArray(scales.map { $0 * sizes[number] }).copyBytes(to: found)
                 }
             }
             let found = try LogitStorage.$isAsOnGPU.withValue(true) { try gradients(of: x, w, bias) }
@@ -86,27 +86,27 @@ import Tile
                 (power.nextDown, exponent == -64 ? power : power / 2),
             ] {
                 let scale = try GradientScale(on: .cpu)
-                try scale.raise(toHold: [NDArray([0, magnitude]), NDArray([power / 8])])
+                try scale.raise(toHold: NDArray([0, magnitude, power / 8]))
                 #expect(scale.value.floats == [expected * 0x1p-14], "\(magnitude)")
             }
         }
         for magnitude in [-Float.infinity, .nan, 0] {
             let scale = try GradientScale(on: .cpu)
-            try scale.raise(toHold: [NDArray([magnitude])])
+            try scale.raise(toHold: NDArray([magnitude]))
             #expect(scale.value.floats == [0x1p-78])
-            try scale.raise(toHold: [NDArray([magnitude, 1, magnitude])])
+            try scale.raise(toHold: NDArray([magnitude, 1, magnitude]))
             #expect(scale.value.floats == [0x1p-14])
         }
     }
 
     @Test func scalesNeverFall() throws {
         let scale = try GradientScale(on: .cpu)
-        try scale.raise(toHold: [NDArray([1])])
+        try scale.raise(toHold: NDArray([1]))
         #expect(scale.takeChange() == nil)
-        try scale.raise(toHold: [NDArray([3])], times: 4)
+        try scale.raise(toHold: NDArray([3, -12]))
         #expect(scale.takeChange()?.floats == [0x1p-3])
         #expect(scale.takeChange() == nil)
-        try scale.raise(toHold: [NDArray([0.5])])
+        try scale.raise(toHold: NDArray([0.5]))
         #expect(scale.value.floats == [0x1p-11])
         #expect(scale.takeChange()?.floats == [1])
     }

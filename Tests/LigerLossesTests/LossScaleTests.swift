@@ -92,13 +92,17 @@ import Tile
         return (name, isPerToken, compute)
     }
 
+    /// Beside a reference, coefficients of pairs are far apart.
     private static let pairs: [(String, Bool, Loss)] = [
-        ("DPO", FusedLinearPreference.Formula.dpo(.sigmoid)), ("SPPO", .dpo(.sppoHard)), ("CPO", .cpo()),
-        ("SimPO", .simPO()), ("ORPO", .orpo),
-    ].map { name, formula in
+        ("DPO", FusedLinearPreference.Formula.dpo(.sigmoid), true), ("SPPO", .dpo(.sppoHard), false),
+        ("EXO", .dpo(.exoPair(labelSmoothing: 0.1)), true), ("APO", .dpo(.apoDown), true),
+        ("DiscoPOP", .dpo(.discoPOP(tau: 0.5)), true), ("CPO", .cpo(), false), ("SimPO", .simPO(), false),
+        ("ORPO", .orpo, false),
+    ].map { name, formula, hasReference in
         let compute: Loss = { sample, needs, _ in
             let r = try FusedLinearPreference.forward(
                 formula, head: sample.head, labels: sample.labels,
+                reference: hasReference ? .layer(sample.teacher) : nil,
                 options: .init(likelihoodWeight: name == "CPO" ? 1 : nil, sequences: sample.sequences),
                 needs: needs)
             return (r.dInput, r.dWeight, r.dBias, r.scales)
@@ -205,7 +209,7 @@ import Tile
                 classWeights: isWeighted ? try NDArray((0..<classes).map { Float($0 % 5) * 100 }) : nil,
                 options: options, upstream: options.reduction == .none ? try NDArray(ofRows) : nil,
                 wants: [.gradient, .scale])
-            return (r.gradient, r.gradientScale)
+            return (r.gradient, r.gradientScales)
         }
         return (name, compute)
     }

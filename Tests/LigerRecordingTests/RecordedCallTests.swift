@@ -118,66 +118,66 @@ private func addresses(_ arrays: NDArray...) -> [UInt] { arrays.map { UInt(bitPa
 }
 
 @Suite(.onFakeGPU) struct RecordedCallOnGPUTests {
-        private func record(_ device: Device, isAligned: Bool = true) throws -> RecordedCall {
-            let recorder = CallRecorder(for: device)
-            let x = recorder.argument(shape: [4], dtype: .f32, isAligned: isAligned)
-            return try recorder.finish(outputs: [try negate(x, times: 1)])
-        }
+    private func record(_ device: Device, isAligned: Bool = true) throws -> RecordedCall {
+        let recorder = CallRecorder(for: device)
+        let x = recorder.argument(shape: [4], dtype: .f32, isAligned: isAligned)
+        return try recorder.finish(outputs: [try negate(x, times: 1)])
+    }
 
-        @Test func goToTheCallersStreamWithoutWaiting() throws {
-            let device = try makeFakeDevice()
-            let call = try record(device)
-            let (x, y) = (try NDArray([1, 2, 3, 4], device: device), try NDArray.zeros([4], device: device))
-            try device.synchronize()
-            let (waits, allocations) = (fake.pointee.synchronizations, fake.pointee.allocations)
-            try call.run(addresses(x, y), stream: 0x2000)
-            #expect(UInt(bitPattern: fake.pointee.stream) == 0x2000)
-            #expect(fake.pointee.synchronizations == waits)
-            #expect(fake.pointee.allocations == allocations)
-            #expect(y.floats == [-1, -2, -3, -4])
-        }
+    @Test func goToTheCallersStreamWithoutWaiting() throws {
+        let device = try makeFakeDevice()
+        let call = try record(device)
+        let (x, y) = (try NDArray([1, 2, 3, 4], device: device), try NDArray.zeros([4], device: device))
+        try device.synchronize()
+        let (waits, allocations) = (fake.pointee.synchronizations, fake.pointee.allocations)
+        try call.run(addresses(x, y), stream: 0x2000)
+        #expect(UInt(bitPattern: fake.pointee.stream) == 0x2000)
+        #expect(fake.pointee.synchronizations == waits)
+        #expect(fake.pointee.allocations == allocations)
+        #expect(y.floats == [-1, -2, -3, -4])
+    }
 
-        @Test func leaveAnotherLibrarysContextCurrent() throws {
-            let device = try makeFakeDevice()
-            let call = try record(device)
-            let (x, y) = (try NDArray([1, 2, 3, 4], device: device), try NDArray.zeros([4], device: device))
-            fake_cuda_enter_foreign_context()
-            defer { fake_cuda_leave_foreign_context() }
-            try call.run(addresses(x, y), stream: 0x2000)
-            #expect(fake_cuda_is_in_foreign_context() == 1)
-        }
+    @Test func leaveAnotherLibrarysContextCurrent() throws {
+        let device = try makeFakeDevice()
+        let call = try record(device)
+        let (x, y) = (try NDArray([1, 2, 3, 4], device: device), try NDArray.zeros([4], device: device))
+        fake_cuda_enter_foreign_context()
+        defer { fake_cuda_leave_foreign_context() }
+        try call.run(addresses(x, y), stream: 0x2000)
+        #expect(fake_cuda_is_in_foreign_context() == 1)
+    }
 
-        @Test func relyOnAlignmentOnlyWhereItWasPromised() throws {
-            let device = try makeFakeDevice()
-            let x = try NDArray([0, 1, 2, 3, 4], device: device), y = try NDArray.zeros([4], device: device)
-            let given = addresses(x.sliced(0, 1..<5), y)
-            let aligned = try record(device), any = try record(device, isAligned: false)
-            #expect(throws: RecordedCall.AddressError.self) { try aligned.run(given) }
-            try any.run(given)
-            #expect(y.floats == [-1, -2, -3, -4])
-        }
+    @Test func relyOnAlignmentOnlyWhereItWasPromised() throws {
+        let device = try makeFakeDevice()
+        let x = try NDArray([0, 1, 2, 3, 4], device: device), y = try NDArray.zeros([4], device: device)
+        let given = addresses(x.sliced(0, 1..<5), y)
+        let aligned = try record(device), any = try record(device, isAligned: false)
+        #expect(throws: RecordedCall.AddressError.self) { try aligned.run(given) }
+        try any.run(given)
+        #expect(y.floats == [-1, -2, -3, -4])
+    }
 
-        @Test func failedChecksAreThrownAtTheNextRun() throws {
-            struct Fail: TileKernel {
-                var name: String { "fail" }
+    @Test func failedChecksAreThrownAtTheNextRun() throws {
+        struct Fail: TileKernel {
+            var name: String { "fail" }
 
-                func body(_ p: Program) {
-                    let x = p.update("x", .f32, rank: 1)
-                    p.require(p.index >= 0, "never", p.index)
-                    p.require(p.index < 3, "label {} is out of range", p.index)
-                    x[p.index] = x[p.index]
-                }
+            func body(_ p: Program) {
+                let x = p.update("x", .f32, rank: 1)
+                p.require(p.index >= 0, "never", p.index)
+                p.require(p.index < 3, "label {} is out of range", p.index)
+                x[p.index] = x[p.index]
             }
-            let device = try makeFakeDevice()
-            let recorder = CallRecorder(for: device)
-            let x = recorder.argument(shape: [4], dtype: .f32)
-            try Fail().launch(programs: 4, ["x": x])
-            let call = try recorder.finish(outputs: [])
-            let real = try NDArray.zeros([4], device: device)
-            try call.run(addresses(real))
-            #expect(message { try call.run(addresses(real)) }.contains("label 42 is out of range"))
-            // What the first run noted has been said; the second run did not happen.
-            try call.run(addresses(real))
-            #expect(message { try device.synchronize(stream: 0) }.contains("label 42"))
         }
+        let device = try makeFakeDevice()
+        let recorder = CallRecorder(for: device)
+        let x = recorder.argument(shape: [4], dtype: .f32)
+        try Fail().launch(programs: 4, ["x": x])
+        let call = try recorder.finish(outputs: [])
+        let real = try NDArray.zeros([4], device: device)
+        try call.run(addresses(real))
+        #expect(message { try call.run(addresses(real)) }.contains("label 42 is out of range"))
+        // What the first run noted has been said; the second run did not happen.
+        try call.run(addresses(real))
+        #expect(message { try device.synchronize(stream: 0) }.contains("label 42"))
+    }
 }

@@ -302,17 +302,17 @@ private struct AddOne: TileKernel {
 }
 
 @Suite(.onFakeGPU) struct RecordedOnGPUTests {
-        /// Launches are left out: the fake driver knows other kernels.
-        static let recorded = RecordedOperationTests.recorded.filter {
-            !$0.testDescription.hasPrefix("launch")
-        }
+    /// Launches are left out: the fake driver knows other kernels.
+    static let recorded = RecordedOperationTests.recorded.filter {
+        !$0.testDescription.hasPrefix("launch")
+    }
 
-        @Test(arguments: recorded) func isRecorded(_ operation: RecordedOperationTests.Case) throws {
-            try RecordedOperationTests.check(operation, on: makeFakeDevice())
-        }
+    @Test(arguments: recorded) func isRecorded(_ operation: RecordedOperationTests.Case) throws {
+        try RecordedOperationTests.check(operation, on: makeFakeDevice())
+    }
 
-        @Test(arguments: RecordedOperationTests.refused)
-        func isRefused(_ operation: RecordedOperationTests.Case) throws {
-            try RecordedOperationTests.checkRefusal(operation, on: makeFakeDevice())
-        }
+    @Test(arguments: RecordedOperationTests.refused)
+    func isRefused(_ operation: RecordedOperationTests.Case) throws {
+        try RecordedOperationTests.checkRefusal(operation, on: makeFakeDevice())
+    }
 }

@@ -29,7 +29,7 @@ import TilePTX
     @Test func listsPassesInOrder() {
         #expect(
             GPUPlan.passes.map(\.name)
-                == ["lengths", "phases", "folds", "memory", "accesses", "tiles", "cluster"])
+                == ["lengths", "phases", "folds", "memory", "accesses", "tiles", "cluster", "product"])
         #expect(GPUPlan.passes.allSatisfy { !$0.summary.isEmpty })
     }
 
@@ -49,7 +49,8 @@ import TilePTX
         for kernel in try entry.kernels {
             let function = try TileFunction.trace(kernel)
             let plan = try plan(function) { rule in
-                guard var forced = schedule else { return rule }
+                // A product has a schedule of its own.
+                guard var forced = schedule, rule.product == nil else { return rule }
                 forced.vector = rule.vector
                 return forced
             }

@@ -11,7 +11,7 @@ from .liger.ops.tiled_mlp import apply_tiled_mlp
 
 
 class LigerRMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + variance_epsilon) * weight over the last dimension, rounded to x's dtype before the weight."""
+    """x / sqrt(mean(x^2) + variance_epsilon) * weight over the last dimension, in x's type before the weight."""
 
     can_torch_compile = has_backward = True
     weight: torch.Tensor

@@ -27,9 +27,12 @@ def seed():
 @pytest.fixture(autouse=True)
 def no_hook_of_all_modules_is_left():
     yield
-    left = [kind for kind in HOOKS if getattr(torch.nn.modules.module, f"_global{kind}")]
+    modules = torch.nn.modules.module
+    left = [kind for kind in HOOKS if getattr(modules, f"_global{kind}")]
     for kind in left:
-        getattr(torch.nn.modules.module, f"_global{kind}").clear()
+        getattr(modules, f"_global{kind}").clear()
+    # Which of two kinds of backward hooks there was last; torch takes no other ever after.
+    modules._global_is_full_backward_hook = None
     assert not left, f"the test left hooks on all modules: {', '.join(left)}"
 
 

@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 device = torch.device("cpu") if kind == "cpu" else torch.device("cuda", rank)
 if kind == "cuda":
     torch.cuda.set_device(device)
-dist.init_process_group("gloo" if kind == "cpu" else "nccl", init_method="file://{meeting}", rank=rank, world_size=ranks)
+backend = "gloo" if kind == "cpu" else "nccl"
+dist.init_process_group(backend, init_method="file://{meeting}", rank=rank, world_size=ranks)
 """
 
 END = """

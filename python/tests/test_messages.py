@@ -21,7 +21,8 @@ def dpo(**options):
 
 
 def grpo(loss_type):
-    loss = LigerFusedLinearGRPOLoss(loss_type=loss_type, importance_sampling_level="sequence", use_ref_model=False, beta=0.0)
+    options = {"loss_type": loss_type, "importance_sampling_level": "sequence"}
+    loss = LigerFusedLinearGRPOLoss(**options, use_ref_model=False, beta=0.0)
     ids = torch.zeros(2, 3, dtype=torch.int64)
     return lambda: loss(torch.zeros(2, 3, 8), torch.zeros(9, 8), ids, torch.ones(2, 3), torch.ones(2))
 

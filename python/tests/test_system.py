@@ -126,6 +126,27 @@ except ImportError as error:
     assert "does not load" in message and "glibc" in message
 
 
+@pytest.mark.parametrize("number, name", [(183, "aarch64"), (62, "x86_64")])
+def test_library_of_another_machine(tmp_path, number, name):
+    """On it, or where it is from: a file that does not load anyway, of 16 bytes and two numbers."""
+    library = tmp_path / "libliger.so"
+    library.write_bytes(b"\x7fELF\2\1\1".ljust(16, b"\0") + (3).to_bytes(2, "little") + number.to_bytes(2, "little"))
+    code = """
+import platform, sys
+platform.machine = lambda: sys.argv[1]
+from liger_kernel import _library
+try:
+    _library.library()
+except ImportError as error:
+    print(error)
+"""
+    message = python(code.replace("sys.argv[1]", '"x86_64"'), LIGER_LIBRARY=str(library))
+    sentence = f"it is for Linux on {name}, and this is linux on x86_64. Wheels are made for Linux on x86_64"
+    assert (sentence in message) == (name != "x86_64") and str(library) in message
+    message = python(code.replace("sys.argv[1]", '"aarch64"'), LIGER_LIBRARY=str(library))
+    assert (f"it is for Linux on {name}, and this is linux on aarch64" in message) == (name != "aarch64")
+
+
 def test_wrong_arguments():
     x, w = torch.randn(2, 8), torch.ones(8)
     with pytest.raises(NotImplementedError, match="CPU and CUDA tensors; found one on 'meta'"):

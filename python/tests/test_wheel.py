@@ -51,3 +51,22 @@ print("tag", *wheel.get_tag())
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert found.returncode == 0, found.stderr
     assert found.stdout.split()[-3:] == ["py3", "none", f"manylinux_{needed[0]}_{needed[1]}_{platform.machine()}"]
+
+
+@pytest.mark.parametrize("system, machine", [("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")])
+def test_other_systems_are_refused_before_anything_is_built(system, machine):
+    code = f"""
+import os, platform, sys, setuptools
+os.environ.pop("LIGER_LIBRARY", None)
+platform.system, platform.machine, sys.argv = lambda: {system!r}, lambda: {machine!r}, ["setup.py", "--version"]
+sys.path.insert(0, {str(ROOT)!r})
+import setup
+setup.subprocess.Popen = None
+try:
+    setup.build_library()
+except RuntimeError as error:
+    print("refused:", error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    sentence = f"refused: liger_kernel's library is built on Linux on x86_64, and this is {system} on {machine}. "
+    assert sentence in found.stdout, found.stdout + found.stderr

@@ -188,6 +188,21 @@ typedef CUresult (*CUDAFillRows)(
     CUdeviceptr target, size_t pitch, uint8_t value, size_t width, size_t height,
     CUstream stream);                                                                  // cuMemsetD2D8Async
 
+/// How the copy engine finds tiles of an array; at a multiple of 64 bytes.
+typedef struct {
+    uint64_t opaque[16];
+} CUtensorMap;
+
+#define CU_TENSOR_MAP_DATA_TYPE_FLOAT16 6
+#define CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 9
+#define CU_TENSOR_MAP_SWIZZLE_128B 3
+#define CU_TENSOR_MAP_L2_PROMOTION_L2_256B 3
+
+typedef CUresult (*CUDATensorMapEncode)(
+    CUtensorMap *map, int32_t dataType, uint32_t rank, void *address, const uint64_t *sizes,
+    const uint64_t *strides, const uint32_t *box, const uint32_t *elementStrides, int32_t interleave,
+    int32_t swizzle, int32_t promotion, int32_t fill);                                 // cuTensorMapEncodeTiled
+
 // MARK: - cuBLASLt
 
 typedef int32_t cublasStatus_t;

@@ -16,10 +16,10 @@ extension OperationFamily {
             let upstream = s.optionalInput("upstream"), options = CrossEntropyOptions(&s)
             options.outputs(&s, of: logits, lossType: .of(logits))
             s.output("gradient", like: logits, when: .has(.gradient, in: options.wants))
-            // What an f16 gradient still has to be multiplied by.
+            // What rows of an f16 gradient still have to be multiplied by.
             s.output(
-                "gradient_scale", [.constant(1)], .f32, when: .has([.gradient, .scale], in: options.wants),
-                .holds(logits, .f16), .absent(upstream))
+                "gradient_scales", [.rows(of: logits)], .f32,
+                when: .has([.gradient, .scale], in: options.wants), .holds(logits, .f16), .absent(upstream))
             return { a in
                 let logits = a[logits]
                 let r = try CrossEntropy.forward(
@@ -29,7 +29,7 @@ extension OperationFamily {
                 let zLoss = a[options.wantsZLoss] ? try r.zLoss?.cast(to: logits.dtype) : nil
                 return [
                     try r.loss.cast(to: logits.dtype), zLoss, r.accuracy, r.argmax, r.gradient,
-                    r.gradientScale,
+                    r.gradientScales,
                 ]
             }
         },

@@ -15,11 +15,14 @@ package struct DeviceTraits: Sendable {
     package var blockAlignment: Int
     /// Kernels are faster on arrays that begin at a multiple of so many bytes.
     package var vectorBytes: Int
+    /// Whether kernels that multiply matrices themselves are faster than the library's product and a pass behind it.
+    package var multipliesInKernels: Bool
 
     package init(
         name: String, model: String? = nil, isGPU: Bool, isHost: Bool, memoryBytes: Int? = nil,
-        blockAlignment: Int, vectorBytes: Int
+        blockAlignment: Int, vectorBytes: Int, multipliesInKernels: Bool = false
     ) {
+        self.multipliesInKernels = multipliesInKernels
         self.name = name
         self.model = model
         self.isGPU = isGPU

@@ -2,6 +2,7 @@ import CCUDA
 package import LigerArrays
 package import Tile
 import TileGPU
+import TilePTX
 
 /// An NVIDIA GPU, through the CUDA driver and NVIDIA's libraries.
 package final class CUDABackend: Backend {
@@ -22,7 +23,8 @@ package final class CUDABackend: Backend {
         let properties = gpu.properties
         traits = DeviceTraits(
             name: "cuda:\(properties.ordinal)", model: properties.name, isGPU: true, isHost: false,
-            memoryBytes: properties.memoryBytes, blockAlignment: 256, vectorBytes: 16)
+            memoryBytes: properties.memoryBytes, blockAlignment: 256, vectorBytes: 16,
+            multipliesInKernels: Target(capability: properties.target).multiplies)
         memory = MemoryPool(CUDAMemory(device: gpu))
         compiler = CUDACompiler(gpu)
         plans = CUDNNPlans(cudnn)

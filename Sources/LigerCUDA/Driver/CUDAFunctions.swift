@@ -47,6 +47,7 @@ struct CUDAFunctions: Sendable {
     let setFunctionAttribute: CUDAFunctionSetAttribute
     let launch: CUDALaunch
     let launchWithAttributes: CUDALaunchWithAttributes
+    let encodeTensorMap: CUDATensorMapEncode
 
     let allocate: CUDAAllocate
     let free: CUDAFree
@@ -100,6 +101,7 @@ struct CUDAFunctions: Sendable {
         setFunctionAttribute = try symbols.find("cuFuncSetAttribute")
         launch = try symbols.find("cuLaunchKernel")
         launchWithAttributes = try symbols.find("cuLaunchKernelEx")
+        encodeTensorMap = try symbols.find("cuTensorMapEncodeTiled")
         allocate = try symbols.find("cuMemAlloc_v2")
         free = try symbols.find("cuMemFree_v2")
         memoryInfo = try symbols.find("cuMemGetInfo_v2")

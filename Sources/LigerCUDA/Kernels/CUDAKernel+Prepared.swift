@@ -26,24 +26,27 @@ private final class PreparedLaunch: PreparedStep {
     /// The parameters, with no place of any array where addresses go.
     private let template: [UInt8]
     private let patches: [Patch]
+    private let maps: [(map: TileMap, patch: Patch)]
 
     /// - Throws: `RuntimeError` if the programs are too many for a launch.
     init(_ kernel: CUDAKernel, programs: Int, arrays: [PlacedArray], scalars: [LaunchScalar]) throws {
         self.kernel = kernel
-        blocks = try kernel.blockCount(programs: programs)
         // An array's address is written over this.
         var nowhere: UInt8 = 0
-        template = withUnsafeMutableBytes(of: &nowhere) { nowhere in
+        let views = withUnsafeMutableBytes(of: &nowhere) { nowhere in
             nowhere.baseAddress.map { address in
-                kernel.parameters(
-                    arrays.map {
-                        MemoryView(address: address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
-                    }, scalars, programs: programs)
+                arrays.map {
+                    MemoryView(address: address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
+                }
             } ?? []
         }
-        patches = zip(kernel.layout.views, arrays).map {
+        blocks = try kernel.blockCount(programs: programs, views)
+        template = kernel.parameters(views, scalars, programs: programs)
+        let patches = zip(kernel.layout.views, arrays).map {
             Patch(parameter: $0, slot: $1.place.slot, byteOffset: UInt(bitPattern: $1.place.byteOffset))
         }
+        self.patches = patches
+        maps = blocks == 0 ? [] : try kernel.tileMaps(views).map { ($0, patches[$0.map.view]) }
     }
 
     /// Hands the launch to a stream. The context must be current.
@@ -53,7 +56,8 @@ private final class PreparedLaunch: PreparedStep {
     func run(_ addresses: UnsafePointer<UInt>, stream: UInt) throws {
         let stream = CUstream(bitPattern: stream)
         try kernel.throwFailure(stream)
-        try withUnsafeTemporaryAllocation(byteCount: template.count, alignment: 16) { memory in
+        if blocks == 0 { return }
+        try withUnsafeTemporaryAllocation(byteCount: template.count, alignment: 64) { memory in
             guard let base = memory.baseAddress else { return }
             template.withUnsafeBytes {
                 base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: $0.count)
@@ -62,6 +66,10 @@ private final class PreparedLaunch: PreparedStep {
                 base.storeBytes(
                     of: UInt64(addresses[patch.slot] &+ patch.byteOffset), toByteOffset: patch.parameter,
                     as: UInt64.self)
+            }
+            for (map, patch) in maps {
+                let address = addresses[patch.slot] &+ patch.byteOffset
+                try map.encode(UnsafeMutableRawPointer(bitPattern: address), into: base, kernel.context)
             }
             let code = kernel.launch(blocks, stream, base)
             if code != CUDA_SUCCESS {

@@ -29,7 +29,8 @@ package final class CUDAKernel: LoadedKernel {
         self.signature =
             signature ?? KernelSignature(name: kernel.name, views: kernel.views, scalars: kernel.scalars)
         self.context = context
-        layout = ParameterLayout(views: kernel.views, scalars: kernel.scalars)
+        layout = ParameterLayout(
+            views: kernel.views, scalars: kernel.scalars, maps: kernel.product?.maps.count ?? 0)
         launchesEarly = kernel.mayLaunchEarly && context.driver.allowsEarlyLaunch
         try Self.checkSchedule(kernel, context.properties)
         function = try modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
@@ -93,13 +94,16 @@ package final class CUDAKernel: LoadedKernel {
     ///   thrown here in strict mode, else when values are next copied to the host.
     package func launch(programs: Int, _ views: [MemoryView], _ scalars: [LaunchScalar]) throws {
         try context.throwKept()
-        let blocks = try blockCount(programs: programs)
+        let blocks = try blockCount(programs: programs, views)
+        if blocks == 0 { return }
+        let maps = try tileMaps(views)
         let stream = try context.stream()
         try context.use {
-            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 16) { memory in
+            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 64) { memory in
                 guard let base = memory.baseAddress else { return }
                 layout.pack(
                     views, scalars, programs: programs, record: record.deviceAddress, into: base)
+                for map in maps { try map.encode(views[map.map.view].address, into: base, context) }
                 try context.check(
                     launch(blocks, stream.handle, base), "launching kernel \(kernel.name)")
             }
@@ -111,14 +115,41 @@ package final class CUDAKernel: LoadedKernel {
     /// Blocks of a launch.
     ///
     /// - Throws: `RuntimeError` if they are too many.
-    func blockCount(programs: Int) throws -> UInt32 {
-        let blocks = kernel.blocks(programs: programs)
+    func blockCount(programs: Int, _ views: [MemoryView]) throws -> UInt32 {
+        if let product = kernel.product { try check(product, programs: programs, views) }
+        let blocks = kernel.blocks(
+            programs: programs, views, multiprocessors: context.properties.multiprocessors)
         guard blocks <= Int(Int32.max) else {
             throw RuntimeError(
                 "kernel \(kernel.name): \(programs) programs need \(blocks) blocks, a launch has at most "
                     + "\(Int32.max). Split the work")
         }
         return UInt32(blocks)
+    }
+
+    /// What no thread would notice: the copy engine fills up with zeros.
+    private func check(_ product: GPUKernel.Product, programs: Int, _ views: [MemoryView]) throws {
+        let (contraction, names) = (product.contraction, kernel.views.map(\.name))
+        let (a, b) = (views[contraction.a].shape, views[contraction.b].shape)
+        if a[contraction.contractedA] != b[contraction.contractedB] {
+            throw LaunchError(
+                description: "kernel \(kernel.name): a product of \(names[contraction.a]), whose lines have "
+                    + "\(a[contraction.contractedA]) elements, and \(names[contraction.b]), whose lines have "
+                    + "\(b[contraction.contractedB]). Check the shapes handed to the operation")
+        }
+        if programs > a[1 - contraction.contractedA] {
+            throw LaunchError(
+                description:
+                    "kernel \(kernel.name): \(programs) programs for \(names[contraction.a]), which has "
+                    + "\(a[1 - contraction.contractedA]) lines. Check the shapes handed to the operation")
+        }
+    }
+
+    /// How the copy engine finds the tiles of a product's factors.
+    func tileMaps(_ views: [MemoryView]) throws -> [TileMap] {
+        try zip(kernel.product?.maps ?? [], layout.maps).map { map, offset in
+            try TileMap(map, of: views[map.view], at: offset, kernel: kernel.name)
+        }
     }
 
     /// The bytes of a launch's parameters.
@@ -142,6 +173,14 @@ package final class CUDAKernel: LoadedKernel {
     func launch(
         _ blocks: UInt32, _ stream: CUstream?, _ parameters: UnsafeMutableRawPointer
     ) -> CUresult {
+        if kernel.product != nil {
+            // The copy engine's maps are at multiples of 64 bytes. Where that puts the parameters among the driver's own
+            // is for the driver to say.
+            return withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 1) { list in
+                list[0] = parameters
+                return launch(blocks, stream, list.baseAddress, nil)
+            }
+        }
         var bytes = layout.byteCount
         return withUnsafeMutablePointer(to: &bytes) { bytes in
             // Keys and their values in turn; the keys are small numbers in the place of pointers.
@@ -151,17 +190,26 @@ package final class CUDAKernel: LoadedKernel {
                 extra[2] = UnsafeMutableRawPointer(bitPattern: UInt(CU_LAUNCH_PARAM_BUFFER_SIZE))
                 extra[3] = UnsafeMutableRawPointer(bytes)
                 extra[4] = nil
-                return kernel.clusterBlocks > 1 || launchesEarly
-                    ? launchWithAttributes(blocks, stream, extra.baseAddress)
-                    : context.functions.launch(
-                        function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
-                        UInt32(kernel.sharedBytes), stream, nil, extra.baseAddress)
+                return launch(blocks, stream, nil, extra.baseAddress)
             }
         }
     }
 
+    /// With the parameters as a list of pointers, or as one block.
+    private func launch(
+        _ blocks: UInt32, _ stream: CUstream?, _ list: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+        _ block: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) -> CUresult {
+        kernel.clusterBlocks > 1 || launchesEarly
+            ? launchWithAttributes(blocks, stream, list, block)
+            : context.functions.launch(
+                function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
+                UInt32(kernel.sharedBytes), stream, list, block)
+    }
+
     private func launchWithAttributes(
-        _ blocks: UInt32, _ stream: CUstream?, _ extra: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+        _ blocks: UInt32, _ stream: CUstream?, _ list: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+        _ block: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
     ) -> CUresult {
         withUnsafeTemporaryAllocation(of: CUlaunchAttribute.self, capacity: 2) { attributes in
             var count = 0
@@ -182,7 +230,7 @@ package final class CUDAKernel: LoadedKernel {
                 gridDimX: blocks, gridDimY: 1, gridDimZ: 1, blockDimX: UInt32(kernel.threadsPerBlock),
                 blockDimY: 1, blockDimZ: 1, sharedMemBytes: UInt32(kernel.sharedBytes),
                 hStream: stream, attrs: attributes.baseAddress, numAttrs: UInt32(count))
-            return context.functions.launchWithAttributes(&configuration, function.handle, nil, extra)
+            return context.functions.launchWithAttributes(&configuration, function.handle, list, block)
         }
     }
 }

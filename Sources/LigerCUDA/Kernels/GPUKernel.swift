@@ -1,4 +1,5 @@
 package import Tile
+package import TileGPU
 
 /// A kernel compiled to PTX, ready for the driver.
 ///
@@ -30,8 +31,21 @@ package struct GPUKernel: Sendable {
     package var vector: Int
     /// Whether it may be launched while the kernel before it in the stream runs, for whose end it waits itself.
     package var mayLaunchEarly: Bool
+    /// Of a kernel that is a product of matrices.
+    package var product: Product?
+
+    /// What a launch of a product must know.
+    package struct Product: Sendable {
+        package var tileRows: Int
+        package var cluster: Int
+        package var columnBlocks: ColumnBlocks
+        package var contraction: Contraction
+        /// Tiles of which the launch has maps among its parameters.
+        package var maps: [TensorMap]
+    }
+
     /// Blocks that share their shared memory; 1 if they do not.
-    package var clusterBlocks: Int { isCluster ? blocksPerProgram : 1 }
+    package var clusterBlocks: Int { product?.cluster ?? (isCluster ? blocksPerProgram : 1) }
 
     package init(
         name: String, views: [ViewParameter], scalars: [ScalarParameter], messages: [String], ptx: String,
@@ -56,8 +70,14 @@ package struct GPUKernel: Sendable {
         self.mayLaunchEarly = mayLaunchEarly
     }
 
-    /// Blocks of a launch: enough for all programs.
-    package func blocks(programs: Int) -> Int {
-        (programs + programsPerBlock - 1) / programsPerBlock * blocksPerProgram
+    /// Blocks of a launch: enough for all programs, or, for a product, one a multiprocessor at most.
+    package func blocks(programs: Int, _ views: [MemoryView], multiprocessors: Int) -> Int {
+        if let product {
+            let clusterRows = product.tileRows * product.cluster
+            let columns = product.columnBlocks.count(views[product.columnBlocks.view].shape)
+            let tiles = (programs + clusterRows - 1) / clusterRows * columns
+            return min(tiles, multiprocessors / product.cluster) * product.cluster
+        }
+        return (programs + programsPerBlock - 1) / programsPerBlock * blocksPerProgram
     }
 }

@@ -83,9 +83,9 @@ public enum CrossEntropy {
         public let argmax: NDArray?
         /// Like the logits, for an upstream gradient of 1 where none was given.
         public let gradient: NDArray?
-        /// [1], f32: what the gradient still has to be multiplied by. Nil where that is nothing: for types other than
-        /// f16, and where it was not asked for or the upstream gradient is known.
-        public let gradientScale: NDArray?
+        /// [N], f32: what rows of the gradient still have to be multiplied by. Nil where that is nothing: for types other
+        /// than f16, and where it was not asked for or the upstream gradient is known.
+        public let gradientScales: NDArray?
         /// [N], f32; 0 at ignored rows.
         public let lse: NDArray
     }
@@ -119,9 +119,9 @@ public enum CrossEntropy {
         }
         try upstream?.expect("upstream", shape: [rows.shape[0]], dtype: .f32)
         let isApart = wants.isSuperset(of: [.gradient, .scale]) && rows.dtype == .f16 && upstream == nil
-        let scale = isApart ? try task.gradientScale() : nil
-        try task.run(rows, 0..<rows.shape[0], gradient: gradient, upstream: upstream, scale: scale)
-        return try task.result(gradient: gradient?.reshaped(logits.shape), scale: scale)
+        let scales = isApart ? try NDArray(empty: [rows.shape[0]], device: rows.device) : nil
+        try task.run(rows, 0..<rows.shape[0], gradient: gradient, upstream: upstream, scales: scales)
+        return try task.result(gradient: gradient?.reshaped(logits.shape), scales: scales)
     }
 
     /// Multiplies a gradient by the upstream gradient of the loss, in place.

@@ -1,7 +1,7 @@
 import Tile
 
 /// Loss and gradient of one row of logits, by the formulas at `CrossEntropy`, the latter times an upstream gradient and
-/// over a scale where there are such; one program a row.
+/// over a scale of the row where there are such; one program a row.
 ///
 /// With m = max(v) and s = sum(exp(v - m)), lse = m + log(s) and p = exp(v - m) / s. The loss is summed from
 /// m - v and log(s), which do not cancel where logits are large.
@@ -20,7 +20,7 @@ struct CrossEntropyRows: TileKernel {
     let hasArgmax: Bool
     let gradient: Gradient?
     let hasUpstream: Bool
-    let hasScale: Bool
+    let hasScales: Bool
 
     func body(_ p: Program) {
         let views = Views(self, p)
@@ -35,6 +35,7 @@ struct CrossEntropyRows: TileKernel {
         views.argmax?[row] = zero.int32 - 1
         let c = p.range(classes)
         views.gradient?[row, c] = p.full(c, 0)
+        views.scales?[row] = zero
     }
 
     private func count(_ p: Program, _ views: Views, _ label: Tile<Int>) {
@@ -79,7 +80,7 @@ struct CrossEntropyRows: TileKernel {
         }
         guard let gradient = views.gradient else { return }
 
-        let factor = views.factor(of: row)
+        let factor = views.upstream?[row]
         func stored(_ x: Tile<Float>) -> Tile<Float> { factor.map { x * $0 } ?? x }
         var g = decay(v - m) * (stored(mass) / s)
         if options.labelSmoothing > 0 {
@@ -87,7 +88,8 @@ struct CrossEntropyRows: TileKernel {
             g = g - (w.map { $0 * even } ?? even)
         }
         g = select(c.index == label.int32, g - stored(hit), g)
-        gradient[row, c] = bounded.map { g * (1 - $0 * $0) } ?? g
+        g = bounded.map { g * (1 - $0 * $0) } ?? g
+        gradient[row, c] = views.scales.map { overRowScale(g, $0, p) } ?? g
     }
 
     private func capped(_ x: Tile<Float>) -> Tile<Float> {
@@ -109,13 +111,7 @@ private struct Views {
     let weightSum: View<Float>?
     let gradient: View<Float>?
     let upstream: View<Float>?
-    let scale: View<Float>?
-
-    /// What a row's gradient is multiplied by; nil is 1.
-    func factor(of row: Tile<Int>) -> Tile<Float>? {
-        guard let scale else { return upstream?[row] }
-        return upstream.map { $0[row] / scale[0] } ?? 1 / scale[0]
-    }
+    let scales: View<Float>?
 
     init(_ kernel: CrossEntropyRows, _ p: Program) {
         let (name, dtype) = ("logits", kernel.dtype)
@@ -137,7 +133,27 @@ private struct Views {
             case .separate(let dtype): p.output("gradient", dtype, rank: 2)
             }
         upstream = kernel.hasUpstream ? p.input("upstream", .f32, rank: 1) : nil
-        scale = kernel.hasScale ? p.input("scale", .f32, rank: 1) : nil
+        scales = kernel.hasScales ? p.output("scales", .f32, rank: 1) : nil
+    }
+}
+
+/// A row's loss from -log p of its label, and what its exponentials have to be multiplied by; one program a row.
+struct LabelLosses: TileKernel {
+    let labels: DType
+    let ignoreIndex: Int
+    let hasFactors: Bool
+    let hasUpstream: Bool
+
+    func body(_ p: Program) {
+        let nll = p.input("nll", .f32, rank: 1), labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let shares = p.input("shares", .f32, rank: 1), loss = p.output("loss", .f32, rank: 1)
+        let total = hasFactors ? p.input("total", .f32, rank: 1) : nil
+        let upstream = hasUpstream ? p.input("upstream", .f32, rank: 1) : nil
+        let factors = hasFactors ? p.output("factors", .f32, rank: 1) : nil
+        let row = p.index, isIgnored = labels[row] == ignoreIndex, share = shares[0]
+        loss[row] = select(isIgnored, 0, nll[row] * share)
+        guard let total, let factors else { return }
+        factors[row] = select(isIgnored, 0, (upstream.map { $0[row] * share } ?? share) / total[row])
     }
 }
 

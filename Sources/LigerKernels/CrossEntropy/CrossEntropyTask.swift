@@ -57,31 +57,15 @@ package struct CrossEntropyTask {
         return 4 * (rows * perRow + 16)
     }
 
-    /// The scale of all rows' gradients in f16.
-    ///
-    /// - Parameter upstream: [rows], f32: what gradients are for instead of 1.
-    package func gradientScale(upstream: NDArray? = nil) throws -> GradientScale {
-        let bound = try NDArray(empty: [1], device: labels.device)
-        let kernel = CrossEntropyBound(
-            weights: classWeights?.dtype, hasUpstream: upstream != nil,
-            largestSlope: 2 * abs(options.zLoss) * options.largestLSE)
-        try kernel.launch(
-            programs: 1,
-            ["shares": normalisers.shares, "bound": bound, "weights": classWeights, "upstream": upstream])
-        let scale = try GradientScale(on: labels.device)
-        try scale.raise(toHold: [bound])
-        return scale
-    }
-
     /// Works on a range of rows, whose logits are given: [rows of the range, V], contiguous.
     ///
     /// - Parameters:
     ///   - gradient: where the logits' gradient goes; the logits themselves will do.
     ///   - upstream: [rows], f32, of all rows: what the gradient is for instead of 1.
-    ///   - scale: what the gradient is divided by.
+    ///   - scales: [rows of the range], f32: set to what rows of the gradient are divided by; nil where they are not.
     package func run(
         _ logits: NDArray, _ range: Range<Int>, gradient: NDArray?, upstream: NDArray? = nil,
-        scale: GradientScale? = nil
+        scales: NDArray? = nil
     ) throws {
         let isOverLogits = gradient.map { $0.address == logits.address } ?? false
         // f16 would lose what the upstream gradient makes large enough for it.
@@ -90,7 +74,7 @@ package struct CrossEntropyTask {
             classes: classes, dtype: logits.dtype, labels: labels.dtype, weights: classWeights?.dtype,
             options: options, hasCorrect: correct != nil, hasArgmax: argmax != nil,
             gradient: gradient.map { isOverLogits ? .overLogits : .separate($0.dtype) },
-            hasUpstream: isEarly && upstream != nil, hasScale: scale != nil)
+            hasUpstream: isEarly && upstream != nil, hasScales: scales != nil)
         let upstream = upstream?.sliced(0, range)
         try kernel.launch(
             programs: range.count,
@@ -100,14 +84,44 @@ package struct CrossEntropyTask {
                 "correct": correct?.sliced(0, range), "argmax": argmax?.sliced(0, range),
                 "weights": classWeights, "weight sum": normalisers.weightSum,
                 "gradient": isOverLogits ? nil : gradient, "upstream": isEarly ? upstream : nil,
-                "scale": scale?.value,
+                "scales": scales,
             ])
         if !isEarly, let gradient, let upstream { try CrossEntropy.scale(gradient, by: upstream) }
     }
 
+    /// Whether a row's loss is its share of -log p of its label and nothing else is asked for.
+    package static func isPlain(
+        _ options: CrossEntropy.Options, classWeights: NDArray?, wants: CrossEntropy.Outputs
+    ) -> Bool {
+        options.labelSmoothing == 0 && options.zLoss == 0 && options.softcap == nil && !options.tokenScaling
+            && classWeights == nil && wants.isDisjoint(with: [.accuracy, .argmax])
+    }
+
+    /// Takes -log p of the labels of a range of rows, where it is found otherwise: nothing else is asked for.
+    ///
+    /// - Parameters:
+    ///   - nll: [rows of the range], f32.
+    ///   - total: what rows of exponentials are over, and `factors`, set to what they have to be multiplied by for an upstream
+    ///     gradient of 1, or of [rows] for all rows; nil where no gradient is wanted. f32, as `nll`.
+    package func run(
+        nll: NDArray, _ range: Range<Int>, total: NDArray? = nil, upstream: NDArray? = nil,
+        factors: NDArray? = nil
+    ) throws {
+        try LabelLosses(
+            labels: labels.dtype, ignoreIndex: options.ignoreIndex, hasFactors: factors != nil,
+            hasUpstream: factors != nil && upstream != nil
+        ).launch(
+            programs: range.count,
+            [
+                "nll": nll, "labels": labels.sliced(0, range), "shares": normalisers.shares,
+                "loss": loss.sliced(0, range), "total": factors.flatMap { _ in total },
+                "upstream": factors.flatMap { _ in upstream?.sliced(0, range) }, "factors": factors,
+            ])
+    }
+
     /// The loss, after all rows have been worked on.
     package func result(
-        gradient: NDArray? = nil, scale: GradientScale? = nil
+        gradient: NDArray? = nil, scales: NDArray? = nil
     ) throws -> CrossEntropy.Result {
         let isReduced = options.reduction != .none
         return CrossEntropy.Result(
@@ -116,6 +130,6 @@ package struct CrossEntropyTask {
             accuracy: try correct.map {
                 isReduced ? try Total.apply($0, dividedBy: normalisers.count) : $0
             },
-            argmax: argmax, gradient: gradient, gradientScale: scale?.value, lse: lse)
+            argmax: argmax, gradient: gradient, gradientScales: scales, lse: lse)
     }
 }

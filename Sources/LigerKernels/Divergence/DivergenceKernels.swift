@@ -36,10 +36,7 @@ struct DivergenceRows: TileKernel {
             if isReduced { loss[row] = sum(value) * share[0] } else { loss[row, c] = value }
             if gradient == nil { return }
             let all = slope * share[0]
-            guard let scales else { return g[row, c] = all }
-            let scale = gradientScale(holding: max(abs(all)), p)
-            scales[row] = scale
-            g[row, c] = all * (1 / scale)
+            g[row, c] = scales.map { overRowScale(all, $0, p) } ?? all
         }
         guard let label = labels?[row] else { return count() }
         p.when(label != ignoreIndex, count)

@@ -32,18 +32,23 @@ package enum ColumnSum {
 
     /// - Parameters:
     ///   - sum: [columns]; what it holds comes first in the sum where `accumulate` is set.
-    package static func apply(_ x: NDArray, into sum: NDArray, accumulate: Bool) throws {
+    ///   - weights: [rows], f32: what each row is multiplied by; nil is 1.
+    package static func apply(
+        _ x: NDArray, weights: NDArray? = nil, into sum: NDArray, accumulate: Bool
+    ) throws {
         let (rows, columns) = (x.shape[0], x.shape[1])
-        if let parts = parts(of: x) {
+        if weights == nil, let parts = parts(of: x) {
             let first = try apply(x.reshaped([rows / parts, parts * columns]), dtype: .f32)
             return try apply(first.reshaped([parts, columns]), into: sum, accumulate: accumulate)
         }
         if TallColumnSum.suits(rows: rows, columns: columns) {
-            return try TallColumnSum([(x, sum)], accumulates: accumulate).launch([(x, sum)])
+            return try TallColumnSum([(x, sum)], accumulates: accumulate, isWeighted: weights != nil).launch(
+                [(x, sum)], weights: weights)
         }
         let blocks = (columns + ColumnSumKernel.block - 1) / ColumnSumKernel.block
-        try ColumnSumKernel(terms: x.dtype, dtype: sum.dtype, accumulates: accumulate).launch(
-            programs: blocks, ["x": x, "sum": sum])
+        let kernel = ColumnSumKernel(
+            terms: x.dtype, dtype: sum.dtype, accumulates: accumulate, isWeighted: weights != nil)
+        try kernel.launch(programs: blocks, ["x": x, "sum": sum, "weights": weights])
     }
 }
 
@@ -57,20 +62,22 @@ extension ColumnSum {
     }
 }
 
-/// sum[c] = x[0, c] + x[1, c] + ...; one program a block of columns.
+/// sum[c] = x[0, c] + x[1, c] + ..., or each row times its weight; one program a block of columns.
 struct ColumnSumKernel: TileKernel {
     static let block = 512
     let terms: DType
     let dtype: DType
     let accumulates: Bool
+    let isWeighted: Bool
 
     func body(_ p: Program) {
         let x = p.input("x", terms, rank: 2)
         let sum = accumulates ? p.update("sum", dtype, rank: 1) : p.output("sum", dtype, rank: 1)
+        let weights = isWeighted ? p.input("weights", .f32, rank: 1) : nil
         let c = p.range(from: p.index * Self.block, capacity: Self.block, limit: x.size(1))
         let first = accumulates ? sum[c] : p.full(c, 0)
         sum[c] = p.loop(from: p.index * 0, to: x.size(0), carrying: first) { row, total in
-            total + x[row, c]
+            total + (weights.map { x[row, c] * $0[row] } ?? x[row, c])
         }
     }
 }
@@ -84,19 +91,23 @@ struct TallColumnSum: TileKernel {
     let terms: [DType]
     let sums: [DType]
     let accumulates: Bool
+    let isWeighted: Bool
     /// The most rows.
     let capacity: Int
 
-    init(_ arrays: [(x: NDArray, sum: NDArray)], accumulates: Bool) {
+    init(_ arrays: [(x: NDArray, sum: NDArray)], accumulates: Bool, isWeighted: Bool = false) {
         terms = arrays.map(\.x.dtype)
         sums = arrays.map(\.sum.dtype)
         self.accumulates = accumulates
+        self.isWeighted = isWeighted
         capacity = LigerKernels.capacity(for: arrays[0].x.shape[0], atLeast: 256)
     }
 
-    func launch(_ arrays: [(x: NDArray, sum: NDArray)]) throws {
+    func launch(_ arrays: [(x: NDArray, sum: NDArray)], weights: NDArray? = nil) throws {
         let terms = Self.rows.named(arrays.map(\.x)), sums = Self.totals.named(arrays.map(\.sum))
-        try launch(programs: arrays[0].x.shape[1] / Self.group, LaunchArrays(terms + sums))
+        try launch(
+            programs: arrays[0].x.shape[1] / Self.group,
+            LaunchArrays(terms + sums + [("weights", weights)]))
     }
 
     static func suits(rows: Int, columns: Int) -> Bool {
@@ -109,11 +120,12 @@ struct TallColumnSum: TileKernel {
             let name = Self.totals[i]
             return accumulates ? p.update(name, dtype, rank: 1) : p.output(name, dtype, rank: 1)
         }
+        let weights = isWeighted ? p.input("weights", .f32, rank: 1) : nil
         let r = p.range(capacity: capacity, limit: x[0].size(0))
         for step in 0..<Self.group {
             let c = p.index * Self.group + step
             for (x, out) in zip(x, out) {
-                let total = sum(x[r, c])
+                let total = sum(weights.map { x[r, c] * $0[r] } ?? x[r, c])
                 out[c] = accumulates ? out[c] + total : total
             }
         }

@@ -10,6 +10,8 @@ package import Tile
 /// multiplies by both in fp32 and rounds again, which changes nothing where a loss scale is a power of two.
 ///
 /// bf16 has the exponents of fp32 and needs none of this.
+///
+/// A row has a scale of its own (`overRowScale`); this is the one of a sum over rows, which grows.
 package final class GradientScale {
     /// [1], f32; a power of two.
     package let value: NDArray
@@ -35,15 +37,11 @@ package final class GradientScale {
 
     /// Raises the scale to what some magnitudes need; it never falls.
     ///
-    /// - Parameters:
-    ///   - magnitudes: f32, of rank 1, of any sign. Those that are not finite do not count: they will be seen anyway.
-    ///   - factor: what they are multiplied by at most.
-    package func raise(toHold magnitudes: [NDArray], times factor: Float = 1) throws {
-        try RaiseScale(arrays: magnitudes.count, isFirst: !isSet).launch(
-            programs: 1,
-            LaunchArrays(
-                RaiseScale.magnitudes.named(magnitudes) + [("scale", value), ("change", changes)]),
-            scalars: ["factor": .float(factor)])
+    /// - Parameter magnitudes: f32, of rank 1, of any sign. Those that are not finite do not count: they will be seen
+    ///   anyway.
+    package func raise(toHold magnitudes: NDArray) throws {
+        try RaiseScale(isFirst: !isSet).launch(
+            programs: 1, ["magnitudes": magnitudes, "scale": value, "change": changes])
         hasChanged = isSet
         isSet = true
     }
@@ -58,18 +56,13 @@ package final class GradientScale {
 
 /// The largest of some magnitudes sets the scale; one program.
 struct RaiseScale: TileKernel {
-    static let magnitudes = NumberedViews("magnitudes")
-    let arrays: Int
     let isFirst: Bool
 
     func body(_ p: Program) {
-        let magnitudes = (0..<arrays).map { p.input(Self.magnitudes[$0], .f32, rank: 1) }
+        let magnitudes = p.input("magnitudes", .f32, rank: 1)
         let scale = isFirst ? p.output("scale", .f32, rank: 1) : p.update("scale", .f32, rank: 1)
-        let change = p.output("change", .f32, rank: 1), factor = p.scalar("factor")
-        let most = magnitudes.map { largestMagnitude(of: $0, p) }.reduce((p.index * 0).float) {
-            maximum($0, $1)
-        }
-        let needed = gradientScale(holding: most * factor, p)
+        let change = p.output("change", .f32, rank: 1)
+        let needed = gradientScale(holding: largestMagnitude(of: magnitudes, p), p)
         let before = isFirst ? needed : scale[0]
         let now = maximum(needed, before)
         change[0] = before / now
@@ -78,12 +71,20 @@ struct RaiseScale: TileKernel {
 }
 
 /// The largest finite |x| of a whole view of rank 1, block by block.
-func largestMagnitude(of x: View<Float>, _ p: Program) -> Tile<Float> {
+private func largestMagnitude(of x: View<Float>, _ p: Program) -> Tile<Float> {
     let block = 4096, zero = p.index * 0
     return p.loop(from: zero, to: x.size(0), step: zero + block, carrying: zero.float) { start, most in
         let size = abs(x[p.range(from: start, capacity: block, limit: x.size(0))])
         return maximum(most, max(select(size < .infinity, size, 0)))
     }
+}
+
+/// A row over its scale, which is kept with it: rounded to f16, it is as good as if what it will be multiplied by had
+/// been there from the start.
+package func overRowScale(_ x: Tile<Float>, _ scales: View<Float>, _ p: Program) -> Tile<Float> {
+    let scale = gradientScale(holding: max(abs(x)), p)
+    scales[p.index] = scale
+    return x * (1 / scale)
 }
 
 /// The scale of f16 numbers up to a magnitude: a power of two, from 2^-78 to 2^49, that leaves the largest between 2^14

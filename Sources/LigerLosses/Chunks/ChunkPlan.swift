@@ -15,7 +15,8 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let logitsBytes: Int
     /// Bytes of fp32 sums that are not returned themselves.
     public let accumulatorBytes: Int
-    /// Bytes of an fp32 product on its way to f16 gradients, and of the scales that come with them: 0 in other types.
+    /// Bytes of what f16 gradients are made by way of, an fp32 product and weighted rows of the input, and of the scales
+    /// that come with them: 0 in other types.
     public let roundingBytes: Int
     /// The most bytes in use at a time in addition to the inputs and the returned gradients.
     public let peakBytes: Int
@@ -55,6 +56,9 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         roundingBytes =
             4 * layer.hidden * productRows
             + Self.scaleBytes(layer, needs, ofWeight: needs.contains(.scales) || rounded.weight > 0)
+            + (layer.isScaled && needs.wantsGradients ? 4 * chunkTokens : 0)
+            + (layer.isScaled && needs.contains(.weight)
+                ? WeightedRows.byteCount(rows: chunkTokens, hidden: layer.hidden) : 0)
         let workspace =
             layer.gradient == .f32
             ? Self.workspaceBytes(
@@ -70,10 +74,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Whether the bias' gradient is another array than its sums in fp32.
-    private static func separatesBias(_ layer: LinearShape) -> Bool {
-        guard let bias = layer.bias else { return false }
-        return bias != .f32 || layer.gradient == .f16
-    }
+    private static func separatesBias(_ layer: LinearShape) -> Bool { layer.bias.map { $0 != .f32 } ?? false }
 
     private static func scaleBytes(_ layer: LinearShape, _ needs: LinearNeeds, ofWeight: Bool) -> Int {
         let isApart = needs.contains(.scales)
@@ -82,8 +83,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             (.weight, layer.weight, ofWeight, layer.vocabulary), (.bias, layer.bias, isApart, 1),
         ]
         let kept = parts.filter { needs.contains($0.0) && $0.1 == .f16 && $0.hasScales }
-        let ofLogits = layer.gradient == .f16 && needs.wantsGradients ? GradientScale.byteCount : 0
-        return ofLogits + kept.reduce(0) { $0 + 4 * $1.rows }
+        return kept.reduce(0) { $0 + 4 * $1.rows }
     }
 
     /// - Parameters: rows of the products that make gradients.
@@ -98,6 +98,11 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
         return products.map {
             MatMul.workspaceBytes(rows: $0.0, columns: $0.1, inner: $0.2, dtypes: dtypes)
         }.max() ?? 0
+    }
+
+    /// The tokens of each chunk, in one piece.
+    var ranges: [[Range<Int>]] {
+        (0..<chunks).map { [($0 * chunkTokens)..<min(($0 + 1) * chunkTokens, tokens)] }
     }
 
     /// One line for people: the cut, and what it takes.
@@ -127,6 +132,8 @@ package struct LinearShape: Sendable {
     package var logits: DType
     /// The logits' gradient as it is multiplied; where it has another type than they, it has memory of its own.
     package var gradient: DType
+    /// Whether rows of the gradient are exponentials of logits over a number each (`LabelExponentials`).
+    package var isExponential = false
 }
 
 extension LinearShape {
@@ -135,6 +142,9 @@ extension LinearShape {
         let apart = needs.wantsGradients && gradient != logits ? gradient.byteCount : 0
         return vocabulary * (logits.byteCount + apart)
     }
+
+    /// Whether rows of the logits' gradient are divided by scales.
+    var isScaled: Bool { gradient == .f16 || isExponential }
 
     /// Whether the input's gradient is rounded by way of a product in fp32.
     var roundsInput: Bool { inputGradient == .f16 || gradient == .f16 }

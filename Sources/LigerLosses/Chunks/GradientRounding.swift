@@ -9,28 +9,25 @@ import Tile
 struct GradientRounding {
     /// [rows], f32: where the scales of rows go.
     let scales: NDArray?
-    /// [1], f32: what the sums still have to be multiplied by.
-    let factor: NDArray?
 
     /// - Parameter isApart: whether scales are kept; in types other than f16 there are none.
-    init(rows: Int, dtype: DType, isApart: Bool, factor: NDArray?, on device: Device) throws {
+    init(rows: Int, dtype: DType, isApart: Bool, on device: Device) throws {
         scales = isApart && dtype == .f16 ? try NDArray.zeros([rows], device: device) : nil
-        self.factor = factor
     }
-
-    /// Whether more is done than a conversion.
-    var changesSums: Bool { scales != nil || factor != nil }
 
     /// - Parameters:
     ///   - x: [n, columns], f32.
     ///   - y: [n, columns], of any floating-point type.
     ///   - rows: which rows of the gradient these are.
+    ///   - factor: f32, what x still has to be multiplied by: one number, or one for each of its rows.
     ///   - accumulate: adds to what y holds.
-    func apply(_ x: NDArray, into y: NDArray, rows: Range<Int>, accumulate: Bool = false) throws {
-        if !changesSums, !accumulate { return try Cast.apply(x, into: y) }
+    func apply(
+        _ x: NDArray, into y: NDArray, rows: Range<Int>, factor: NDArray? = nil, accumulate: Bool = false
+    ) throws {
+        if scales == nil, factor == nil, !accumulate { return try Cast.apply(x, into: y) }
         let kernel = RoundedGradientRows(
-            columns: y.shape[1], dtype: y.dtype, hasScales: scales != nil, hasFactor: factor != nil,
-            accumulates: accumulate)
+            columns: y.shape[1], dtype: y.dtype, hasScales: scales != nil,
+            factor: factor.map { $0.count == 1 ? .ofAll : .ofRows }, accumulates: accumulate)
         try kernel.launch(
             programs: rows.count,
             ["x": x, "y": y, "scales": scales?.sliced(0, rows), "factor": factor])
@@ -39,10 +36,14 @@ struct GradientRounding {
 
 /// y = x times a factor, or y plus that, each row over a scale that is kept with it; one program a row.
 struct RoundedGradientRows: TileKernel {
+    enum Factor: Hashable {
+        case ofAll, ofRows
+    }
+
     let columns: Int
     let dtype: DType
     let hasScales: Bool
-    let hasFactor: Bool
+    let factor: Factor?
     let accumulates: Bool
 
     func body(_ p: Program) {
@@ -51,13 +52,10 @@ struct RoundedGradientRows: TileKernel {
         }
         let x = p.input("x", .f32, rank: 2), y = result("y", dtype, rank: 2)
         let scales = hasScales ? result("scales", .f32, rank: 1) : nil
-        let factor = hasFactor ? p.input("factor", .f32, rank: 1) : nil
+        let given = factor.map { _ in p.input("factor", .f32, rank: 1) }
         let row = p.index, c = p.range(columns)
-        var sum = factor.map { x[row, c] * $0[0] } ?? x[row, c]
+        var sum = given.map { x[row, c] * (factor == .ofRows ? $0[row] : $0[0]) } ?? x[row, c]
         if accumulates { sum = sum + (scales.map { y[row, c] * $0[row] } ?? y[row, c]) }
-        guard let scales else { return y[row, c] = sum }
-        let scale = gradientScale(holding: max(abs(sum)), p)
-        y[row, c] = sum * (1 / scale)
-        scales[row] = scale
+        y[row, c] = scales.map { overRowScale(sum, $0, p) } ?? sum
     }
 }

@@ -7,8 +7,8 @@ import Tile
 /// Per chunk: logits into one buffer, which the loss overwrites with their gradient g, or reads to write g to another;
 /// then dx = g W, dW = dW + g^T x and db = db + sum(g), summed over chunks in fp32.
 ///
-/// Logits and g are of the types that `LogitStorage` says; in f16 g is over a scale. Where g has the weight's type, x is
-/// rounded to it too.
+/// Logits and g are of the types that `LogitStorage` says; in f16 each row of g is over a scale. Where g has the weight's
+/// type, x is rounded to it too. Or g is made by the product itself, as exponentials over a number for each row.
 package struct LinearChunks {
     package struct Gradients {
         package var input: NDArray?
@@ -22,10 +22,13 @@ package struct LinearChunks {
     private let weight: NDArray
     private let bias: NDArray?
     private let storage: LogitStorage
+    private let isExponential: Bool
 
+    /// - Parameter isExponential: whether `runExponentials` will run, for gradients.
     /// - Throws: `RuntimeError` if shapes or types do not fit together.
     package init(
-        input: NDArray, weight: NDArray, bias: NDArray?, logits storage: LogitStorage = .shared
+        input: NDArray, weight: NDArray, bias: NDArray?, logits storage: LogitStorage = .shared,
+        isExponential: Bool = false
     ) throws {
         let rows = try input.asRows("input")
         guard weight.shape.count == 2, weight.shape[0] > 0, weight.shape[1] == rows.shape[1] else {
@@ -41,6 +44,7 @@ package struct LinearChunks {
         self.weight = weight
         self.bias = bias
         self.storage = storage
+        self.isExponential = isExponential
     }
 
     package var shape: LinearShape {
@@ -48,30 +52,54 @@ package struct LinearChunks {
             tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
             inputGradient: inputType, weight: weight.dtype, bias: bias?.dtype,
             logits: storage.dtype(weight: weight.dtype, on: input.device),
-            gradient: LogitStorage.gradient(weight: weight.dtype, on: input.device))
+            gradient: LogitStorage.gradient(weight: weight.dtype, on: input.device),
+            isExponential: isExponential)
     }
-
-    /// Whether the logits' gradient, where it is needed, is divided by a scale that the loss makes.
-    package func isScaled(_ needs: LinearNeeds) -> Bool { shape.gradient == .f16 && needs.wantsGradients }
 
     /// Runs a loss over all chunks.
     ///
     /// - Parameters:
     ///   - exact: sums weight gradients in fp32 whatever their type; else they are rounded chunk by chunk.
-    ///   - scale: what the loss divides the logits' gradient by, where `isScaled`; it may raise it for each chunk.
     ///   - loss: gets a chunk's logits, [rows of the range, V], where their gradient goes, and the range of its rows.
-    ///     If any gradient is needed it sets it: that is the logits' own array unless they are stored exactly.
+    ///     If any gradient is needed it sets it.
     /// - Returns: the needed gradients, like what they belong to.
     package func run(
-        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool, scale: GradientScale? = nil,
-        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ rows: Range<Int>) throws -> Void
+        _ plan: ChunkPlan, needs: LinearNeeds, exact: Bool,
+        _ loss: (_ logits: NDArray, _ gradient: LogitGradient, _ rows: Range<Int>) throws -> Void
     ) throws -> Gradients {
-        let chunks = (0..<plan.chunks).map { chunk in
-            let start = chunk * plan.chunkTokens
-            return [start..<min(start + plan.chunkTokens, plan.tokens)]
-        }
-        return try run(plan, chunks, needs: needs, exact: exact, scale: scale) { logits, gradient, pieces in
+        try run(plan, plan.ranges, needs: needs, exact: exact) { logits, gradient, pieces in
             try loss(logits, gradient, pieces[0])
+        }
+    }
+
+    /// What the layer says of labels, where the device's own kernels find it without logits; nil where they do not.
+    package func scores(_ labels: NDArray, _ options: LabelScores.Options) throws -> LabelScores.Result? {
+        guard LabelScores.isAvailable(input, weight), bias.map({ $0.dtype == weight.dtype }) ?? true else {
+            return nil
+        }
+        return try LabelScores.scores(
+            input, weight: weight, bias: bias, labels: labels.flattened, options: options)
+    }
+
+    /// Runs a loss of log-probabilities of labels over all chunks, whose logits exist as exponentials only.
+    ///
+    /// - Parameters:
+    ///   - labels: [tokens], i64 or i32: classes, or the ignored one.
+    ///   - loss: gets what was found of a chunk's tokens, and sets what their rows of exponentials are to be multiplied by:
+    ///     the loss's derivative by nll over the total. f32, one a token.
+    /// - Returns: the needed gradients, like what they belong to.
+    package func runExponentials(
+        _ plan: ChunkPlan, labels: NDArray, options: LabelExponentials.Options, needs: LinearNeeds,
+        exact: Bool,
+        _ loss: (_ found: LabelExponentials.Result, _ factors: NDArray, _ rows: Range<Int>) throws -> Void
+    ) throws -> Gradients {
+        precondition(isExponential && needs.wantsGradients, "exponentials are made for gradients")
+        return try forEachChunk(plan, plan.ranges, needs: needs, exact: exact) { x, gradient, pieces in
+            let found = try LabelExponentials.apply(
+                x, weight: weight, labels: labels.sliced(0, pieces[0]), into: gradient.values,
+                options: options)
+            guard let factors = gradient.scales else { return }
+            try loss(found, factors, pieces[0])
         }
     }
 
@@ -82,12 +110,27 @@ package struct LinearChunks {
     ///   - loss: gets the logits of the pieces one after the other.
     package func run(
         _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
-        scale: GradientScale? = nil,
-        _ loss: (_ logits: NDArray, _ gradient: NDArray, _ pieces: [Range<Int>]) throws -> Void
+        _ loss: (_ logits: NDArray, _ gradient: LogitGradient, _ pieces: [Range<Int>]) throws -> Void
     ) throws -> Gradients {
-        precondition((scale != nil) == isScaled(needs), "a gradient in f16 has a scale, others have none")
-        let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact, scale)
-        let (buffer, other) = try buffers(plan, needs)
+        precondition(!isExponential, "exponentials have a loop of their own")
+        let size = [plan.chunkTokens, weight.shape[0]]
+        let buffer = try NDArray(empty: size, dtype: shape.logits, device: input.device)
+        return try forEachChunk(plan, chunks, needs: needs, exact: exact, logits: buffer) {
+            x, gradient, pieces in
+            let logits = buffer.sliced(0, 0..<x.shape[0])
+            try computeLogits(of: x, into: logits)
+            try loss(logits, gradient, pieces)
+        }
+    }
+
+    /// The loop itself: `body` makes the gradient of a chunk's logits, for the rows x.
+    private func forEachChunk(
+        _ plan: ChunkPlan, _ chunks: [[Range<Int>]], needs: LinearNeeds, exact: Bool,
+        logits buffer: NDArray? = nil,
+        _ body: (_ x: NDArray, _ gradient: LogitGradient, _ pieces: [Range<Int>]) throws -> Void
+    ) throws -> Gradients {
+        let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact)
+        let gradient = try gradientBuffers(plan, needs, logits: buffer)
         let gathered =
             chunks.contains { $0.count > 1 }
             ? try NDArray(
@@ -95,57 +138,59 @@ package struct LinearChunks {
             : nil
         for (chunk, pieces) in chunks.enumerated() {
             let x = try rows(pieces, gathered)
-            let logits = buffer.sliced(0, 0..<x.shape[0])
-            let g = other?.sliced(0, 0..<x.shape[0]) ?? logits
-            try computeLogits(of: x, into: logits)
-            try loss(logits, g, pieces)
-            if let change = scale?.takeChange() {
-                try dWeight?.rescale(by: change)
-                try dBias?.rescale(by: change)
-            }
+            let g = gradient.sliced(0..<x.shape[0])
+            try body(x, g, pieces)
             try dWeight?.add(g, x, isFirst: chunk == 0)
             try dBias?.add(g, isFirst: chunk == 0)
             try dInput?.add(g, pieces, gathered: x)
         }
         return Gradients(
-            input: try dInput?.finished(), weight: try dWeight?.finished(scratch: buffer.buffer),
+            input: try dInput?.finished(), weight: try dWeight?.finished(scratch: gradient.values.buffer),
             bias: try dBias?.finished(),
             scales: LinearScales(input: dInput?.scales, weight: dWeight?.scales, bias: dBias?.scales))
     }
 
-    /// For a chunk's logits, and for their gradient where it does not overwrite them.
-    private func buffers(_ plan: ChunkPlan, _ needs: LinearNeeds) throws -> (NDArray, NDArray?) {
+    /// For the gradient of a chunk's logits: their own memory where it overwrites them.
+    private func gradientBuffers(
+        _ plan: ChunkPlan, _ needs: LinearNeeds, logits: NDArray?
+    ) throws -> LogitGradient {
         let (shape, size) = (shape, [plan.chunkTokens, weight.shape[0]])
-        let isApart = needs.wantsGradients && shape.gradient != shape.logits
-        return (
-            try NDArray(empty: size, dtype: shape.logits, device: input.device),
-            isApart ? try NDArray(empty: size, dtype: shape.gradient, device: input.device) : nil
-        )
+        if let logits, !needs.wantsGradients { return LogitGradient(values: logits, scales: nil) }
+        let values =
+            if let logits, shape.gradient == shape.logits { logits } else {
+                try NDArray(empty: size, dtype: shape.gradient, device: input.device)
+            }
+        let scales = shape.isScaled ? try NDArray(empty: [plan.chunkTokens], device: input.device) : nil
+        return LogitGradient(values: values, scales: scales)
     }
 
     /// The needed ones, of which nothing has been summed yet.
     private func gradients(
-        _ plan: ChunkPlan, _ needs: LinearNeeds, exact: Bool, _ scale: GradientScale?
+        _ plan: ChunkPlan, _ needs: LinearNeeds, exact: Bool
     ) throws -> (input: InputGradient?, weight: WeightGradient?, bias: BiasGradient?) {
         let product =
             plan.productRows > 0
             ? try NDArray(empty: [plan.productRows, input.shape[1]], device: input.device) : nil
         let separates = ChunkPlan.separatesSums(weight.dtype, exact, chunks: plan.chunks)
-        let (factor, isApart) = (scale?.value, needs.contains(.scales))
+        let (shape, isApart) = (shape, needs.contains(.scales))
         let dInput =
             needs.contains(.input)
             ? try InputGradient(
-                like: input, dtype: inputType, weight: weight, product: product, factor: factor,
-                isApart: isApart) : nil
+                like: input, dtype: inputType, weight: weight, product: product,
+                isRounded: shape.roundsInput, isApart: isApart) : nil
+        let weighted =
+            needs.contains(.weight) && shape.isScaled
+            ? try WeightedRows(
+                rows: plan.chunkTokens, hidden: shape.hidden, dtype: shape.gradient, on: input.device) : nil
         let dWeight =
             needs.contains(.weight)
             ? try WeightGradient(
                 like: weight, tokens: input.shape[0], separatesSums: separates, product: product,
-                factor: factor, isApart: isApart) : nil
+                weighted: weighted, isApart: isApart) : nil
         let dBias =
             needs.contains(.bias)
             ? try bias.map {
-                try BiasGradient(like: $0, tokens: input.shape[0], factor: factor, isApart: isApart)
+                try BiasGradient(like: $0, tokens: input.shape[0], isApart: isApart)
             }
             : nil
         return (dInput, dWeight, dBias)

@@ -29,12 +29,11 @@ struct InputGradient {
     ///   - input: x as it is multiplied.
     ///   - dtype: its type before that.
     ///   - product: [rows, H], f32; nil where nothing is f16.
-    ///   - factor: [1], f32: what g has to be multiplied by.
+    ///   - isRounded: whether products go by way of it.
     ///   - isApart: whether scales of f16 rows are kept.
     init(
-        like input: NDArray, dtype: DType, weight: NDArray, product: NDArray?, factor: NDArray?, isApart: Bool
+        like input: NDArray, dtype: DType, weight: NDArray, product: NDArray?, isRounded: Bool, isApart: Bool
     ) throws {
-        let isRounded = dtype == .f16 || factor != nil
         self.dtype = dtype
         self.weight = weight
         // Of an input that was narrowed to be multiplied the product is not.
@@ -44,7 +43,7 @@ struct InputGradient {
             isRounded
             ? try product.map {
                 let rounding = try GradientRounding(
-                    rows: input.shape[0], dtype: dtype, isApart: isApart, factor: factor, on: input.device)
+                    rows: input.shape[0], dtype: dtype, isApart: isApart, on: input.device)
                 return (rounding, $0)
             } : nil
     }
@@ -53,10 +52,13 @@ struct InputGradient {
     var scales: NDArray? { rounded?.by.scales }
 
     /// - Parameter x: the pieces' rows of x; where they were gathered nobody needs them any more.
-    func add(_ g: NDArray, _ pieces: [Range<Int>], gathered x: NDArray) throws {
-        if let rounded { return try add(g, pieces, rounded.by, rounded.product) }
+    func add(_ gradient: LogitGradient, _ pieces: [Range<Int>], gathered x: NDArray) throws {
+        if let rounded { return try add(gradient, pieces, rounded.by, rounded.product) }
+        let g = gradient.values
         if pieces.count == 1 {
-            _ = try MatMul.apply(g, weight, into: values.sliced(0, pieces[0]))
+            let rows = values.sliced(0, pieces[0])
+            _ = try MatMul.apply(g, weight, into: rows)
+            if let factors = gradient.scales { try CrossEntropy.scale(rows, by: factors) }
             return
         }
         let isGathered = x.dtype == values.dtype
@@ -74,13 +76,13 @@ struct InputGradient {
     }
 
     private func add(
-        _ g: NDArray, _ pieces: [Range<Int>], _ rounding: GradientRounding, _ product: NDArray
+        _ gradient: LogitGradient, _ pieces: [Range<Int>], _ rounding: GradientRounding, _ product: NDArray
     ) throws {
         var start = 0
         for rows in pieces.flatMap({ $0.parts(of: product.shape[0]) }) {
-            let part = product.sliced(0, 0..<rows.count)
-            _ = try MatMul.apply(g.sliced(0, start..<(start + rows.count)), weight, into: part)
-            try rounding.apply(part, into: values.sliced(0, rows), rows: rows)
+            let (part, g) = (product.sliced(0, 0..<rows.count), gradient.sliced(start..<(start + rows.count)))
+            _ = try MatMul.apply(g.values, weight, into: part)
+            try rounding.apply(part, into: values.sliced(0, rows), rows: rows, factor: g.scales)
             start += rows.count
         }
     }
@@ -92,6 +94,8 @@ struct InputGradient {
 struct WeightGradient {
     private let values: Values
     private let rounding: GradientRounding
+    /// Of x, where g is over scales; sums are then over its scale.
+    private let weighted: WeightedRows?
     private let isApart: Bool
 
     private enum Values {
@@ -104,7 +108,7 @@ struct WeightGradient {
 
     /// - Parameters: as for the input's gradient.
     init(
-        like weight: NDArray, tokens: Int, separatesSums: Bool, product: NDArray?, factor: NDArray?,
+        like weight: NDArray, tokens: Int, separatesSums: Bool, product: NDArray?, weighted: WeightedRows?,
         isApart: Bool
     ) throws {
         if separatesSums {
@@ -115,15 +119,17 @@ struct WeightGradient {
                 product.map { weight.dtype == .f16 ? .rounded(own, product: $0) : .own(own) } ?? .own(own)
         }
         self.isApart = isApart
+        self.weighted = weighted
         rounding = try GradientRounding(
-            rows: weight.shape[0], dtype: weight.dtype, isApart: isApart || !separatesSums, factor: factor,
-            on: weight.device)
+            rows: weight.shape[0], dtype: weight.dtype, isApart: isApart || !separatesSums, on: weight.device)
     }
 
     /// [V], f32.
     var scales: NDArray? { isApart ? rounding.scales : nil }
 
-    func add(_ g: NDArray, _ x: NDArray, isFirst: Bool) throws {
+    func add(_ gradient: LogitGradient, _ x: NDArray, isFirst: Bool) throws {
+        let g = gradient.values
+        let x = try gradient.scales.flatMap { try weighted?.apply(x, scales: $0) } ?? x
         switch values {
         case .own(let own):
             _ = try MatMul.apply(g, x, transposeA: true, into: own, accumulate: !isFirst)
@@ -131,21 +137,22 @@ struct WeightGradient {
             for rows in (0..<own.shape[0]).parts(of: product.shape[0]) {
                 let part = product.sliced(0, 0..<rows.count)
                 _ = try MatMul.apply(g.sliced(1, rows), x, transposeA: true, into: part)
-                try rounding.apply(part, into: own.sliced(0, rows), rows: rows, accumulate: !isFirst)
+                try rounding.apply(
+                    part, into: own.sliced(0, rows), rows: rows, factor: factor, accumulate: !isFirst)
             }
-        case .sums(let sums): try sums.add(g, x, accumulate: !isFirst)
+        case .sums(let sums):
+            if let change = weighted?.scale?.takeChange() { try sums.scale(by: change) }
+            try sums.add(g, x, accumulate: !isFirst)
         }
     }
 
-    /// Multiplies what has been summed, which has the scale of g, by one number.
-    func rescale(by change: NDArray) throws {
-        if case .sums(let sums) = values { try sums.scale(by: change) }
-    }
+    /// What sums have to be multiplied by.
+    private var factor: NDArray? { weighted?.scale?.value }
 
     /// - Parameter scratch: memory that is free by now.
     func finished(scratch: Buffer) throws -> NDArray {
         switch values {
-        case .sums(let sums): return try sums.rounded(rounding, scratch: scratch)
+        case .sums(let sums): return try sums.rounded(rounding, factor: factor, scratch: scratch)
         case .own(let own): return own
         case .rounded(let own, _):
             if !isApart, let scales = rounding.scales { try CrossEntropy.scale(own, by: scales) }
@@ -162,24 +169,21 @@ struct BiasGradient {
     private let rounding: GradientRounding
 
     /// - Parameters: as for the input's gradient.
-    init(like bias: NDArray, tokens: Int, factor: NDArray?, isApart: Bool) throws {
+    init(like bias: NDArray, tokens: Int, isApart: Bool) throws {
         dtype = bias.dtype
         sums = try .unset(bias.shape, .f32, tokens: tokens, bias.device)
-        rounding = try GradientRounding(
-            rows: 1, dtype: dtype, isApart: isApart, factor: factor, on: bias.device)
+        rounding = try GradientRounding(rows: 1, dtype: dtype, isApart: isApart, on: bias.device)
     }
 
     /// [1], f32.
     var scales: NDArray? { rounding.scales }
 
-    func add(_ g: NDArray, isFirst: Bool) throws {
-        try ColumnSum.apply(g, into: sums, accumulate: !isFirst)
+    func add(_ g: LogitGradient, isFirst: Bool) throws {
+        try ColumnSum.apply(g.values, weights: g.scales, into: sums, accumulate: !isFirst)
     }
 
-    func rescale(by change: NDArray) throws { try CrossEntropy.scale(sums, by: change) }
-
     func finished() throws -> NDArray {
-        if dtype == .f32 && !rounding.changesSums { return sums }
+        if dtype == .f32 { return sums }
         let bias = try NDArray(empty: sums.shape, dtype: dtype, device: sums.device)
         try rounding.apply(sums.rows, into: bias.rows, rows: 0..<1)
         return bias

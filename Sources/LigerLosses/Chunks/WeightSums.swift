@@ -45,8 +45,10 @@ struct WeightSums {
 
     /// The sums rounded once.
     ///
-    /// - Parameter scratch: memory that is free by now.
-    func rounded(_ rounding: GradientRounding, scratch: Buffer) throws -> NDArray {
+    /// - Parameters:
+    ///   - factor: [1], f32: what they still have to be multiplied by.
+    ///   - scratch: memory that is free by now.
+    func rounded(_ rounding: GradientRounding, factor: NDArray?, scratch: Buffer) throws -> NDArray {
         let (rows, hidden) = (first.shape[0], gradient.shape[1])
         // Rounded rows go to a front half that is half as long: by then the sums there have been read.
         let room = scratch.byteCount / (hidden * gradient.dtype.byteCount)
@@ -60,11 +62,11 @@ struct WeightSums {
             let rounded = NDArray(
                 buffer: buffer, offset: 0, shape: [range.count, hidden], strides: [hidden, 1],
                 dtype: gradient.dtype)
-            try rounding.apply(first.sliced(0, range), into: rounded, rows: range)
+            try rounding.apply(first.sliced(0, range), into: rounded, rows: range, factor: factor)
             try rounded.copyBytes(to: gradient.sliced(0, range))
         }
         let rest = rows..<gradient.shape[0]
-        try rounding.apply(second, into: gradient.sliced(0, rest), rows: rest)
+        try rounding.apply(second, into: gradient.sliced(0, rest), rows: rest, factor: factor)
         return gradient
     }
 }

@@ -97,30 +97,18 @@ struct DistillationBatch {
                 try NDArray(empty: [plan.chunkTokens, teacher.classes], device: device)
             } else { nil }
         let exact = options.sequences.accumulation == .exact
-        let scale = linear.isScaled(needs) ? try GradientScale(on: device) : nil
-        let largest = try scale.map { _ in try perToken() }
-        let gradients = try linear.run(plan, needs: needs, exact: exact, scale: scale) {
-            logits, gradient, rows in
+        let gradients = try linear.run(plan, needs: needs, exact: exact) { logits, gradient, rows in
             let given = try teacherRows(rows, other)
-            let compute = { (kind: DistillationRows.Gradient?) in
-                let separate = kind?.isWritten == true && shape.gradient != shape.logits ? gradient : nil
-                try kernel(logits, given, kind, separate?.dtype).launch(
-                    programs: rows.count,
-                    [
-                        "student": logits, "teacher": given, "share": share,
-                        "loss": losses.sliced(0, rows), "soft": softs.sliced(0, rows),
-                        "hard": hards?.sliced(0, rows), "labels": labels?.sliced(0, rows),
-                        "scale": kind == .scaled ? scale?.value : nil,
-                        "largest": kind == .measured ? largest?.sliced(0, rows) : nil,
-                        "gradient": separate,
-                    ])
-            }
-            guard let scale, let largest = largest?.sliced(0, rows) else {
-                return try compute(needs.wantsGradients ? .written : nil)
-            }
-            try compute(.measured)
-            try scale.raise(toHold: [largest])
-            try compute(.scaled)
+            let separate =
+                needs.wantsGradients && shape.gradient != shape.logits ? gradient.values : nil
+            try kernel(logits, given, needs, separate?.dtype).launch(
+                programs: rows.count,
+                [
+                    "student": logits, "teacher": given, "share": share,
+                    "loss": losses.sliced(0, rows), "soft": softs.sliced(0, rows),
+                    "hard": hards?.sliced(0, rows), "labels": labels?.sliced(0, rows),
+                    "scales": gradient.scales, "gradient": separate,
+                ])
         }
         return FusedLinearDistillation.Result(
             loss: try Total.apply(losses), soft: try Total.apply(softs),
@@ -130,14 +118,15 @@ struct DistillationBatch {
     }
 
     private func kernel(
-        _ logits: NDArray, _ teacher: NDArray, _ gradient: DistillationRows.Gradient?, _ separate: DType?
+        _ logits: NDArray, _ teacher: NDArray, _ needs: LinearNeeds, _ separate: DType?
     ) -> DistillationRows {
         DistillationRows(
             formula: formula, classes: linear.shape.vocabulary, teacherClasses: self.teacher.classes,
             student: logits.dtype, teacher: teacher.dtype, labels: labels?.dtype,
             ignoreIndex: options.sequences.ignoreIndex, temperature: options.sequences.temperature,
             hardWeight: options.hardWeight, hasHard: options.computesHard, softWeight: options.softWeight,
-            gradient: gradient, separateGradient: separate)
+            hasGradient: needs.wantsGradients, hasScales: needs.wantsGradients && linear.shape.isScaled,
+            separateGradient: separate)
     }
 
     /// Chunks of which the logits of both sides fit the budget.
@@ -149,7 +138,7 @@ struct DistillationBatch {
         let rows = max(1, min(shape.tokens, budget / (own + other)))
         return ChunkPlan(
             shape, needs: needs, exact: exact, budgetBytes: rows * own,
-            lossBytes: 4 * (linear.isScaled(needs) ? 5 : 4) * shape.tokens + rows * other)
+            lossBytes: 4 * 4 * shape.tokens + rows * other)
     }
 
     private func teacherRows(_ rows: Range<Int>, _ buffer: NDArray?) throws -> NDArray {

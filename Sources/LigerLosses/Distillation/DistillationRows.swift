@@ -15,29 +15,20 @@ struct DistillationRows: TileKernel {
     let hardWeight: Float
     let hasHard: Bool
     let softWeight: Float
-    let gradient: Gradient?
+    let hasGradient: Bool
+    /// Whether rows of the gradient are divided by a scale each.
+    let hasScales: Bool
     /// The type of an array that the gradient is written to; nil where it overwrites the student's logits.
     let separateGradient: DType?
 
-    enum Gradient: Hashable {
-        case written
-        /// Divided by a scale.
-        case scaled
-        /// Only its largest magnitude, for that scale.
-        case measured
-
-        var isWritten: Bool { self != .measured }
-    }
-
     func body(_ p: Program) {
-        let isWritten = gradient?.isWritten == true, overwrites = isWritten && separateGradient == nil
+        let overwrites = hasGradient && separateGradient == nil
         let z = overwrites ? p.update("student", student, rank: 2) : p.input("student", student, rank: 2)
         let u = p.input("teacher", teacher, rank: 2), share = p.input("share", .f32, rank: 1)
         let losses = p.output("loss", .f32, rank: 1), softs = p.output("soft", .f32, rank: 1)
         let hards = hasHard ? p.output("hard", .f32, rank: 1) : nil
         let labels = labels.map { p.input("labels", $0, rank: 1, as: Int.self) }
-        let scale = gradient == .scaled ? p.input("scale", .f32, rank: 1) : nil
-        let largest = gradient == .measured ? p.output("largest", .f32, rank: 1) : nil
+        let scales = hasScales ? p.output("scales", .f32, rank: 1) : nil
         let written = separateGradient.map { p.output("gradient", $0, rank: 2) } ?? (overwrites ? z : nil)
         let row = p.index, c = p.range(classes)
 
@@ -57,8 +48,7 @@ struct DistillationRows: TileKernel {
                 gradient = select(c.index == label.int32, g - weight, g)
             }
             losses[row] = loss
-            largest?[row] = max(abs(gradient))
-            written?[row, c] = scale.map { gradient * (1 / $0[0]) } ?? gradient
+            written?[row, c] = scales.map { overRowScale(gradient, $0, p) } ?? gradient
         }
         guard let label = labels?[row] else { return count() }
         if hasHard {
@@ -69,7 +59,7 @@ struct DistillationRows: TileKernel {
         }
         p.when(label != ignoreIndex, count)
         p.when(label == ignoreIndex) {
-            for view in [losses, softs, hards, largest] { view?[row] = (row * 0).float }
+            for view in [losses, softs, hards, scales] { view?[row] = (row * 0).float }
             written?[row, c] = p.full(c, 0)
         }
     }

@@ -122,20 +122,44 @@ public enum FusedLinearCrossEntropy {
         options: Options = Options(), normaliser: NDArray? = nil, upstream: NDArray? = nil,
         wants: CrossEntropy.Outputs = [], needs: Needs = .all
     ) throws -> Result {
-        let linear = try LinearChunks(input: input, weight: weight, bias: bias)
+        let needs = bias == nil ? needs.subtracting(.bias) : needs
+        let isOfLabels =
+            bias == nil
+            && CrossEntropyTask.isPlain(options.crossEntropy, classWeights: classWeights, wants: wants)
+        let linear = try LinearChunks(
+            input: input, weight: weight, bias: bias,
+            isExponential: isOfLabels && needs.wantsGradients
+                && LabelExponentials.isAvailable(try input.asRows("input"), weight))
         let layer = linear.shape
         if let upstream { try upstream.expect("upstream", shape: [layer.tokens], dtype: .f32) }
         let task = try CrossEntropyTask(
             labels: labels, rows: layer.tokens, classes: layer.vocabulary, classWeights: classWeights,
             options: options.crossEntropy, normaliser: normaliser, wants: wants, device: input.device)
-        let needs = bias == nil ? needs.subtracting(.bias) : needs
-        let scale = linear.isScaled(needs) ? try task.gradientScale(upstream: upstream) : nil
-        let gradients = try linear.run(
-            plan(layer, options, wants, needs, input.device), needs: needs,
-            exact: options.accumulation == .exact, scale: scale
-        ) { logits, _, rows in
-            try task.run(
-                logits, rows, gradient: needs.wantsGradients ? logits : nil, upstream: upstream, scale: scale)
+        let plan = plan(layer, options, wants, needs, input.device)
+        let gradients: LinearChunks.Gradients
+        if layer.isExponential {
+            gradients = try linear.runExponentials(
+                plan, labels: labels.flattened,
+                options: LabelExponentials.Options(ignoreIndex: options.crossEntropy.ignoreIndex),
+                needs: needs, exact: options.accumulation == .exact
+            ) { found, factors, rows in
+                try task.run(
+                    nll: found.nll, rows, total: found.total, upstream: upstream, factors: factors)
+            }
+        } else if isOfLabels, !needs.wantsGradients,
+            let nll = try linear.scores(
+                labels, LabelScores.Options(ignoreIndex: options.crossEntropy.ignoreIndex))?.nll
+        {
+            try task.run(nll: nll, 0..<layer.tokens)
+            gradients = LinearChunks.Gradients()
+        } else {
+            gradients = try linear.run(
+                plan, needs: needs, exact: options.accumulation == .exact
+            ) { logits, gradient, rows in
+                try task.run(
+                    logits, rows, gradient: needs.wantsGradients ? gradient.values : nil, upstream: upstream,
+                    scales: gradient.scales)
+            }
         }
         let loss = try task.result()
         return Result(

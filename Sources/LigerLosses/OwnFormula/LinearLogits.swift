@@ -8,8 +8,8 @@ import Tile
 ///     dx = g W        dW = dW + g^T x        db = db + sum(g)        g = dL/dz
 ///
 /// Logits are fp32 on every device. Sums are fp32, or of the weight's type, in which they are rounded chunk by chunk. On
-/// a GPU g is rounded to the weight's type before it is multiplied, in f16 over a scale (`GradientScale`): the largest
-/// that a chunk has needed so far, which the sum of the weight's gradient is over as well.
+/// a GPU g is rounded to the weight's type before it is multiplied, in f16 each row over a scale; the sum of the weight's
+/// gradient is then over the largest scale that a chunk has needed so far (`WeightedRows`).
 ///
 /// Cost: one product of rows x vocabulary x hidden forward, two backward.
 public enum LinearLogits {
@@ -57,25 +57,37 @@ public enum LinearLogits {
         }
         try biasSum?.expect("the bias' gradient", shape: [vocabulary], dtype: .f32)
 
-        let scale = try self.scale(scale, weight, hasSum: weightSum != nil)
+        let sumScale = try self.sumScale(scale, weight, hasSum: weightSum != nil)
         let dtype = LogitStorage.gradient(weight: weight.dtype, on: weight.device)
-        let g = try rounded(gradient, to: dtype, over: scale)
+        let g = try rounded(gradient, to: dtype)
         if let weightSum {
-            let isRounded = LogitStorage.isRounded(on: weight.device)
-            if let change = scale?.takeChange() { try CrossEntropy.scale(weightSum, by: change) }
+            let factor = LogitStorage.isRounded(on: weight.device) ? try Cast.apply(x, to: dtype) : x
             _ = try MatMul.apply(
-                g, isRounded ? try Cast.apply(x, to: dtype) : x, transposeA: true, into: weightSum,
-                accumulate: true)
+                g.values, try weighted(factor, g.scales, sumScale, weightSum), transposeA: true,
+                into: weightSum, accumulate: true)
         }
         if let biasSum { try ColumnSum.apply(gradient, into: biasSum, accumulate: true) }
         if let dInput {
-            _ = try MatMul.apply(g, weight, into: dInput)
-            if let scale { try CrossEntropy.scale(dInput, by: scale.value) }
+            _ = try MatMul.apply(g.values, weight, into: dInput)
+            if let scales = g.scales { try CrossEntropy.scale(dInput, by: scales) }
         }
     }
 
-    /// The one that sums are over, or one for the input's gradient alone; nil where nothing is scaled.
-    private static func scale(_ given: NDArray?, _ weight: NDArray, hasSum: Bool) throws -> GradientScale? {
+    /// x as it is multiplied; brings the sum to its new scale.
+    private static func weighted(
+        _ x: NDArray, _ scales: NDArray?, _ sumScale: GradientScale?, _ sum: NDArray
+    ) throws -> NDArray {
+        guard let scales, let sumScale else { return x }
+        let rows = try WeightedRows(
+            rows: x.shape[0], hidden: x.shape[1], dtype: .f16, scale: sumScale, on: x.device)
+        let result = try rows.apply(x, scales: scales)
+        if let change = sumScale.takeChange() { try CrossEntropy.scale(sum, by: change) }
+        return result
+    }
+
+    /// The one that sums are over; nil where there are none.
+    private static func sumScale(_ given: NDArray?, _ weight: NDArray, hasSum: Bool) throws -> GradientScale?
+    {
         try given?.expect("the scale", shape: [1], dtype: .f32)
         guard scalesSums(weight: weight) else {
             if given == nil { return nil }
@@ -84,47 +96,33 @@ public enum LinearLogits {
             )
         }
         if let given { return try GradientScale(continuing: given) }
-        if !hasSum { return try GradientScale(on: weight.device) }
+        if !hasSum { return nil }
         throw RuntimeError(
             "the sum of an f16 weight's gradient is over a scale on a GPU, and none was given. Give [1] of f32 that "
                 + "holds 0 before the first chunk, and multiply the sum by it after the last")
     }
 
-    /// g in a type, over a scale that it raises.
-    private static func rounded(
-        _ gradient: NDArray, to dtype: DType, over scale: GradientScale?
-    ) throws -> NDArray {
-        guard let scale else { return try Cast.apply(gradient, to: dtype) }
+    /// g in a type, in f16 over scales of its rows.
+    private static func rounded(_ gradient: NDArray, to dtype: DType) throws -> LogitGradient {
+        if dtype != .f16 {
+            return LogitGradient(values: try Cast.apply(gradient, to: dtype), scales: nil)
+        }
         let (rows, columns) = (gradient.shape[0], gradient.shape[1])
-        let largest = try NDArray(empty: [rows], device: gradient.device)
-        try RowMagnitudes(columns: columns).launch(
-            programs: rows, ["x": gradient, "largest": largest])
-        try scale.raise(toHold: [largest])
-        let g = try NDArray(empty: gradient.shape, dtype: dtype, device: gradient.device)
-        try RowsOverScale(columns: columns, dtype: dtype).launch(
-            programs: rows, ["x": gradient, "scale": scale.value, "y": g])
-        return g
+        let scales = try NDArray(empty: [rows], device: gradient.device)
+        let values = try NDArray(empty: gradient.shape, dtype: .f16, device: gradient.device)
+        try RowsOverScales(columns: columns).launch(
+            programs: rows, ["x": gradient, "y": values, "scales": scales])
+        return LogitGradient(values: values, scales: scales)
     }
 }
 
-/// The largest magnitude of a row; one program a row.
-struct RowMagnitudes: TileKernel {
+/// y = x in f16, each row over a scale that is kept with it; one program a row.
+struct RowsOverScales: TileKernel {
     let columns: Int
 
     func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2), largest = p.output("largest", .f32, rank: 1)
-        largest[p.index] = max(abs(x[p.index, p.range(columns)]))
-    }
-}
-
-/// y = x / scale, which is a power of two; one program a row.
-struct RowsOverScale: TileKernel {
-    let columns: Int
-    let dtype: DType
-
-    func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2), scale = p.input("scale", .f32, rank: 1)
-        let y = p.output("y", dtype, rank: 2), c = p.range(columns)
-        y[p.index, c] = x[p.index, c] * (1 / scale[0])
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f16, rank: 2)
+        let scales = p.output("scales", .f32, rank: 1), c = p.range(columns)
+        y[p.index, c] = overRowScale(x[p.index, c], scales, p)
     }
 }

@@ -64,7 +64,7 @@ struct ScaledCrossEntropyGradientRows: TileKernel {
     let hasEntropy: Bool
     /// How many columns the derivatives by selected classes have.
     let selected: Int
-    let hasScale: Bool
+    let hasScales: Bool
     /// The type of an array that the gradient is written to; nil where it overwrites the logits.
     let separateGradient: DType?
 
@@ -78,12 +78,12 @@ struct ScaledCrossEntropyGradientRows: TileKernel {
         let entropies = hasEntropy ? p.input("entropy", .f32, rank: 1) : nil
         let ofSelected = selected > 0 ? p.input("by selected", .f32, rank: 2) : nil
         let columns = selected > 0 ? p.input("columns", .i32, rank: 1, as: Int32.self) : nil
-        let scale = hasScale ? p.input("scale", .f32, rank: 1) : nil
+        let scales = hasScales ? p.output("scales", .f32, rank: 1) : nil
         let gradient = separateGradient.map { p.output("gradient", $0, rank: 2) } ?? logits
         let row = p.index, c = p.range(classes), label = labels[row]
 
         p.when(label != ignoreIndex) {
-            let factor = scale.map { (1 / temperature) / $0[0] } ?? (row * 0).float + 1 / temperature
+            let factor = 1 / temperature
             let a = ofNLL[row] * factor
             let d = maximum(scaled(logits[row, c], by: 1 / temperature) - maxima[row], leastDistance)
             let q = decay(d) * (1 / sums[row])
@@ -100,8 +100,11 @@ struct ScaledCrossEntropyGradientRows: TileKernel {
                 let own = ofSelected[row, select(isSelected, column, 0)] * factor
                 g = g + select(isSelected, own, 0)
             }
-            gradient[row, c] = g
+            gradient[row, c] = scales.map { overRowScale(g, $0, p) } ?? g
         }
-        p.when(label == ignoreIndex) { gradient[row, c] = p.full(c, 0) }
+        p.when(label == ignoreIndex) {
+            gradient[row, c] = p.full(c, 0)
+            scales?[row] = (row * 0).float
+        }
     }
 }

@@ -1,6 +1,5 @@
 import LigerKernels
 import LigerRuntime
-import Platform
 import Tile
 
 /// One evaluation, chunk by chunk of tokens.
@@ -27,6 +26,7 @@ struct ScaledCrossEntropyTask {
     }
 
     func forward(classes: NDArray?, wantsEntropy: Bool) throws -> FusedLinearScaledCrossEntropy.Result {
+        if classes == nil, let found = try scores(wantsEntropy: wantsEntropy) { return found }
         let tokens = linear.shape.tokens
         let perToken = { try NDArray(empty: [tokens], device: labels.device) }
         if let classes { try classes.expect("the selected classes", shape: [classes.count], dtype: .i32) }
@@ -52,25 +52,33 @@ struct ScaledCrossEntropyTask {
         return result
     }
 
+    /// In one product where the device's own kernels can.
+    private func scores(wantsEntropy: Bool) throws -> FusedLinearScaledCrossEntropy.Result? {
+        let asked = LabelScores.Options(
+            ignoreIndex: options.ignoreIndex, temperature: options.temperature, wantsEntropy: wantsEntropy)
+        return try linear.scores(labels, asked).map {
+            FusedLinearScaledCrossEntropy.Result(
+                nll: $0.nll, entropy: $0.entropy, maximum: $0.maximum, sumExp: $0.sumExp)
+        }
+    }
+
     func backward(
         _ result: FusedLinearScaledCrossEntropy.Result, _ upstream: FusedLinearScaledCrossEntropy.Upstream,
         needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
         try check(result, upstream)
-        let scale = linear.isScaled(needs) ? try GradientScale(on: labels.device) : nil
-        try scale.map { try raise($0, toHold: upstream) }
         let (shape, selected) = (linear.shape, upstream.selected)
         let separate = shape.gradient == shape.logits ? nil : shape.gradient
         let kernel = ScaledCrossEntropyGradientRows(
             classes: shape.vocabulary, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
             temperature: options.temperature, hasEntropy: upstream.entropy != nil,
-            selected: selected?.derivatives.shape[1] ?? 0, hasScale: scale != nil,
+            selected: selected?.derivatives.shape[1] ?? 0, hasScales: shape.isScaled,
             separateGradient: separate)
         let entropy = upstream.entropy == nil ? nil : result.entropy
         let exact = options.accumulation == .exact
         let plan = plan(needs, lossBytes: 0)
-        return try linear.run(plan, needs: needs, exact: exact, scale: scale) { logits, gradient, rows in
+        return try linear.run(plan, needs: needs, exact: exact) { logits, gradient, rows in
             func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, rows) }
             try kernel.launch(
                 programs: rows.count,
@@ -79,7 +87,7 @@ struct ScaledCrossEntropyTask {
                     "sum of exp": own(result.sumExp), "by nll": own(upstream.nll),
                     "by entropy": own(upstream.entropy), "entropy": own(entropy),
                     "by selected": own(selected?.derivatives), "columns": selected?.columns,
-                    "scale": scale?.value, "gradient": separate == nil ? nil : gradient,
+                    "scales": gradient.scales, "gradient": separate == nil ? nil : gradient.values,
                 ])
         }
     }
@@ -102,17 +110,5 @@ struct ScaledCrossEntropyTask {
         try selected.derivatives.expect(
             "the derivatives by selected classes", shape: [tokens, max(width, 1)], dtype: .f32)
         try selected.columns.expect("the classes' columns", shape: [vocabulary], dtype: .i32)
-    }
-
-    /// |dz| T is at most |a| + (log V + 1) |h| + Σ |d| + max |d|.
-    private func raise(
-        _ scale: GradientScale, toHold upstream: FusedLinearScaledCrossEntropy.Upstream
-    ) throws {
-        let selected = upstream.selected?.derivatives
-        let factor =
-            2 + Float(log(Double(linear.shape.vocabulary))) + Float((selected?.shape[1] ?? -1) + 1)
-        try scale.raise(
-            toHold: [upstream.nll, upstream.entropy, selected?.flattened].compactMap { $0 },
-            times: factor / options.temperature)
     }
 }

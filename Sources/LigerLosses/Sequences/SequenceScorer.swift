@@ -73,16 +73,15 @@ package struct SequenceScorer {
         let starts = Array(stride(from: 0, to: units.count, by: size))
         let chunks = starts.map { units.pieces($0..<min($0 + size, units.count)) }
         var next = 0
-        let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
-        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact, scale: scale) {
-            logits, _, pieces in
-            try eachPiece(of: logits, pieces) { try tokens.score($0, $1, into: scores) }
+        let exact = options.accumulation == .exact
+        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact) { logits, gradient, pieces in
+            try eachPiece(pieces) { try tokens.score(logits.sliced(0, $0), $1, into: scores) }
             let end = min(next + size, units.count)
             try evaluate(next..<end, scores)
             next = end
-            try scale.map { try tokens.raise($0, toHold: coefficients, pieces) }
-            try eachPiece(of: logits, pieces) {
-                try tokens.differentiate($0, $1, scores, coefficients, scale: scale)
+            try eachPiece(pieces) {
+                try tokens.differentiate(
+                    logits.sliced(0, $0), $1, scores, coefficients, scales: gradient.scales?.sliced(0, $0))
             }
         }
         return (scores, gradients)
@@ -94,12 +93,13 @@ package struct SequenceScorer {
         return needs.wantsGradients && plan(needs: needs, unit: unit).logitsBytes <= budgetBytes(unit: unit)
     }
 
+    /// Calls a function with where the rows of each piece are in a chunk, and among all tokens.
     private func eachPiece(
-        of logits: NDArray, _ pieces: [Range<Int>], _ body: (NDArray, Range<Int>) throws -> Void
+        _ pieces: [Range<Int>], _ body: (_ rows: Range<Int>, _ tokens: Range<Int>) throws -> Void
     ) throws {
         var start = 0
         for piece in pieces {
-            try body(logits.sliced(0, start..<(start + piece.count)), piece)
+            try body(start..<(start + piece.count), piece)
             start += piece.count
         }
     }
@@ -134,15 +134,9 @@ package struct SequenceScorer {
         _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
-        let (exact, scale) = (options.accumulation == .exact, try gradientScale(needs))
-        try scale.map { try tokens.raise($0, toHold: coefficients, [0..<shape.tokens]) }
-        return try linear.run(plan(needs: needs), needs: needs, exact: exact, scale: scale) {
-            logits, _, rows in
-            try tokens.differentiate(logits, rows, scores, coefficients, scale: scale)
+        let exact = options.accumulation == .exact
+        return try linear.run(plan(needs: needs), needs: needs, exact: exact) { logits, gradient, rows in
+            try tokens.differentiate(logits, rows, scores, coefficients, scales: gradient.scales)
         }
-    }
-
-    private func gradientScale(_ needs: LinearNeeds) throws -> GradientScale? {
-        linear.isScaled(needs) ? try GradientScale(on: tokens.labels.device) : nil
     }
 }

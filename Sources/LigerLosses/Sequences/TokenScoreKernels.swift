@@ -61,7 +61,7 @@ struct TokenScoreRows: TileKernel {
 }
 
 /// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed
-/// over the row's labels that count, over a scale where there is one; one program a row.
+/// over the row's labels that count, over a scale of the row where there are such; one program a row.
 struct TokenGradientRows: TileKernel {
     let classes: Int
     let dtype: DType
@@ -69,7 +69,7 @@ struct TokenGradientRows: TileKernel {
     let second: DType?
     let ignoreIndex: Int
     let temperature: Float
-    let hasScale: Bool
+    let hasScales: Bool
 
     func body(_ p: Program) {
         let logits = p.update("logits", dtype, rank: 2)
@@ -80,21 +80,24 @@ struct TokenGradientRows: TileKernel {
                 coefficients: p.input("coefficients \(i)", .f32, rank: 1)
             )
         }
-        let scale = hasScale ? p.input("scale", .f32, rank: 1) : nil
+        let scales = hasScales ? p.output("scales", .f32, rank: 1) : nil
         let row = p.index, c = p.range(classes)
         let parts = labelled.map { views in
             let label = views.labels[row], isCounted = label != ignoreIndex
-            let slope = views.coefficients[row] / temperature, k = scale.map { slope / $0[0] } ?? slope
-            return (label: label.int32, k: select(isCounted, k, 0))
+            return (label: label.int32, k: select(isCounted, views.coefficients[row] / temperature, 0))
         }
         let isIgnored = labelled.map { $0.labels[row] == ignoreIndex }
         let isAllIgnored = isIgnored.dropFirst().reduce(isIgnored[0]) { $0 & $1 }
         p.when(!isAllIgnored) {
             let total = parts.dropFirst().reduce(parts[0].k) { $0 + $1.k }
             let v = scaled(logits[row, c], by: 1 / temperature)
-            let g = decay(v - maxima[row]) * (-total / sums[row])
-            logits[row, c] = parts.reduce(g) { g, part in select(c.index == part.label, g + part.k, g) }
+            let others = decay(v - maxima[row]) * (-total / sums[row])
+            let g = parts.reduce(others) { g, part in select(c.index == part.label, g + part.k, g) }
+            logits[row, c] = scales.map { overRowScale(g, $0, p) } ?? g
         }
-        p.when(isAllIgnored) { logits[row, c] = p.full(c, 0) }
+        p.when(isAllIgnored) {
+            logits[row, c] = p.full(c, 0)
+            scales?[row] = (row * 0).float
+        }
     }
 }

@@ -62,14 +62,14 @@ struct TokenScorer {
     ///
     /// - Parameters:
     ///   - coefficients: dL/dlogp of all tokens, f32.
-    ///   - scale: what the gradient is divided by.
+    ///   - scales: [tokens of the range], f32: set to what rows of the gradient are divided by; nil where they are not.
     func differentiate(
         _ logits: NDArray, _ tokens: Range<Int>, _ scores: TokenScores, _ coefficients: TokenCoefficients,
-        scale: GradientScale? = nil
+        scales: NDArray? = nil
     ) throws {
         let kernel = TokenGradientRows(
             classes: logits.shape[1], dtype: logits.dtype, labels: labels.dtype, second: second?.dtype,
-            ignoreIndex: ignoreIndex, temperature: temperature, hasScale: scale != nil)
+            ignoreIndex: ignoreIndex, temperature: temperature, hasScales: scales != nil)
         func own(_ array: NDArray?) -> NDArray? { array?.sliced(0, tokens) }
         try kernel.launch(
             programs: tokens.count,
@@ -77,18 +77,8 @@ struct TokenScorer {
                 "logits": logits, "maximum": own(scores.maximum), "sum of exp": own(scores.sumExp),
                 "labels 0": own(labels), "coefficients 0": own(coefficients.first),
                 "labels 1": own(second), "coefficients 1": own(coefficients.second),
-                "scale": scale?.value,
+                "scales": scales,
             ])
-    }
-
-    /// Raises a scale to what the gradients of some ranges of tokens need.
-    func raise(
-        _ scale: GradientScale, toHold coefficients: TokenCoefficients, _ pieces: [Range<Int>]
-    ) throws {
-        let all = [coefficients.first, coefficients.second].compactMap { $0 }
-        try scale.raise(
-            toHold: all.flatMap { array in pieces.map { array.sliced(0, $0) } },
-            times: Float(all.count) / temperature)
     }
 }
 

@@ -12,9 +12,9 @@ extension Fused {
             logits: logits.value, labels: labels, options: CrossEntropy.Options(ignoreIndex: ignoreIndex),
             normaliser: normaliser, wants: logits.requiresGradient ? [.gradient, .scale] : [],
             givingUpLogits: logits.requiresGradient)
-        let (gradient, scale) = (result.gradient, result.gradientScale)
+        let (gradient, scales) = (result.gradient, result.gradientScales)
         return logits.tape.record(result.loss, from: [logits]) { upstream in
-            [try scaled(gradient, scale, by: upstream)]
+            [try scaled(gradient, scales, by: upstream)]
         }
     }
 

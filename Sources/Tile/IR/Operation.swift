@@ -2,8 +2,10 @@
 package enum OperationKind: Hashable, Sendable {
     /// A scalar known at compile time.
     case constant(Constant)
-    /// This program's number, an index scalar.
+    /// This program's number, an index scalar. Where a kernel has column blocks: its row's.
     case programIndex
+    /// Which block of columns is this program's, an index scalar; 0 in a kernel without `ColumnBlocks`.
+    case columnBlock
     /// The launch's scalar argument of that position.
     case argument(Int)
     /// The run-time size of a view along a dimension, an index scalar.
@@ -32,6 +34,9 @@ package enum OperationKind: Hashable, Sendable {
     case gather(view: Int, axis: Int)
     /// Operands: indices as for a load, then the value. No result.
     case store(view: Int, axis: Int?)
+
+    /// Lane j is the sum over k of a's line i times b's line first + j. Operands: i, first.
+    case product(Contraction)
 
     /// A tile folded to scalars: one result, or as many as `Reduction.resultCount`.
     case reduce(Reduction)
@@ -84,6 +89,19 @@ package enum Reduction: String, Sendable, Hashable, CaseIterable {
 
     package var operandCount: Int { self == .sumProduct ? 2 : 1 }
     package var resultCount: Int { self == .argmax || self == .maxSumExp ? 2 : 1 }
+}
+
+/// The two matrices that a product takes lines of: views of rank 2 that the kernel only reads. A line is a row where
+/// the contracted dimension is 1, a column where it is 0.
+package struct Contraction: Hashable, Sendable {
+    package var a: Int
+    package var contractedA: Int
+    package var b: Int
+    package var contractedB: Int
+
+    package init(a: Int, contractedA: Int, b: Int, contractedB: Int) {
+        (self.a, self.contractedA, self.b, self.contractedB) = (a, contractedA, b, contractedB)
+    }
 }
 
 /// One step of a kernel: operands in, results out, nested regions for control flow.

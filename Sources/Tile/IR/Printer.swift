@@ -5,6 +5,7 @@ extension TileFunction: CustomStringConvertible {
         let views = views.map { "\($0.access.rawValue) \($0.name): \($0.dtype.rawValue)[\($0.rank)]" }
         let scalars = scalars.map { "\($0.name): \($0.element.rawValue)" }
         lines.append("kernel \(name)(\((views + scalars).joined(separator: ", "))) {")
+        if let condition { lines.append("    only if \(self.views[condition].name)[0] is not 0") }
         append(body, indent: "    ", to: &lines)
         lines.append("}")
         return lines.joined(separator: "\n")
@@ -40,6 +41,7 @@ extension TileFunction: CustomStringConvertible {
         case .constant(let constant):
             return "constant \(text(constant))"
         case .programIndex: return "program"
+        case .columnBlock: return "column block"
         case .argument(let position): return "argument \(scalars[position].name)"
         case .size(let view, let dimension): return "size \(views[view].name), \(dimension)"
         case .load(let view, let axis): return "load \(position(view, axis, operands))"
@@ -51,11 +53,19 @@ extension TileFunction: CustomStringConvertible {
         case .compare(let comparison): return "compare.\(comparison.rawValue) \(list)"
         case .convert(let element): return "convert.\(element.rawValue) \(list)"
         case .round(let dtype): return "round.\(dtype.rawValue) \(list)"
+        case .product(let product):
+            return "product \(line(product.a, product.contractedA, operands[0])), "
+                + line(product.b, product.contractedB, operands[1] + "...")
         case .reduce(let reduction): return "reduce.\(reduction.rawValue) \(list)"
         case .conditional: return "if \(list)"
         case .check(let message): return "check \(list) \"\(messages[message])\""
         case .iota, .splat, .select, .multiplyAdd, .loop: return "\(operation.kind) \(list)"
         }
+    }
+
+    /// A line of a matrix: `x[%3, :]`.
+    private func line(_ view: Int, _ contracted: Int, _ position: String) -> String {
+        "\(views[view].name)[\(contracted == 1 ? "\(position), :" : ":, \(position)")]"
     }
 
     private func position(_ view: Int, _ axis: Int?, _ indices: some Collection<String>) -> String {

@@ -9,6 +9,10 @@ package struct TileFunction: Sendable {
     /// What a failed `check` says, by number.
     package var messages: [String] = []
     package var body = Region()
+    /// Into what blocks a row's columns are cut, each a program of its own; nil: a row is one program.
+    package var columnBlocks: ColumnBlocks?
+    /// A view of one f32; where it is 0 a launch does nothing. Nil: every launch does its work.
+    package var condition: Int?
 
     package init(name: String) { self.name = name }
 
@@ -19,6 +23,17 @@ package struct TileFunction: Sendable {
         types.append(type)
         return ValueID(number: types.count - 1)
     }
+}
+
+/// The blocks of a dimension of a view. A launch runs a kernel for each row and each block.
+package struct ColumnBlocks: Hashable, Sendable {
+    package var view: Int
+    package var dimension: Int
+    /// Positions of a block; the last may have fewer.
+    package var width: Int
+
+    /// How many blocks a view of that shape has.
+    package func count(_ shape: [Int]) -> Int { (shape[dimension] + width - 1) / width }
 }
 
 /// An array that a launch binds.
@@ -77,6 +92,13 @@ extension TileFunction {
     package mutating func replaceUses(_ replacement: (ValueID) -> ValueID) {
         body.replaceUses(replacement)
         for i in extents.indices { extents[i].count = extents[i].count.map(replacement) }
+    }
+
+    /// The products of the function, in order.
+    package var products: [Contraction] {
+        var products: [Contraction] = []
+        body.forEachOperation { if case .product(let product) = $0.kind { products.append(product) } }
+        return products
     }
 
     /// The views that some operation stores to.

@@ -23,6 +23,18 @@ extension TileFunction {
                 throw verifier.failure("an extent's count must be an index scalar")
             }
         }
+        if let condition {
+            let isOne =
+                condition < views.count && views[condition].dtype == .f32
+                && views[condition].rank == 1 && views[condition].access == .input
+            if !isOne { throw verifier.failure("a condition is an input of f32 and rank 1") }
+        }
+        if let blocks = columnBlocks {
+            let fits =
+                blocks.view < views.count && blocks.width > 0
+                && (0..<views[blocks.view].rank).contains(blocks.dimension)
+            if !fits { throw verifier.failure("blocks of columns cut a dimension of a view") }
+        }
         try verifier.check(body)
     }
 }
@@ -101,7 +113,7 @@ private struct Verifier {
         switch operation.kind {
         case .constant(let constant):
             try elementwise(operation, operands: 0, result: constant.element)
-        case .programIndex, .size:
+        case .programIndex, .columnBlock, .size:
             try elementwise(operation, operands: 0, result: .index)
         case .argument(let position):
             try expect(position < function.scalars.count, "no scalar argument \(position)")
@@ -142,6 +154,7 @@ private struct Verifier {
             try elementwise(operation, operands: 1, result: .f32)
         case .load, .gather, .store:
             try checkMemory(operation, operands)
+        case .product(let product): try checkProduct(product, operation, operands)
         case .reduce(let reduction):
             try counts(operation, operands: reduction.operandCount, results: reduction.resultCount)
             try expect(operands.allSatisfy { $0.isTile }, "a reduction folds tiles")
@@ -192,6 +205,24 @@ private struct Verifier {
                 try expect(isTile == (axis != nil), "load's shape")
             }
         }
+    }
+
+    private func checkProduct(
+        _ product: Contraction, _ operation: Operation, _ operands: [ValueType]
+    ) throws {
+        try counts(operation, operands: 2, results: 1)
+        for (view, contracted) in [(product.a, product.contractedA), (product.b, product.contractedB)] {
+            try expect(view < function.views.count, "a view that is not declared")
+            let view = function.views[view]
+            try expect(
+                view.rank == 2 && view.access == .input && view.dtype.isFloat,
+                "a product takes matrices of floats that the kernel only reads")
+            try expect((0...1).contains(contracted), "a matrix has dimensions 0 and 1")
+        }
+        try expect(
+            operands.allSatisfy { $0 == .scalar(.index) }, "a product's lines are at index scalars")
+        let type = function.type(operation.results[0])
+        try expect(type.isTile && type.element == .f32, "a product gives a tile of f32")
     }
 
     private func checkControl(_ operation: Operation, _ operands: [ValueType]) throws {

@@ -75,6 +75,24 @@ extension Program {
         return Tile(self, emit(.conditional, [condition.id], [a], regions: [first, second], at: location)[0])
     }
 
+    /// Makes a launch do nothing where the one element of a view is 0 on the device, which the host need not know.
+    public func runs(
+        onlyIf view: View<Float>, file: StaticString = #fileID, line: UInt = #line
+    ) {
+        let parameter = view.parameter
+        if parameter.dtype != .f32 || parameter.rank != 1 || parameter.access != .input {
+            report(
+                SourceLocation(file, line),
+                "a condition in view \(parameter.name), an \(parameter.access.rawValue) of "
+                    + "\(parameter.dtype.rawValue) and rank \(parameter.rank)", "Give an input, f32 of rank 1"
+            )
+        }
+        if function.condition != nil {
+            report(SourceLocation(file, line), "a second condition", "Give one, such as a sum of both")
+        }
+        function.condition = view.number
+    }
+
     /// Makes the launch fail where a scalar condition does not hold: on the CPU the call throws, on a GPU
     /// a flag is set that the next call throws. `{}` in the message shows `value`.
     public func require(

@@ -23,7 +23,8 @@ public func floor(_ a: Tile<Float>) -> Tile<Float> { a.unary(.floor) }
 /// e to the a, within 2 units in the last place; a GPU may have 0 below 2^-126.
 public func exp(_ a: Tile<Float>) -> Tile<Float> { a.unary(.exp) }
 /// e to the a for a <= 0, within 2 + |a| units in the last place: less work than `exp`. What a softmax weighs
-/// its lanes with: there an error of |a| exp(a) units, with a largest weight of 1 is below rounding.
+/// its lanes with: there an error of |a| exp(a) units, with a largest weight of 1 is below rounding. Up to 88 the bound is
+/// the same.
 public func decay(_ a: Tile<Float>) -> Tile<Float> { a.unary(.decay) }
 /// Natural logarithm, within 2 units in the last place.
 public func log(_ a: Tile<Float>) -> Tile<Float> { a.unary(.log) }

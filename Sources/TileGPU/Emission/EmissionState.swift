@@ -56,6 +56,10 @@ struct Chunk {
     let vectors: Int
     /// By vector: whether its lanes exist; nil where they all do.
     let guards: [Register?]
+    /// Its first one among the vectors that the thread owns of the tile, where registers hold all.
+    var firstVector = 0
+    /// By lane, where a vector's lanes exist one without the other.
+    var laneGuards: [Register]?
     /// Whether prefetched rows have it in shared memory.
     var isPrefetched = false
     /// What the phase has defined of it so far.
@@ -64,7 +68,15 @@ struct Chunk {
     var lanes: Range<Int> { 0..<(vectors * length.vector) }
 
     /// A lane's distance from the thread's first lane of the chunk.
-    func ahead(_ lane: Int) -> Int { lane / length.vector * length.span + lane % length.vector }
+    func ahead(_ lane: Int) -> Int {
+        (firstVector + lane / length.vector) * length.span + lane % length.vector
+    }
 
-    func guarding(_ lane: Int) -> Register? { guards[lane / length.vector] }
+    /// The chunk's part of a whole tile.
+    func part(_ lanes: [Register]) -> [Register] {
+        if vectors == length.vectors { return lanes }
+        return Array(lanes[(firstVector * length.vector)...].prefix(vectors * length.vector))
+    }
+
+    func guarding(_ lane: Int) -> Register? { laneGuards?[lane] ?? guards[lane / length.vector] }
 }

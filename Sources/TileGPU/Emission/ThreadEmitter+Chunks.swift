@@ -6,6 +6,7 @@ extension ThreadEmitter {
     /// as those are still being copied when the phase that prefetches them begins.
     func emitChunks(of phase: PlannedPhase, _ body: (Chunk) throws -> Void) rethrows {
         let length = length(phase.extent)
+        if plan.product != nil { return try productPieces(length).forEach(body) }
         if length.isResident { return try body(wholeTile(length)) }
         let end = end(length)
         let near = plan.memory.prefetchedLanes[phase.number, default: 0]
@@ -27,6 +28,21 @@ extension ThreadEmitter {
     private func wholeTile(_ length: LengthPlan) -> Chunk {
         let guards = (0..<length.vectors).map { guardOf(length, vector: $0) }
         return Chunk(length: length, start: nil, vectors: length.vectors, guards: guards)
+    }
+
+    /// A product's lanes come in pairs whatever their number is. All are in registers, so little else may be: each piece
+    /// goes through a phase before the next.
+    private func productPieces(_ length: LengthPlan) -> [Chunk] {
+        stride(from: 0, to: length.vectors, by: ProductTiling.vectorsOfPiece).map { first in
+            let vectors = Swift.min(ProductTiling.vectorsOfPiece, length.vectors - first)
+            var chunk = Chunk(
+                length: length, start: nil, vectors: vectors,
+                guards: Array(repeating: nil, count: vectors), firstVector: first)
+            if guardsLanes {
+                chunk.laneGuards = chunk.lanes.map { guardOf(length, ahead: chunk.ahead($0), start: nil) }
+            }
+            return chunk
+        }
     }
 
     private func end(_ length: LengthPlan) -> Source {

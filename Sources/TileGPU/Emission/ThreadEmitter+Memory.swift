@@ -28,7 +28,7 @@ extension ThreadEmitter {
             let lanes = widened(pairs, view, isAgain: false)
             prefetchNextRow(operation, view, access, chunk)
             return lanes
-        case .contiguous, .strided, .gathered, .prefetched:
+        case .contiguous, .exchanged, .strided, .gathered, .prefetched:
             let lanes = loadPlain(operation, view, access, chunk)
             prefetchNextRow(operation, view, access, chunk)
             return lanes.map { converted($0, view, to: function.type(tile).element) }
@@ -121,6 +121,9 @@ extension ThreadEmitter {
     ) {
         guard let value = operation.operands.last else { return }
         let dtype = function.views[view].dtype
+        if access.method == .exchanged && chunk.laneGuards == nil {
+            return storeExchanged(operation, view, lanes, chunk)
+        }
         let element = function.type(value).element
         let base = address(operation, view, except: nil)
         var next = 0
@@ -178,9 +181,14 @@ extension ThreadEmitter {
         }
         let address = out.b64(
             .add, .register(base), .register(out.b64(.multiply, .register(wide), .integer(bytes))))
+        if let guards = chunk.laneGuards {
+            return chunk.lanes.flatMap { access(address, chunk.ahead($0) * bytes, 1, guards[$0]) }
+        }
         return (0..<chunk.vectors).flatMap { vector in
             stride(from: 0, to: length.vector, by: width).flatMap { lane in
-                access(address, (vector * length.span + lane) * bytes, width, chunk.guards[vector])
+                access(
+                    address, ((chunk.firstVector + vector) * length.span + lane) * bytes, width,
+                    chunk.guards[vector])
             }
         }
     }
@@ -204,6 +212,7 @@ extension Access.Method {
     fileprivate var width: Int? {
         switch self {
         case .contiguous(let width), .packed(let width), .prefetched(_, let width): width
+        case .exchanged: 1
         case .strided, .columns, .gathered, .staged: nil
         }
     }

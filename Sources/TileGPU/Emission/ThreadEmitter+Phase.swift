@@ -15,7 +15,9 @@ extension ThreadEmitter {
             var chunk = chunk
             for (operation, access) in steps { try emit(operation, access, &chunk, accumulators) }
             if chunk.length.isResident {
-                for (tile, lanes) in chunk.tiles where plan.homes[tile] == .registers { tiles[tile] = lanes }
+                for (tile, lanes) in chunk.tiles where plan.homes[tile] == .registers {
+                    tiles[tile] = (chunk.firstVector > 0 ? tiles[tile] ?? [] : []) + lanes
+                }
             }
         }
         guard let fold = plan.folds[phase.number] else { return }
@@ -39,6 +41,7 @@ extension ThreadEmitter {
         case .reduce:
             let inputs = try operation.operands.map { try lanesOf($0, chunk) }
             accumulate(operation, accumulators[operation.results[0]] ?? [], inputs, chunk)
+        case .product: define(operation, chunk.part(rowLanes), &chunk)
         case .iota: define(operation, iota(operation, chunk), &chunk)
         case .splat: define(operation, try lanesOf(operation.operands[0], chunk), &chunk)
         default:
@@ -59,7 +62,7 @@ extension ThreadEmitter {
         if let scalar = scalars[value] { return [Register](repeating: scalar, count: chunk.lanes.count) }
         if let lanes = chunk.tiles[value] { return lanes }
         switch plan.homes[value] {
-        case .registers: if let lanes = tiles[value] { return lanes }
+        case .registers: if let lanes = tiles[value] { return chunk.part(lanes) }
         case .packed(let view):
             return rematerialise(value) { widened(tiles[value] ?? [], view, isAgain: true) }
         case .staged(let view, let loop, let offset):

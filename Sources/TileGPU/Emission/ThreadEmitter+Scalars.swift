@@ -10,6 +10,9 @@ extension ThreadEmitter {
             scalars[operation.results[0]] = out.parameter(
                 function.scalars[position].element.register, parameters.scalars[position])
         case .programIndex: scalars[operation.results[0]] = place.program
+        case .columnBlock:
+            // A kernel that cuts no columns has one block.
+            scalars[operation.results[0]] = columnBlock ?? out.make(.b64, .move, [.integer(0)])
         case .size(let view, let dimension):
             scalars[operation.results[0]] = views[view].sizes[dimension]
         case .load(let view, _):

@@ -22,8 +22,12 @@ extension ThreadFunction {
         self.init(
             name: plan.function.name, views: plan.function.views, scalars: plan.function.scalars,
             messages: plan.function.messages, schedule: plan.schedule, registers: emitter.out.registers,
-            body: emitter.out.statements, sharedBytes: plan.memory.sharedBytes,
-            localBytes: plan.memory.localBytes, isCluster: plan.cluster.isCluster)
+            body: emitter.out.statements,
+            sharedBytes: plan.product?.sharedBytes ?? plan.memory.sharedBytes,
+            localBytes: plan.memory.localBytes,
+            clusterBlocks: plan.product?.tiling.cluster
+                ?? (plan.cluster.isCluster ? plan.schedule.blocks : 1), maps: plan.product?.maps ?? [],
+            columnBlocks: plan.function.columnBlocks)
     }
 }
 
@@ -53,10 +57,16 @@ final class ThreadEmitter {
     var rings: [Int: RingRegisters] = [:]
     /// Registers that are set before anything else, and to what.
     var initial: [(Register, Int)] = []
+    /// Of a product: the column block of the tile at hand, and the lanes of the present row.
+    var columnBlock: Register?
+    var rowLanes: [Register] = []
+    /// Whether lanes of a product's tile may not exist.
+    var guardsLanes = true
 
     init(_ plan: GPUPlan) {
         self.plan = plan
-        parameters = ParameterLayout(views: plan.function.views, scalars: plan.function.scalars)
+        parameters = ParameterLayout(
+            views: plan.function.views, scalars: plan.function.scalars, maps: plan.product?.maps.count ?? 0)
     }
 
     var function: TileFunction { plan.function }
@@ -65,6 +75,16 @@ final class ThreadEmitter {
     func length(_ extent: ExtentID) -> LengthPlan { plan.lengths[extent.number] }
 
     func emitKernel() throws {
+        guard let condition = function.condition else { return try emitWork() }
+        let address = out.parameter(.b64, parameters.views[condition])
+        let value = out.make(.f32, .load(.global, .f32, offset: 0), [.register(address)])
+        let runs = out.compare(.notEqual, .f32, .register(value), .float(0))
+        let work = try nested { try emitWork() }
+        out.append(.conditional(runs, then: work, otherwise: []))
+    }
+
+    private func emitWork() throws {
+        if let product = plan.product { return try emit(product) }
         findPlace()
         // Sizes and strides are read up front, so that every branch finds them.
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }

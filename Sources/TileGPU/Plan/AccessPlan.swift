@@ -5,6 +5,9 @@ struct Access {
     enum Method: Equatable {
         /// Accesses of `width` contiguous lanes.
         case contiguous(width: Int)
+        /// Accesses of 16 bytes, for which the four threads of a product's row first exchange what they hold of four
+        /// vectors, so that each has all eight lanes of one.
+        case exchanged
         /// An access for each lane.
         case strided
         /// As contiguous; two 16-bit lanes stay in one register as they are stored.
@@ -33,6 +36,8 @@ struct AccessPlanner {
     private let lengths: [LengthPlan]
     private let phases: PhasePlan
     private let memory: MemoryPlan
+    /// Whether phases go through tiles piece by piece, so that none can leave a whole one behind.
+    private let isProduct: Bool
     /// The phases that load each tile in chunks, in order; and the lengths of tiles that are loaded more than once.
     private var loads: [ValueID: [Int]] = [:]
     private var repeated: Set<ExtentID> = []
@@ -45,6 +50,7 @@ struct AccessPlanner {
 
     private init(_ plan: GPUPlan) {
         (facts, lengths, phases, memory) = (plan.facts, plan.lengths, plan.phases, plan.memory)
+        isProduct = plan.schedule.product != nil
         for phase in phases.phases where !lengths[phase.extent.number].isResident {
             for operation in phase.operations {
                 guard case .load = operation.kind else { continue }
@@ -66,7 +72,9 @@ struct AccessPlanner {
                     nextRow: nextRow(operation, view, axis, method, phase))
             case .store(let view, let axis?):
                 let width = facts.width(operation, view, axis)
-                let method = width.map { Access.Method.contiguous(width: $0) } ?? .strided
+                let method =
+                    isExchanged(operation, view, axis, phase)
+                    ? .exchanged : width.map { Access.Method.contiguous(width: $0) } ?? .strided
                 return Access(
                     method: method, reuse: reuse(operation, view, method, phase), nextRow: nil)
             case .gather: return Access(method: .gathered, reuse: .unknown, nextRow: nil)
@@ -85,11 +93,21 @@ struct AccessPlanner {
         guard let width = facts.width(operation, view, axis) else { return .strided }
         if let offset = memory.prefetched[tile] { return .prefetched(offset: offset, width: width) }
         let dtype = facts.function.views[view].dtype
-        let fillsPairs = dtype.isFloat && dtype.byteCount == 2 && width > 1
+        let fillsPairs = dtype.isFloat && dtype.byteCount == 2 && width > 1 && !isProduct
         if fillsPairs && lengths[phase.extent.number].isResident && phases.isUsedLater(tile) {
             return .packed(width: width)
         }
         return .contiguous(width: width)
+    }
+
+    /// Whether lanes of a product, two by two in each thread, are stored in 16 bits at multiples of 16 bytes.
+    private func isExchanged(
+        _ operation: Operation, _ view: Int, _ axis: Int, _ phase: PlannedPhase
+    ) -> Bool {
+        let dtype = facts.function.views[view].dtype
+        return isProduct && dtype.isFloat && dtype.byteCount == 2 && facts.isContiguous(view, axis)
+            && facts.layouts[view].isAligned && lengths[phase.extent.number].capacity % 32 == 0
+            && facts.divisors.divisor(of: operation.operands[axis]) % 8 == 0
     }
 
     /// The rows that all blocks work on are about as much as the second-level cache holds. So it should keep what a later

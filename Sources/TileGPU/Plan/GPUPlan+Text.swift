@@ -162,6 +162,7 @@ extension GPUPlan: CustomStringConvertible {
     private func text(_ method: Access.Method, bytes: Int) -> String {
         switch method {
         case .contiguous(let width): "\(width * bytes) bytes an access"
+        case .exchanged: "16 bytes an access, once four threads have exchanged lanes"
         case .strided: "an access for each lane, strided"
         case .packed(let width): "\(width * bytes) bytes an access, two lanes a register"
         case .columns(let loads):
@@ -186,6 +187,18 @@ extension GPUPlan: CustomStringConvertible {
         case .kept: "in \(memory.kept[tile]?.space.rawValue ?? "no") memory"
         case .rematerialised: "rematerialised by each phase"
         }
+    }
+
+    var productLines: [String] {
+        guard let product else { return [] }
+        let tiling = product.tiling
+        return [
+            "tiles of \(tiling.rows) rows by \(product.columns) columns, \(tiling.groups) groups of "
+                + "\(ProductTiling.groupThreads) threads multiply, one thread has tiles copied",
+            "shared memory: \(tiling.stages) stages of \(product.stageBytes) bytes, barriers at "
+                + "\(product.barriers)",
+            "\(tiling.rowTilesTogether) row tiles before the next column block, clusters of \(tiling.cluster)",
+        ]
     }
 
     var clusterLines: [String] {

@@ -23,6 +23,7 @@ package struct GPUPlan {
     fileprivate(set) var accesses: [[Access?]] = []
     fileprivate(set) var homes: [ValueID: TileHome] = [:]
     fileprivate(set) var cluster = ClusterPlan()
+    fileprivate(set) var product: ProductPlan?
 
     /// Plans a verified function.
     ///
@@ -36,7 +37,18 @@ package struct GPUPlan {
         self.schedule = schedule ?? GPUSchedule(function, layouts: layouts)
         self.limits = limits
         facts = AccessFacts(function, layouts, vector: self.schedule.vector)
+        try checkProduct()
         for pass in Self.passes { try pass.run(&self) }
+    }
+
+    /// That blocks of columns, a product and its schedule come together.
+    private func checkProduct() throws {
+        let hasProduct = !function.products.isEmpty
+        if hasProduct == (schedule.product != nil) && (hasProduct || function.columnBlocks == nil) { return }
+        throw LoweringError(
+            description:
+                "kernel \(function.name): a product, blocks of columns and a schedule for them are not "
+                + "all there. On a GPU blocks are a product's, and a product has a schedule of its own")
     }
 }
 
@@ -83,5 +95,12 @@ extension GPUPlan {
                 let isCluster = plan.schedule.blocks > 1 && plan.function.body.reduces
                 plan.cluster = ClusterPlan(isCluster: isCluster, plan.phases.nodes, plan.folds)
             }, lines: \.clusterLines),
+        PlanningPass(
+            name: "product", summary: "how a product is cut into tiles, and what shared memory holds",
+            run: { plan in
+                plan.product = try plan.schedule.product.map {
+                    try ProductPlan(plan.function, plan.layouts, $0, plan.limits)
+                }
+            }, lines: \.productLines),
     ]
 }

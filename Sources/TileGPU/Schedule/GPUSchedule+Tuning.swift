@@ -28,7 +28,7 @@ extension GPUSchedule {
     /// The schedule for a function: the tuned one where there is one, else that of the rule.
     package init(_ function: TileFunction, layouts: [GPULayout], capability: Int) {
         self = Self.rule(function, layouts: layouts, capability: capability)
-        if let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
+        if product == nil, let tuned = Self.tuned[TuningKey(function, self, capability: capability)] {
             // Not tuned: lengths, addresses and the work of a lane decide the vector.
             let vector = vector
             self = tuned
@@ -57,7 +57,8 @@ extension GPUSchedule {
         _ function: TileFunction, layouts: [GPULayout], capability: Int
     ) -> [GPUSchedule] {
         let rule = rule(function, layouts: layouts, capability: capability)
-        guard let longest = function.extents.map(\.capacity).max() else { return [rule] }
+        // A product has what its rule gives it.
+        guard rule.product == nil, let longest = function.extents.map(\.capacity).max() else { return [rule] }
         var found = [rule]
         func add(_ schedule: GPUSchedule) { if !found.contains(schedule) { found.append(schedule) } }
         inRegistersOrChunks(longest, rule.vector).forEach(add)

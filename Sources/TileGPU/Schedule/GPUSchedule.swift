@@ -42,6 +42,8 @@ package struct GPUSchedule: Sendable, Hashable {
     /// Chunks of a row that several phases read which are prefetched into shared memory, as far as they fit; each
     /// phase reads what is behind them from global memory.
     package var prefetchedChunks: Int
+    /// Of a kernel that is a product: how it is cut into tiles.
+    package var product: ProductTiling?
 
     package init(
         threads: Int, blocks: Int = 1, programsPerBlock: Int, vector: Int, residentLanes: Int = 32,
@@ -60,7 +62,7 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     /// Threads of a block.
-    package var blockThreads: Int { threads / blocks * programsPerBlock }
+    package var blockThreads: Int { product?.blockThreads ?? threads / blocks * programsPerBlock }
 
     /// The choice for a function, by rule from its lengths and storage types.
     ///
@@ -77,6 +79,10 @@ package struct GPUSchedule: Sendable, Hashable {
         _ function: TileFunction, layouts: [GPULayout], hasMuchSharedMemory: Bool = false,
         warp: Int = GPULimits.nvidiaWarp
     ) {
+        if let product = Self.product(function) {
+            self = product
+            return
+        }
         let longest = function.extents.map(\.capacity).max() ?? 1
         let shape = Self.shape(function)
         let vector = Swift.min(Self.vector(function, layouts), shape.widestVector)

@@ -68,6 +68,8 @@ package enum InstructionKind: Hashable, Sendable {
     case widen(DType, isHigh: Bool, isAgain: Bool)
     /// f32 rounded to a 16-bit type and widened again.
     case round(DType)
+    /// Two f32 rounded to a 16-bit type, as one b32, the first in its low half.
+    case narrowPair(DType)
     /// Sources: address in bytes. Results: consecutive elements, widened; zeros where the guard is off.
     case load(Space, DType, offset: Int)
     /// Sources: address in bytes, then consecutive elements, narrowed. Nothing where the guard is off.
@@ -89,6 +91,7 @@ package enum InstructionKind: Hashable, Sendable {
     case clusterArrive, clusterWait
     /// Sources: address in shared memory, a block's number in the cluster; where that block has the same place.
     case peerAddress
+    case product(ProductStep)
     /// Records a failed check. Sources: message number, program, value.
     case fail
 }
@@ -116,6 +119,10 @@ package indirect enum Statement: Sendable {
     /// for counter = from; counter < to; counter += step, on b64 registers.
     case loop(counter: Register, from: Source, to: Source, step: Source, body: [Statement])
     case conditional(Register, then: [Statement], otherwise: [Statement])
+    /// Parts of a block that run beside each other from here on.
+    case roles([ThreadRole])
+    /// What each program does for itself, in the midst of what many do together: its threads' branches are its own.
+    case programs([Statement])
 }
 
 /// A kernel as one thread runs it.
@@ -130,22 +137,28 @@ package struct ThreadFunction: Sendable {
     /// Bytes of shared memory of a block; of local memory of a thread.
     package var sharedBytes = 0
     package var localBytes = 0
-    /// Whether the blocks of a program meet, so that they must run at the same time.
-    package var isCluster = false
+    /// Blocks that meet, so that they must run at the same time; 1: none.
+    package var clusterBlocks = 1
+    /// Tiles that the copy engine moves. Their maps are parameters of the launch.
+    package var maps: [TensorMap] = []
+    package var columnBlocks: ColumnBlocks?
 
     package func type(_ register: Register) -> RegisterType { registers[register.number] }
 }
 
 /// Where a launch's parameters are: for each view its address, sizes and strides (8 bytes each), then the
-/// scalars (4 or 8 bytes each, aligned), the number of programs, and the address of the failure record.
+/// scalars (4 or 8 bytes each, aligned), the number of programs, the address of the failure record, and the copy engine's
+/// maps.
 package struct ParameterLayout: Sendable {
     package private(set) var views: [Int] = []
     package private(set) var scalars: [Int] = []
     package private(set) var programs = 0
     package private(set) var failure = 0
     package private(set) var byteCount = 0
+    /// Of 128 bytes each, at multiples of 64.
+    package private(set) var maps: [Int] = []
 
-    package init(views: [ViewParameter], scalars: [ScalarParameter]) {
+    package init(views: [ViewParameter], scalars: [ScalarParameter], maps: Int = 0) {
         var offset = 0
         for view in views {
             self.views.append(offset)
@@ -160,6 +173,11 @@ package struct ParameterLayout: Sendable {
         programs = (offset + 7) / 8 * 8
         failure = programs + 8
         byteCount = failure + 8
+        for _ in 0..<maps {
+            let map = (byteCount + 63) / 64 * 64
+            self.maps.append(map)
+            byteCount = map + 128
+        }
     }
 
     package func size(_ view: Int, _ dimension: Int) -> Int { views[view] + 8 * (1 + dimension) }

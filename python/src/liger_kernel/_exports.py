@@ -1,4 +1,4 @@
-"""Public names by the module that has them: what packages offer whose names live elsewhere. One line an operation each."""
+"""Public names by the module that has them: what packages offer whose names live elsewhere. A line an operation."""
 
 # Of `liger_kernel.ops`, imported with it.
 OPS = {

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import platform
 import struct
 import sys
 import threading
@@ -81,11 +82,7 @@ def _load():
             try:
                 found = ctypes.CDLL(path)
             except OSError as error:
-                raise LibraryNotFoundError(
-                    f"liger_kernel's compiled library {path} does not load here ({sys.platform}): {error}. It "
-                    "needs a Linux like the one it was built for, with no older glibc; elsewhere build it with "
-                    "`pip install .`"
-                ) from error
+                raise LibraryNotFoundError(_reason(path, error)) from error
             try:
                 _declare(found)
             except AttributeError as error:
@@ -95,6 +92,28 @@ def _load():
                 ) from error
             _library = found
     return _library
+
+
+# Machines by their number in the header of an ELF file, little-endian ones.
+_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64"}
+
+
+def _reason(path, error):
+    """Why a library that is there does not load."""
+    start = f"liger_kernel's compiled library {path} does not load here"
+    with open(path, "rb") as file:
+        header = file.read(20)
+    made_for = _MACHINES.get(int.from_bytes(header[18:20], "little")) if header[:4] == b"\x7fELF" else None
+    here = platform.machine()
+    if made_for is not None and (sys.platform != "linux" or made_for != here):
+        return (
+            f"{start}: it is for Linux on {made_for}, and this is {sys.platform} on {here}. Wheels are made for Linux "
+            "on x86_64; elsewhere LIGER_LIBRARY can name a library that was built there"
+        )
+    return (
+        f"{start} ({sys.platform}): {error}. It needs a Linux like the one it was built for, with no older glibc; "
+        "elsewhere build it with `pip install .`"
+    )
 
 
 def _declare(lib):
@@ -201,8 +220,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     """Prepares an operation.
 
     device: -1 for the CPU, else the GPU's index. inputs: (name, shape, strides, dtype) each. options: name to
-    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the library's
-    message.
+    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the
+    library's message.
     """
     lib = library()
     arrays = (_Array * len(inputs))()

@@ -7,15 +7,15 @@ is None, "default", or what another implementation takes. See `liger_kernel.back
 import functools
 import inspect
 
-import torch
-
 from liger_kernel.backends import SWIFT
 from liger_kernel.backends import Capability
-from liger_kernel.backends import check_impl
 from liger_kernel.backends import declare_op_locations  # noqa: F401  (where others look for it)
-from liger_kernel.backends import dispatch  # noqa: F401  (where others look for it)
+from liger_kernel.backends import dispatch
 from liger_kernel.backends import register_impl
-from liger_kernel.backends import resolve_impl
+from liger_kernel.backends.dispatch import check_mode
+from liger_kernel.ops.chunks import cross_entropy_loss_and_grad
+from liger_kernel.ops.chunks import jsd_loss_and_grad
+from liger_kernel.ops.chunks import kl_loss_and_grad
 from liger_kernel.ops.cross_entropy import LigerCrossEntropyFunction
 from liger_kernel.ops.fused_add_rms_norm import LigerFusedAddRMSNormFunction
 from liger_kernel.ops.fused_linear_cross_entropy import LigerFusedLinearCrossEntropyFunction
@@ -33,6 +33,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_MODES = ("default",)
+
+
 class _OnOurDevices(Capability):
     """Holds on processors and on CUDA devices."""
 
@@ -41,21 +44,31 @@ class _OnOurDevices(Capability):
         return None if kind in ("cpu", "cuda") else f"the kernels run on CPU and CUDA tensors, not on {kind!r}"
 
 
+def _register(function):
+    """Registers an operation's implementation here; it takes a mode in addition to what the function takes."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def implementation(*args, mode=None, **kwargs):
+        check_mode(name, mode, _MODES)
+        return function(*args, **kwargs)
+
+    register_impl(
+        name, impl_name=SWIFT, capability=_OnOurDevices(), modes=_MODES, default_mode="default",
+        preference_rank=50,
+    )(implementation)  # fmt: skip
+    return implementation
+
+
 def _operation(function):
     """Registers an operation's implementation here; the result finds the one to run, first of all this."""
     name = function.__name__
-    register_impl(
-        name, impl_name=SWIFT, capability=_OnOurDevices(), modes=("default",), default_mode="default",
-        preference_rank=50,
-    )(function)  # fmt: skip
+    _register(function)
 
     @functools.wraps(function)
     def run(*args, impl=None, mode=None, backend=None, **kwargs):
-        entry = resolve_impl(name, backend if impl is None else impl, _device(args))
-        if entry.impl_name != SWIFT:
-            return entry.call(*args, **kwargs, **({} if mode is None else {"mode": mode}))
-        check_impl(name, SWIFT, mode)
-        return function(*args, **kwargs)
+        options = {} if mode is None else {"mode": mode}
+        return dispatch(name, *args, impl=impl, backend=backend, **kwargs, **options)
 
     own = inspect.signature(function).parameters.values()
     only = inspect.Parameter.KEYWORD_ONLY
@@ -67,10 +80,6 @@ def _operation(function):
 
 # What an implementation takes by position, and callers give by name.
 _KEYWORDS = {"rms_norm": ("offset", "casting_mode", "in_place", "row_mode")}
-
-
-def _device(arguments):
-    return next((a.device for a in arguments if isinstance(a, torch.Tensor)), None)
 
 
 @_operation
@@ -166,3 +175,7 @@ def fused_linear_cross_entropy(
         _input, weight, target, bias, ce_weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap,
         return_z_loss, accum_dtype, use_token_scaling, return_token_accuracy, return_predicted_tokens,
     )  # fmt: skip
+
+
+for _primitive in (cross_entropy_loss_and_grad, jsd_loss_and_grad, kl_loss_and_grad):
+    _register(_primitive)

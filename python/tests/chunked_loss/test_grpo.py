@@ -107,8 +107,8 @@ def check(layer, batch, kind, dtype, beta=0.1, ratio=None, items=None, temperatu
         num_items_in_batch=items,
     )  # fmt: skip
     wanted, parts = expected(
-        layer.logits(), batch, kind, beta, temperature, ratio=None if ratio is None else ratio.double().reshape(len(A), -1),
-        items=items, **options,
+        layer.logits(), batch, kind, beta, temperature, items=items,
+        ratio=None if ratio is None else ratio.double().reshape(len(A), -1), **options,
     )  # fmt: skip
     assert found.dtype == torch.float32
     assert abs(found.item() - wanted.item()) <= 1e-5 * max(1.0, abs(wanted.item()))
@@ -233,8 +233,9 @@ def test_reference_layer(device):
     other = Layer(4, 5, 10, 61, torch.float32, device, scale=0.3, grad=False)
     logps = other.logits().log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1).float()
     loss = LigerFusedLinearGRPOLoss(loss_type="grpo", beta=0.2)
-    args = (layer.input, layer.weight, ids, mask, A, layer.bias)
-    a, (kl, _) = loss(*args, old_per_token_logps=old, ref_input=other.input, ref_weight=other.weight, ref_bias=other.bias)
+    args, its_own = (layer.input, layer.weight, ids, mask, A, layer.bias), other.tensors
+    reference = dict(zip(("ref_input", "ref_weight", "ref_bias"), its_own, strict=True))
+    a, (kl, _) = loss(*args, old_per_token_logps=old, **reference)
     b, (kl_too, _) = loss(*args, ref_per_token_logps=logps, old_per_token_logps=old)
     check_close(a, b, torch.float32)
     check_close(kl, kl_too, torch.float32)

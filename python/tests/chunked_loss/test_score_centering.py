@@ -173,6 +173,42 @@ def test_frozen_parts_and_a_second_pass(device, frozen):
         assert torch.equal(module(**given)[0], loss)
 
 
+def results(function, s):
+    """Loss, metrics and gradients of input, weight and bias."""
+    leaves = [s[name] for name in ("_input", "weight", "bias")]
+    loss, metrics = function(**{("lin_weight" if name == "weight" else name): t for name, t in s.items()})
+    return loss.detach(), *metrics.values(), *torch.autograd.grad(loss, leaves)
+
+
+def test_autocast(device):
+    """Products in autocast's type, gradients in each tensor's own."""
+    s = sample(device)
+    module = LigerFusedLinearScoreCenteringLoss(correction=CORRECTIONS["mis"], temperature=0.7)
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        found = results(module, s)
+    layer = {name: s[name].detach().bfloat16().requires_grad_() for name in ("_input", "weight", "bias")}
+    wanted = results(module, s | layer)
+    assert all(t.dtype == torch.float32 for t in found)
+    assert all(torch.equal(a, b.float()) for a, b in zip(found, wanted, strict=True))
+    assert not torch.equal(found[0], results(module, s)[0])
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiled(device, dynamic):
+    """The loss runs outside of the graph of what is before and behind it."""
+    module = LigerFusedLinearScoreCenteringLoss(correction=CORRECTIONS["dapo"], chunk_size=4)
+
+    def step(_input, **arguments):
+        loss, metrics = module(_input * 2, **arguments)
+        return loss * 1.5, metrics
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, backend="aot_eager", dynamic=dynamic)
+    for k in (6, 3):
+        s = sample(device, k=k)
+        assert all(torch.equal(*pair) for pair in zip(results(step, s), results(compiled, s), strict=True))
+
+
 @pytest.mark.parametrize(
     "error, message, options",
     [

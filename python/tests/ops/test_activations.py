@@ -29,8 +29,9 @@ SHAPES = [(1, 1), (3, 2), (2, 5, 127), (4, 128), (3, 129), (17, 1001)]
 def test_swiglu(device, dtype, shape, gate, down):
     inputs = [random(*shape, device=device, dtype=dtype, scale=3) for _ in range(2)]
     check_function(
-        lambda a, b: LigerSiLUMulFunction.apply(a, b, gate, down), lambda a, b: F.silu(a * gate) * b * down, inputs, dtype
-    )
+        lambda a, b: LigerSiLUMulFunction.apply(a, b, gate, down), lambda a, b: F.silu(a * gate) * b * down, inputs,
+        dtype,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 5, 6), (3, 258), (4, 4096)])
@@ -165,7 +166,9 @@ def test_swiglu_backward_refuses_what_does_not_fit(device):
             swiglu_backward(*misfit)
 
 
-@pytest.mark.parametrize("plain, tiled", [("LigerSwiGLUMLP", "LigerTiledSwiGLUMLP"), ("LigerGEGLUMLP", "LigerTiledGEGLUMLP")])
+@pytest.mark.parametrize(
+    "plain, tiled", [("LigerSwiGLUMLP", "LigerTiledSwiGLUMLP"), ("LigerGEGLUMLP", "LigerTiledGEGLUMLP")]
+)
 @pytest.mark.parametrize("shards, pieces", [(None, 3), (1, 1), (2, 2), (50, 37)])
 def test_tiled_mlp(device, plain, tiled, shards, pieces):
     config = types.SimpleNamespace(hidden_size=16, intermediate_size=24, hidden_act="silu")

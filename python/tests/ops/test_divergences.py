@@ -78,8 +78,8 @@ def test_jsd(device, dtype, shape, beta, has_labels):
     if has_labels:
         labels[1::2] = -100
     check(
-        lambda x, t: liger_jsd(x, t, labels, beta), lambda x, t: jsd(x, t, labels, beta), student, teacher, dtype, dtype,
-        roundings=2.5,
+        lambda x, t: liger_jsd(x, t, labels, beta), lambda x, t: jsd(x, t, labels, beta), student, teacher, dtype,
+        dtype, roundings=2.5,
     )  # fmt: skip
     assert torch.equal(LigerJSD(beta)(student, teacher, labels), liger_jsd(student, teacher, labels, beta))
 

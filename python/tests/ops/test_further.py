@@ -137,8 +137,8 @@ def test_multimodal_rope(device, dtype, sections, size, tables_batch):
     q = random(2, 5, 4, size, device=device, dtype=dtype, grad=False).transpose(1, 2).requires_grad_()
     k = random(2, 2, 5, size, device=device, dtype=dtype)
     check_function(
-        lambda q, k: liger_multimodal_rotary_pos_emb(q, k, cos, sin, sections), lambda q, k: (rotated(q), rotated(k)), [q, k],
-        dtype,
+        lambda q, k: liger_multimodal_rotary_pos_emb(q, k, cos, sin, sections),
+        lambda q, k: (rotated(q), rotated(k)), [q, k], dtype,
     )  # fmt: skip
     with pytest.raises(ValueError, match="mrope_section"):
         liger_multimodal_rotary_pos_emb(q, k, cos, sin, sections[:2])
@@ -156,8 +156,9 @@ def test_llama4_rope(device, dtype, batched):
 
     q, k = random(2, 5, 3, 8, device=device, dtype=dtype), random(2, 5, 1, 8, device=device, dtype=dtype)
     check_function(
-        lambda q, k: liger_llama4_text_rotary_pos_emb(q, k, rotations), lambda q, k: (rotated(q), rotated(k)), [q, k], dtype
-    )
+        lambda q, k: liger_llama4_text_rotary_pos_emb(q, k, rotations), lambda q, k: (rotated(q), rotated(k)), [q, k],
+        dtype,
+    )  # fmt: skip
     yq, _ = liger_llama4_vision_rotary_pos_emb(q, k, rotations)
     check_close(yq, rotated(q.double()), dtype)
     # A model cast to another type has lost the imaginary part; the vision tower's have a dimension for the head.

@@ -20,6 +20,10 @@ def whole_digits(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
+def test_digits_are_whole():
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def sparse_shares(scores, future, dtype):
     """Sparsemax of the past. Where a share is 0 by a rounding, either side's derivative is one: here that of ours."""
     # A finite number, whose differences are numbers; far below the others, so that its share is 0.
@@ -65,13 +69,20 @@ def test_multi_token_attention(device, dtype, batch, channels, out, length, kern
     )  # fmt: skip
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only GPUs have TF32")
+def test_fewer_digits_would_be_seen(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with pytest.raises(AssertionError, match="of the largest element, bound"):
+        test_multi_token_attention("cuda", torch.float32, 8, 64, 64, 64, 3, 1, False, False)
+
+
 def test_dilation_and_stride(device):
     """Of a convolution that leaves as many keys as queries."""
     for options in ((1, 2, 2, 1), (2, 1, 1, 1), ((1, 1), (1, 1), (1, 1), 1)):
         inputs = [random(2, 2, 9, 9, device=device), random(3, 2, 3, 3, device=device), random(3, device=device)]
         check_function(
-            lambda *t: liger_multi_token_attention(*t, *options), lambda *t: reference(False, None, *t, *options), inputs,
-            torch.float32, terms={0: lambda s, w, b, g: g},
+            lambda *t: liger_multi_token_attention(*t, *options), lambda *t: reference(False, None, *t, *options),
+            inputs, torch.float32, terms={0: lambda s, w, b, g: g},
         )  # fmt: skip
 
 

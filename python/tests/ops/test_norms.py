@@ -34,8 +34,8 @@ def test_rms_norm(device, dtype, shape, offset, casting):
     x = random(*shape, device=device, dtype=dtype, grad=shape[-1] > 1)
     w = random(shape[-1], device=device, dtype=dtype)
     check_function(
-        lambda x, w: liger_rms_norm(x, w, 1e-5, offset, casting), lambda x, w: rms_norm(x, w, 1e-5, offset), [x, w], dtype,
-        gradient_roundings=4,
+        lambda x, w: liger_rms_norm(x, w, 1e-5, offset, casting), lambda x, w: rms_norm(x, w, 1e-5, offset), [x, w],
+        dtype, gradient_roundings=4,
     )  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def test_layer_norm(device, dtype, shape):
         # A row of two is normalised to 1 and -1 whatever it was: gradients of x are rounding alone.
         inputs[0].requires_grad_(False)
     check_function(
-        lambda x, w, b: liger_layer_norm(x, w, b, 1e-5), lambda x, w, b: F.layer_norm(x, shape[-1:], w, b, 1e-5), inputs,
-        dtype, gradient_roundings=3,
+        lambda x, w, b: liger_layer_norm(x, w, b, 1e-5), lambda x, w, b: F.layer_norm(x, shape[-1:], w, b, 1e-5),
+        inputs, dtype, gradient_roundings=3,
     )  # fmt: skip
 
 

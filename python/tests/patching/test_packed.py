@@ -51,7 +51,8 @@ def test_packed_sequences(device, family, implementation):
     # Flash Attention has no fp32.
     dtype = torch.bfloat16 if "flash" in implementation else torch.float32
     bound = 3e-2 if dtype == torch.bfloat16 else 3e-5
-    model = tiny.text_model(family, dtype, **(SIZES | ({"head_dim": 16} if family in ("qwen3", "mistral") else {}))).to(device)
+    sizes = SIZES | ({"head_dim": 16} if family in ("qwen3", "mistral") else {})
+    model = tiny.text_model(family, dtype, **sizes).to(device)
     model.set_attn_implementation(implementation)
     batch = packed(device)
     plain_loss, plain_gradients = step(model, batch)

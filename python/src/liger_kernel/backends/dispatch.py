@@ -103,6 +103,16 @@ def resolve_impl(op_name, requested=None, device=None) -> OpImpl:
     return registry.get_registered(op_name, names[0])
 
 
+def chosen_impl(op_name, requested, device) -> str:
+    """The name of the implementation that `resolve_impl` finds."""
+    return resolve_impl(op_name, requested, device).impl_name
+
+
+# A compiled program keeps what was chosen when it was compiled. This is what torch.compiler.assume_constant_result
+# does, which would import torch here, and its compiler.
+chosen_impl._dynamo_marked_constant = True
+
+
 def _named(op_name, name, device):
     entry = registry.get_registered(op_name, name)
     if entry is None and name in _USUAL | _OTHERS:
@@ -124,16 +134,21 @@ def check_impl(op_name, impl=None, mode=None) -> Optional[str]:
     Raises ImplNotAvailableError for a name that nothing has, and ValueError for a mode that it does not have.
     """
     entry = resolve_impl(op_name, impl)
-    if mode is not None and mode not in entry.modes:
-        known = ", ".join(map(repr, entry.modes)) or "none"
-        raise ValueError(f"{op_name}: there is no mode {mode!r}; leave it out or give one of {known}")
+    check_mode(op_name, mode, entry.modes)
     return None if impl is None else entry.impl_name
+
+
+def check_mode(op_name, mode, modes) -> None:
+    """Raises ValueError for a mode that is none of an implementation's."""
+    if mode is not None and mode not in modes:
+        known = ", ".join(map(repr, modes)) or "none"
+        raise ValueError(f"{op_name}: there is no mode {mode!r}; leave it out or give one of {known}")
 
 
 def dispatch(op_name, *args, impl=None, backend=None, **kwargs):
     """Runs an operation by the implementation that `resolve_impl` finds for the first tensor's device."""
     requested = backend if impl is None else impl
-    return resolve_impl(op_name, requested, _device_of(args)).call(*args, **kwargs)
+    return registry._REGISTRY[op_name, chosen_impl(op_name, requested, device_of(args))].call(*args, **kwargs)
 
 
 def emit_fallback_warning(op_name, requested, actual, reason) -> None:
@@ -182,7 +197,8 @@ def _environment(*names):
     return next((value for name in names if (value := os.environ.get(f"LIGER_KERNEL_{name}"))), None)
 
 
-def _device_of(arguments):
+def device_of(arguments):
+    """The first tensor's device; None where there is no tensor."""
     import torch
 
     return next((a.device for a in arguments if isinstance(a, torch.Tensor)), None)

@@ -26,8 +26,8 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
 
     A subclass may bring a formula of its own, `preference_loss_fn`. It is called for `chunk_size` answers at a time
     with (log-probabilities, preference labels, the whole target, further arguments of `forward`), with a reference
-    model also ref_log_prob_chunk=. It gives the loss of these answers, alone or in a tuple before results, which take the
-    place of rewards: the losses of all chunks are summed, and so are results that are numbers.
+    model also ref_log_prob_chunk=. It gives the loss of these answers, alone or in a tuple before results, which take
+    the place of rewards: the losses of all chunks are summed, and so are results that are numbers.
     """
 
     FORMULA = "preference_loss_fn"

@@ -96,12 +96,13 @@ def required(path: str, switch: str) -> Place:
         return Place.find(path)
     except ImportError as error:
         raise ImportError(
-            f"apply_liger_kernel_to_megatron({switch}=True) requires megatron-core, of which it replaces {name}: {error}"
+            f"apply_liger_kernel_to_megatron({switch}=True) requires megatron-core, of which it replaces {name}: "
+            f"{error}"
         ) from error
     except AttributeError as error:
         raise ImportError(
-            f"apply_liger_kernel_to_megatron({switch}=True): this megatron-core has no {name}; the symbol path may have "
-            f"changed in your version. Leave {switch} out"
+            f"apply_liger_kernel_to_megatron({switch}=True): this megatron-core has no {name}; the symbol path may "
+            f"have changed in your version. Leave {switch} out"
         ) from error
 
 

@@ -17,10 +17,10 @@ _SCALES = 8
 
 
 def layer(input, weight, bias, prefix=""):
-    """A linear layer's tensors by name: whole, and in autocast's type where that is on; none without an input."""
+    """A linear layer's tensors by name, in autocast's type where that is on; none without an input."""
     if input is None:
         return {}
-    input, weight, bias = _to_autocast(gathered(input), gathered(weight), bias)
+    input, weight, bias = _to_autocast(input, weight, bias)
     return {f"{prefix}input": input, f"{prefix}weight": weight, f"{prefix}bias": bias}
 
 
@@ -93,11 +93,16 @@ def scaled_gradients(grad_output, grad_input, grad_weight):
 
 
 class UntracedFunction(Function):
-    """A Function that torch.compile breaks its graph at: whether autograd is on is read at run time."""
+    """A Function that torch.compile breaks its graph at: whether autograd is on is read at run time.
+
+    It takes distributed tensors as whole ones, and gives them their gradients distributed as they are.
+    """
 
     @classmethod
     @torch.compiler.disable
     def apply(cls, *arguments):
+        # Before the Function, so that autograd distributes gradients.
+        arguments = list(map(gathered, arguments))
         if not torch.is_grad_enabled():
             arguments = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
         return super().apply(*arguments)
@@ -149,5 +154,5 @@ class LinearLossFunction(UntracedFunction):
 
 
 def _pop_gradients(out):
-    """The gradients among an operation's outputs, with the scales of their rows, by name; None for what is not there."""
+    """The gradients among an operation's outputs, with the scales of their rows, by name; None where there is none."""
     return {name: (out.pop(f"d{name}", None), out.pop(f"{name}_scales", None)) for name in _GRADIENTS}

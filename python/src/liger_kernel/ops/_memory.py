@@ -16,8 +16,8 @@ def set_loss_memory(accum_dtype=None, budget_bytes=None):
 
     accum_dtype: what the weight's gradient is summed in over chunks. torch.float32, the default, rounds once and takes
     half of the gradient's size more than 16-bit sums. The weight's own type rounds chunk by chunk, as upstream does,
-    and takes nothing in addition to the gradient. budget_bytes: what the logits of a chunk may take; a chunk has at least one
-    token. For trainers that make their losses themselves.
+    and takes nothing in addition to the gradient. budget_bytes: what the logits of a chunk may take; a chunk has at
+    least one token. For trainers that make their losses themselves.
 
     Raises ValueError for another type, and for a budget that is not a whole number of at least 1.
     """

@@ -57,8 +57,8 @@ def configure(
         if config is not None:
             _check(name, config, process_groups or {})
     warnings.warn(
-        "liger_kernel.ops.configure has nothing to set up: the kernels reserve no memory beforehand, and operations over "
-        "several processes take their group with each call. All of them run without this call",
+        "liger_kernel.ops.configure has nothing to set up: the kernels reserve no memory beforehand, and operations "
+        "over several processes take their group with each call. All of them run without this call",
         UserWarning,
         stacklevel=2,
     )

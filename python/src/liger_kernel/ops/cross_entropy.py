@@ -39,7 +39,7 @@ def check_class_weights(weight, classes):
         assert torch.is_floating_point(weight), f"weight must be floating point; found {weight.dtype}"
 
 
-def _cross_entropy(
+def of_logits(
     logits, labels, weight, ignore_index, z_loss, smoothing, reduction, softcap, wants, wants_z_loss, upstream
 ):
     """loss, z-loss, accuracy, predicted classes, gradient and its scale; None or empty where not wanted or needed."""
@@ -67,8 +67,8 @@ def scale_(x, factor, scales=None):
 def with_scales(upstream, scales):
     """An upstream gradient in fp32, times the scales of an f16 gradient, if there are any.
 
-    What comes with a loss is for an upstream gradient of 1, where f16 has lost what a loss scale would have saved. So its
-    rows are stored over scales, which meet the upstream gradient here before anything is rounded again.
+    What comes with a loss is for an upstream gradient of 1, where f16 has lost what a loss scale would have saved. So
+    its rows are stored over scales, which meet the upstream gradient here before anything is rounded again.
     """
     upstream = upstream.float()
     return upstream if scales is None or scales.numel() == 0 else upstream * scales
@@ -79,7 +79,7 @@ def cross_entropy_forward(
     return_token_accuracy=False, return_predicted_tokens=False,
 ):  # fmt: skip
     """loss, z-loss, accuracy, predicted classes (None where not asked for) and the logits' gradient."""
-    out = _cross_entropy(
+    out = of_logits(
         _input, target, weight, ignore_index, float(lse_square_scale), float(label_smoothing), reduction, softcap,
         wanted(return_token_accuracy, return_predicted_tokens, _input.requires_grad), return_z_loss, None,
     )  # fmt: skip
@@ -127,7 +127,7 @@ class LigerCrossEntropyFunction(Function):
         )  # fmt: skip
         # Without reduction every row has its own upstream gradient, which is not known yet.
         is_early = ctx.needs_input_grad[0] and reduction != "none"
-        out = _cross_entropy(
+        out = of_logits(
             _input, target, weight, *ctx.options, wants | (GRADIENT | SCALE) * is_early, return_z_loss, None
         )
         gradient = out[4:] if is_early else None
@@ -149,7 +149,7 @@ class LigerCrossEntropyFunction(Function):
         if gradient is None:
             upstream = grad_output.float().contiguous() if ctx.options[3] == "none" else None
             wants = GRADIENT | SCALE if upstream is None else GRADIENT
-            gradient = _cross_entropy(_input, target, weight, *ctx.options, wants, False, upstream)[4:]
+            gradient = of_logits(_input, target, weight, *ctx.options, wants, False, upstream)[4:]
             if upstream is not None:
                 return gradient[0], *(None,) * 10
         return scale_(gradient[0], grad_output, gradient[1]), *(None,) * 10

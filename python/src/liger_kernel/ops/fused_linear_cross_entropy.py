@@ -120,7 +120,14 @@ class LigerFusedLinearCrossEntropyFunction(Function):
     _input: (N, H), weight: (V, H), target: (N). Gradients for an upstream gradient of 1 are computed with the
     loss and scaled in the backward pass; without reduction they are computed there. Weight gradients are summed
     over chunks in fp32 unless `accum_dtype` is the weight's type; a chunk's logits take at most `budget_bytes`.
+    Distributed tensors are taken as whole ones, and have their gradients distributed as they are.
     """
+
+    @classmethod
+    def apply(cls, _input, weight, target, bias=None, ce_weight=None, *options):
+        # Before the Function, so that autograd distributes gradients.
+        tensors = map(gathered, (_input, weight, target, bias, ce_weight))
+        return super().apply(*tensors, *options)
 
     @staticmethod
     def forward(
@@ -131,7 +138,7 @@ class LigerFusedLinearCrossEntropyFunction(Function):
     ):  # fmt: skip
         check_options(reduction, {})
         check_class_weights(ce_weight, weight.shape[0])
-        _input, weight, bias = _to_autocast(gathered(_input), gathered(weight), bias)
+        _input, weight, bias = _to_autocast(_input, weight, bias)
         options = _options(
             _input, weight, ignore_index, lse_square_scale, label_smoothing, reduction, softcap, use_token_scaling,
             accum_dtype, chunk_mem_const, budget_bytes,

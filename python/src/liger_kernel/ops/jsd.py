@@ -21,7 +21,7 @@ def jsd_backward(dX, grad_output):
 
 
 class LigerJSDFunction(Function):
-    """_input (student) and target (teacher): (N, V) log-probabilities; shift_labels: (N) or None. Loss in their type."""
+    """_input (student), target (teacher): (N, V) log-probabilities; shift_labels: (N) or None. Loss in their type."""
 
     @staticmethod
     def forward(

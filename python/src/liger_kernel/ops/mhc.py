@@ -182,7 +182,7 @@ class LigerMHCPreFunction(Function):
 
 
 class LigerMHCPostResFunction(Function):
-    """The next streams, Σ h_res_oi x_i + h_post_o f_out, in x's type, which may differ from f_out's; h_res: [..., n, n]."""
+    """The next streams, Σ h_res_oi x_i + h_post_o f_out, in x's type, which f_out need not have; h_res: [..., n, n]."""
 
     @staticmethod
     def forward(ctx, x, f_out, h_post, h_res):

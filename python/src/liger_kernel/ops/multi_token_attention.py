@@ -19,9 +19,10 @@ _softmax_backward = operation("softmax_backward")
 class LigerMultiTokenAttentionFunction(Function):
     """conv2d of the causal softmax of scores (B, C, L, L) over keys, or sparsemax, and 0 for keys after their query.
 
-    The convolution is torch's, in the scores' type or autocast's; in TF32 on a GPU where torch.backends.cudnn.allow_tf32. Probabilities are computed in fp32 and rounded once;
-    softmax reads the keys up to a query's own position alone, sparsemax a masked copy of the scores. Saved for the
-    backward pass: probabilities and the weight. The weights of a query whose every score is -inf are 0.
+    The convolution is torch's, in the scores' type or autocast's; in TF32 on a GPU where
+    torch.backends.cudnn.allow_tf32. Probabilities are computed in fp32 and rounded once; softmax reads the keys up to a
+    query's own position alone, sparsemax a masked copy of the scores. Saved for the backward pass: probabilities and
+    the weight. The weights of a query whose every score is -inf are 0.
     """
 
     @staticmethod

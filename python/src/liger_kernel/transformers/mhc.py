@@ -56,7 +56,7 @@ def liger_mhc_forward(
 class LigerMHC(nn.Module):
     """A layer of (.., C) to (.., C) with `hc` streams of `c` features around it: (.., hc, c) to (.., hc, c).
 
-    Learned: phi, which projects a token's streams to routing logits, their bias b, and a factor for each of three groups.
+    Learned: phi, which projects a token's streams to routing logits, their bias b, and a factor for each of 3 groups.
     tmax: turns of the balance of h_res. phi_dtype: where it is that of the streams, 16 bits are projected as they are,
     and else as fp32. allow_fp32: whether streams may be fp32.
     """

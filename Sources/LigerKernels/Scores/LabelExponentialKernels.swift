@@ -1,0 +1,108 @@
+import Tile
+
+/// The label's logit, and the shift that goes with it: infinity where the label is ignored, which makes a row of zeros. One
+/// program a token.
+struct LabelLogits: TileKernel {
+    let columns: Int
+    let dtype: DType
+    let labels: DType
+    let options: LabelExponentials.Options
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let ofLabel = p.output("of label", .f32, rank: 1), shift = p.output("shift", .f32, rank: 1)
+        let row = p.index, c = p.range(columns), label = labels[row]
+        // What is no class either was reported before.
+        let counts = (label != options.ignoreIndex) & (label >= 0) & (label < w.size(0))
+        let v = sum(x[row, c] * w[select(counts, label, 0), c]) * (1 / options.temperature)
+        ofLabel[row] = select(counts, v, 0)
+        shift[row] = select(counts, v, .infinity)
+    }
+}
+
+/// e of one token and block of classes, 0 where the label is, with the sums of e as computed and as stored, and max(v).
+struct BlockExponentials: TileKernel {
+    let dtype: DType
+    /// The type of e.
+    let stored: DType
+    let labels: DType
+    let temperature: Float
+    /// Whether it runs only where some row has overflowed.
+    let isRepeated: Bool
+    /// Whether the classes are a multiple of a block's.
+    let isWhole: Bool
+    /// Classes of a block.
+    static let width = 256
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let shift = p.input("shift", .f32, rank: 1)
+        if isRepeated { p.runs(onlyIf: p.input("condition", .f32, rank: 1)) }
+        let exponentials = p.output("exponentials", stored, rank: 2)
+        let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
+        let storedSums = p.output("stored sums", .f32, rank: 2)
+        let row = p.index, block = p.columnBlock
+        let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
+
+        var v = product(x.row(row), w.rows(c))
+        if temperature != 1 { v = v * (1 / temperature) }
+        // Nothing of an ignored token may be in a sum, whatever its logits are.
+        let isLeftOut = (c.index == labels[row].int32) | (shift[row] == .infinity)
+        let e = select(isLeftOut, 0, decay(v - shift[row]))
+        exponentials[row, c] = e
+        maxima[row, block] = max(v)
+        sums[row, block] = sum(e)
+        storedSums[row, block] = sum(e.rounded(to: stored))
+    }
+}
+
+/// Whether a token's exponentials are too large to be summed with factors, and then their shift: the largest logit. One
+/// program a token.
+struct ExponentialOverflows: TileKernel {
+    /// What products of thousands of them take without overflow.
+    private static let most: Float = 0x1p64
+
+    /// The most there are.
+    let blocks: Int
+
+    func body(_ p: Program) {
+        let maxima = p.input("maxima", .f32, rank: 2)
+        let sums = p.input("stored sums", .f32, rank: 2)
+        let shift = p.update("shift", .f32, rank: 1), overflows = p.output("overflows", .f32, rank: 1)
+        let row = p.index, c = p.range(capacity: blocks, limit: maxima.size(1))
+        let fits = (sum(sums[row, c]) < Self.most) | (shift[row] == .infinity)
+        overflows[row] = select(fits, 0, (row * 0).float + 1)
+        shift[row] = select(fits, shift[row], max(maxima[row, c]))
+    }
+}
+
+/// What the blocks of a token come to, and the label's own e; one program a token.
+struct JoinedExponentials: TileKernel {
+    let blocks: Int
+    let dtype: DType
+    let labels: DType
+    let ignoreIndex: Int
+
+    func body(_ p: Program) {
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let sums = p.input("sums", .f32, rank: 2), storedSums = p.input("stored sums", .f32, rank: 2)
+        let shift = p.input("shift", .f32, rank: 1), ofLabel = p.input("of label", .f32, rank: 1)
+        let exponentials = p.update("exponentials", dtype, rank: 2)
+        let losses = p.output("nll", .f32, rank: 1), totals = p.output("total", .f32, rank: 1)
+        let row = p.index, c = p.range(capacity: blocks, limit: sums.size(1)), label = labels[row]
+        let counts = (label != ignoreIndex) & (label >= 0) & (label < exponentials.size(1))
+        p.when(counts) {
+            let distance = shift[row] - ofLabel[row]
+            let total = sum(sums[row, c]) + decay(-distance)
+            totals[row] = total
+            losses[row] = log(total) + distance
+            exponentials[row, label] = -sum(storedSums[row, c])
+        }
+        p.when(!counts) {
+            losses[row] = (row * 0).float
+            totals[row] = (row * 0).float + 1
+        }
+    }
+}

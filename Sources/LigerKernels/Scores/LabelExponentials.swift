@@ -1,0 +1,104 @@
+package import LigerRuntime
+import Tile
+
+/// The logits of a linear layer as what their gradient is made of. With v = (x w_c + b_c) / T, y the label and a shift t:
+///
+///     e_c = e^(v_c - t) for c != y      e_y = -sum of the others      z = e^(v_y - t) + sum of the others
+///     nll = log z + t - v_y             dnll/dv = e / z
+///
+/// so a row of the logits' gradient is a row of e times one number, and two products follow without a pass over the logits
+/// between. t is v_y, which one row of each matrix gives before the product, so that z is 1 + the others' sum: neither the
+/// loss nor p_y - 1 cancels, whatever the logits. In 16 bits every element is off by a 512th at most, whatever the logits.
+///
+/// Where other logits are more than 44 above the label's, products with e could overflow. The device finds such rows, and
+/// then, without the host, does the product once more, with t = max(v) for them.
+///
+/// Cost: a product of tokens x classes x hidden, and one store of each e.
+package enum LabelExponentials {
+    /// What is found of each token, [tokens] and f32.
+    package struct Result {
+        package let nll: NDArray
+        /// What a row of e must be divided by.
+        package let total: NDArray
+    }
+
+    package struct Options: Hashable, Sendable {
+        package var ignoreIndex: Int
+        package var temperature: Float
+
+        package init(ignoreIndex: Int = -100, temperature: Float = 1) {
+            self.ignoreIndex = ignoreIndex
+            self.temperature = temperature
+        }
+    }
+
+    /// Whether they are the better way: where the device's own kernels multiply. f16 lacks the exponents that they need.
+    package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
+        weight.dtype != .f16 && LabelScores.isAvailable(x, weight)
+    }
+
+    /// Bytes of what is noted of each token and block, next to the exponentials.
+    package static func byteCount(tokens: Int, classes: Int) -> Int {
+        4 * tokens * (3 * ((classes + BlockExponentials.width - 1) / BlockExponentials.width) + 6)
+    }
+
+    /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
+    /// nothing: nll 0, z 1.
+    ///
+    /// - Parameters:
+    ///   - x: [tokens, hidden]; `weight`: [classes, hidden]; both of one type.
+    ///   - labels: [tokens], i64 or i32.
+    ///   - e: [tokens, classes], f32 or bf16.
+    /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
+    package static func apply(
+        _ x: NDArray, weight: NDArray, labels: NDArray, into e: NDArray, options: Options = Options()
+    ) throws -> Result {
+        let (tokens, classes) = (x.shape[0], weight.shape[0])
+        try LabelScores.check(x, weight, labels)
+        try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype == .f32 ? .f32 : .bf16)
+        let blocks = (classes + BlockExponentials.width - 1) / BlockExponentials.width
+        func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
+        let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
+        let partial = (
+            maxima: try floats(tokens, blocks), sums: try floats(tokens, blocks),
+            stored: try floats(tokens, blocks)
+        )
+        let overflows = try floats(tokens),
+            result = Result(nll: try floats(tokens), total: try floats(tokens))
+        try LabelLogits(
+            columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
+        ).launch(
+            programs: tokens,
+            ["x": x, "weight": weight, "labels": labels, "of label": ofLabel, "shift": shift])
+        func multiply(onlyIf condition: NDArray?) throws {
+            try BlockExponentials(
+                dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
+                isRepeated: condition != nil, isWhole: classes % BlockExponentials.width == 0
+            ).launch(
+                programs: tokens,
+                [
+                    "x": x, "weight": weight, "labels": labels, "shift": shift, "condition": condition,
+                    "exponentials": e, "maxima": partial.maxima, "sums": partial.sums,
+                    "stored sums": partial.stored,
+                ])
+        }
+        try multiply(onlyIf: nil)
+        let capacity = capacity(for: blocks, atLeast: 32)
+        try ExponentialOverflows(blocks: capacity).launch(
+            programs: tokens,
+            [
+                "maxima": partial.maxima, "stored sums": partial.stored, "shift": shift,
+                "overflows": overflows,
+            ])
+        try multiply(onlyIf: try Total.apply(overflows).flattened)
+        try JoinedExponentials(
+            blocks: capacity, dtype: e.dtype, labels: labels.dtype, ignoreIndex: options.ignoreIndex
+        ).launch(
+            programs: tokens,
+            [
+                "labels": labels, "sums": partial.sums, "stored sums": partial.stored, "shift": shift,
+                "of label": ofLabel, "exponentials": e, "nll": result.nll, "total": result.total,
+            ])
+        return result
+    }
+}

@@ -1,0 +1,105 @@
+// Products of matrices. A kernel sees one row of the result, cut into blocks of columns: an ordinary tile, so that all
+// that follows is ordinary tile code. The device does the rows of many programs at once.
+
+/// One row or column of a matrix.
+public struct MatrixLine {
+    let program: Program
+    let view: Int
+    let contracted: Int
+    let position: Tile<Int>
+}
+
+/// Consecutive rows or columns of a matrix, one for each position of an axis.
+public struct MatrixLines {
+    let view: Int
+    let contracted: Int
+    let axis: Axis
+}
+
+extension View where Element == Float {
+    /// Row i of a matrix.
+    public func row(_ i: Tile<Int>) -> MatrixLine {
+        MatrixLine(program: program, view: number, contracted: 1, position: i)
+    }
+
+    /// Column i of a matrix.
+    public func column(_ i: Tile<Int>) -> MatrixLine {
+        MatrixLine(program: program, view: number, contracted: 0, position: i)
+    }
+
+    /// The rows of a matrix that an axis names.
+    public func rows(_ axis: Axis) -> MatrixLines { MatrixLines(view: number, contracted: 1, axis: axis) }
+
+    /// The columns of a matrix that an axis names.
+    public func columns(_ axis: Axis) -> MatrixLines {
+        MatrixLines(view: number, contracted: 0, axis: axis)
+    }
+}
+
+/// Lane j is the sum over k of a[k] b_j[k], summed in fp32: a row of a product of two matrices.
+///
+/// The matrices are inputs of rank 2, whose lines have one length.
+public func product(
+    _ a: MatrixLine, _ b: MatrixLines, file: StaticString = #fileID, line: UInt = #line
+) -> Tile<Float> {
+    let (program, location) = (a.program, SourceLocation(file, line))
+    for view in [a.view, b.view] {
+        let parameter = program.function.views[view]
+        if parameter.rank != 2 || parameter.access != .input {
+            program.report(
+                location,
+                "a product of \(parameter.name), an \(parameter.access.rawValue) of rank \(parameter.rank)",
+                "Take lines of matrices that are declared with `input` and rank 2")
+        }
+    }
+    let product = Contraction(
+        a: a.view, contractedA: a.contracted, b: b.view, contractedB: b.contracted)
+    let type = ValueType(element: .f32, extent: b.axis.extent)
+    return Tile(
+        program,
+        program.emit(.product(product), [a.position.id, b.axis.start.id], type, at: location))
+}
+
+extension Program {
+    /// This program's block of a view's rows: positions block * width ..< min((block + 1) * width, rows).
+    ///
+    /// A launch runs the kernel for each of its programs and each such block; `index` is the program's number among
+    /// those of its block. A kernel has one such axis at most.
+    ///
+    /// - Parameter isWhole: whether the rows are known to be a multiple of the width, so that no block is cut: half the
+    ///   code, where that is so.
+    public func blockOfRows(
+        of view: View<Float>, width: Int, isWhole: Bool = false, file: StaticString = #fileID,
+        line: UInt = #line
+    ) -> Axis {
+        block(of: view, dimension: 0, width: width, isWhole, SourceLocation(file, line))
+    }
+
+    /// This program's block of a view's columns; see `blockOfRows`.
+    public func blockOfColumns(
+        of view: View<Float>, width: Int, isWhole: Bool = false, file: StaticString = #fileID,
+        line: UInt = #line
+    ) -> Axis {
+        block(
+            of: view, dimension: view.parameter.rank - 1, width: width, isWhole, SourceLocation(file, line))
+    }
+
+    /// The number of this program's block of columns, from 0.
+    public var columnBlock: Tile<Int> { Tile(self, emit(.columnBlock, [], .scalar(.index), at: start)) }
+
+    private func block(
+        of view: View<Float>, dimension: Int, width: Int, _ isWhole: Bool, _ location: SourceLocation
+    ) -> Axis {
+        if width < 1 || function.columnBlocks != nil {
+            report(
+                location, width < 1 ? "a block of \(width) positions" : "a second cut into blocks",
+                "Cut one dimension of one view, into blocks of one position or more")
+        }
+        function.columnBlocks = ColumnBlocks(view: view.number, dimension: dimension, width: max(1, width))
+        if isWhole { return range(max(1, width)) + columnBlock * width }
+        let size = Tile<Int>(
+            self,
+            emit(.size(view: view.number, dimension: dimension), [], .scalar(.index), at: location))
+        return range(from: columnBlock * width, capacity: max(1, width), limit: size)
+    }
+}
