@@ -1,7 +1,7 @@
 package import LigerRuntime
 import Tile
 
-/// The logits of a linear layer as what their gradient is made of. With v = (x w_c + b_c) / T, y the label and a shift t:
+/// The logits of a linear layer as what their gradient is made of. With v_c = x w_c / T, y the label and a shift t:
 ///
 ///     e_c = e^(v_c - t) for c != y      e_y = -sum of the others      z = e^(v_y - t) + sum of the others
 ///     nll = log z + t - v_y             dnll/dv = e / z
@@ -37,11 +37,6 @@ package enum LabelExponentials {
         weight.dtype != .f16 && LabelScores.isAvailable(x, weight)
     }
 
-    /// Bytes of what is noted of each token and block, next to the exponentials.
-    package static func byteCount(tokens: Int, classes: Int) -> Int {
-        4 * tokens * (3 * ((classes + BlockExponentials.width - 1) / BlockExponentials.width) + 6)
-    }
-
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
     /// nothing: nll 0, z 1.
     ///
@@ -63,8 +58,8 @@ package enum LabelExponentials {
             maxima: try floats(tokens, blocks), sums: try floats(tokens, blocks),
             stored: try floats(tokens, blocks)
         )
-        let overflows = try floats(tokens),
-            result = Result(nll: try floats(tokens), total: try floats(tokens))
+        let overflows = try floats(tokens)
+        let result = Result(nll: try floats(tokens), total: try floats(tokens))
         try LabelLogits(
             columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
         ).launch(

@@ -38,8 +38,7 @@ package enum LabelScores {
     package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
         if isForced { return true }
         return x.device.backend.traits.multipliesInKernels && x.dtype.byteCount == 2
-            && x.dtype == weight.dtype
-            && hasAlignedRows(x) && hasAlignedRows(weight)
+            && x.dtype == weight.dtype && hasAlignedRows(x) && hasAlignedRows(weight)
     }
 
     private static func hasAlignedRows(_ array: NDArray) -> Bool {

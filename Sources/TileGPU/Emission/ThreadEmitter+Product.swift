@@ -18,12 +18,10 @@ extension ThreadEmitter {
             .roles([
                 ThreadRole(
                     name: "copies", threads: 0..<group, registers: isShort ? 40 : nil,
-                    takesRegisters: false,
-                    isOneThread: true, body: copies),
+                    takesRegisters: false, isOneThread: true, body: copies),
                 ThreadRole(
                     name: "products", threads: group..<product.tiling.blockThreads,
-                    registers: isShort ? 232 : nil, takesRegisters: true,
-                    isOneThread: false, body: work),
+                    registers: isShort ? 232 : nil, takesRegisters: true, isOneThread: false, body: work),
             ]))
         meetCluster(product)
     }
