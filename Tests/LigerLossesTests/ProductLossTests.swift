@@ -85,7 +85,7 @@ import Tile
         )
     }
 
-    private func relative(_ found: NDArray?, _ expected: [Double]) throws -> Double {
+    func relative(_ found: NDArray?, _ expected: [Double]) throws -> Double {
         let values = try #require(found).doubles
         let error = zip(values, expected).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
         return (error / expected.reduce(0) { $0 + $1 * $1 }).squareRoot()

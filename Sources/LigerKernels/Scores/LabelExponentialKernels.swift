@@ -28,12 +28,14 @@ struct BlockExponentials: TileKernel {
     let stored: DType
     let labels: DType
     let temperature: Float
+    let hasLogitSums: Bool
     /// Whether it runs only where some row has overflowed.
     let isRepeated: Bool
     /// Whether the classes are a multiple of a block's.
     let isWhole: Bool
     /// Classes of a block.
     static let width = 256
+    static func blocks(of classes: Int) -> Int { (classes + width - 1) / width }
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
@@ -43,10 +45,12 @@ struct BlockExponentials: TileKernel {
         let exponentials = p.output("exponentials", stored, rank: 2)
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let storedSums = p.output("stored sums", .f32, rank: 2)
+        let logitSums = hasLogitSums ? p.output("sums of logits", .f32, rank: 2) : nil
         let row = p.index, block = p.columnBlock
         let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
+        if let logitSums { logitSums[row, block] = sum(v) }
         if temperature != 1 { v = v * (1 / temperature) }
         // Nothing of an ignored token may be in a sum, whatever its logits are.
         let isLeftOut = (c.index == labels[row].int32) | (shift[row] == .infinity)
@@ -84,6 +88,7 @@ struct JoinedExponentials: TileKernel {
     let dtype: DType
     let labels: DType
     let ignoreIndex: Int
+    let hasLogitSums: Bool
 
     func body(_ p: Program) {
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
@@ -91,7 +96,9 @@ struct JoinedExponentials: TileKernel {
         let shift = p.input("shift", .f32, rank: 1), ofLabel = p.input("of label", .f32, rank: 1)
         let exponentials = p.update("exponentials", dtype, rank: 2)
         let losses = p.output("nll", .f32, rank: 1), totals = p.output("total", .f32, rank: 1)
+        let logitSums = JoinedLogitSums(p, isWanted: hasLogitSums)
         let row = p.index, c = p.range(capacity: blocks, limit: sums.size(1)), label = labels[row]
+        logitSums?.join(row, c)
         let counts = (label != ignoreIndex) & (label >= 0) & (label < exponentials.size(1))
         p.when(counts) {
             let distance = shift[row] - ofLabel[row]

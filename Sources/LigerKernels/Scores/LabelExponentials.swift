@@ -1,5 +1,5 @@
 package import LigerRuntime
-import Tile
+package import Tile
 
 /// The logits of a linear layer as what their gradient is made of. With v_c = x w_c / T, y the label and a shift t:
 ///
@@ -20,21 +20,35 @@ package enum LabelExponentials {
         package let nll: NDArray
         /// What a row of e must be divided by.
         package let total: NDArray
+        /// The sums of the logits, before the temperature; nil where not asked for.
+        package let logitSums: NDArray?
     }
 
     package struct Options: Hashable, Sendable {
         package var ignoreIndex: Int
         package var temperature: Float
+        package var wantsLogitSums: Bool
 
-        package init(ignoreIndex: Int = -100, temperature: Float = 1) {
+        package init(ignoreIndex: Int = -100, temperature: Float = 1, wantsLogitSums: Bool = false) {
             self.ignoreIndex = ignoreIndex
             self.temperature = temperature
+            self.wantsLogitSums = wantsLogitSums
         }
     }
 
     /// Whether they are the better way: where the device's own kernels multiply. f16 lacks the exponents that they need.
     package static func isAvailable(_ x: NDArray, _ weight: NDArray) -> Bool {
         weight.dtype != .f16 && LabelScores.isAvailable(x, weight)
+    }
+
+    /// The same, of arrays of a type whose rows are contiguous.
+    package static func isAvailable(_ dtype: DType, hidden: Int, on device: Device) -> Bool {
+        dtype == .bf16 && hidden % 8 == 0 && device.backend.traits.multipliesInKernels
+    }
+
+    /// Bytes of what a call holds in addition to e and its result, and of the result.
+    package static func byteCount(tokens: Int, classes: Int) -> Int {
+        4 * tokens * (4 * BlockExponentials.blocks(of: classes) + 6)
     }
 
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
@@ -51,15 +65,17 @@ package enum LabelExponentials {
         let (tokens, classes) = (x.shape[0], weight.shape[0])
         try LabelScores.check(x, weight, labels)
         try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype == .f32 ? .f32 : .bf16)
-        let blocks = (classes + BlockExponentials.width - 1) / BlockExponentials.width
+        let blocks = BlockExponentials.blocks(of: classes)
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
         let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
         let partial = (
             maxima: try floats(tokens, blocks), sums: try floats(tokens, blocks),
             stored: try floats(tokens, blocks)
         )
-        let overflows = try floats(tokens)
-        let result = Result(nll: try floats(tokens), total: try floats(tokens))
+        let overflows = try floats(tokens), hasLogitSums = options.wantsLogitSums
+        let logitSums = hasLogitSums ? try floats(tokens, blocks) : nil
+        let result = Result(
+            nll: try floats(tokens), total: try floats(tokens), logitSums: hasLogitSums ? try floats(tokens) : nil)
         try LabelLogits(
             columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
         ).launch(
@@ -68,13 +84,13 @@ package enum LabelExponentials {
         func multiply(onlyIf condition: NDArray?) throws {
             try BlockExponentials(
                 dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
-                isRepeated: condition != nil, isWhole: classes % BlockExponentials.width == 0
+                hasLogitSums: hasLogitSums, isRepeated: condition != nil, isWhole: classes % BlockExponentials.width == 0
             ).launch(
                 programs: tokens,
                 [
                     "x": x, "weight": weight, "labels": labels, "shift": shift, "condition": condition,
                     "exponentials": e, "maxima": partial.maxima, "sums": partial.sums,
-                    "stored sums": partial.stored,
+                    "stored sums": partial.stored, "sums of logits": logitSums,
                 ])
         }
         try multiply(onlyIf: nil)
@@ -87,12 +103,14 @@ package enum LabelExponentials {
             ])
         try multiply(onlyIf: try Total.apply(overflows).flattened)
         try JoinedExponentials(
-            blocks: capacity, dtype: e.dtype, labels: labels.dtype, ignoreIndex: options.ignoreIndex
+            blocks: capacity, dtype: e.dtype, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
+            hasLogitSums: hasLogitSums
         ).launch(
             programs: tokens,
             [
                 "labels": labels, "sums": partial.sums, "stored sums": partial.stored, "shift": shift,
                 "of label": ofLabel, "exponentials": e, "nll": result.nll, "total": result.total,
+                "sums of logits": logitSums, "sum of logits": result.logitSums,
             ])
         return result
     }

@@ -10,6 +10,7 @@ struct BlockScores: TileKernel {
     let temperature: Float
     let hasBias: Bool
     let hasEntropy: Bool
+    let hasLogitSums: Bool
     /// Whether the classes are a multiple of a block's.
     let isWhole: Bool
     /// Classes of a block.
@@ -22,11 +23,13 @@ struct BlockScores: TileKernel {
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let ofLabel = p.output("of label", .f32, rank: 1)
         let weighted = hasEntropy ? p.output("weighted", .f32, rank: 2) : nil
+        let logitSums = hasLogitSums ? p.output("sums of logits", .f32, rank: 2) : nil
         let row = p.index, block = p.columnBlock
         let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
         if let bias { v = v + bias[c] }
+        if let logitSums { logitSums[row, block] = sum(v) }
         if temperature != 1 { v = v * (1 / temperature) }
         let m = max(v), shift = select(m == -.infinity, 0, m)
         let e = decay(maximum(v - shift, leastDistance))
@@ -49,6 +52,7 @@ struct JoinedScores: TileKernel {
     let labels: DType
     let ignoreIndex: Int
     let hasEntropy: Bool
+    let hasLogitSums: Bool
 
     func body(_ p: Program) {
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
@@ -58,7 +62,9 @@ struct JoinedScores: TileKernel {
         let losses = p.output("nll", .f32, rank: 1), largest = p.output("maximum", .f32, rank: 1)
         let totals = p.output("sum of exp", .f32, rank: 1)
         let entropies = hasEntropy ? p.output("entropy", .f32, rank: 1) : nil
+        let logitSums = JoinedLogitSums(p, isWanted: hasLogitSums)
         let row = p.index, c = p.range(capacity: blocks, limit: maxima.size(1)), label = labels[row]
+        logitSums?.join(row, c)
         p.require(
             (label == ignoreIndex) | ((label >= 0) & (label < classes)),
             "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
@@ -80,4 +86,18 @@ struct JoinedScores: TileKernel {
             totals[row] = zero + 1
         }
     }
+}
+
+/// The sum of a token's logits, of those of its blocks.
+struct JoinedLogitSums {
+    private let blocks: View<Float>
+    private let total: View<Float>
+
+    init?(_ p: Program, isWanted: Bool) {
+        guard isWanted else { return nil }
+        blocks = p.input("sums of logits", .f32, rank: 2)
+        total = p.output("sum of logits", .f32, rank: 1)
+    }
+
+    func join(_ row: Tile<Int>, _ c: Axis) { total[row] = sum(blocks[row, c]) }
 }

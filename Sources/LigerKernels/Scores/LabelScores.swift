@@ -17,17 +17,24 @@ package enum LabelScores {
         package let entropy: NDArray?
         /// m, and s.
         package let maximum, sumExp: NDArray
+        /// The sums of the logits, before the temperature; nil where not asked for.
+        package let logitSums: NDArray?
     }
 
     package struct Options: Hashable, Sendable {
         package var ignoreIndex: Int
         package var temperature: Float
         package var wantsEntropy: Bool
+        package var wantsLogitSums: Bool
 
-        package init(ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false) {
+        package init(
+            ignoreIndex: Int = -100, temperature: Float = 1, wantsEntropy: Bool = false,
+            wantsLogitSums: Bool = false
+        ) {
             self.ignoreIndex = ignoreIndex
             self.temperature = temperature
             self.wantsEntropy = wantsEntropy
+            self.wantsLogitSums = wantsLogitSums
         }
     }
 
@@ -71,30 +78,34 @@ package enum LabelScores {
         try bias?.expect("bias", shape: [classes], dtype: weight.dtype)
         let partial = BlockScores(
             dtype: x.dtype, labels: labels.dtype, temperature: options.temperature, hasBias: bias != nil,
-            hasEntropy: options.wantsEntropy, isWhole: classes % BlockScores.width == 0)
+            hasEntropy: options.wantsEntropy, hasLogitSums: options.wantsLogitSums,
+            isWhole: classes % BlockScores.width == 0)
         let blocks = (classes + BlockScores.width - 1) / BlockScores.width
         let perBlock = { try NDArray(empty: [tokens, blocks], device: x.device) }
         let perToken = { try NDArray(empty: [tokens], device: x.device) }
         let (maxima, sums, ofLabel) = (try perBlock(), try perBlock(), try perToken())
         let weighted = options.wantsEntropy ? try perBlock() : nil
+        let logitSums = options.wantsLogitSums ? try perBlock() : nil
         try partial.launch(
             programs: tokens,
             [
                 "x": x, "weight": weight, "bias": bias, "labels": labels, "maxima": maxima, "sums": sums,
-                "of label": ofLabel, "weighted": weighted,
+                "of label": ofLabel, "weighted": weighted, "sums of logits": logitSums,
             ])
         let result = Result(
             nll: try perToken(), entropy: options.wantsEntropy ? try perToken() : nil,
-            maximum: try perToken(), sumExp: try perToken())
+            maximum: try perToken(), sumExp: try perToken(),
+            logitSums: options.wantsLogitSums ? try perToken() : nil)
         let whole = JoinedScores(
             blocks: capacity(for: blocks, atLeast: 32), classes: classes, labels: labels.dtype,
-            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy)
+            ignoreIndex: options.ignoreIndex, hasEntropy: options.wantsEntropy,
+            hasLogitSums: options.wantsLogitSums)
         try whole.launch(
             programs: tokens,
             [
                 "labels": labels, "maxima": maxima, "sums": sums, "of label": ofLabel, "weighted": weighted,
                 "nll": result.nll, "maximum": result.maximum, "sum of exp": result.sumExp,
-                "entropy": result.entropy,
+                "entropy": result.entropy, "sums of logits": logitSums, "sum of logits": result.logitSums,
             ])
         return result
     }

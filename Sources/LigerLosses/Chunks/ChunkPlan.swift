@@ -1,4 +1,5 @@
 import LigerKernels
+import LigerKernels
 import LigerRuntime
 package import Tile
 
@@ -65,7 +66,11 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
                 layer, needs, chunkTokens,
                 inputRows: rounded.input > 0 ? min(chunkTokens, productRows) : chunkTokens,
                 weightRows: rounded.weight > 0 ? productRows : layer.vocabulary) : 0
-        peakBytes = logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace
+        let partialBytes =
+            layer.isExponential && needs.wantsGradients
+            ? LabelExponentials.byteCount(tokens: chunkTokens, classes: layer.vocabulary) : 0
+        peakBytes =
+            logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace + partialBytes
     }
 
     /// Whether weight gradients need sums of another type than their own.

@@ -72,6 +72,12 @@ package struct LinearChunks {
         }
     }
 
+    /// Whether `runExponentials` is the better way for log-probabilities of labels and their gradients, where nothing else
+    /// is wanted of logits.
+    package static func suitExponentials(_ input: NDArray, _ weight: NDArray, bias: NDArray?) throws -> Bool {
+        try bias == nil && LabelExponentials.isAvailable(input.asRows("input"), weight)
+    }
+
     /// What the layer says of labels, where the device's own kernels find it without logits; nil where they do not.
     package func scores(_ labels: NDArray, _ options: LabelScores.Options) throws -> LabelScores.Result? {
         guard LabelScores.isAvailable(input, weight), bias.map({ $0.dtype == weight.dtype }) ?? true else {
@@ -85,21 +91,25 @@ package struct LinearChunks {
     ///
     /// - Parameters:
     ///   - labels: [tokens], i64 or i32: classes, or the ignored one.
+    ///   - chunks: the pieces of each, as of `run`; nil takes the plan's.
     ///   - loss: gets what was found of a chunk's tokens, and sets what their rows of exponentials are to be multiplied by:
     ///     the loss's derivative by nll over the total. f32, one a token.
     /// - Returns: the needed gradients, like what they belong to.
     package func runExponentials(
-        _ plan: ChunkPlan, labels: NDArray, options: LabelExponentials.Options, needs: LinearNeeds,
-        exact: Bool,
-        _ loss: (_ found: LabelExponentials.Result, _ factors: NDArray, _ rows: Range<Int>) throws -> Void
+        _ plan: ChunkPlan, _ chunks: [[Range<Int>]]? = nil, labels: NDArray,
+        options: LabelExponentials.Options, needs: LinearNeeds, exact: Bool,
+        _ loss: (
+            _ found: LabelExponentials.Result, _ factors: NDArray, _ pieces: [Range<Int>]
+        ) throws -> Void
     ) throws -> Gradients {
         precondition(isExponential && needs.wantsGradients, "exponentials are made for gradients")
-        return try forEachChunk(plan, plan.ranges, needs: needs, exact: exact) { x, gradient, pieces in
+        let chunks = chunks ?? plan.ranges, gathered = try gatherBuffer(for: chunks, plan, like: labels)
+        return try forEachChunk(plan, chunks, needs: needs, exact: exact) { x, gradient, pieces in
             let found = try LabelExponentials.apply(
-                x, weight: weight, labels: labels.sliced(0, pieces[0]), into: gradient.values,
+                x, weight: weight, labels: try rows(of: labels, pieces, gathered), into: gradient.values,
                 options: options)
             guard let factors = gradient.scales else { return }
-            try loss(found, factors, pieces[0])
+            try loss(found, factors, pieces)
         }
     }
 
@@ -131,13 +141,9 @@ package struct LinearChunks {
     ) throws -> Gradients {
         let (dInput, dWeight, dBias) = try gradients(plan, needs, exact: exact)
         let gradient = try gradientBuffers(plan, needs, logits: buffer)
-        let gathered =
-            chunks.contains { $0.count > 1 }
-            ? try NDArray(
-                empty: [plan.chunkTokens, input.shape[1]], dtype: input.dtype, device: input.device)
-            : nil
+        let gathered = try gatherBuffer(for: chunks, plan, like: input)
         for (chunk, pieces) in chunks.enumerated() {
-            let x = try rows(pieces, gathered)
+            let x = try rows(of: input, pieces, gathered)
             let g = gradient.sliced(0..<x.shape[0])
             try body(x, g, pieces)
             try dWeight?.add(g, x, isFirst: chunk == 0)
@@ -196,12 +202,21 @@ package struct LinearChunks {
         return (dInput, dWeight, dBias)
     }
 
-    /// The input's rows of some pieces: as they lie, or gathered.
-    private func rows(_ pieces: [Range<Int>], _ gathered: NDArray?) throws -> NDArray {
-        guard let gathered, pieces.count > 1 else { return input.sliced(0, pieces[0]) }
+    /// For rows of chunks that have several pieces; nil where none has.
+    private func gatherBuffer(
+        for chunks: [[Range<Int>]], _ plan: ChunkPlan, like array: NDArray
+    ) throws -> NDArray? {
+        guard chunks.contains(where: { $0.count > 1 }) else { return nil }
+        let shape = [plan.chunkTokens] + array.shape.dropFirst()
+        return try NDArray(empty: shape, dtype: array.dtype, device: array.device)
+    }
+
+    /// An array's rows of some pieces: as they lie, or gathered.
+    private func rows(of array: NDArray, _ pieces: [Range<Int>], _ gathered: NDArray?) throws -> NDArray {
+        guard let gathered, pieces.count > 1 else { return array.sliced(0, pieces[0]) }
         var end = 0
         for piece in pieces {
-            try input.sliced(0, piece).copyBytes(to: gathered.sliced(0, end..<(end + piece.count)))
+            try array.sliced(0, piece).copyBytes(to: gathered.sliced(0, end..<(end + piece.count)))
             end += piece.count
         }
         return gathered.sliced(0, 0..<end)

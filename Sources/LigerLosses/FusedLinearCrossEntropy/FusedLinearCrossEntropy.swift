@@ -76,9 +76,13 @@ public enum FusedLinearCrossEntropy {
         options: Options = Options(), wants: CrossEntropy.Outputs = [], needs: Needs = .all,
         on device: Device = .cpu
     ) -> Plan {
-        let layer = LinearShape(
+        var layer = LinearShape(
             tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
             logits: LogitStorage.shared.dtype(weight: dtype, on: device))
+        layer.isExponential =
+            !hasBias && needs.wantsGradients
+            && CrossEntropyTask.isPlain(options.crossEntropy, classWeights: nil, wants: wants)
+            && LabelExponentials.isAvailable(dtype, hidden: hidden, on: device)
         return plan(layer, options, wants, needs, device)
     }
 
@@ -123,13 +127,13 @@ public enum FusedLinearCrossEntropy {
         wants: CrossEntropy.Outputs = [], needs: Needs = .all
     ) throws -> Result {
         let needs = bias == nil ? needs.subtracting(.bias) : needs
-        let isOfLabels =
-            bias == nil
-            && CrossEntropyTask.isPlain(options.crossEntropy, classWeights: classWeights, wants: wants)
+        let isPlain = CrossEntropyTask.isPlain(
+            options.crossEntropy, classWeights: classWeights, wants: wants)
+        let isOfLabels = bias == nil && isPlain
         let linear = try LinearChunks(
             input: input, weight: weight, bias: bias,
-            isExponential: isOfLabels && needs.wantsGradients
-                && LabelExponentials.isAvailable(try input.asRows("input"), weight))
+            isExponential: isPlain && needs.wantsGradients
+                && LinearChunks.suitExponentials(input, weight, bias: bias))
         let layer = linear.shape
         if let upstream { try upstream.expect("upstream", shape: [layer.tokens], dtype: .f32) }
         let task = try CrossEntropyTask(
@@ -142,9 +146,9 @@ public enum FusedLinearCrossEntropy {
                 plan, labels: labels.flattened,
                 options: LabelExponentials.Options(ignoreIndex: options.crossEntropy.ignoreIndex),
                 needs: needs, exact: options.accumulation == .exact
-            ) { found, factors, rows in
+            ) { found, factors, pieces in
                 try task.run(
-                    nll: found.nll, rows, total: found.total, upstream: upstream, factors: factors)
+                    nll: found.nll, pieces[0], total: found.total, upstream: upstream, factors: factors)
             }
         } else if isOfLabels, !needs.wantsGradients,
             let nll = try linear.scores(

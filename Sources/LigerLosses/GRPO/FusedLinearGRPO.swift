@@ -43,13 +43,14 @@ public enum FusedLinearGRPO {
     ) throws -> Result {
         var (samples, sequences) = (samples, sequences)
         sequences.ignoreIndex = GRPOBatch.ignoreIndex
-        if samples.reference == nil, let reference, options.beta != 0 {
-            let labels = try GRPOBatch(samples, options).labels
-            samples.reference = try SequenceScorer(reference, labels: labels, sequences).scores()
-                .logProbs.reshaped(labels.shape)
-        }
-        let batch = try GRPOBatch(samples, options)
+        var batch = try GRPOBatch(samples, options)
         let scorer = try SequenceScorer(head, labels: batch.labels, sequences)
+        if samples.reference == nil, let reference, options.beta != 0 {
+            samples.reference = try SequenceScorer(
+                reference, labels: batch.labels, isExact: scorer.isExact, sequences
+            ).scores().logProbs.reshaped(batch.labels.shape)
+            batch = try GRPOBatch(samples, options)
+        }
         let (shape, found) = (batch.labels.shape, try batch.emptyEvaluation())
         let (scores, gradients) = try scorer.run(
             SequenceScorer.Units(count: shape[0], length: shape[1]),

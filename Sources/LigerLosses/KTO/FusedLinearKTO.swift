@@ -81,7 +81,8 @@ public enum FusedLinearKTO {
             throw RuntimeError("the divergence must be one f32; found shape \(divergence.shape)")
         }
         let scorer = try SequenceScorer(head, labels: labels, options.sequences)
-        let other = try reference?.answers(labels: labels, averages: options.averages, options.sequences)
+        let other = try reference?.answers(
+            labels: labels, averages: options.averages, isExact: scorer.isExact, options.sequences)
         let shares = try SequenceShares.make(
             labels: labels, units: count, likely: labels, ignoreIndex: options.sequences.ignoreIndex)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }

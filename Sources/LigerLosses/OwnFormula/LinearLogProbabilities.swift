@@ -23,7 +23,10 @@ public enum LinearLogProbabilities {
         package init(_ scores: TokenScores) {
             logProbabilities = scores.logProbs
             secondLogProbabilities = scores.secondLogProbs
-            (maximum, sumExp) = (scores.maximum, scores.sumExp)
+            guard let maximum = scores.maximum, let sumExp = scores.sumExp else {
+                preconditionFailure("scores of all tokens come with sums")
+            }
+            (self.maximum, self.sumExp) = (maximum, sumExp)
             logitSums = scores.logitSums
         }
 
@@ -82,7 +85,7 @@ public enum LinearLogProbabilities {
     ) throws -> Gradients {
         let scorer = try SequenceScorer(head, labels: labels, second: secondLabels, sequences)
         let (scores, count) = (result.scores, labels.count)
-        try scores.maximum.expect("what forward found", shape: [count], dtype: .f32)
+        try result.maximum.expect("what forward found", shape: [count], dtype: .f32)
         for array in [coefficients, secondCoefficients].compactMap({ $0 }) {
             guard array.count == count, array.dtype == .f32, array.isContiguous else {
                 throw RuntimeError(

@@ -41,12 +41,15 @@ struct PairBatch {
         let ownLabels = options.likelihoodWeight == nil ? nil : likelihoodLabels
         try ownLabels?.expect("the likelihood's labels", shape: labels.shape)
         self.likelihoodLabels = ownLabels
-        scorer = try SequenceScorer(head, labels: labels, second: ownLabels, options.sequences)
+        let scorer = try SequenceScorer(head, labels: labels, second: ownLabels, options.sequences)
+        let isExact = scorer.isExact
+        self.scorer = scorer
         self.reference = try reference.map {
             guard case .dpo = formula else {
                 throw RuntimeError("\(formula) has no reference model. Leave it out, or use DPO")
             }
-            return try $0.answers(labels: labels, averages: options.averages, options.sequences)
+            return try $0.answers(
+                labels: labels, averages: options.averages, isExact: isExact, options.sequences)
         }
     }
 

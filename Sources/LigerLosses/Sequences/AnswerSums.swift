@@ -29,14 +29,19 @@ struct AnswerTerms {
 extension FusedLinearPreference.ReferenceModel {
     /// Its log-probabilities of answers, [N], f32.
     ///
-    /// - Parameter labels: [N, T].
-    package func answers(labels: NDArray, averages: Bool, _ options: SequenceOptions) throws -> NDArray {
+    /// - Parameters:
+    ///   - labels: [N, T].
+    ///   - isExact: whether the policy's logits stay in fp32. Where they are rounded a reference's are too, as the
+    ///     difference of like models would be that of their roundings.
+    package func answers(
+        labels: NDArray, averages: Bool, isExact: Bool = true, _ options: SequenceOptions
+    ) throws -> NDArray {
         switch self {
         case .logProbabilities(let array):
             try array.expect("the reference's log-probabilities", shape: [labels.shape[0]], dtype: .f32)
             return array
         case .layer(let head):
-            let scores = try SequenceScorer(head, labels: labels, options).scores()
+            let scores = try SequenceScorer(head, labels: labels, isExact: isExact, options).scores()
             let sums = try NDArray(empty: [labels.shape[0]], device: labels.device)
             try AnswerSumKernel(
                 capacity: NDArray.capacity(labels.shape[1]), labels: labels.dtype,

@@ -28,8 +28,8 @@ public enum SelectiveLogSoftmax {
         try LogSums(capacity: NDArray.capacity(labels.shape[1])).launch(
             programs: labels.shape[0],
             [
-                "maximum": scores.maximum.reshaped(labels.shape),
-                "sum of exp": scores.sumExp.reshaped(labels.shape), "log sums": logSums,
+                "maximum": scores.maximum?.reshaped(labels.shape),
+                "sum of exp": scores.sumExp?.reshaped(labels.shape), "log sums": logSums,
             ])
         return (scores.logProbs.reshaped(labels.shape), logSums)
     }

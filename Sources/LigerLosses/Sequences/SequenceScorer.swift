@@ -9,19 +9,27 @@ import Tile
 /// into these coefficients, and gradients. Where the budget holds the logits of a unit (a sequence, a pair), they
 /// are made once and all three steps done before the next chunk; longer ones take the first step over all chunks,
 /// and make the logits once more for the last.
+///
+/// Where the device's own kernels multiply, logits exist in fp32 and in registers only: scores are taken there, and what is
+/// stored for gradients are exponentials (`LabelExponentials`).
 package struct SequenceScorer {
-    private let linear: LinearChunks
-    private let tokens: TokenScorer
-    private let options: SequenceOptions
+    let linear: LinearChunks
+    let tokens: TokenScorer
+    let options: SequenceOptions
 
     /// - Parameters:
     ///   - labels: as many as tokens, i64 or i32.
     ///   - second: other labels of the same tokens.
+    ///   - isExact: whether logits may stay in fp32 where kernels can keep them.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit together.
     package init(
-        _ head: LinearHead, labels: NDArray, second: NDArray? = nil, _ options: SequenceOptions
+        _ head: LinearHead, labels: NDArray, second: NDArray? = nil, isExact: Bool = true,
+        _ options: SequenceOptions
     ) throws {
-        linear = try LinearChunks(input: head.input, weight: head.weight, bias: head.bias)
+        linear = try LinearChunks(
+            input: head.input, weight: head.weight, bias: head.bias,
+            isExponential: isExact && second == nil
+                && LinearChunks.suitExponentials(head.input, head.weight, bias: head.bias))
         tokens = try TokenScorer(
             labels: labels, second: second, tokens: linear.shape.tokens, ignoreIndex: options.ignoreIndex,
             temperature: options.temperature)
@@ -29,6 +37,9 @@ package struct SequenceScorer {
     }
 
     package var shape: LinearShape { linear.shape }
+
+    /// Whether logits stay in fp32.
+    var isExact: Bool { shape.isExponential }
 
     /// What a loss cannot part: sequences, or pairs of them, each as many sequences apart as there are pairs.
     package struct Units: Sendable {
@@ -68,17 +79,24 @@ package struct SequenceScorer {
             return (scores, try gradients(scores, coefficients: coefficients, needs: needs))
         }
         let plan = plan(needs: needs, unit: units.tokens)
-        let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
+        let scores = try tokens.emptyScores(sumsLogits: sumsLogits, keepsSums: !isExact)
         let size = plan.chunkTokens / units.tokens
         let starts = Array(stride(from: 0, to: units.count, by: size))
         let chunks = starts.map { units.pieces($0..<min($0 + size, units.count)) }
         var next = 0
-        let exact = options.accumulation == .exact
-        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact) { logits, gradient, pieces in
-            try eachPiece(pieces) { try tokens.score(logits.sliced(0, $0), $1, into: scores) }
+        func evaluateNext() throws {
             let end = min(next + size, units.count)
             try evaluate(next..<end, scores)
             next = end
+        }
+        if isExact {
+            let gradients = try exponentials(plan, chunks, into: scores, coefficients, needs, evaluateNext)
+            return (scores, gradients)
+        }
+        let exact = options.accumulation == .exact
+        let gradients = try linear.run(plan, chunks, needs: needs, exact: exact) { logits, gradient, pieces in
+            try eachPiece(pieces) { try tokens.score(logits.sliced(0, $0), $1, into: scores) }
+            try evaluateNext()
             try eachPiece(pieces) {
                 try tokens.differentiate(
                     logits.sliced(0, $0), $1, scores, coefficients, scales: gradient.scales?.sliced(0, $0))
@@ -94,7 +112,7 @@ package struct SequenceScorer {
     }
 
     /// Calls a function with where the rows of each piece are in a chunk, and among all tokens.
-    private func eachPiece(
+    func eachPiece(
         _ pieces: [Range<Int>], _ body: (_ rows: Range<Int>, _ tokens: Range<Int>) throws -> Void
     ) throws {
         var start = 0
@@ -120,6 +138,7 @@ package struct SequenceScorer {
     /// - Throws: `RuntimeError` when memory runs out; an error that names a label that is neither a class nor
     ///   the ignored one.
     package func scores(sumsLogits: Bool = false) throws -> TokenScores {
+        if isExact, let scores = try scoresWithoutLogits(sumsLogits: sumsLogits) { return scores }
         let scores = try tokens.emptyScores(sumsLogits: sumsLogits)
         _ = try linear.run(plan(needs: []), needs: [], exact: true) { logits, _, rows in
             try tokens.score(logits, rows, into: scores)
@@ -134,6 +153,7 @@ package struct SequenceScorer {
         _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
+        if isExact { return try exponentials(plan(needs: needs), into: nil, coefficients, needs) {} }
         let exact = options.accumulation == .exact
         return try linear.run(plan(needs: needs), needs: needs, exact: exact) { logits, gradient, rows in
             try tokens.differentiate(logits, rows, scores, coefficients, scales: gradient.scales)

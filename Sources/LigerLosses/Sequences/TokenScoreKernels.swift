@@ -20,7 +20,9 @@ struct TokenScoreRows: TileKernel {
         let logitSums = sumsLogits ? p.output("sum of logits", .f32, rank: 1) : nil
         let row = p.index, c = p.range(classes), x = logits[row, c]
 
-        let counted = labelled.map { labels, _ in isCounted(p, labels[row]) }
+        let counted = labelled.map { labels, _ in
+            isCounted(p, labels[row], classes: classes, ignoreIndex: ignoreIndex)
+        }
         let isAnyCounted = counted.dropFirst().reduce(counted[0]) { $0 | $1 }
         logitSums?[row] = sum(x)
         p.when(isAnyCounted) {
@@ -50,14 +52,15 @@ struct TokenScoreRows: TileKernel {
             )
         }
     }
+}
 
-    private func isCounted(_ p: Program, _ label: Tile<Int>) -> Tile<Bool> {
-        p.require(
-            (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-            "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
-        return label != ignoreIndex
-    }
+/// Whether a label is not the ignored one; what is no class either is an error.
+func isCounted(_ p: Program, _ label: Tile<Int>, classes: Int, ignoreIndex: Int) -> Tile<Bool> {
+    p.require(
+        (label == ignoreIndex) | ((label >= 0) & (label < classes)),
+        "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
+            + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
+    return label != ignoreIndex
 }
 
 /// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed

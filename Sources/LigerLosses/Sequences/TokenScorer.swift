@@ -33,11 +33,14 @@ struct TokenScorer {
     }
 
     /// Scores for all tokens, not set yet.
-    func emptyScores(sumsLogits: Bool = false) throws -> TokenScores {
+    ///
+    /// - Parameter keepsSums: whether with what `differentiate` needs of them.
+    func emptyScores(sumsLogits: Bool = false, keepsSums: Bool = true) throws -> TokenScores {
         let perToken = { try NDArray(empty: [labels.count], device: labels.device) }
         return TokenScores(
             logProbs: try perToken(), secondLogProbs: try second.map { _ in try perToken() },
-            maximum: try perToken(), sumExp: try perToken(), logitSums: sumsLogits ? try perToken() : nil)
+            maximum: keepsSums ? try perToken() : nil, sumExp: keepsSums ? try perToken() : nil,
+            logitSums: sumsLogits ? try perToken() : nil)
     }
 
     /// Sets the scores of a range of tokens.
@@ -88,8 +91,8 @@ package struct TokenScores: Sendable {
     package let logProbs: NDArray
     /// Of the second labels.
     package let secondLogProbs: NDArray?
-    /// The largest logit and the sum of the exponentials of the others' distance to it.
-    let maximum, sumExp: NDArray
+    /// The largest logit and the sum of the exponentials of the others' distance to it; nil where gradients come otherwise.
+    let maximum, sumExp: NDArray?
     /// The sum of the logits, where asked for.
     package let logitSums: NDArray?
 }
