@@ -3,8 +3,8 @@
     python3 Benchmarks/linear_loss_errors.py ours=FOLDER upstream=FOLDER
 
 FOLDER holds a package `liger_kernel`, such as an unpacked wheel; each runs in a process of its own. `torch` is the
-loss of logits in bf16 by PyTorch. Printed: errors of the loss (absolute, of a mean), and of the gradients of input and weight
-(norm of the difference over the norm), for 512 tokens, hidden size 512, 8,192 classes.
+loss of logits in bf16 by PyTorch. Printed: errors of the loss (absolute, of a mean), and of the gradients of input and
+weight (norm of the difference over the norm), for 512 tokens, hidden size 512, 8,192 classes.
 """
 
 import argparse

@@ -1,11 +1,14 @@
 """Implementations by name: which one runs, how others are registered, and what says when another one runs."""
 
+import inspect
 import subprocess
 import sys
 import threading
 
 import pytest
 import torch
+
+from conftest import check_close
 
 from liger_kernel import functional
 from liger_kernel.backends import Capability
@@ -22,6 +25,7 @@ from liger_kernel.backends import registry
 from liger_kernel.backends import resolve_impl
 from liger_kernel.backends import set_impl
 from liger_kernel.transformers import LigerLayerNorm
+from liger_kernel.transformers.rope import liger_rotary_pos_emb
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +164,32 @@ def test_declared_modules_are_imported_once(tmp_path, monkeypatch, caplog):
     assert registry.get_discovery_failures()["a_module_of_nobody"][0] is ModuleNotFoundError
     registry.declare_op_locations("silent", ("registers_nothing",))
     assert all_impls("silent") == [] and "no @register_op ran" in caplog.text
+
+
+# What callers of `dispatch` may give the implementations by name, in addition to what the functions take.
+FURTHER = {"rope": ("rotary_dim",)}
+
+
+@pytest.mark.parametrize("name", functional.__all__)
+def test_options_of_implementations(name):
+    taken = inspect.signature(resolve_impl(name).forward).parameters
+    ours = set(inspect.signature(getattr(functional, name)).parameters) - {"impl", "mode", "backend"}
+    assert ours | set(FURTHER.get(name, ())) <= set(taken)
+
+
+@pytest.mark.parametrize("rotary_dim", [4, 8])
+def test_dispatched_rope_of_a_part_of_each_head(rotary_dim):
+    q, k, tables = torch.randn(2, 3, 5, 8), torch.randn(2, 1, 5, 8), torch.randn(2, 2, 5, rotary_dim // 2)
+    given = [t.clone().requires_grad_() for t in (q, k)]
+    found = dispatch("rope", *given, *tables, None, 1, impl="nvidia-triton", rotary_dim=rotary_dim)
+    expected = liger_rotary_pos_emb(q, k, *tables.repeat(1, 1, 1, 2), rotary_dim=rotary_dim)
+    assert all(map(torch.equal, found, expected))
+    torch.autograd.backward(found, expected)
+    # A rotation's inverse is its transpose, for angles of length 1; here tables scale the rotated part in addition.
+    size = tables.square().sum(0).repeat(1, 1, 2).unsqueeze(1)
+    size = torch.cat((size, torch.ones(2, 1, 5, 8 - rotary_dim)), -1)
+    for x, t in zip(given, (q, k)):
+        check_close(x.grad, (t * size).double(), torch.float32)
 
 
 def test_assert_op_correctness():

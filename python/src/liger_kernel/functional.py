@@ -122,9 +122,9 @@ def geglu(a, b):
 
 
 @_operation
-def rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1):
-    """Rotated q and k (B, heads, S, D)."""
-    return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim)
+def rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, *, rotary_dim=None):
+    """Rotated q and k (B, heads, S, D); rotary_dim: how much of a head is rotated, by default the tables' width."""
+    return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
 
 
 @_operation
