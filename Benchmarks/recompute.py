@@ -1,7 +1,7 @@
 """Recomputation by budget compared with full and selective gradient checkpointing, on one NVIDIA GPU.
 
-Usage: python Benchmarks/recompute.py [--model llama-3-8b|qwen3-0.6b] [--layers N] [--shape BxT] [--budgets GiB ...]
-           [--selective BLOCKS ...] [--steps N] [--attention sdpa|flash_attention_2|eager]
+Usage: python Benchmarks/recompute.py [--model llama-3-8b|qwen3-0.6b] [--layers N] [--shape BxT] [--steps N]
+           [--budgets GiB ...] [--selective BLOCKS ...] [--without] [--attention sdpa|flash_attention_2|eager]
 
 A Hugging Face model with random weights in bf16, patched with our kernels; AdamW (fused). One process trains it in turns:
 
@@ -11,8 +11,9 @@ A Hugging Face model with random weights in bf16, patched with our kernels; Adam
   checkpointing in the others: --selective lists the K;
 * `ours B`: `liger_kernel.recompute(model, budget=B GiB)`; `ours auto`.
 
-Each prints a line of JSON: tokens/s of the median step, the peak of `torch.cuda.max_memory_allocated` over the timed steps,
-the host's time to hand out a step, the loss after the same steps from the same weights, and for ours the plan.
+Each prints a line of JSON: tokens/s of the median step, the peak of `torch.cuda.max_memory_allocated` over the timed
+steps, the host's time to hand out a step, the loss (the learning rate is 0, so all have the same), and for ours the
+plan.
 """
 
 import argparse
@@ -64,9 +65,10 @@ def enable(model):
 def keep_products(context, operator, *arguments, **options):
     from torch.utils.checkpoint import CheckpointPolicy
 
+    from liger_kernel.recomputation.operators import KEPT
     from liger_kernel.recomputation.operators import KINDS
 
-    return CheckpointPolicy.MUST_SAVE if KINDS[operator] else CheckpointPolicy.PREFER_RECOMPUTE
+    return CheckpointPolicy.MUST_SAVE if KINDS[operator] in KEPT else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def select(model, count):

@@ -44,7 +44,7 @@ def report(model):
 
 
 def recompute(model, budget="auto", verbose=True):
-    """Gradient checkpointing that keeps products and attention while a memory budget holds them: see `recomputation`."""
+    """Gradient checkpointing that keeps products and attention while a budget holds them: see `recomputation`."""
     from liger_kernel.recomputation import recompute
 
     return recompute(model, budget, verbose)

@@ -6,8 +6,8 @@ results of products and attention are kept while a budget holds them, those that
 gates and rotations are computed again from them.
 
 How: one step runs as under gradient checkpointing and is measured (`measuring`): how long each product took, how many
-bytes its result has, and how much memory was in use at each block of the forward and backward pass. From this the budget
-is shared out (`planning`). In later steps each block runs in torch's own `checkpoint`, under a mode that keeps results
+bytes its result has, and how much memory was in use at each block of the forward and backward pass. The budget is then
+shared out (`planning`). In later steps each block runs in torch's own `checkpoint`, under a mode that keeps results
 of its operators in the forward pass and hands them out in place of the operators in the recomputation (`keeping`).
 A block whose whole graph fits, and is worth its bytes, runs without checkpointing.
 """

@@ -10,7 +10,6 @@ import torch
 
 from torch.utils.checkpoint import checkpoint
 
-from liger_kernel._operation import is_tracing
 from liger_kernel.recomputation.budget import parsed
 from liger_kernel.recomputation.budget import resolved
 from liger_kernel.recomputation.gauges import gauge_of
@@ -38,7 +37,8 @@ class Recomputation:
 
     def __init__(self, budget="auto", verbose=True):
         self.budget, self.verbose = parsed(budget), verbose
-        self.names, self.is_sharded_inside = {}, {}
+        # By block.
+        self.names, self.modules, self.functions = {}, {}, {}
         self.forget()
 
     def forget(self):
@@ -52,8 +52,6 @@ class Recomputation:
         return Recomputation, (self.budget, self.verbose)
 
     def __call__(self, function, *arguments, **options):
-        if is_tracing():
-            return checkpoint(function, *arguments, use_reentrant=False, **options)
         if not torch.is_grad_enabled():
             return function(*arguments, **options)
         if getattr(self._inside, "depth", 0):
@@ -79,6 +77,9 @@ class Recomputation:
             return _MeasuredStep(self, Measurement(gauge, size))
         profile = min(fitting, key=lambda profile: profile.size.elements)
         self.plan = self._plan_for(profile, size, gauge, device)
+        for (block, count), planned in self.plan.blocks.items():
+            if block in self.functions and count == 0:
+                self.functions[block].take(planned, profile.calls[block, 0].size.elements)
         return _PlannedStep(self, self.plan, profile)
 
     def _plan_for(self, profile, size, gauge, device):
@@ -96,7 +97,8 @@ class Recomputation:
 
     def _may_be_whole(self, key):
         """A block whose parts are gathered from other ranks must be recomputed on all ranks or on none."""
-        return not self.is_sharded_inside.get(key[0], False)
+        module = self.modules.get(key[0], lambda: None)()
+        return module is not None and not _is_sharded_inside(module)
 
 
 class _Step:
@@ -176,6 +178,15 @@ class _Context:
         self.inside.depth -= 1
         if self.mode is not None:
             self.mode.__exit__(*error)
+
+
+def _is_sharded_inside(block):
+    """Whether parts of a block gather their weights by themselves: under ZeRO-3, and FSDP of modules in it."""
+    kinds = ("FullyShardedDataParallel", "FSDPModule")
+    inner = (part for part in block.modules() if part is not block)
+    return any(hasattr(p, "ds_id") for p in block.parameters()) or any(
+        kind.__name__ in kinds for part in inner for kind in type(part).__mro__
+    )
 
 
 def _block_of(function):

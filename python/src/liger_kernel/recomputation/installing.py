@@ -1,6 +1,10 @@
 """Putting the function into a model."""
 
+import weakref
+
 import torch
+
+from liger_kernel.recomputation.compiled import BlockFunction
 
 
 def install(model, recomputation):
@@ -21,9 +25,10 @@ def install(model, recomputation):
     found = False
     for name, module in model.named_modules():
         if "_gradient_checkpointing_func" in module.__dict__:
-            module._gradient_checkpointing_func, found = recomputation, True
+            recomputation.functions[id(module)] = BlockFunction(recomputation)
+            module._gradient_checkpointing_func, found = recomputation.functions[id(module)], True
         recomputation.names[id(module)] = name
-        recomputation.is_sharded_inside[id(module)] = _is_sharded_inside(module)
+        recomputation.modules[id(module)] = weakref.ref(module)
     if not found:
         raise ValueError(
             f"{type(model).__name__} checkpoints without a function that can be replaced: its class is older than "
@@ -52,11 +57,3 @@ def _with_checkpointing(model):
         )
     return found
 
-
-def _is_sharded_inside(block):
-    """Whether parts of a block gather their weights by themselves: under ZeRO-3, and FSDP of modules in it."""
-    kinds = ("FullyShardedDataParallel", "FSDPModule")
-    inner = (part for part in block.modules() if part is not block)
-    return any(hasattr(p, "ds_id") for p in block.parameters()) or any(
-        kind.__name__ in kinds for part in inner for kind in type(part).__mro__
-    )

@@ -12,8 +12,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from liger_kernel.recomputation.operators import ATTENTION
+from liger_kernel.recomputation.operators import KEPT
 from liger_kernel.recomputation.operators import KINDS
+from liger_kernel.recomputation.operators import WRITES
 from liger_kernel.recomputation.operators import draws
+from liger_kernel.recomputation.operators import storages_written
 
 _unexcluded = getattr(torch._C, "_SetExcludeDispatchKeyGuard", None)
 
@@ -64,14 +67,21 @@ class Kept:
         tensors = [_handed_out(each, operator) for each in held]
         return tensors[0] if not issubclass(kind, (tuple, list)) else kind(tensors)
 
-    def drop_written(self):
-        """Gives up results that were written to after they were kept: they are computed again."""
-        for number in [number for number, (_, _, held, _) in self.results.items() if any(map(_is_written, held))]:
-            self.ledger.add(-self.results.pop(number)[-1])
+    def drop(self, storages):
+        """Gives up results whose memory is written to: they are computed again. Views need not count its versions."""
+        for storage in storages:
+            for number, (_, _, held, count) in list(self.results.items()):
+                if any(isinstance(each, torch.Tensor) and _storage(each) == storage for each, _ in held):
+                    self.ledger.add(-count)
+                    del self.results[number]
 
     def __del__(self):
         for *_, count in self.results.values():
             self.ledger.add(-count)
+
+
+def _storage(tensor):
+    return tensor.untyped_storage()._cdata
 
 
 def bytes_of(value):
@@ -88,18 +98,14 @@ def _held(value):
         return value.detach(), value._version
 
 
-def _is_written(held):
-    value, version = held
-    return version is not None and value._version != version
-
-
 def _handed_out(held, operator):
-    if _is_written(held):
+    value, version = held
+    if version is not None and value._version != version:
         raise RuntimeError(
-            f"the result of {operator} was written to after its block returned it, so the block cannot be computed from "
-            "it again. Write to a copy, or leave the model to gradient checkpointing"
+            f"the result of {operator} was written to after its block returned it, so the block cannot be computed "
+            "from it again. Write to a copy, or leave the model to gradient checkpointing"
         )
-    return held[0]
+    return value
 
 
 class Mode(TorchDispatchMode):
@@ -129,15 +135,15 @@ class Keeping(Mode):
         options = options or {}
         result = operator(*arguments, **options)
         kind = KINDS[operator]
-        if kind is not None:
-            number, self.number = self.number, self.number + 1
-            if number in self.kept.wanted and not (kind == ATTENTION and draws(operator, arguments, options)):
-                self.kept.put(number, operator, result)
+        if kind is None:
+            return result
+        if kind == WRITES:
+            self.kept.drop(storages_written(operator, arguments, options))
+            return result
+        number, self.number = self.number, self.number + 1
+        if number in self.kept.wanted and not (kind == ATTENTION and draws(operator, arguments, options)):
+            self.kept.put(number, operator, result)
         return result
-
-    def __exit__(self, *error):
-        self.kept.drop_written()
-        return super().__exit__(*error)
 
 
 class HandingOut(Mode):
@@ -148,7 +154,7 @@ class HandingOut(Mode):
         self.kept = kept
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
-        if KINDS[operator] is not None:
+        if KINDS[operator] in KEPT:
             number, self.number = self.number, self.number + 1
             result = self.kept.take(number, operator)
             if result is not None:

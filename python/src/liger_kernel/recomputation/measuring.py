@@ -22,8 +22,11 @@ from liger_kernel._operation import PLAIN
 from liger_kernel.recomputation.keeping import Mode
 from liger_kernel.recomputation.keeping import bytes_of
 from liger_kernel.recomputation.operators import ATTENTION
+from liger_kernel.recomputation.operators import KEPT
 from liger_kernel.recomputation.operators import KINDS
+from liger_kernel.recomputation.operators import WRITES
 from liger_kernel.recomputation.operators import draws
+from liger_kernel.recomputation.operators import storages_written
 
 _top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
 
@@ -36,7 +39,8 @@ class Result:
     bytes: int
     # Of the device, to compute it.
     ms: float = 0.0
-    # Attention that drops out cannot: the numbers that it draws would be missing from those that follow.
+    # Attention that drops out cannot: the numbers that it draws would be missing from those that follow. Nor can what
+    # the block writes to.
     may_be_kept: bool = True
     # Whether the recomputation came to it, so that keeping it saves time.
     is_needed: bool = False
@@ -121,11 +125,16 @@ class _Forward(Mode):
         super().__init__()
         self.measurement, self.call = measurement, call
         self.names = {p.data_ptr(): name for name, p in _plain_parameters(block)}
+        self.storages = {}
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
         options = options or {}
         kind = KINDS[operator]
-        if kind is None:
+        if kind == WRITES:
+            for storage in storages_written(operator, arguments, options):
+                if storage in self.storages:
+                    self.storages[storage][0].may_be_kept = False
+        if kind not in KEPT:
             return operator(*arguments, **options)
         gauge = self.measurement.gauge
         start = gauge.mark()
@@ -135,6 +144,9 @@ class _Forward(Mode):
         result = Result(self._label(kind, arguments), sum(map(bytes_of, tensors)))
         result.may_be_kept = not (kind == ATTENTION and draws(operator, arguments, options))
         self.call.results.append(result)
+        # A weak reference keeps the address from being used again, and not the memory.
+        weak = [StorageWeakRef(each.untyped_storage()) for each in tensors]
+        self.storages |= {each.untyped_storage()._cdata: (result, weak) for each in tensors}
         self.measurement.times.append((_setter(result, "ms"), start, end))
         return value
 
@@ -172,7 +184,7 @@ class _Recomputation(Mode):
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
         value = operator(*arguments, **(options or {}))
-        if KINDS[operator] is not None:
+        if KINDS[operator] in KEPT:
             number, self.number = self.number, self.number + 1
             if self.is_measured and number < len(self.call.results):
                 self.call.results[number].is_needed = True

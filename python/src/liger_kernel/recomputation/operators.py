@@ -1,5 +1,7 @@
 """Which operators' results are worth keeping: products of matrices, convolutions and attention."""
 
+import torch
+
 _PRODUCTS = {
     "aten": {
         "mm", "addmm", "_addmm_activation", "bmm", "baddbmm", "_scaled_mm", "_grouped_mm", "_scaled_grouped_mm",
@@ -20,31 +22,45 @@ _ATTENTION = {
     "flash_attn": {"_flash_attn_forward", "_flash_attn_varlen_forward"},
     "flash_attn_3": {"_flash_attn_forward"},
 }
-PRODUCT, ATTENTION = "product", "attention"
+PRODUCT, ATTENTION, WRITES = "product", "attention", "writes"
 
 
 class _Kinds(dict):
-    """Operator -> PRODUCT, ATTENTION or None."""
+    """Operator -> PRODUCT, ATTENTION, WRITES for one that writes to its arguments, or None."""
 
     def __missing__(self, operator):
-        namespace, _, name = getattr(operator, "_schema", _Unnamed).name.partition("::")
-        in_place = any(out.alias_info is not None for out in getattr(operator, "_schema", _Unnamed).returns)
-        kind = None
-        if not in_place and name in _PRODUCTS.get(namespace, ()):
-            kind = PRODUCT
-        elif not in_place and name in _ATTENTION.get(namespace, ()):
-            kind = ATTENTION
-        self[operator] = kind
+        self[operator] = kind = _kind(getattr(operator, "_schema", None))
         return kind
 
 
-class _Unnamed:
-    """The schema of what has none: operators of higher order."""
+def _kind(schema):
+    # Operators of higher order have no schema.
+    if schema is None:
+        return None
+    if any(_is_written(argument) for argument in schema.arguments):
+        return WRITES
+    namespace, _, name = schema.name.partition("::")
+    if name in _PRODUCTS.get(namespace, ()):
+        return PRODUCT
+    return ATTENTION if name in _ATTENTION.get(namespace, ()) else None
 
-    name, returns = "", ()
+
+def _is_written(argument):
+    return argument.alias_info is not None and argument.alias_info.is_write
 
 
 KINDS = _Kinds()
+KEPT = (PRODUCT, ATTENTION)
+
+
+def storages_written(operator, arguments, options):
+    """Addresses of the memory that an operator writes to: of tensors, and of lists of them."""
+    for index, argument in enumerate(operator._schema.arguments):
+        if _is_written(argument):
+            value = arguments[index] if index < len(arguments) else options.get(argument.name)
+            for each in value if isinstance(value, (tuple, list)) else (value,):
+                if isinstance(each, torch.Tensor):
+                    yield each.untyped_storage()._cdata
 
 
 def draws(operator, arguments, options):
