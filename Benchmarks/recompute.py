@@ -3,7 +3,8 @@
 Usage: python Benchmarks/recompute.py [--model llama-3-8b|qwen3-0.6b] [--layers N] [--shape BxT] [--steps N]
            [--budgets GiB ...] [--selective BLOCKS ...] [--without] [--attention sdpa|flash_attention_2|eager]
 
-A Hugging Face model with random weights in bf16, patched with our kernels; AdamW (fused). One process trains it in turns:
+A Hugging Face model with random weights in bf16, patched with our kernels; AdamW (fused). One process trains
+it in turns:
 
 * `none`: without gradient checkpointing (only with --without);
 * `checkpoint`: Hugging Face's gradient checkpointing of every block;

@@ -292,7 +292,7 @@ def test_budgets_that_are_none(budget):
         liger_kernel.recompute(MODELS["llama"](), budget)
 
 
-@pytest.mark.parametrize("budget, count", [("80GiB", 80 * 2**30), ("1.5 kb", 1500), (7, 7), ("12", 12), (2e9, int(2e9))])
+@pytest.mark.parametrize("budget, count", [("80GiB", 80 * 2**30), ("1.5 kb", 1500), (7, 7), ("12", 12), (2e3, 2000)])
 def test_budgets(budget, count):
     assert liger_kernel.recompute(MODELS["llama"](), budget).budget == count
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 from functools import partial
 
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from liger_kernel.recomputation.budget import parsed
 from liger_kernel.recomputation.budget import resolved
+from liger_kernel.recomputation.compiled import BlockFunction
 from liger_kernel.recomputation.gauges import gauge_of
 from liger_kernel.recomputation.keeping import HandingOut
 from liger_kernel.recomputation.keeping import Keeping
@@ -37,8 +39,8 @@ class Recomputation:
 
     def __init__(self, budget="auto", verbose=True):
         self.budget, self.verbose = parsed(budget), verbose
-        # By block.
-        self.names, self.modules, self.functions = {}, {}, {}
+        # By the identity of a block.
+        self.names, self.modules = {}, {}
         self.forget()
 
     def forget(self):
@@ -63,6 +65,9 @@ class Recomputation:
         """What runs this call of a block."""
         tensor = next((each for each in arguments if isinstance(each, torch.Tensor)), None)
         tensor = next(block.parameters(), torch.empty(0)) if tensor is None and block is not None else tensor
+        if block is not None and self._module(id(block)) is not block:
+            # A copy of a model comes without names.
+            self.know(block, f"{type(block).__name__} {len(self.names)}")
         size = Size(tensor.numel(), tensor.shape[-2] if tensor.dim() > 1 else tensor.numel())
         if self._step is None or self._step.is_over:
             self._step = self._begin(size, tensor.device)
@@ -78,8 +83,9 @@ class Recomputation:
         profile = min(fitting, key=lambda profile: profile.size.elements)
         self.plan = self._plan_for(profile, size, gauge, device)
         for (block, count), planned in self.plan.blocks.items():
-            if block in self.functions and count == 0:
-                self.functions[block].take(planned, profile.calls[block, 0].size.elements)
+            function = getattr(self._module(block), "_gradient_checkpointing_func", None)
+            if isinstance(function, BlockFunction) and count == 0:
+                function.take(planned, profile.calls[block, 0].size.elements)
         return _PlannedStep(self, self.plan, profile)
 
     def _plan_for(self, profile, size, gauge, device):
@@ -97,8 +103,15 @@ class Recomputation:
 
     def _may_be_whole(self, key):
         """A block whose parts are gathered from other ranks must be recomputed on all ranks or on none."""
-        module = self.modules.get(key[0], lambda: None)()
+        module = self._module(key[0])
         return module is not None and not _is_sharded_inside(module)
+
+    def _module(self, block):
+        return self.modules[block]() if block in self.modules else None
+
+    def know(self, block, name):
+        """Takes the name that plans give a block."""
+        self.names[id(block)], self.modules[id(block)] = name, weakref.ref(block)
 
 
 class _Step:

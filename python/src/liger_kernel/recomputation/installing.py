@@ -1,7 +1,5 @@
 """Putting the function into a model."""
 
-import weakref
-
 import torch
 
 from liger_kernel.recomputation.compiled import BlockFunction
@@ -25,10 +23,8 @@ def install(model, recomputation):
     found = False
     for name, module in model.named_modules():
         if "_gradient_checkpointing_func" in module.__dict__:
-            recomputation.functions[id(module)] = BlockFunction(recomputation)
-            module._gradient_checkpointing_func, found = recomputation.functions[id(module)], True
-        recomputation.names[id(module)] = name
-        recomputation.modules[id(module)] = weakref.ref(module)
+            module._gradient_checkpointing_func, found = BlockFunction(recomputation), True
+        recomputation.know(module, name)
     if not found:
         raise ValueError(
             f"{type(model).__name__} checkpoints without a function that can be replaced: its class is older than "
