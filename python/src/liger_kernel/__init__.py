@@ -41,3 +41,10 @@ def report(model):
     from liger_kernel.transformers.reading import report
 
     return report(model)
+
+
+def recompute(model, budget="auto", verbose=True):
+    """Gradient checkpointing that keeps products and attention while a budget holds them: see `recomputation`."""
+    from liger_kernel.recomputation import recompute
+
+    return recompute(model, budget, verbose)

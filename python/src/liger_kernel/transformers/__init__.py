@@ -18,7 +18,9 @@ _PATCHING = {
 # Importable from here, and not part of `from liger_kernel.transformers import *`.
 _UNLISTED = {
     "LigerExperts": "experts",
+    "LigerRecomputeCallback": "recomputation",
     "LigerVocabParallelCrossEntropy": "vocab_parallel_cross_entropy",
+    "recompute": "recomputation",
 }
 
 

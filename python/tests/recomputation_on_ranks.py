@@ -1,0 +1,83 @@
+"""Gradients of a model that is wrapped for two ranks, with and without recomputation by budget."""
+
+import copy
+
+import torch
+import torch.distributed as dist
+import transformers
+
+from liger_kernel import recompute
+
+SIZES = dict(
+    vocab_size=101, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+    num_key_value_heads=2, use_cache=False,
+)  # fmt: skip
+BUDGETS = (1, "20KiB", "60KiB", "10MiB")
+
+
+def ddp(model):
+    return torch.nn.parallel.DistributedDataParallel(model)
+
+
+def fsdp(model, parts=False):
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    blocks = {type(model.model.layers[0])} | ({type(model.model.layers[0].mlp)} if parts else set())
+    return FullyShardedDataParallel(
+        model, auto_wrap_policy=ModuleWrapPolicy(blocks), device_id=torch.device("cpu"), use_orig_params=True
+    )
+
+
+def fully_shard(model, parts=False):
+    from torch.distributed.fsdp import fully_shard
+
+    for block in model.model.layers:
+        if parts:
+            fully_shard(block.mlp)
+        fully_shard(block)
+    return fully_shard(model)
+
+
+WRAPS = {
+    "ddp": ddp,
+    "fsdp": fsdp,
+    "fsdp_parts": lambda model: fsdp(model, parts=True),
+    "fully_shard": fully_shard,
+    "fully_shard_parts": lambda model: fully_shard(model, parts=True),
+}
+
+
+def gradients(model, ids):
+    model.zero_grad()
+    model(input_ids=ids, labels=ids).loss.backward()
+    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return [getattr(grad, "_local_tensor", grad).clone() for grad in grads]
+
+
+def differing(wrap, rank, before=False):
+    """Budgets whose gradients are not gradient checkpointing's. `before`: recompute is called before wrapping."""
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).train()
+    ids = torch.randint(0, 101, (2, 9), generator=torch.Generator().manual_seed(rank))
+    plain = copy.deepcopy(model)
+    plain.gradient_checkpointing_enable({"use_reentrant": False})
+    expected = gradients(WRAPS[wrap](plain), ids)
+    found = []
+    for budget in BUDGETS:
+        copied = copy.deepcopy(model)
+        # Ranks differ in what they keep.
+        mine = budget if rank == 0 or budget == 1 else "30KiB"
+        if before:
+            recomputation = recompute(copied, mine, verbose=False)
+            wrapped = WRAPS[wrap](copied)
+        else:
+            wrapped = WRAPS[wrap](copied)
+            recomputation = recompute(wrapped, mine, verbose=False)
+        steps = [gradients(wrapped, ids) for _ in range(3)]
+        if not all(len(s) == len(expected) and all(map(torch.equal, s, expected)) for s in steps):
+            found.append(str(budget))
+        if budget != 1 and not recomputation.plan.kept_bytes:
+            found.append(f"{budget} keeps nothing")
+        dist.barrier()
+    return found
