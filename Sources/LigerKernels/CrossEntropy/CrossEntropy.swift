@@ -139,8 +139,13 @@ public enum CrossEntropy {
                 "the upstream gradient must be f32 with 1 or \(rows.shape[0]) elements, contiguous; found "
                     + "\(upstream.dtype.rawValue) of shape \(upstream.shape)")
         }
-        try ScaleRows(columns: rows.shape[1], dtype: gradient.dtype, isPerRow: isPerRow).launch(
-            programs: rows.shape[0], ["x": rows, "factor": upstream.flattened])
+        try scaleRows(rows, by: upstream.flattened)
+    }
+
+    /// The same for rows that may be apart: [rows, V], by one number or [rows].
+    static func scaleRows(_ x: NDArray, by factors: NDArray) throws {
+        try ScaleRows(columns: x.shape[1], dtype: x.dtype, isPerRow: factors.count != 1).launch(
+            programs: x.shape[0], ["x": x, "factor": factors])
     }
 }
 

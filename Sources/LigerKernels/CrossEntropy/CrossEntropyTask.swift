@@ -57,7 +57,7 @@ package struct CrossEntropyTask {
         return 4 * (rows * perRow + 16)
     }
 
-    /// Works on a range of rows, whose logits are given: [rows of the range, V], contiguous.
+    /// Works on a range of rows, whose logits are given: [rows of the range, V], rows with stride 1.
     ///
     /// - Parameters:
     ///   - gradient: where the logits' gradient goes; the logits themselves will do.
@@ -86,7 +86,7 @@ package struct CrossEntropyTask {
                 "gradient": isOverLogits ? nil : gradient, "upstream": isEarly ? upstream : nil,
                 "scales": scales,
             ])
-        if !isEarly, let gradient, let upstream { try CrossEntropy.scale(gradient, by: upstream) }
+        if !isEarly, let gradient, let upstream { try CrossEntropy.scaleRows(gradient, by: upstream) }
     }
 
     /// Whether a row's loss is its share of -log p of its label and nothing else is asked for.

@@ -128,6 +128,8 @@ package struct LinearShape: Sendable {
     package var tokens: Int
     package var hidden: Int
     package var vocabulary: Int
+    /// Elements from one row of the logits to the next.
+    package var pitch: Int
     /// As it is multiplied.
     package var input: DType
     /// As it was given.
@@ -145,7 +147,7 @@ extension LinearShape {
     /// What a row's logits take, and their gradient where it does not overwrite them.
     package func rowBytes(_ needs: LinearNeeds) -> Int {
         let apart = needs.wantsGradients && gradient != logits ? gradient.byteCount : 0
-        return vocabulary * (logits.byteCount + apart)
+        return pitch * (logits.byteCount + apart)
     }
 
     /// Whether rows of the logits' gradient are divided by scales.
@@ -160,10 +162,12 @@ extension LinearShape {
 
     /// A layer of one storage type.
     package init(
-        tokens: Int, hidden: Int, vocabulary: Int, dtype: DType, hasBias: Bool = false, logits: DType
+        tokens: Int, hidden: Int, vocabulary: Int, pitch: Int? = nil, dtype: DType, hasBias: Bool = false,
+        logits: DType
     ) {
         self.init(
-            tokens: tokens, hidden: hidden, vocabulary: vocabulary, input: dtype, inputGradient: dtype,
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary, pitch: pitch ?? vocabulary,
+            input: dtype, inputGradient: dtype,
             weight: dtype, bias: hasBias ? dtype : nil, logits: logits, gradient: logits)
     }
 }

@@ -49,7 +49,8 @@ package struct LinearChunks {
 
     package var shape: LinearShape {
         LinearShape(
-            tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0], input: input.dtype,
+            tokens: input.shape[0], hidden: input.shape[1], vocabulary: weight.shape[0],
+            pitch: LogitStorage.pitch(weight.shape[0], on: input.device), input: input.dtype,
             inputGradient: inputType, weight: weight.dtype, bias: bias?.dtype,
             logits: storage.dtype(weight: weight.dtype, on: input.device),
             gradient: LogitStorage.gradient(weight: weight.dtype, on: input.device),
@@ -123,8 +124,8 @@ package struct LinearChunks {
         _ loss: (_ logits: NDArray, _ gradient: LogitGradient, _ pieces: [Range<Int>]) throws -> Void
     ) throws -> Gradients {
         precondition(!isExponential, "exponentials have a loop of their own")
-        let size = [plan.chunkTokens, weight.shape[0]]
-        let buffer = try NDArray(empty: size, dtype: shape.logits, device: input.device)
+        let buffer = try LogitStorage.array(
+            plan.chunkTokens, weight.shape[0], shape.logits, on: input.device)
         return try forEachChunk(plan, chunks, needs: needs, exact: exact, logits: buffer) {
             x, gradient, pieces in
             let logits = buffer.sliced(0, 0..<x.shape[0])
@@ -160,11 +161,12 @@ package struct LinearChunks {
     private func gradientBuffers(
         _ plan: ChunkPlan, _ needs: LinearNeeds, logits: NDArray?
     ) throws -> LogitGradient {
-        let (shape, size) = (shape, [plan.chunkTokens, weight.shape[0]])
+        let shape = shape
         if let logits, !needs.wantsGradients { return LogitGradient(values: logits, scales: nil) }
         let values =
             if let logits, shape.gradient == shape.logits { logits } else {
-                try NDArray(empty: size, dtype: shape.gradient, device: input.device)
+                try LogitStorage.array(
+                    plan.chunkTokens, shape.vocabulary, shape.gradient, on: input.device)
             }
         let scales = shape.isScaled ? try NDArray(empty: [plan.chunkTokens], device: input.device) : nil
         return LogitGradient(values: values, scales: scales)

@@ -28,6 +28,19 @@ package enum LogitStorage {
         isRounded(on: device) ? weight : .f32
     }
 
+    /// An array of logits, or of their gradient, whose elements are not set.
+    package static func array(_ rows: Int, _ classes: Int, _ dtype: DType, on device: Device) throws -> NDArray {
+        try NDArray(empty: [rows, pitch(classes, on: device)], dtype: dtype, device: device)
+            .sliced(1, 0..<classes)
+    }
+
+    /// Elements from one row of such an array to the next. On a GPU rows start at lines of 128 bytes, whatever the number of
+    /// classes: with an odd one, rows side by side would start at odd addresses, where neither kernels nor the library's
+    /// products move 16 bytes at a time.
+    package static func pitch(_ classes: Int, on device: Device) -> Int {
+        isRounded(on: device) ? (classes + 63) / 64 * 64 : classes
+    }
+
     /// Whether the weight's type is the logits'.
     package static func isRounded(on device: Device) -> Bool { device.isGPU || isAsOnGPU }
 }

@@ -94,7 +94,7 @@ struct DistillationBatch {
         let plan = plan(needs)
         let other: NDArray? =
             if case .layer = teacher {
-                try NDArray(empty: [plan.chunkTokens, teacher.classes], device: device)
+                try LogitStorage.array(plan.chunkTokens, teacher.classes, .f32, on: device)
             } else { nil }
         let exact = options.sequences.accumulation == .exact
         let gradients = try linear.run(plan, needs: needs, exact: exact) { logits, gradient, rows in
@@ -132,9 +132,11 @@ struct DistillationBatch {
     /// Chunks of which the logits of both sides fit the budget.
     private func plan(_ needs: LinearNeeds) -> ChunkPlan {
         let shape = linear.shape, exact = options.sequences.accumulation == .exact
-        let budget = options.sequences.budgetBytes(on: student.input.device)
+        let device = student.input.device
+        let budget = options.sequences.budgetBytes(on: device)
         let own = shape.rowBytes(needs)
-        let other = if case .layer = teacher { 4 * teacher.classes } else { 0 }
+        let other =
+            if case .layer = teacher { 4 * LogitStorage.pitch(teacher.classes, on: device) } else { 0 }
         let rows = max(1, min(shape.tokens, budget / (own + other)))
         return ChunkPlan(
             shape, needs: needs, exact: exact, budgetBytes: rows * own,

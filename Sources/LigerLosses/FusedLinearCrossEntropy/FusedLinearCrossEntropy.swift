@@ -77,7 +77,8 @@ public enum FusedLinearCrossEntropy {
         on device: Device = .cpu
     ) -> Plan {
         var layer = LinearShape(
-            tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: dtype, hasBias: hasBias,
+            tokens: tokens, hidden: hidden, vocabulary: vocabulary,
+            pitch: LogitStorage.pitch(vocabulary, on: device), dtype: dtype, hasBias: hasBias,
             logits: LogitStorage.shared.dtype(weight: dtype, on: device))
         layer.isExponential =
             !hasBias && needs.wantsGradients

@@ -104,25 +104,25 @@ public enum LinearLogits {
 
     /// g in a type, in f16 over scales of its rows.
     private static func rounded(_ gradient: NDArray, to dtype: DType) throws -> LogitGradient {
-        if dtype != .f16 {
-            return LogitGradient(values: try Cast.apply(gradient, to: dtype), scales: nil)
-        }
         let (rows, columns) = (gradient.shape[0], gradient.shape[1])
-        let scales = try NDArray(empty: [rows], device: gradient.device)
-        let values = try NDArray(empty: gradient.shape, dtype: .f16, device: gradient.device)
-        try RowsOverScales(columns: columns).launch(
+        if dtype == gradient.dtype { return LogitGradient(values: gradient, scales: nil) }
+        let scales = dtype == .f16 ? try NDArray(empty: [rows], device: gradient.device) : nil
+        let values = try LogitStorage.array(rows, columns, dtype, on: gradient.device)
+        try RoundedRows(columns: columns, dtype: dtype).launch(
             programs: rows, ["x": gradient, "y": values, "scales": scales])
         return LogitGradient(values: values, scales: scales)
     }
 }
 
-/// y = x in f16, each row over a scale that is kept with it; one program a row.
-struct RowsOverScales: TileKernel {
+/// y = x in 16 bits, in f16 each row over a scale that is kept with it; one program a row.
+struct RoundedRows: TileKernel {
     let columns: Int
+    let dtype: DType
 
     func body(_ p: Program) {
-        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f16, rank: 2)
-        let scales = p.output("scales", .f32, rank: 1), c = p.range(columns)
-        y[p.index, c] = overRowScale(x[p.index, c], scales, p)
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", dtype, rank: 2), c = p.range(columns)
+        let scales = dtype == .f16 ? p.output("scales", .f32, rank: 1) : nil
+        let row = x[p.index, c]
+        y[p.index, c] = scales.map { overRowScale(row, $0, p) } ?? row
     }
 }

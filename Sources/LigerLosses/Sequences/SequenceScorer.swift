@@ -131,7 +131,7 @@ package struct SequenceScorer {
     }
 
     private func budgetBytes(unit: Int) -> Int {
-        let tokenBytes = shape.logits.byteCount * shape.vocabulary
+        let tokenBytes = shape.logits.byteCount * shape.pitch
         return options.budgetBytes(on: tokens.labels.device, unitBytes: unit * tokenBytes)
     }
 
