@@ -2,6 +2,14 @@ public import LigerNN
 public import Tile
 
 extension TrainingOptions {
+    /// What happens to a run whose estimated memory is far above what is free.
+    public enum MemoryLimit: String, Sendable, CaseIterable, Codable {
+        /// It is refused.
+        case enforced
+        /// It begins all the same.
+        case ignored
+    }
+
     /// How a run uses its device: what it holds in addition to the weights, and how it hands over work. Less memory
     /// costs exactness or time, as said at each.
     public struct Execution: Sendable, Hashable, Codable {
@@ -40,6 +48,13 @@ extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
     func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
         try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+
+    /// Before there was a choice, runs began with a warning.
+    func decode(
+        _ type: TrainingOptions.MemoryLimit.Type, forKey key: Key
+    ) throws -> TrainingOptions.MemoryLimit {
+        try decodeIfPresent(type, forKey: key) ?? .enforced
     }
 
     /// Before there was a choice, attention went by blocks.

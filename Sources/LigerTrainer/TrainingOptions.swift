@@ -16,6 +16,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var device = Device.cpu
     /// `--masters`, `--moments`, `--gradients`, `--recompute` and `--graph`.
     public var execution = Execution()
+    /// `--ignore-memory`
+    public var memoryLimit = MemoryLimit.enforced
     /// `--kernels` and the switches per kernel.
     public var kernels = KernelSelection(.liger)
     /// `--steps`: optimiser steps in all.

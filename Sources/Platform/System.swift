@@ -6,6 +6,13 @@ package enum System {
         package static let isMac = false
     #endif
 
+    /// Whether this was built without optimisation.
+    #if DEBUG
+        package static let isDebugBuild = true
+    #else
+        package static let isDebugBuild = false
+    #endif
+
     /// Asks for large pages under freshly taken memory, where the system has them.
     package static func wantLargePages(_ memory: UnsafeMutableRawPointer, bytes: Int) {
         #if os(Linux)

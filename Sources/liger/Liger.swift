@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import LigerCatalogue
+internal import Platform
 
 /// Trains language models on kernels written in Swift.
 @main struct Liger: ParsableCommand {
@@ -9,6 +11,7 @@ internal import ArgumentParser
             download. `liger compare` shows what the fused kernels save, `liger verify` that they are right, \
             `liger bench` how close they come to the machine's memory bandwidth.
             """,
+        version: Version.text + (System.isDebugBuild ? ", built for debugging" : ""),
         subcommands: [
             Train.self, Compare.self, Kernels.self, Verify.self, Bench.self, Doctor.self,
         ])

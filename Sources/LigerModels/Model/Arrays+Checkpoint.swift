@@ -23,8 +23,10 @@ extension Checkpoint {
     ///
     /// Throws as `entry` does; `CheckpointError` if a number is beyond the range of f16, the only narrow
     /// type; what a device throws. The array is partly overwritten then.
-    package func read(_ name: String, into array: NDArray) throws {
-        try array.fill(from: entry(of: name), named: name, in: url.path) {
+    ///
+    /// - Parameter requiringNumbers: whether infinities and what is no number are refused too.
+    package func read(_ name: String, into array: NDArray, requiringNumbers: Bool = false) throws {
+        try array.fill(from: entry(of: name), named: name, in: url.path, requiringNumbers: requiringNumbers) {
             try read(name, from: $0, into: $1)
         }
     }
@@ -74,7 +76,7 @@ extension NDArray {
 
     /// Reads the file's bytes from an offset on, piece by piece.
     fileprivate func fill(
-        from entry: TensorEntry, named name: String, in file: String,
+        from entry: TensorEntry, named name: String, in file: String, requiringNumbers: Bool = false,
         read: (_ offset: Int, _ target: UnsafeMutableRawBufferPointer) throws -> Void
     ) throws {
         guard let stored = entry.dtype else { preconditionFailure("entries are checked when asked for") }
@@ -83,6 +85,15 @@ extension NDArray {
         for piece in pieces {
             let host = try NDArray(empty: piece.shape, dtype: stored)
             try read(offset, UnsafeMutableRawBufferPointer(start: host.hostAddress(), count: host.byteCount))
+            if requiringNumbers, let place = host.firstNonNumber {
+                throw CheckpointError(
+                    file, "tensor \(name.quoted)",
+                    found: "\(try host.flattened.hostValues()[place]) as element "
+                        + "\(offset / stored.byteCount + place)",
+                    expected: "finite numbers alone",
+                    advice:
+                        "Nothing can be trained from it: fetch the weights again, or take an earlier state.")
+            }
             offset += host.byteCount
             try host.converted(to: dtype, name: name, file: file).copyBytes(to: piece)
         }
@@ -101,6 +112,25 @@ extension NDArray {
                 advice: "Use bf16 or f32, which reach further.")
         }
         return result
+    }
+
+    /// The position of the first infinity, or of what is no number; the array is in host memory.
+    private var firstNonNumber: Int? {
+        switch dtype {
+        case .f32: Self.firstNonNumber(bits(UInt32.self), exponent: 0x7F80_0000)
+        case .bf16: Self.firstNonNumber(bits(UInt16.self), exponent: 0x7F80)
+        case .f16: Self.firstNonNumber(bits(UInt16.self), exponent: 0x7C00)
+        default: nil
+        }
+    }
+
+    /// Looked for in the whole first, by a loop without branches.
+    private static func firstNonNumber<Word: FixedWidthInteger>(
+        _ words: UnsafeBufferPointer<Word>, exponent: Word
+    ) -> Int? {
+        var count = 0
+        for word in words { count &+= word & exponent == exponent ? 1 : 0 }
+        return count == 0 ? nil : words.firstIndex { $0 & exponent == exponent }
     }
 
     private var infinityCount: Int {

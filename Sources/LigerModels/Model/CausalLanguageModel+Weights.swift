@@ -8,11 +8,12 @@ extension CausalLanguageModel {
     /// type. This takes a few megabytes, on whichever device the weights are.
     ///
     /// - Throws: one `CheckpointError` with every weight that is missing, has another shape or no floating-point
-    ///   type, or has no place in this model; for f16, the first weight with a number beyond its range.
+    ///   type, or has no place in this model; the first weight that is infinite or no number somewhere, or, for f16,
+    ///   beyond its range.
     public func loadWeights(from checkpoint: Checkpoint) throws {
         try checkpoint.requireWeights(of: configuration)
         for parameter in decoder.parameters {
-            try checkpoint.read(parameter.name, into: parameter.value)
+            try checkpoint.read(parameter.name, into: parameter.value, requiringNumbers: true)
         }
     }
 

@@ -14,16 +14,20 @@ public struct Corpus: Sendable {
         public enum Reason: String, Sendable, CaseIterable {
             case binary = "binary (holds a NUL byte)"
             case notUTF8 = "not UTF-8"
+            case utf16 = "UTF-16"
             case empty = "empty"
             case brokenLink = "a link that leads nowhere"
             case linkedFolder = "a link to a folder"
             case notAFile = "neither file nor folder"
+            case nameNotUTF8 = "with a name that is not UTF-8"
         }
 
         /// Relative to the folder that was read.
         public let path: String
         /// Why it was left out.
         public let reason: Reason
+        /// Where it stops being text, in words.
+        public let place: String?
     }
 
     /// The file or folder.
@@ -32,6 +36,8 @@ public struct Corpus: Sendable {
     public let documents: [Document]
     /// What was found and left out, hidden files and build folders aside.
     public let skipped: [Skipped]
+    /// Documents whose JSON looks like examples for another objective.
+    private let examples: [(document: Document, shape: ExampleShape)]
 
     /// Bytes of text in all documents.
     public var byteCount: Int { documents.reduce(0) { $0 + $1.text.utf8.count } }
@@ -39,12 +45,32 @@ public struct Corpus: Sendable {
     /// One line for people: how much was read and left out, and why.
     public var summary: String {
         var line = "\(Format.count(documents.count, "file")), \(Format.bytes(byteCount)) of text from \(root)"
-        let reasons = Skipped.Reason.allCases.compactMap { reason -> String? in
-            let count = skipped.count { $0.reason == reason }
-            return count == 0 ? nil : "\(Format.integer(count)) \(reason.rawValue)"
-        }
+        let reasons = skippedByReason { count, reason in "\(Format.integer(count)) \(reason)" }
         if !reasons.isEmpty { line += "; skipped \(reasons.joined(separator: ", "))" }
+        if !examples.isEmpty {
+            line +=
+                "; read as plain text, though they hold examples: "
+                + Self.list(examples.map { "\($0.document.path) (\($0.shape.rawValue))" })
+        }
         return line
+    }
+
+    /// A phrase for each reason that something was left out for, with the places where there are some.
+    private func skippedByReason(_ phrase: (_ count: Int, _ reason: String) -> String) -> [String] {
+        Skipped.Reason.allCases.compactMap { reason in
+            let files = skipped.filter { $0.reason == reason }
+            if files.isEmpty { return nil }
+            let named = files.compactMap { file in
+                file.place.map { "\(file.path): \($0)" } ?? (reason == .nameNotUTF8 ? file.path : nil)
+            }
+            return phrase(files.count, reason.rawValue) + (named.isEmpty ? "" : " (\(Self.list(named)))")
+        }
+    }
+
+    /// The first few of some phrases.
+    private static func list(_ phrases: [String]) -> String {
+        phrases.prefix(3).joined(separator: "; ")
+            + (phrases.count > 3 ? "; and \(Format.integer(phrases.count - 3)) more" : "")
     }
 
     /// Folders that hold what tools made, not what people wrote.
@@ -55,13 +81,13 @@ public struct Corpus: Sendable {
     /// Reads a file, or a folder with all folders in it.
     ///
     /// In a folder, hidden names, build folders and output folders of earlier runs are passed over; files
-    /// that are empty, hold a NUL byte or are not UTF-8 are counted in `skipped`. Links to files are
-    /// followed, links to folders are not.
+    /// that are empty, hold a NUL byte or are not UTF-8 are counted in `skipped`. A byte order mark is left
+    /// out. Links to files are followed, links to folders are not.
     /// - Parameters:
     ///   - path: a file or folder.
     ///   - only: names inside the folder to restrict it to; those that are missing are passed over.
-    /// - Throws: `TrainerError` when there is nothing at the path, when something cannot be read, or when no
-    ///   text is found.
+    /// - Throws: `TrainerError` when there is nothing at the path, when something cannot be read, when no
+    ///   text is found, or when a quarter of it or more is conversations, preferences or other examples in JSON.
     public init(path: String, only: [String]? = nil) throws {
         root = path
         var reader = Reader(root: path)
@@ -69,10 +95,12 @@ public struct Corpus: Sendable {
         case nil:
             throw TrainerError(
                 .dataNotFound, "There is no file or folder \(path).",
-                remedy: "Give the path of a text file or a folder of them with --data.")
+                remedy: path.unicodeScalars.contains("\u{FFFD}")
+                    ? "Its name is not UTF-8; rename it, or give the folder that it is in."
+                    : "Give the path of a text file or a folder of them with --data.")
         case .file: try reader.readFile(name: Self.lastName(of: path), at: path)
         case .folder:
-            let names = try only ?? reader.names(in: path)
+            let names = try only ?? reader.names(in: path, called: "")
             for name in names where FileSystem.kind(of: FileSystem.join(path, name)) != nil || only == nil {
                 try reader.visit(name)
             }
@@ -83,18 +111,30 @@ public struct Corpus: Sendable {
         }
         documents = reader.documents.sorted { $0.path < $1.path }
         skipped = reader.skipped.sorted { $0.path < $1.path }
+        examples = documents.compactMap { document in
+            ExampleShape(document.text, name: document.path).map { (document, $0) }
+        }
         if documents.isEmpty { throw noText() }
+        try refuseExamples()
+    }
+
+    /// A folder of sources may hold some; what is made of them is not meant as text.
+    private func refuseExamples() throws {
+        let bytes = examples.reduce(0) { $0 + $1.document.text.utf8.count }
+        guard let (document, shape) = examples.first, 4 * bytes >= byteCount else { return }
+        let path = FileSystem.kind(of: root) == .folder ? FileSystem.join(root, document.path) : root
+        throw TrainerError(
+            .dataMalformed,
+            "\(path) holds \(shape.rawValue), and --objective next-token trains on text as it stands: on their JSON.",
+            remedy: shape.remedy)
     }
 
     private func noText() -> TrainerError {
-        let found = Skipped.Reason.allCases.compactMap { reason -> String? in
-            let count = skipped.count { $0.reason == reason }
-            return count == 0 ? nil : "\(Format.count(count, "file")): \(reason.rawValue)"
-        }
+        let found = skippedByReason { count, reason in "\(Format.count(count, "file")): \(reason)" }
         let what = found.isEmpty ? "it holds no files" : "found \(found.joined(separator: "; "))"
         return TrainerError(
             .dataEmpty, "There is no text in \(root): \(what).",
-            remedy: "Give a UTF-8 text file or a folder of them with --data.")
+            remedy: "Give a UTF-8 text file or a folder of them with --data; iconv -t UTF-8 converts others.")
     }
 
     private static func lastName(of path: String) -> String {
@@ -117,7 +157,7 @@ extension Corpus {
             case .folder where isLink: skip(name, .linkedFolder)
             case .folder:
                 if RunDirectory.isRun(path) { return }
-                for child in try names(in: path) { try visit(FileSystem.join(name, child)) }
+                for child in try names(in: path, called: name) { try visit(FileSystem.join(name, child)) }
             case .file: try readFile(name: name, at: path)
             case nil: skip(name, .brokenLink)
             default: skip(name, .notAFile)
@@ -125,11 +165,17 @@ extension Corpus {
         }
 
         /// The visible names in a folder, without build folders.
-        func names(in folder: String) throws -> [String] {
+        ///
+        /// - Parameter name: the folder's, relative to the root.
+        mutating func names(in folder: String, called name: String) throws -> [String] {
             do {
-                return try FileSystem.names(in: folder).filter { name in
-                    !name.hasPrefix(".") && !buildFolders.contains(name)
+                let entries = try FileSystem.entries(in: folder).filter { entry in
+                    !entry.name.hasPrefix(".") && !buildFolders.contains(entry.name)
                 }
+                for entry in entries where !entry.isUTF8 {
+                    skip(FileSystem.join(name, entry.name), .nameNotUTF8)
+                }
+                return entries.filter(\.isUTF8).map(\.name)
             } catch let failure as FileSystem.Failure {
                 throw unreadable(failure)
             }
@@ -142,19 +188,22 @@ extension Corpus {
             } catch let failure as FileSystem.Failure {
                 throw unreadable(failure)
             }
-            if bytes.isEmpty {
+            let text = TextBytes.withoutMark(bytes)
+            if text.isEmpty {
                 skip(name, .empty)
-            } else if bytes.contains(0) {
+            } else if TextBytes.isUTF16(bytes) {
+                skip(name, .utf16)
+            } else if text.contains(0) {
                 skip(name, .binary)
-            } else if let text = String(validating: bytes, as: UTF8.self) {
+            } else if let text = String(validating: text, as: UTF8.self) {
                 documents.append(Document(path: name, text: text))
             } else {
-                skip(name, .notUTF8)
+                skip(name, .notUTF8, TextBytes.firstFault(in: bytes)?.description)
             }
         }
 
-        private mutating func skip(_ name: String, _ reason: Skipped.Reason) {
-            skipped.append(Skipped(path: name, reason: reason))
+        private mutating func skip(_ name: String, _ reason: Skipped.Reason, _ place: String? = nil) {
+            skipped.append(Skipped(path: name, reason: reason, place: place))
         }
 
         private func unreadable(_ failure: FileSystem.Failure) -> TrainerError {

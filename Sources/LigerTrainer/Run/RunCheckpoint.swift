@@ -5,3 +5,10 @@ package struct RunCheckpoint: Sendable, Equatable {
     /// Its folder.
     package let path: String
 }
+
+/// A checkpoint that is never taken, and why.
+package struct DamagedCheckpoint: Sendable, Equatable {
+    package let checkpoint: RunCheckpoint
+    /// What is missing, cut off or not as it was written.
+    package let fault: String
+}

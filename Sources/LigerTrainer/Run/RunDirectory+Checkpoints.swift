@@ -11,21 +11,23 @@ extension RunDirectory {
         return FileSystem.join(checkpointsPath, "step-\(zeros)\(digits)")
     }
 
-    /// Complete checkpoints, oldest first.
+    /// Complete checkpoints, oldest first, their contents unread.
     package var checkpoints: [RunCheckpoint] {
-        namedCheckpoints.filter { CheckpointManifest.fault(in: $0.path) == nil }
+        namedCheckpoints.filter { CheckpointManifest.fault(in: $0.path, .sizes) == nil }
     }
 
-    /// The checkpoint to resume from: the newest complete one; nil to start at step 0.
-    package var newestCheckpoint: RunCheckpoint? {
-        namedCheckpoints.last { CheckpointManifest.fault(in: $0.path) == nil }
-    }
-
-    /// Checkpoints that have a name but miss something, each with what it misses: to be told, never taken.
-    package var damagedCheckpoints: [(checkpoint: RunCheckpoint, fault: String)] {
-        namedCheckpoints.compactMap { checkpoint in
-            CheckpointManifest.fault(in: checkpoint.path).map { (checkpoint, $0) }
+    /// The newest checkpoint that is whole, and the damaged ones that are newer than it.
+    ///
+    /// - Cost: reads the checkpoint that is taken, and what comes before the first fault of others.
+    package func newestCheckpoint() -> (taken: RunCheckpoint?, damaged: [DamagedCheckpoint]) {
+        var damaged: [DamagedCheckpoint] = []
+        for checkpoint in namedCheckpoints.reversed() {
+            guard let fault = CheckpointManifest.fault(in: checkpoint.path, .contents) else {
+                return (checkpoint, damaged)
+            }
+            damaged.append(DamagedCheckpoint(checkpoint: checkpoint, fault: fault))
         }
+        return (nil, damaged)
     }
 
     /// Writes a checkpoint under another name and moves it into place once all of it is on the disk, then
@@ -39,7 +41,8 @@ extension RunDirectory {
         precondition(keepLast > 0, "at least the new checkpoint stays")
         try replace(checkpointPath(step: step), writeFiles: writeFiles)
         try Self.reporting {
-            for old in checkpoints.dropLast(keepLast) {
+            // Newer ones can only be damaged, or this one would not have been written: they must not count.
+            for old in checkpoints.filter({ $0.step <= step }).dropLast(keepLast) {
                 // A process killed while removing must not leave half a checkpoint under its name.
                 let leaving = old.path + Self.partial
                 try FileSystem.rename(old.path, to: leaving)

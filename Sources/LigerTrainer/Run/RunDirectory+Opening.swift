@@ -1,9 +1,9 @@
 internal import LigerModels
 
 extension RunDirectory {
-    /// The folder for a run: `--out`, or next to it when that holds another run and `--new-if-different`
+    /// The folder for a run, which no other process writes to until this value is gone: `--out`, or next to it when that holds another run and `--new-if-different`
     /// allows to move on to OUT-2, OUT-3 and so on.
-    /// - Throws: as `init`.
+    /// - Throws: as `init` and `RunLock`.
     package static func open(_ record: RunRecord) throws -> RunDirectory {
         let options = record.options
         var path = options.out
@@ -14,30 +14,30 @@ extension RunDirectory {
             number += 1
             path = "\(options.out)-\(number)"
         }
-        return try RunDirectory(path: path, record: record, resume: options.resume)
+        let lock = try RunLock.take(path)
+        var directory = try RunDirectory(path: path, record: record, resume: options.resume)
+        directory.lock = lock
+        return directory
     }
 
-    /// Steps that the final model was trained for; nil when there is no complete one.
-    package var finishedStep: Int? {
-        CheckpointManifest.fault(in: finalPath) == nil ? TrainingState.step(of: finalPath) : nil
+    /// The final model: the steps it was trained for, if it is whole; else what is wrong with it, if there is one.
+    package func final() -> (step: Int?, fault: String?) {
+        guard FileSystem.kind(of: finalPath) != nil else { return (nil, nil) }
+        if let fault = CheckpointManifest.fault(in: finalPath, .contents) { return (nil, fault) }
+        return (TrainingState.step(of: finalPath), nil)
     }
 
-    /// The newest complete checkpoint; nil to start at step 0.
-    /// - Throws: `TrainerError` (`cannotResume`) when there are checkpoints, but none is complete: starting
+    /// Where to go on: the newest whole checkpoint, or nil to start at step 0; and the damaged ones passed over.
+    /// - Throws: `TrainerError` (`cannotResume`) when there are checkpoints, but none is whole: starting
     ///   again would overwrite what may be repaired.
-    package func checkpointToResume() throws -> RunCheckpoint? {
-        if let newest = newestCheckpoint { return newest }
-        guard let (checkpoint, fault) = damagedCheckpoints.last else { return nil }
+    package func checkpointToResume() throws -> (taken: RunCheckpoint?, damaged: [DamagedCheckpoint]) {
+        let newest = newestCheckpoint()
+        guard newest.taken == nil, let last = newest.damaged.first else { return newest }
         throw TrainerError(
             .cannotResume,
-            "No checkpoint in \(checkpointsPath) is complete; the last, \(checkpoint.path), "
-                + "is damaged: \(fault).",
+            "No checkpoint in \(checkpointsPath) is complete; the last, \(last.checkpoint.path), "
+                + "is damaged: \(last.fault).",
             remedy: "Repair it, or choose another --out to start again.")
-    }
-
-    /// Damaged checkpoints that would have been newer than the one taken.
-    package func passedOver(by taken: RunCheckpoint?) -> [(checkpoint: RunCheckpoint, fault: String)] {
-        damagedCheckpoints.filter { $0.checkpoint.step > taken?.step ?? -1 }
     }
 
     /// Replaces the picture of the loss.

@@ -8,8 +8,11 @@ internal import Platform
 ///     loss.svg                      the loss curve
 ///     checkpoints/step-00000100/    model and optimiser after 100 steps, with a manifest
 ///     final/                        the trained model
+///     .lock                         the process that writes here, as long as it does
 package struct RunDirectory: Sendable {
     package let path: String
+    /// Keeps others from writing here.
+    var lock: RunLock?
 
     package var recordPath: String { FileSystem.join(path, "run.json") }
     package var metricsPath: String { FileSystem.join(path, "metrics.jsonl") }

@@ -9,11 +9,10 @@ package final class AppendableFile {
     /// Opens the file, making it when it is missing; `truncating` empties it first.
     package init(_ path: String, truncating: Bool = false) throws {
         self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (truncating ? O_TRUNC : 0), 0o666)
-        guard descriptor >= 0 else { throw FileSystem.Failure(path) }
+        descriptor = try FileSystem.openFile(path, O_RDWR | O_CREAT | O_APPEND | (truncating ? O_TRUNC : 0))
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit { close(descriptor) }
 
     /// Adds text at the end.
     package func append(_ text: String) throws {

@@ -5,20 +5,28 @@ package enum FileSystem {
     /// What a path leads to.
     package enum Kind: Sendable { case file, folder, link, other }
 
-    /// A failed system call on a path.
+    /// What went wrong with a path.
     package struct Failure: Error, Equatable, CustomStringConvertible {
         package let path: String
-        package let code: Int32
+        /// The system's reason, as in "Permission denied".
+        package let reason: String
 
-        /// Reads `errno`, so it must be made right after the call that failed.
-        init(_ path: String) {
-            self.path = path
-            self.code = errno
+        /// Without a code this must be made right after the call that failed: any other call may change `errno`.
+        init(_ path: String, code: Int32 = errno) {
+            self.init(path, reason: String(cString: strerror(code)))
         }
 
-        /// The system's reason, as in "Permission denied".
-        package var reason: String { String(cString: strerror(code)) }
+        init(_ path: String, reason: String) { (self.path, self.reason) = (path, reason) }
+
         package var description: String { "\(path): \(reason)" }
+    }
+
+    /// A name in a folder.
+    struct Entry: Sendable {
+        /// With U+FFFD in the place of bytes that are not UTF-8.
+        let name: String
+        /// Whether the name leads to what it names.
+        let isUTF8: Bool
     }
 
     /// What is at `path`; nil when there is nothing, or a link that leads nowhere and was to be followed.
@@ -41,33 +49,64 @@ package enum FileSystem {
     }
 
     /// The names in a folder, sorted.
-    package static func names(in folder: String) throws -> [String] {
+    package static func names(in folder: String) throws -> [String] { try entries(in: folder).map(\.name) }
+
+    /// What is in a folder, sorted by name.
+    static func entries(in folder: String) throws -> [Entry] {
         guard let stream = opendir(folder) else { throw Failure(folder) }
         defer { closedir(stream) }
-        var names: [String] = []
+        var entries: [Entry] = []
+        errno = 0
         while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 1) { String(cString: $0) }
+            let found = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 1) {
+                    Entry(name: String(cString: $0), isUTF8: String(validatingCString: $0) != nil)
+                }
             }
-            if name != "." && name != ".." { names.append(name) }
+            if found.name != "." && found.name != ".." { entries.append(found) }
+            errno = 0
         }
-        return names.sorted()
+        guard errno == 0 else { throw Failure(folder) }
+        return entries.sorted { $0.name < $1.name }
     }
 
     /// The whole file.
     package static func read(_ path: String) throws -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Failure(path) }
-        defer { close(descriptor) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(byteCount(of: path) ?? 0)
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        try read(path, pieces: 1 << 16) { bytes.append(contentsOf: $0) }
+        return bytes
+    }
+
+    /// A file from front to back, in pieces of one size but for the last.
+    static func read(_ path: String, pieces size: Int, _ body: (UnsafeRawBufferPointer) -> Void) throws {
+        let descriptor = try openFile(path, O_RDONLY)
+        defer { close(descriptor) }
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+        defer { piece.deallocate() }
         while true {
-            let count = chunk.withUnsafeMutableBytes { system_read(descriptor, $0) }
-            guard count >= 0 else { throw Failure(path) }
-            if count == 0 { return bytes }
-            bytes.append(contentsOf: chunk[..<count])
+            var filled = 0
+            while filled < size {
+                let count = system_read(descriptor, UnsafeMutableRawBufferPointer(rebasing: piece[filled...]))
+                guard count >= 0 else { throw Failure(path) }
+                if count == 0 { break }
+                filled += count
+            }
+            body(UnsafeRawBufferPointer(rebasing: piece[..<filled]))
+            if filled < size { return }
         }
+    }
+
+    /// Opens what must be a file: to read a pipe, or some devices, may block for ever.
+    static func openFile(_ path: String, _ flags: Int32) throws -> Int32 {
+        let descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
+        guard descriptor >= 0 else { throw Failure(path) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw Failure(path, reason: "it is not a regular file")
+        }
+        return descriptor
     }
 
     /// Creates a folder and those above it; nothing happens when it exists.
@@ -75,8 +114,10 @@ package enum FileSystem {
         if kind(of: path) == .folder { return }
         let parent = self.parent(of: path)
         if parent != path, kind(of: parent) == nil { try createFolder(parent) }
+        guard mkdir(path, 0o777) != 0 else { return }
+        let failure = Failure(path)
         // Another process may have made it meanwhile.
-        guard mkdir(path, 0o777) == 0 || kind(of: path) == .folder else { throw Failure(path) }
+        guard kind(of: path) == .folder else { throw failure }
     }
 
     /// Moves a file or folder to a new name on the same disk; an existing file there is replaced at once.
@@ -98,7 +139,7 @@ package enum FileSystem {
 
     /// Waits until a file, or a folder's list of names, is on the disk.
     package static func synchronize(_ path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw Failure(path) }
         defer { close(descriptor) }
         // Some network file systems refuse this for folders; the names are then as safe as they get.

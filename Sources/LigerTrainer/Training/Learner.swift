@@ -153,6 +153,9 @@ package final class Learner {
         if value.isFinite { return }
         throw TrainerError(
             .notFinite, "The \(name) is \(value) at step \(step); training cannot go on.",
-            remedy: "Lower --lr, lengthen --warmup or set --clip, in a new --out; what was written stays.")
+            remedy: step == 1
+                ? "Nothing has been learnt yet, so the weights of --model give it, or their rounding: try --dtype f32, "
+                    + "or other weights."
+                : "Lower --lr, lengthen --warmup or set --clip, in a new --out; what was written stays.")
     }
 }

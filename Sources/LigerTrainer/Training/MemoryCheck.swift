@@ -8,25 +8,35 @@ package enum MemoryCheck {
         try device.driverMemory()?.free ?? ProcessMemory.available()
     }
 
+    /// How far above free memory an estimate is taken for certain.
+    static let margin = 1.5
+
     /// - Parameter copies: models that are trained at a time.
     /// - Returns: a warning if the run may not fit; nil if it should.
-    /// - Throws: `TrainerError` (`memoryTooSmall`) if it cannot fit: better now than after minutes.
+    /// - Throws: `TrainerError` (`memoryTooSmall`) if it cannot fit, or is far from it, unless the options say to go
+    ///   on: better now than after minutes.
     package static func run(
         _ estimate: MemoryEstimate, _ options: TrainingOptions, on device: Device, available: Int?,
         copies: Int = 1
     ) throws -> String? {
         guard let available else { return nil }
+        let (least, total) = (copies * estimate.least, copies * estimate.total)
         let free = "\(Format.bytes(available)) of memory free on \(options.device)"
-        if copies * estimate.least > available {
+        let lower = "Lower --batch or --seq and raise --accumulate, or give --recompute blocks"
+        let isMeant = options.memoryLimit == .ignored
+        if least > available, !isMeant {
             throw TrainerError(
                 .memoryTooSmall,
-                "There are \(free), but weights, gradients and optimiser alone take "
-                    + "\(Format.bytes(copies * estimate.least)).",
+                "There are \(free), but weights, gradients and optimiser alone take \(Format.bytes(least)).",
                 remedy: advice(options, device))
         }
-        guard copies * estimate.total > available else { return nil }
-        return "warning: the run may take \(Format.bytes(copies * estimate.total)), and there are \(free). "
-            + "Lower --batch or --seq and raise --accumulate, or give --recompute blocks"
+        guard total > available else { return nil }
+        if Double(total) > margin * Double(available), !isMeant {
+            throw TrainerError(
+                .memoryTooSmall, "There are \(free), but the run takes about \(Format.bytes(total)).",
+                remedy: "\(lower). --ignore-memory starts it all the same.")
+        }
+        return "warning: the run may take \(Format.bytes(total)), and there are \(free). \(lower)"
     }
 
     /// What would make weights and their company smaller.

@@ -63,8 +63,9 @@ public final class TrainingRun {
         directory = try RunDirectory.open(record)
         self.options = options
 
-        let isDone = directory.finishedStep.map { $0 >= options.steps } ?? false
-        let start = isDone ? nil : try directory.checkpointToResume()
+        let final = directory.final()
+        let isDone = final.step.map { $0 >= options.steps } ?? false
+        let (start, damaged) = isDone ? (nil, []) : try directory.checkpointToResume()
         if let start { try TrainingState.read(start, into: learner) }
         resumedAt = start?.step ?? 0
         tokensDone = stream.tokens(before: resumedAt)
@@ -76,7 +77,8 @@ public final class TrainingRun {
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
         self.attention = attention
-        introduce(data, resumingFrom: start)
+        introduce(data)
+        introduceResuming(from: start, final.fault, damaged)
         introduce(memory, warning: warning)
     }
 
@@ -90,10 +92,8 @@ public final class TrainingRun {
                     + "The model is in \(directory.finalPath).")
             return .alreadyFinished
         }
-        StopSignal.watch()
-        defer { StopSignal.unwatch() }
         do {
-            return try trainSteps()
+            return try StopSignal.watching { try trainSteps() }
         } catch {
             display.finish()
             throw error
@@ -221,8 +221,12 @@ public final class TrainingRun {
 
     private var isText: Bool { options.objective.kind == .nextToken }
 
-    private func introduce(_ data: TrainingData, resumingFrom start: RunCheckpoint?) {
+    private func introduce(_ data: TrainingData) {
         if isDone { return }
+        if System.isDebugBuild {
+            display.note(
+                "build   for debugging: 6 to 16 times slower than one by swift build -c release")
+        }
         let model = learner.model
         display.note(data.summary)
         display.note("        \(learner.stream.summary(tokenizer: model.tokenizerName))")
@@ -234,8 +238,16 @@ public final class TrainingRun {
         display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }
         display.note("output  \(directory.path)")
-        for (checkpoint, fault) in directory.passedOver(by: start) {
-            display.note("\(checkpoint.path) is damaged and passed over: \(fault)")
+    }
+
+    private func introduceResuming(
+        from start: RunCheckpoint?, _ finalFault: String?, _ damaged: [DamagedCheckpoint]
+    ) {
+        if let finalFault {
+            display.note("\(directory.finalPath) is damaged and will be written again: \(finalFault)")
+        }
+        for each in damaged {
+            display.note("\(each.checkpoint.path) is damaged and passed over: \(each.fault)")
         }
         if let start { display.note("resumed after step \(Format.integer(start.step))") }
     }

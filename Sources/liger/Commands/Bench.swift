@@ -70,6 +70,7 @@ struct Bench: ParsableCommand {
     }
 
     func run() throws {
+        warnOfDebugBuild()
         var size = BenchmarkSize()
         (size.rows, size.columns, size.vocabulary, size.hidden) = (rows, columns, vocabulary, hidden)
         size.dtype = dtype.dtype

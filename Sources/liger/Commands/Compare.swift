@@ -66,6 +66,7 @@ struct Compare: ParsableCommand {
     }
 
     func run() throws {
+        warnOfDebugBuild()
         let display = ComparisonDisplay(isJSON: output.json)
         let size = vocabulary ?? (options.usesPreset ? 32_000 : nil)
         let result = try KernelComparison.run(options, vocabularySize: size) { step in

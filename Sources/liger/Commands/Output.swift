@@ -2,6 +2,14 @@ internal import ArgumentParser
 internal import LigerCatalogue
 internal import Platform
 
+/// Says on standard error that times of this build mean little.
+func warnOfDebugBuild() {
+    guard System.isDebugBuild else { return }
+    let text = Array(
+        "warning: this is a debug build, 6 to 16 times slower than one by swift build -c release\n".utf8)
+    _ = write(STDERR_FILENO, text, text.count)
+}
+
 /// How a command reports.
 struct OutputArguments: ParsableArguments {
     @Flag(help: "Print one JSON object per line instead of a table.")

@@ -57,6 +57,7 @@ struct Verify: ParsableCommand {
     var repetitions: Int?
 
     func run() throws {
+        warnOfDebugBuild()
         let device = try Device.named(device)
         if large { return try checkLarge(device) }
         if let repetitions { return try repeatRuns(repetitions, device) }

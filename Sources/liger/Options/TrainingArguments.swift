@@ -140,6 +140,9 @@ struct TrainingArguments: ParsableArguments {
                 same run has the same bits.
                 """)
         var attention = defaults.execution.attention
+
+        @Flag(help: "Start although the estimated memory is far above what is free.")
+        var ignoreMemory = false
     }
 
     struct Output: ParsableArguments {
@@ -264,5 +267,6 @@ extension TrainingArguments.Execution {
         options.execution.graph = graph
         options.execution.lossBudget = lossBudget
         options.execution.attention = attention
+        options.memoryLimit = ignoreMemory ? .ignored : .enforced
     }
 }

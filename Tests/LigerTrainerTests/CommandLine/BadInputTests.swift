@@ -158,6 +158,75 @@ import Testing
         }
     }
 
+    /// Damage that leaves sizes alone, in each file of the newest checkpoint and in the final model: the run goes on from
+    /// the one before, says so, and ends in the same bits.
+    @Test(arguments: ["model.safetensors", "optimizer.safetensors", "config.json", "trainer.json", "final"])
+    func goesOnFromBeforeSilentDamage(file: String) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let whole = "\(folder)/whole"
+            let options = ["--schedule", "constant", "--warmup", "2"]
+            #expect(try small.train(options, out: whole).status == 0)
+            #expect(try small.train(options + (file == "final" ? [] : ["--steps", "8"])).status == 0)
+            let newest = "\(small.out)/checkpoints/step-00000008"
+            let path = file == "final" ? "\(small.out)/final/model.safetensors" : "\(newest)/\(file)"
+            try Damage.middleBit.apply(to: path)
+            let result = try small.train(options + ["--resume"])
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(
+                result.output.contains(
+                    file == "final"
+                        ? "final is damaged and will be written again: model.safetensors is not what was written"
+                        : "step-00000008 is damaged and passed over: \(file) is not what was written"),
+                "\(result.output)")
+            try SmallRun.expectSameModels(whole, small.out)
+        }
+    }
+
+    /// Weights that are no numbers are the model's fault, not the rate's.
+    @Test(arguments: [Float.nan, .infinity]) func refusesWeightsThatAreNoNumbers(value: Float) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            #expect(try small.train(["--steps", "1"]).status == 0)
+            let weights = "\(small.out)/final/model.safetensors"
+            var bytes = try [UInt8](SmallRun.bytes(weights))
+            for (index, byte) in withUnsafeBytes(of: value.bitPattern.littleEndian, Array.init).enumerated() {
+                bytes[bytes.count - 4 + index] = byte
+            }
+            try write(bytes, to: weights)
+            let result = try small.train(["--model", "\(small.out)/final"], out: "\(folder)/next")
+            #expect(result.status == 1)
+            #expect(result.errors.contains("found \(value) as element"), "\(result.errors)")
+            #expect(!FileManager.default.fileExists(atPath: "\(folder)/next"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2))) func aPipeInAFilesPlaceDoesNotHang() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            #expect(try small.train(["--steps", "4"]).status == 0)
+            for name in ["metrics.jsonl", "run.json"] {
+                let path = "\(small.out)/\(name)"
+                let before = try SmallRun.bytes(path)
+                try FileManager.default.removeItem(atPath: path)
+                #expect(mkfifo(path, 0o600) == 0)
+                let result = try small.train(["--steps", "4", "--resume"])
+                #expect(result.status == 1 && !result.wasKilled)
+                #expect(result.errors.contains("\(name): it is not a regular file"), "\(result.errors)")
+                try FileManager.default.removeItem(atPath: path)
+                try before.write(to: URL(fileURLWithPath: path))
+            }
+        }
+    }
+
+    @Test func saysItsVersion() throws {
+        try withTemporaryFolder { folder in
+            let result = try LigerProcess.run(["--version"], in: folder)
+            #expect(result.status == 0)
+            #expect(result.output.wholeMatch(of: /[0-9]+\.[0-9]+\.[0-9]+(, built for debugging)?\n/) != nil)
+        }
+    }
+
     /// Checkpoints whose files have the right sizes and the wrong contents.
     @Test func refusesForeignCheckpoints() throws {
         try withTemporaryFolder { folder in

@@ -63,7 +63,7 @@ import Testing
     }
 
     /// Ctrl-C finishes the step, writes a checkpoint and says how to go on.
-    @Test(arguments: [SIGINT, SIGTERM])
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1])
     func interrupted(signal: Int32) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
@@ -87,6 +87,32 @@ import Testing
 
             #expect(try small.train(options + ["--resume"]).status == 0)
             try expectSame(whole, small.out, "signal \(signal)")
+        }
+    }
+
+    /// A second run on the same folder is refused with the first one's number, and the first goes on undisturbed.
+    @Test func twoRunsOnOneFolder() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let whole = "\(folder)/whole"
+            #expect(try small.train(out: whole).status == 0)
+            let first = try LigerProcess(small.arguments(), in: folder)
+            first.stop { (try? SmallRun.numbers(of: small.out))?.isEmpty == false }
+            for options in [[], ["--resume"], ["--resume", "--new-if-different"]] {
+                let second = try small.train(options)
+                #expect(second.status == 1)
+                #expect(second.errors.contains("process \(first.identifier) on"), "\(second.errors)")
+            }
+            first.send(SIGCONT)
+            #expect(try first.wait().status == 0)
+            try expectSame(whole, small.out, "beside others that were refused")
+
+            let killed = try LigerProcess(
+                small.arguments(["--steps", "60"], out: "\(folder)/killed"), in: folder)
+            killed.stop { (try? SmallRun.numbers(of: "\(folder)/killed"))?.isEmpty == false }
+            killed.send(SIGKILL)
+            _ = try killed.wait()
+            #expect(try small.train(["--steps", "60", "--resume"], out: "\(folder)/killed").status == 0)
         }
     }
 

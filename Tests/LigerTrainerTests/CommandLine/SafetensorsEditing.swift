@@ -22,14 +22,15 @@ enum SafetensorsEditing {
         try bytes.prefix(bytes.count - 100).write(to: URL(fileURLWithPath: path))
     }
 
-    /// Lists a checkpoint's files anew, as if they had been written like this.
+    /// Lists a checkpoint's files anew, without checksums: as if they had been written like this before there were any.
     static func seal(_ folder: String) throws {
         let path = "\(folder)/manifest.json"
         let json = try JSONSerialization.jsonObject(with: SmallRun.bytes(path))
-        var manifest = try #require(json as? [String: [String: Int]])
-        for name in try #require(manifest["files"]).keys {
-            manifest["files"]?[name] = try SmallRun.bytes("\(folder)/\(name)").count
-        }
+        var manifest = try #require(json as? [String: Any])
+        let names = try #require(manifest["files"] as? [String: Int]).keys
+        manifest["files"] = try Dictionary(
+            uniqueKeysWithValues: names.map { ($0, try SmallRun.bytes("\(folder)/\($0)").count) })
+        manifest["checksums"] = nil
         try JSONSerialization.data(withJSONObject: manifest).write(to: URL(fileURLWithPath: path))
     }
 }

@@ -35,8 +35,94 @@ import Testing
                     "broken brokenLink", "image.png binary", "latin1.txt notUTF8", "loop linkedFolder",
                     "nothing.txt empty", "pipe notAFile", "surrogate.txt notUTF8",
                 ])
+            #expect(
+                corpus.summary.contains(
+                    "(latin1.txt: byte 0xC3 in line 1, the file's byte 2; "
+                        + "surrogate.txt: byte 0xED in line 1, the file's byte 1)"))
             #expect(corpus.summary.contains("1 file, 4 B of text"))
             #expect(corpus.summary.contains("2 not UTF-8"))
+        }
+    }
+
+    @Test func oneBadByteIsNamedWithItsPlace() throws {
+        try withTemporaryFolder { folder in
+            try write(Array("eins\nzwei\ndr".utf8) + [0xE9] + Array("i\n".utf8), to: folder + "/text")
+            let error = #expect(throws: TrainerError.self) { try Corpus(path: folder + "/text") }
+            #expect(
+                error?.problem.contains("not UTF-8 (text: byte 0xE9 in line 3, the file's byte 13)") == true,
+                "\(error?.problem ?? "")")
+            try write([0xFF, 0xFE, 0x41, 0], to: folder + "/text")
+            let wide = #expect(throws: TrainerError.self) { try Corpus(path: folder + "/text") }
+            #expect(wide?.problem.contains("1 file: UTF-16") == true)
+        }
+    }
+
+    @Test func aByteOrderMarkIsNoText() throws {
+        try withTemporaryFolder { folder in
+            let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+            try write(mark + Array("text".utf8), to: folder + "/a.txt")
+            try write(mark, to: folder + "/b.txt")
+            let corpus = try Corpus(path: folder)
+            #expect(corpus.documents.map(\.text) == ["text"])
+            #expect(corpus.skipped.map(\.reason) == [.empty])
+            try write(mark + Array(#"{"text": "a"}"#.utf8), to: folder + "/c.jsonl")
+            #expect(
+                try ExampleFile(path: folder + "/c.jsonl", form: .texts).examples.map(\.answers) == [["a"]])
+        }
+    }
+
+    @Test func aNameThatIsNotUTF8IsSaidToBeSo() throws {
+        try withTemporaryFolder { folder in
+            try write("good", to: folder + "/good.txt")
+            var name = Array((folder + "/caf").utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0]
+            let descriptor = open(&name, O_CREAT | O_WRONLY, 0o600)
+            #expect(descriptor >= 0)
+            close(descriptor)
+            let corpus = try Corpus(path: folder)
+            #expect(corpus.skipped.map(\.reason) == [.nameNotUTF8])
+            #expect(corpus.summary.contains("1 with a name that is not UTF-8 (caf\u{FFFD})"))
+            unlink(&name)
+        }
+    }
+
+    private static let examples: [(text: String, name: String, message: String)] = [
+        (#"{"messages": [{"role": "user", "content": "}"}]}"# + "\n", "a.txt", "conversations"),
+        (#"[{"id": 1, "conversations": [{"from": "human"}]}]"#, "a.json", "conversations"),
+        ("\u{FEFF}\n{\n \"messages\": [\n  {\"role\": \"user\"}]}\n", "a.jsonl", "conversations"),
+        (#"{"prompt": "a \" }", "chosen": "b", "rejected": "c"}"#, "a.txt", "preferences"),
+        (#"{"prompt": "a", "completion": "b", "label": true}"#, "a.jsonl", "prompts with answers"),
+        (#"{"instruction": "a", "input": "", "output": "b"}"#, "a.jsonl", "prompts with answers"),
+        (#"{"text": "a"}"#, "a.jsonl", "texts in JSON"),
+    ]
+
+    @Test(arguments: examples.indices) func examplesAreNotTrainedOnAsText(index: Int) throws {
+        let (text, name, message) = Self.examples[index]
+        try withTemporaryFolder { folder in
+            let path = "\(folder)/\(name)"
+            try write(text, to: path)
+            for place in [path, folder] {
+                let error = #expect(throws: TrainerError.self) { try Corpus(path: place) }
+                #expect(error?.kind == .dataMalformed)
+                #expect(
+                    error?.problem.hasPrefix("\(path) holds \(message), and") == true,
+                    "\(error?.problem ?? "")")
+            }
+            // A small part of a folder is read, and told.
+            try write(String(repeating: "sources ", count: 1000), to: "\(folder)/main.c")
+            let corpus = try Corpus(path: folder)
+            #expect(corpus.documents.count == 2)
+            #expect(corpus.summary.contains("\(name) (\(message))"))
+        }
+    }
+
+    @Test(arguments: [
+        #"{"messages": {"hello": "Hallo"}}"#, #"{"name": "package", "text": "a"}"#, "{ unfinished", "[1, 2]",
+        "{}", "[]", "", "func f() { }", #"{"chosen": 1}"#,
+    ])
+    func otherJSONIsText(text: String) throws {
+        try withTemporaryFolder { folder in
+            try write(text + "\n", to: "\(folder)/a.json")
+            #expect(try Corpus(path: folder).documents.count == 1)
         }
     }
 

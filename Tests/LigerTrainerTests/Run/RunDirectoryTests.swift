@@ -21,7 +21,7 @@ import Testing
         try withTemporaryFolder { folder in
             let run = try RunDirectory(path: folder + "/a/b", record: record(), resume: false)
             #expect(try RunDirectory.record(at: run.path) == record())
-            #expect(run.newestCheckpoint == nil && RunDirectory.isRun(run.path))
+            #expect(run.newestCheckpoint().taken == nil && RunDirectory.isRun(run.path))
             #expect(!RunDirectory.isRun(folder) && !RunDirectory.isRun(folder + "/none"))
         }
     }
@@ -29,7 +29,7 @@ import Testing
     @Test func resumingWithNothingThereStarts() throws {
         try withTemporaryFolder { folder in
             let run = try RunDirectory(path: folder + "/new", record: record(), resume: true)
-            #expect(run.newestCheckpoint == nil)
+            #expect(run.newestCheckpoint().taken == nil)
         }
     }
 
@@ -47,7 +47,8 @@ import Testing
                 try RunDirectory(path: folder, record: record { $0.seed = 3 }, resume: false)
             }
             #expect(other?.description.contains("holds another run:\n  --seed was 0, is 3\n") == true)
-            #expect(try RunDirectory.record(at: folder) == record() && run.newestCheckpoint?.step == 5)
+            #expect(
+                try RunDirectory.record(at: folder) == record() && run.newestCheckpoint().taken?.step == 5)
         }
     }
 
@@ -137,7 +138,7 @@ import Testing
             let run = try RunDirectory(path: folder, record: record(), resume: false)
             for step in [9, 10, 100, 123_456_789] { try checkpoint(run, step, keep: 2) }
             #expect(run.checkpoints.map(\.step) == [100, 123_456_789])
-            #expect(run.newestCheckpoint?.path == folder + "/checkpoints/step-123456789")
+            #expect(run.newestCheckpoint().taken?.path == folder + "/checkpoints/step-123456789")
             #expect(run.checkpoints[0].path == folder + "/checkpoints/step-00000100")
             #expect(try text(of: run.checkpoints[0].path + "/model/weights") == "weights of 100")
         }
@@ -159,10 +160,10 @@ import Testing
             case "cut file": try write("weights", to: newest + "/model/weights")
             default: try files.moveItem(atPath: newest, toPath: folder + "/checkpoints/step-2")
             }
-            #expect(run.newestCheckpoint?.step == 1)
-            #expect(run.damagedCheckpoints.map(\.checkpoint.step) == (fault == "name" ? [] : [2]))
+            #expect(run.newestCheckpoint().taken?.step == 1)
+            #expect(run.newestCheckpoint().damaged.map(\.checkpoint.step) == (fault == "name" ? [] : [2]))
             try checkpoint(run, 2)
-            #expect(run.newestCheckpoint?.step == 2, "written again")
+            #expect(run.newestCheckpoint().taken?.step == 2, "written again")
         }
     }
 
@@ -177,7 +178,7 @@ import Testing
                     throw DiskFull()
                 }
             }
-            #expect(run.newestCheckpoint?.step == 1)
+            #expect(run.newestCheckpoint().taken?.step == 1)
             // Going on clears away what was left half written.
             _ = try RunDirectory(path: folder, record: record(), resume: true)
             #expect(

@@ -171,6 +171,29 @@ import Tile
                 .contains("Lower --batch") == true)
         #expect(try MemoryCheck.run(estimate, options, on: .cpu, available: estimate.total) == nil)
         #expect(try MemoryCheck.run(estimate, options, on: .cpu, available: nil) == nil)
+        var ignoring = options
+        ignoring.memoryLimit = .ignored
+        #expect(
+            try MemoryCheck.run(estimate, ignoring, on: .cpu, available: 1 << 30)?.contains("1.0 GiB") == true
+        )
+    }
+
+    /// What batches take can be made smaller, so a little above free memory is tried, far above it is not.
+    @Test func refusesWhatIsFarFromFitting() throws {
+        let options = Self.options { $0.batch *= 4 }
+        let estimate = try ModelDescription(options).memory(options, on: .cpu)
+        try #require(estimate.total > 2 * estimate.least, "batches dominate")
+        #expect(
+            try MemoryCheck.run(estimate, options, on: .cpu, available: estimate.total * 3 / 4) != nil)
+        let error = #expect(throws: TrainerError.self) {
+            try MemoryCheck.run(estimate, options, on: .cpu, available: estimate.total * 3 / 5)
+        }
+        #expect(error?.kind == .memoryTooSmall && error?.remedy.contains("--ignore-memory") == true)
+        var ignoring = options
+        ignoring.memoryLimit = .ignored
+        #expect(
+            try MemoryCheck.run(estimate, ignoring, on: .cpu, available: estimate.total / 2)?
+                .hasPrefix("warning") == true)
     }
 
     /// By hand: 6 x 7,504,924,672 weights in products, 6 x 32 layers x 4,096 positions x 4,096 numbers.

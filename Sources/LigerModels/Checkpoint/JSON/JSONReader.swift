@@ -220,10 +220,11 @@ extension JSONReader {
     }
 
     private func text(_ content: ArraySlice<UInt8>, at start: Int) throws -> String {
-        guard let text = String(validating: content, as: UTF8.self) else {
-            throw error("bytes that are not UTF-8", "UTF-8 text", at: start)
-        }
-        return text
+        if let text = String(validating: content, as: UTF8.self) { return text }
+        // Escapes are ASCII, so the first byte of the file from here on that is not UTF-8 is the one.
+        var (parser, iterator, offset) = (Unicode.UTF8.ForwardParser(), bytes[start...].makeIterator(), start)
+        while case .valid(let scalar) = parser.parseScalar(from: &iterator) { offset += scalar.count }
+        throw error("bytes that are not UTF-8", "UTF-8 text", at: offset)
     }
 
     private mutating func skipDigits() -> Int {

@@ -6,7 +6,7 @@ internal import LigerModels
 ///     {"prompt": "...", "completion": "...", "label": true}        judged
 ///     {"prompt": "...", "completion": "..."} or {"text": "..."}    texts
 ///
-/// Other keys are passed over, empty lines too. The file is hostile until it is read: every fault is an error with
+/// Other keys are passed over, empty lines and a byte order mark too. The file is hostile until it is read: every fault is an error with
 /// the line it is in.
 package struct ExampleFile: Sendable {
     /// What an example is.
@@ -49,7 +49,8 @@ package struct ExampleFile: Sendable {
                 .dataUnreadable, "Cannot read \(failure.path): \(failure.reason).",
                 remedy: "Make it readable, or give another file with --data.")
         }
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let lines = TextBytes.withoutMark(bytes).split(
+            separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         examples = try lines.enumerated().compactMap { index, line in
             let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
             return isBlank ? nil : try ExampleReader(path, line: index + 1, form).read(Array(line))

@@ -1,0 +1,80 @@
+internal import LigerModels
+internal import LigerText
+
+/// What JSON in a text file looks like when it is meant for another objective: conversations, preferences, answers.
+enum ExampleShape: String, Sendable {
+    case conversations, preferences
+    case answers = "prompts with answers"
+    case texts = "texts in JSON"
+
+    /// The most bytes of a file that are looked at for its first object.
+    private static let limit = 1 << 20
+
+    /// What a file's first object is, be it in lines of objects or in a list of them; nil for any other text.
+    ///
+    /// - Parameter name: of the file; an object with a `text` is taken for an example in files of JSON lines only.
+    init?(_ text: String, name: String) {
+        guard let object = Self.firstObject(of: text.utf8.prefix(Self.limit)),
+            case .object(let members)? = try? JSONValue(parsing: object, file: name),
+            let shape = Self.shape(
+                of: members, isLines: name.hasSuffix(".jsonl") || name.hasSuffix(".ndjson"))
+        else { return nil }
+        self = shape
+    }
+
+    /// What to do with such a file.
+    var remedy: String {
+        switch self {
+        case .conversations:
+            "Write each conversation as text first, by the tokenizer's chat template (apply_chat_template with "
+                + "tokenize=False)."
+        case .preferences: "Give --objective dpo, orpo, cpo or simpo, with prompt and answers as strings."
+        case .answers:
+            "Give --objective kto for judged answers, or write each prompt with its answer as text."
+        case .texts: "Write the texts themselves into a file."
+        }
+    }
+
+    private static func shape(of members: [String: JSONValue], isLines: Bool) -> ExampleShape? {
+        func has(_ keys: String...) -> Bool { keys.contains { members[$0] != nil } }
+        func isList(_ key: String) -> Bool {
+            guard case .array(let turns)? = members[key], case .object? = turns.first else { return false }
+            return true
+        }
+        if has("chosen"), has("rejected") { return .preferences }
+        if ["messages", "conversations", "conversation", "dialog", "prompt"].contains(where: isList) {
+            return .conversations
+        }
+        if has("prompt", "instruction", "question"), has("completion", "response", "output", "answer") {
+            return .answers
+        }
+        if isLines, case .string? = members["text"] { return .texts }
+        return nil
+    }
+
+    /// The bytes from the first brace to the one that closes it.
+    private static func firstObject(of text: Substring.UTF8View.SubSequence) -> [UInt8]? {
+        let space: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
+        var start = text.drop { space.contains($0) }
+        if start.first == UInt8(ascii: "[") { start = start.dropFirst().drop { space.contains($0) } }
+        guard start.first == UInt8(ascii: "{") else { return nil }
+        var (depth, isInString, isEscaped) = (0, false, false)
+        for (index, byte) in zip(start.indices, start) {
+            if isEscaped {
+                isEscaped = false
+            } else if isInString {
+                isEscaped = byte == UInt8(ascii: "\\")
+                isInString = byte != UInt8(ascii: "\"")
+            } else {
+                switch byte {
+                case UInt8(ascii: "\""): isInString = true
+                case UInt8(ascii: "{"): depth += 1
+                case UInt8(ascii: "}"): depth -= 1
+                default: break
+                }
+                if depth == 0 { return Array(start[...index]) }
+            }
+        }
+        return nil
+    }
+}
