@@ -15,6 +15,16 @@ public struct MatrixLine {
         line.part = LinePart(start: start, count: count)
         return line
     }
+
+    /// The same with a count that is known.
+    public func part(from start: Tile<Int>, count: Int) -> MatrixLine {
+        part(from: start, count: Tile(program, program.constant(.index(count))))
+    }
+
+    /// The line's first elements.
+    public func part(count: Int) -> MatrixLine {
+        part(from: Tile(program, program.constant(.index(0))), count: count)
+    }
 }
 
 /// Consecutive rows or columns of a matrix, one for each position of an axis.
@@ -29,6 +39,11 @@ public struct MatrixLines {
         var lines = self
         lines.part = LinePart(start: start, count: count)
         return lines
+    }
+
+    /// The same with a count that is known.
+    public func part(from start: Tile<Int>, count: Int) -> MatrixLines {
+        part(from: start, count: Tile(axis.program, axis.program.constant(.index(count))))
     }
 }
 
