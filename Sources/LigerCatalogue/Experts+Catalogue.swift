@@ -15,7 +15,8 @@ extension Experts: Catalogued {
         },
         check: { point in
             let sample = try ExpertSample(
-                point.samples, tokens: point.rows, hidden: 128, inner: 64, experts: 3, choices: 2, point.dtype,
+                point.samples, tokens: point.rows, hidden: 128, inner: 64, experts: 3, choices: 2,
+                point.dtype,
                 point.device)
             return try sample.results(point)
         },
@@ -53,7 +54,8 @@ private struct ExpertSample {
 
     var shape: String {
         let gates = weights.gateUp.shape
-        return "\(x.shape[0])x\(x.shape[1]), \(weights.choices.shape[1]) of \(gates[0]) experts of \(gates[1] / 2) "
+        return
+            "\(x.shape[0])x\(x.shape[1]), \(weights.choices.shape[1]) of \(gates[0]) experts of \(gates[1] / 2) "
             + x.dtype.rawValue
     }
 

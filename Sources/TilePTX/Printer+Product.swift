@@ -82,7 +82,9 @@ extension Printer {
         let (address, units) = (place(instruction.sources[0]), temporary("b64"))
         emit("and.b64 \(units), \(address), 0x3FFFF;")
         emit("shr.u64 \(units), \(units), 4;")
-        emit("or.b64 \(name(instruction.results[0])), \(units), 0x\(String(form.bits, radix: 16, uppercase: true));")
+        emit(
+            "or.b64 \(name(instruction.results[0])), \(units), 0x\(String(form.bits, radix: 16, uppercase: true));"
+        )
     }
 
     private mutating func writeMultiply(

@@ -28,7 +28,8 @@ extension OperationFamily {
             let x = s.input("x"), inputs = ExpertInputs(&s), keepsGates = s.flag("keeps_gates")
             s.output("y", like: x)
             s.output(
-                "gates", [.count(of: inputs.source), .size(1, of: inputs.gateUp)], .of(x), when: .on(keepsGates))
+                "gates", [.count(of: inputs.source), .size(1, of: inputs.gateUp)], .of(x),
+                when: .on(keepsGates))
             return { a in
                 let (weights, rows) = inputs.read(a)
                 let r = try Experts.forward(a[x], weights, rows, keepsGates: a[keepsGates])

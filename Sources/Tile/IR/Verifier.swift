@@ -226,7 +226,8 @@ private struct Verifier {
             try expect((0...1).contains(contracted), "a matrix has dimensions 0 and 1")
         }
         try expect(
-            operands.allSatisfy { $0 == .scalar(.index) }, "a product's lines and their parts are at index scalars")
+            operands.allSatisfy { $0 == .scalar(.index) },
+            "a product's lines and their parts are at index scalars")
         let type = function.type(operation.results[0])
         try expect(type.isTile && type.element == .f32, "a product gives a tile of f32")
     }

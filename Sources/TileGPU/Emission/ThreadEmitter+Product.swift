@@ -62,7 +62,7 @@ extension ThreadEmitter {
                         out.b32(.multiply, .s32, .register(ahead), .integer(ProductTiling.depth * 2)))
                 ])
             let starts = lines.b.map { out.b32(.add, .s32, .register($0), .register(ahead)) }
-            forEachStep(lines) { k in
+            forEachStep(upTo: lines.count) { k in
                 // Read by everybody: in the ring's first round nothing is there to be read.
                 ring.awaitRead(&out)
                 let filled = ring.filled(&out)
@@ -143,7 +143,7 @@ extension ThreadEmitter {
             }
             return register
         }
-        let hasParts = positions.count != nil
+        let hasParts = product.hasParts
         return TileLines(
             a: narrow(try value(positions.a)), b: try positions.b.map { narrow(try value($0)) },
             startOfA: hasParts ? try value(positions.parts[0].startOfA) : nil,
@@ -157,12 +157,12 @@ extension ThreadEmitter {
     }
 
     /// A loop over the contracted dimension, a stage's elements at a time.
-    private func forEachStep(_ lines: TileLines, _ body: (Register) -> Void) {
+    private func forEachStep(upTo count: Register, _ body: (Register) -> Void) {
         let counter = out.register(.b64)
         let statements = nested { body(counter) }
         out.append(
             .loop(
-                counter: counter, from: .integer(0), to: .register(lines.count),
+                counter: counter, from: .integer(0), to: .register(count),
                 step: .integer(ProductTiling.depth), body: statements))
     }
 
@@ -176,8 +176,9 @@ extension ThreadEmitter {
         try tiles.forEach(self) { tile in
             for sum in sums { out.move(.float(0), to: sum) }
             var previous: Register?
-            let lines = try lines(product, tiles, tile)
-            forEachStep(lines) { k in
+            // Only parts have lengths of their own.
+            let count = product.hasParts ? try lines(product, tiles, tile).count : tiles.depth
+            forEachStep(upTo: count) { k in
                 ring.awaitFilled(&out)
                 multiply(product, ring, thread, sums)
                 // The products before these are done, so their stage may be filled again.
@@ -191,7 +192,7 @@ extension ThreadEmitter {
             }
             out.emit(.product(.wait(pending: 0)), [])
             if let previous {
-                let hasSteps = out.compare(.greater, .s64, .register(lines.count), .integer(0))
+                let hasSteps = out.compare(.greater, .s64, .register(count), .integer(0))
                 arrive(at: previous, product, thread, where: hasSteps)
             }
             out.append(.programs(try nested { try emitRows(product, tiles, tile, thread, sums) }))

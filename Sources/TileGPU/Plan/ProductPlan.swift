@@ -33,6 +33,8 @@ struct ProductPlan {
     var hasColumnsOfA: Bool { contractions[0].contractedA == 0 }
     var hasColumnsOfB: Bool { contractions[0].contractedB == 0 }
 
+    var hasParts: Bool { positions.count != nil }
+
     var maps: [TensorMap] {
         let ofB = contractions.map { map($0.b, hasColumnsOfB, lines: copiedRows) }
         return [map(contractions[0].a, hasColumnsOfA, lines: tiling.rows)]

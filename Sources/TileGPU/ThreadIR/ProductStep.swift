@@ -40,7 +40,7 @@ package enum TileForm: Hashable, Sendable {
     /// next, and that rows of 128 bytes are swizzled.
     package var bits: UInt64 {
         let next: UInt64 = self == .rows ? 1 : UInt64(ProductTiling.depth * 128 / 16)
-        return 1 << 62 | 1024 / 16 << 32 | next << 16
+        return 1 << 62 | (1024 / 16) << 32 | next << 16
     }
 
     /// From one instruction's elements to the next one's, in units of 16 bytes.

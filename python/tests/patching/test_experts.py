@@ -94,6 +94,21 @@ def test_only_what_is_wanted_has_a_gradient(monkeypatch):
     assert torch.equal(plain, module.fused_experts(*whole[:3], index, whole[3]))
 
 
+def test_products_of_the_library_compile(monkeypatch):
+    monkeypatch.setattr(module, "multiplies_in_kernels", lambda *tensors: True)
+    tensors = torch.randn(9, 128), torch.randn(2, 128, 128), torch.randn(2, 128, 64), torch.rand(9, 2)
+    x, gate_up, down, weights = (each.requires_grad_() for each in tensors)
+    index = torch.randint(3, (9, 2))
+
+    def results(function):
+        y = function(x, gate_up, down, index, weights)
+        return [y, *torch.autograd.grad(y.square().sum(), tensors)]
+
+    compiled = torch.compile(module.fused_experts, backend="aot_eager", fullgraph=True)
+    for found, wanted in zip(results(compiled), results(module.fused_experts)):
+        assert torch.equal(found, wanted)
+
+
 class _Grouped(torch.autograd.Function):
     """A grouped product as a GPU's: rows beyond the last group keep what the memory held, here NaN."""
 

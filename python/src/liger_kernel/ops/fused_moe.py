@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from liger_kernel._operation import is_tracing
 from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import PLAIN
 from liger_kernel.ops._primitive import Function
@@ -71,14 +72,18 @@ def multiplies_in_kernels(x, *weights):
     """Whether kernels of the library multiply on this device: compute capability 9.0, and one type of 16 bits."""
     if x.device.type != "cuda" or torch.version.hip or x.dtype not in (torch.bfloat16, torch.float16):
         return False
-    return torch.cuda.get_device_capability(x.device) == (9, 0) and all(w.dtype == x.dtype for w in weights)
+    device = torch.cuda.get_device_properties(x.device)
+    return (device.major, device.minor) == (9, 0) and all(w.dtype == x.dtype for w in weights)
 
 
 def fits_kernels(rows, gate_up, down, weights):
     """Whether sizes and memory are such as the kernels take: rows of 16 bytes' multiples, and whole blocks of them."""
     if not all(type(each) in PLAIN for each in (rows, gate_up, down, weights)):
         return False
-    if not all(each.is_contiguous() and each.storage_offset() % 8 == 0 for each in (gate_up, down)):
+    if not all(each.is_contiguous() for each in (gate_up, down)):
+        return False
+    # While torch.compile traces nothing is known of addresses.
+    if not is_tracing() and any(each.storage_offset() % 8 for each in (gate_up, down)):
         return False
     experts, hidden, inner = down.shape
     sizes = hidden % _BLOCK == 0 and inner % 64 == 0 and gate_up.shape == (experts, 2 * inner, hidden)
