@@ -104,9 +104,7 @@ def timed(functions, rounds, device):
             synchronize(device)
             if turn > 2:
                 times[name].append(1000 * (time.perf_counter() - start))
-    return {
-        name: (statistics.median(own), *statistics.quantiles(own, n=4)[::2]) for name, own in times.items()
-    }
+    return {name: (statistics.median(own), *statistics.quantiles(own, n=4)[::2]) for name, own in times.items()}
 
 
 def peak(function, device):

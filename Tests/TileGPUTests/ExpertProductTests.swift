@@ -74,6 +74,35 @@ import TileGPU
         #expect(sample.rows.starts.integers == [0, 1, 1, 3] && count == 384)
     }
 
+    /// y = x, or x times rows of w, of the first rows.
+    private struct Limited: TileKernel {
+        let multiplies: Bool
+
+        func body(_ p: Program) {
+            let x = p.input("x", .bf16, rank: 2), w = p.input("w", .bf16, rank: 2)
+            p.runs(below: p.input("count", .i32, rank: 1, as: Int.self))
+            let y = p.output("y", .f32, rank: 2)
+            let c = multiplies ? p.blockOfRows(of: w, width: 8) : p.range(8)
+            y[p.index, c] = multiplies ? product(x.row(p.index), w.rows(c)) : x[p.index, c]
+        }
+    }
+
+    /// Fewer rows than a tile has, none, more than the launch has, and a number that is none of rows.
+    @Test(arguments: [true, false], [(200, 200), (3, 3), (0, 0), (900, 300), (-5, 0)])
+    func leavesRowsBeyondALimit(multiplies: Bool, limit: (given: Int, rows: Int)) throws {
+        var random = SeededGenerator(seed: 3)
+        let x = try random.array([300, 8], .bf16), w = try random.array([8, 8], .bf16)
+        let y = try NDArray([Float](repeating: 77, count: 2400), [300, 8])
+        try LaunchObservation.with(EmulatedLaunch()) {
+            try Limited(multiplies: multiplies).launch(
+                programs: 300,
+                ["x": x, "w": w, "count": try NDArray(integers: [limit.given], dtype: .i32), "y": y])
+        }
+        let written = y.doubles.map { $0 != 77 }
+        #expect(written.prefix(limit.rows * 8).allSatisfy(\.self))
+        #expect(!written.dropFirst(limit.rows * 8).contains(true))
+    }
+
     /// y = a row of x times rows of w, with what the tensor cores cannot do.
     private struct Misfit: TileKernel {
         enum Fault: CaseIterable { case rowOfTable, ownStart, oddPart, twoRows, tooWide }

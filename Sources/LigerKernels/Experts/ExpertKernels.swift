@@ -123,7 +123,8 @@ struct ExpertGateGradients: TileKernel {
     let hasActivations: Bool
     let hasSums: Bool
 
-    var width: Int { blockWidth(of: columns, step: 64, atMost: 256) }
+    /// Narrower than a tile may be, as gates and ups want registers too.
+    var width: Int { blockWidth(of: columns, step: 64, atMost: 192) }
 
     func body(_ p: Program) {
         let dy = p.input("dy", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)

@@ -93,8 +93,8 @@ def fits_kernels(rows, gate_up, down, weights):
 def expert_rows(expert, experts):
     """Rows for choices of experts, those of each expert from a multiple of a block on, all found on the device.
 
-    int32 tensors: the row of each choice, -1 where its expert is not here; the choice of each row, -1 where it has none;
-    the expert of each block; the first block of each expert, and the first of none; and how many rows blocks have.
+    int32 tensors: the row of each choice, -1 where its expert is not here; the choice of each row, -1 where it has
+    none; the expert of each block; the first block of each expert, and the first of none; how many rows blocks have.
     """
     choices, device = expert.numel(), expert.device
     capacity = (choices + min(choices, experts) * (_BLOCK - 1)) // _BLOCK * _BLOCK
