@@ -99,7 +99,7 @@ import TileGPU
                 ["x": x, "w": w, "count": try NDArray(integers: [limit.given], dtype: .i32), "y": y])
         }
         let written = y.doubles.map { $0 != 77 }
-        #expect(written.prefix(limit.rows * 8).allSatisfy(\.self))
+        #expect(written.prefix(limit.rows * 8).allSatisfy { $0 })
         #expect(!written.dropFirst(limit.rows * 8).contains(true))
     }
 
