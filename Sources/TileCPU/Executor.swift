@@ -24,9 +24,11 @@ extension Plan {
     /// - Throws: `LaunchError` if a program fails a check or leaves an array; of several, the one of the
     ///   lowest number that was reached.
     package func run(
-        programs rows: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
+        programs most: Int, arrays: [MemoryView], scalars: [Constant], tasks: Int, parallel: Parallel
     ) throws {
         if let condition, arrays[condition].address.load(as: Float.self) == 0 { return }
+        let below = limit.map { max(0, Int(arrays[$0].address.load(as: Int32.self))) }
+        let rows = min(most, below ?? most)
         let bound = arrays.map { BoundView($0) }
         let programs = rows * (columnBlocks.map { $0.count(arrays[$0.view].shape) } ?? 1)
         let batches = (programs + batch - 1) / batch

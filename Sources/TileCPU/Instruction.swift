@@ -94,11 +94,20 @@ struct ContractionAccess: Sendable {
         nonisolated(unsafe) let load: UnsafeRawPointer?
     }
 
+    /// The frame's offsets of where parts of lines begin, and of how many elements they have.
+    struct Part: Sendable {
+        let startOfA: Int
+        let startOfB: Int
+        let count: Int
+    }
+
     /// Elements of a line that are widened and multiplied at a time.
     static let piece = 512
 
     let a: Matrix
     let b: Matrix
+    /// Nil where whole lines are multiplied.
+    let part: Part?
     /// The frame's offsets of a piece of either line, and of a sum for each lane of a block.
     let pieceOfA: Int
     let pieceOfB: Int

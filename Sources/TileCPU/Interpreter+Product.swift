@@ -5,7 +5,14 @@ extension Interpreter {
     /// line is widened once for all lanes. The order of the sum follows from the lines' length alone.
     mutating func runProduct(_ instruction: Instruction) {
         let contraction = contractions[instruction.number]
-        let (a, b) = (line(contraction.a), line(contraction.b, ahead: blockStart))
+        func part(_ start: (ContractionAccess.Part) -> Int) -> Range<Int>? {
+            contraction.part.map { part in
+                let first = (frame + start(part)).load(as: Int.self)
+                return first..<(first + max(0, (frame + part.count).load(as: Int.self)))
+            }
+        }
+        let a = line(contraction.a, part { $0.startOfA })
+        let b = line(contraction.b, part { $0.startOfB }, ahead: blockStart)
         guard let a, let b else { return }
         if a.length != b.length {
             return fail(.lengths(contraction.a.view, a.length, contraction.b.view, b.length), program: 0)
@@ -36,7 +43,9 @@ extension Interpreter {
     }
 
     /// The line at a matrix's position, or some lines on; nil, with a failure, where it is outside.
-    private mutating func line(_ matrix: ContractionAccess.Matrix, ahead: Int? = nil) -> Line? {
+    private mutating func line(
+        _ matrix: ContractionAccess.Matrix, _ part: Range<Int>?, ahead: Int? = nil
+    ) -> Line? {
         let (view, across) = (views[matrix.view], 1 - matrix.contracted)
         let first = (frame + matrix.position).load(as: Int.self) + (ahead ?? 0)
         let last = ahead == nil ? first : first + lanes - 1
@@ -47,9 +56,19 @@ extension Interpreter {
                     size: view.sizes[across]), program: 0)
             return nil
         }
+        let length = view.sizes[matrix.contracted], part = part ?? 0..<length
+        if !part.isEmpty && (part.lowerBound < 0 || part.upperBound > length) {
+            fail(
+                .outOfBounds(
+                    view: matrix.view, dimension: matrix.contracted,
+                    index: part.lowerBound < 0 ? part.lowerBound : part.upperBound - 1, size: length),
+                program: 0)
+            return nil
+        }
+        let start = first * view.strides[across] + part.lowerBound * view.strides[matrix.contracted]
         return Line(
-            address: view.base + first * view.strides[across] * matrix.elementBytes,
-            length: view.sizes[matrix.contracted], stride: view.strides[matrix.contracted],
+            address: view.base + start * matrix.elementBytes, length: part.count,
+            stride: view.strides[matrix.contracted],
             lineStride: view.strides[across], bytes: matrix.elementBytes,
             // The plan took it from CVector for the view's storage.
             load: unsafeBitCast(matrix.load, to: cv_load.self))

@@ -13,6 +13,7 @@ package struct Plan: Sendable {
     let contractions: [ContractionAccess]
     let columnBlocks: ColumnBlocks?
     let condition: Int?
+    let limit: Int?
     /// Programs run together, so that short rows still fill vectors.
     let batch: Int
     /// Lanes of a block.
@@ -34,6 +35,7 @@ package struct Plan: Sendable {
         contractions = builder.contractions
         columnBlocks = function.columnBlocks
         condition = function.condition
+        limit = function.limit
         batch = builder.batch
         block = builder.block
         frameBytes = builder.frameBytes

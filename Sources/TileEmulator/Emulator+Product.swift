@@ -25,16 +25,37 @@ struct ProductState {
         }
     }
 
+    /// Sixteen elements of some lines in shared memory.
+    struct Lines {
+        let place: Int
+        let count: Int
+        let isColumns: Bool
+        /// Bytes from 64 columns to the next.
+        let next: Int
+
+        /// The bytes that they are in, and some between them.
+        var bytes: [Range<Int>] {
+            if !isColumns { return [place..<(place + (count - 1) * 128 + 32)] }
+            return stride(from: 0, to: count, by: 64).map { first in
+                let start = place + first / 64 * next
+                return start..<(start + 16 * 128)
+            }
+        }
+
+        /// Where an element of a line is, before swizzling.
+        func byte(_ line: Int, _ k: Int) -> Int {
+            isColumns ? place + line / 64 * next + line % 64 * 2 + k * 128 : place + line * 128 + k * 2
+        }
+    }
+
     struct Multiplication {
-        let a: Int
-        let b: Int
-        let columns: Int
+        let a: Lines
+        let b: Lines
         let dtype: DType
         let sums: [Register]
         let threads: Range<Int>
 
-        /// The bytes of shared memory that it reads, and some between them.
-        var reads: [Range<Int>] { [a..<(a + 63 * 128 + 32), b..<(b + (columns - 1) * 128 + 32)] }
+        var reads: [Range<Int>] { a.bytes + b.bytes }
     }
 
     var barriers: [Int: Barrier] = [:]
@@ -76,10 +97,13 @@ extension Emulator {
         case .await: return try hasEnded(inBlock(value(0, leader), leader), value(1, leader))
         case .copyTile(let map, let blocks):
             try beginCopy(map, blocks, leader, (0..<4).map { value($0, leader) })
-        case .describe:
-            for thread in group { self[instruction.results[0], thread] = UInt64(value(0, thread) >> 4) }
+        case .describe(let form):
+            for thread in group {
+                self[instruction.results[0], thread] = UInt64(value(0, thread) >> 4) | form.bits
+            }
         case .fence: product.fenced.insert(leader)
-        case .multiply(let columns, let dtype): try multiply(columns, dtype, instruction, group)
+        case .multiply(let columns, let dtype, let columnsOfA, let columnsOfB):
+            try multiply(columns, dtype, [columnsOfA, columnsOfB], instruction, group)
         case .commit: product.products[leader, default: [[]]].append([])
         case .wait(let pending): finish(leader, leaving: pending)
         }
@@ -160,17 +184,24 @@ extension Emulator {
     // MARK: Products
 
     private mutating func multiply(
-        _ columns: Int, _ dtype: DType, _ instruction: Instruction, _ group: Range<Int>
+        _ columns: Int, _ dtype: DType, _ areColumns: [Bool], _ instruction: Instruction,
+        _ group: Range<Int>
     ) throws {
         let leader = group.lowerBound
         if group.count != 128 { throw problem("\(group.count) threads multiply; 128 do so together") }
         if !product.fenced.contains(leader) { throw problem("a product of accumulators before a fence") }
-        let places = (0..<2).map { i in
-            inBlock(Int(read(instruction.sources[i], leader) & 0x3FFF) << 4, leader)
+        let lines = try (0..<2).map { i in
+            let description = Int(read(instruction.sources[i], leader))
+            func field(_ bit: Int) -> Int { (description >> bit & 0x3FFF) << 4 }
+            if field(32) != 1024 || description >> 62 != 1 {
+                throw problem("a tile whose eight rows of 128 swizzled bytes are not 1024 bytes")
+            }
+            return ProductState.Lines(
+                place: inBlock(field(0), leader), count: i == 0 ? 64 : columns, isColumns: areColumns[i],
+                next: field(16))
         }
         let multiplication = ProductState.Multiplication(
-            a: places[0], b: places[1], columns: columns, dtype: dtype, sums: instruction.results,
-            threads: group)
+            a: lines[0], b: lines[1], dtype: dtype, sums: instruction.results, threads: group)
         for bytes in multiplication.reads {
             if product.copies.contains(where: { $0.fills(bytes) }) {
                 throw problem("a product reads shared byte \(bytes.lowerBound), which a copy has yet to fill")
@@ -199,8 +230,8 @@ extension Emulator {
     }
 
     private mutating func compute(_ multiplication: ProductState.Multiplication) {
-        let a = elements(multiplication.a, rows: 64, multiplication.dtype)
-        let b = elements(multiplication.b, rows: multiplication.columns, multiplication.dtype)
+        let a = elements(multiplication.a, multiplication.dtype)
+        let b = elements(multiplication.b, multiplication.dtype)
         for (i, register) in multiplication.sums.enumerated() {
             for (t, thread) in multiplication.threads.enumerated() {
                 let row = t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8
@@ -213,11 +244,11 @@ extension Emulator {
         }
     }
 
-    /// Sixteen columns of a tile in shared memory.
-    private func elements(_ place: Int, rows: Int, _ dtype: DType) -> [Float] {
-        (0..<rows).flatMap { row in
+    /// Sixteen elements of each line.
+    private func elements(_ lines: ProductState.Lines, _ dtype: DType) -> [Float] {
+        (0..<lines.count).flatMap { line in
             (0..<16).map { k in
-                let byte = Self.swizzled(place + row * 128 + k * 2, function.sharedBytes)
+                let byte = Self.swizzled(lines.byte(line, k), function.sharedBytes)
                 let bits = UInt64(shared[byte]) | UInt64(shared[byte + 1]) << 8
                 return Scalar.float(Scalar.widen(bits, dtype))
             }

@@ -18,9 +18,10 @@ extension Printer {
         case .arrive: writeArrive(instruction)
         case .await: writeAwait(sources)
         case .copyTile(let map, let blocks): writeCopyTile(map, blocks, sources)
-        case .describe: writeDescription(instruction)
+        case .describe(let form): writeDescription(form, instruction)
         case .fence: emit("wgmma.fence.sync.aligned;")
-        case .multiply(let columns, let dtype): writeMultiply(columns, dtype, instruction)
+        case .multiply(let columns, let dtype, let columnsOfA, let columnsOfB):
+            writeMultiply(columns, dtype, "\(columnsOfA ? 1 : 0), \(columnsOfB ? 1 : 0)", instruction)
         case .commit: emit("wgmma.commit_group.sync.aligned;")
         case .wait(let pending): emit("wgmma.wait_group.sync.aligned \(pending);")
         }
@@ -77,22 +78,25 @@ extension Printer {
                 + "[\(target)], [\(start), {\(x), \(y)}], [\(barrier)];")
     }
 
-    /// Rows of 128 bytes, swizzled: in units of 16 bytes the address, and 64 from eight rows to the next.
-    private mutating func writeDescription(_ instruction: Instruction) {
+    private mutating func writeDescription(_ form: TileForm, _ instruction: Instruction) {
         let (address, units) = (place(instruction.sources[0]), temporary("b64"))
         emit("and.b64 \(units), \(address), 0x3FFFF;")
         emit("shr.u64 \(units), \(units), 4;")
-        emit("or.b64 \(name(instruction.results[0])), \(units), 0x4000004000010000;")
+        emit(
+            "or.b64 \(name(instruction.results[0])), \(units), 0x\(String(form.bits, radix: 16, uppercase: true));"
+        )
     }
 
-    private mutating func writeMultiply(_ columns: Int, _ dtype: DType, _ instruction: Instruction) {
+    private mutating func writeMultiply(
+        _ columns: Int, _ dtype: DType, _ transposes: String, _ instruction: Instruction
+    ) {
         let sums = instruction.results.map(name).joined(separator: ", ")
         let (a, b) = (text(instruction.sources[0], .s64), text(instruction.sources[1], .s64))
         let adds = temporary("pred")
         emit("setp.eq.s32 \(adds), 0, 0;")
         emit(
             "wgmma.mma_async.sync.aligned.m64n\(columns)k16.f32.\(dtype.rawValue).\(dtype.rawValue) "
-                + "{\(sums)}, \(a), \(b), \(adds), 1, 1, 0, 0;")
+                + "{\(sums)}, \(a), \(b), \(adds), 1, 1, \(transposes);")
     }
 
     // MARK: Roles

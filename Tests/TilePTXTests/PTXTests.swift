@@ -1,5 +1,6 @@
 import Foundation
 import LigerCatalogue
+import LigerKernels
 import LigerLosses
 import LigerRuntime
 import Testing
@@ -107,6 +108,36 @@ private enum Assembler {
                     #expect(lines < most, "\(kernel) for \(target) has \(lines) lines")
                 }
             }
+        }
+    }
+
+    /// Experts whose sizes fill the widest tiles, and some of inner sizes that do not.
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: [(2048, 768), (256, 192), (128, 320)], [DType.bf16, .f16])
+    func assemblesExperts(sizes: (hidden: Int, inner: Int), dtype: DType) throws {
+        let (hidden, inner) = sizes
+        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func array(_ shape: Int...) throws -> NDArray { try NDArray.zeros(shape, dtype: dtype) }
+        let kernels = try LaunchRecorder.kernels {
+            let x = try array(1, hidden), rows = try ExpertRows([0, 1], experts: 1)
+            let weights = Experts.Weights(
+                gateUp: try array(1, 2 * inner, hidden), down: try array(1, hidden, inner),
+                choices: try NDArray.zeros([1, 2]))
+            let gates = try Experts.forward(x, weights, rows, keepsGates: true).gates
+            _ = try Experts.backward(dy: x, x: x, gates: #require(gates), weights, rows)
+        }
+        #expect(Set(kernels.map(\.name)).count == 7)
+        for kernel in kernels {
+            let (module, function) = try module(kernel, Target(capability: 90))
+            let report = try Assembler.report(module, Target(capability: 90), in: folder)
+            let isPlain = function.localBytes > 0 || report.contains(" 0 bytes stack frame")
+            let isWithoutSpills = isPlain && report.contains(" 0 bytes spill stores")
+            #expect(isWithoutSpills && !report.contains("serialized"), "\(kernel): \(report)")
+            let lines = module.text.split(separator: "\n").count
+            #expect(lines < Self.mostLinesOfProduct, "\(kernel) has \(lines) lines")
         }
     }
 

@@ -45,6 +45,7 @@ def chosen_cases():
     yield from attention_and_streams()
     yield from rotations_and_tables()
     yield from losses()
+    yield from experts()
 
 
 def norms():
@@ -112,6 +113,18 @@ def attention_and_streams():
     yield "hyper_connection_input_backward", random(6, 8), streams, row
     yield "hyper_connection_next_forward", streams, random(6, 8).half(), row, square
     yield "hyper_connection_next_backward", streams, streams, random(6, 8).half(), row, square
+
+
+def experts():
+    from liger_kernel.ops.fused_moe import expert_rows
+
+    # Each expert has a block, so that there is no row that nobody writes.
+    x, placed = random(3, 128), expert_rows(torch.tensor([0, 1, 2, 1, 0, 0]), 2)
+    weights = random(2, 128, 128), random(2, 128, 64), random(3, 2)
+    for keeps in (True, False):
+        yield "experts_forward", x, *weights, *placed, keeps
+    for needs in (15, 1, 2, 4, 8):
+        yield "experts_backward", x, x, random(placed[1].shape[0], 128), *weights, *placed, needs
 
 
 def rotations_and_tables():

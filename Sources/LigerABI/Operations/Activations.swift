@@ -4,7 +4,7 @@ import Tile
 
 extension OperationFamily {
     static let activations = [
-        softmax, sparsemax, OperationFamily(BlockedAttention.self), swiGLU, geGLU, reluSquared,
+        softmax, sparsemax, OperationFamily(BlockedAttention.self), swiGLU, geGLU, reluSquared, experts,
     ]
 
     private static let softmax = OperationFamily(

@@ -38,7 +38,7 @@ func compileForGPU(
     if let tiling = threads.schedule.product, let blocks = threads.columnBlocks {
         kernel.product = GPUKernel.Product(
             tileRows: tiling.rows, cluster: tiling.cluster, columnBlocks: blocks,
-            contraction: function.products[0], maps: threads.maps)
+            contraction: function.wholeProduct, maps: threads.maps)
     }
     return kernel
 }

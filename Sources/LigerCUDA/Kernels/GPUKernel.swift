@@ -39,7 +39,8 @@ package struct GPUKernel: Sendable {
         package var tileRows: Int
         package var cluster: Int
         package var columnBlocks: ColumnBlocks
-        package var contraction: Contraction
+        /// What tells whether matrices fit each other; nil where the device decides which lines are multiplied.
+        package var contraction: Contraction?
         /// Tiles of which the launch has maps among its parameters.
         package var maps: [TensorMap]
     }

@@ -35,7 +35,8 @@ package enum OperationKind: Hashable, Sendable {
     /// Operands: indices as for a load, then the value. No result.
     case store(view: Int, axis: Int?)
 
-    /// Lane j is the sum over k of a's line i times b's line first + j. Operands: i, first.
+    /// Lane j is the sum over k of a's line i times b's line first + j. Operands: i, first; of parts of the lines also
+    /// where a's begins, where b's do, and how many elements they have.
     case product(Contraction)
 
     /// A tile folded to scalars: one result, or as many as `Reduction.resultCount`.
@@ -98,9 +99,12 @@ package struct Contraction: Hashable, Sendable {
     package var contractedA: Int
     package var b: Int
     package var contractedB: Int
+    /// Whether parts of the lines are multiplied.
+    package var isPart: Bool
 
-    package init(a: Int, contractedA: Int, b: Int, contractedB: Int) {
+    package init(a: Int, contractedA: Int, b: Int, contractedB: Int, isPart: Bool = false) {
         (self.a, self.contractedA, self.b, self.contractedB) = (a, contractedA, b, contractedB)
+        self.isPart = isPart
     }
 }
 

@@ -54,8 +54,10 @@ extension TileFunction: CustomStringConvertible {
         case .convert(let element): return "convert.\(element.rawValue) \(list)"
         case .round(let dtype): return "round.\(dtype.rawValue) \(list)"
         case .product(let product):
-            return "product \(line(product.a, product.contractedA, operands[0])), "
-                + line(product.b, product.contractedB, operands[1] + "...")
+            let part = product.isPart ? operands.suffix(3) : []
+            let (a, b) = (part.first, part.dropFirst().first), count = part.last
+            return "product \(line(product.a, product.contractedA, operands[0], a, count)), "
+                + line(product.b, product.contractedB, operands[1] + "...", b, count)
         case .reduce(let reduction): return "reduce.\(reduction.rawValue) \(list)"
         case .conditional: return "if \(list)"
         case .check(let message): return "check \(list) \"\(messages[message])\""
@@ -63,9 +65,12 @@ extension TileFunction: CustomStringConvertible {
         }
     }
 
-    /// A line of a matrix: `x[%3, :]`.
-    private func line(_ view: Int, _ contracted: Int, _ position: String) -> String {
-        "\(views[view].name)[\(contracted == 1 ? "\(position), :" : ":, \(position)")]"
+    /// A line of a matrix, `x[%3, :]`, or a part of it, `x[%3, %4 +: %5]`.
+    private func line(
+        _ view: Int, _ contracted: Int, _ position: String, _ from: String?, _ count: String?
+    ) -> String {
+        let part = from.flatMap { from in count.map { "\(from) +: \($0)" } } ?? ":"
+        return "\(views[view].name)[\(contracted == 1 ? "\(position), \(part)" : "\(part), \(position)")]"
     }
 
     private func position(_ view: Int, _ axis: Int?, _ indices: some Collection<String>) -> String {

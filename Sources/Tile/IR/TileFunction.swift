@@ -13,6 +13,8 @@ package struct TileFunction: Sendable {
     package var columnBlocks: ColumnBlocks?
     /// A view of one f32; where it is 0 a launch does nothing. Nil: every launch does its work.
     package var condition: Int?
+    /// A view of one i32; programs from its value on do nothing. Nil: all programs of a launch do their work.
+    package var limit: Int?
 
     package init(name: String) { self.name = name }
 
@@ -99,6 +101,16 @@ extension TileFunction {
         var products: [Contraction] = []
         body.forEachOperation { if case .product(let product) = $0.kind { products.append(product) } }
         return products
+    }
+
+    /// The product, where a row of the launch is a row of the first factor, and whole lines are multiplied.
+    package var wholeProduct: Contraction? {
+        let products = body.operations.filter { if case .product = $0.kind { true } else { false } }
+        let rows = body.operations.filter { $0.kind == .programIndex }.flatMap(\.results)
+        guard case .product(let product)? = products.first?.kind, !product.isPart,
+            products.allSatisfy({ rows.contains($0.operands[0]) })
+        else { return nil }
+        return product
     }
 
     /// The views that some operation stores to.

@@ -29,6 +29,12 @@ extension TileFunction {
                 && views[condition].rank == 1 && views[condition].access == .input
             if !isOne { throw verifier.failure("a condition is an input of f32 and rank 1") }
         }
+        if let limit {
+            let isOne =
+                limit < views.count && views[limit].dtype == .i32
+                && views[limit].rank == 1 && views[limit].access == .input
+            if !isOne { throw verifier.failure("a limit of programs is an input of i32 and rank 1") }
+        }
         if let blocks = columnBlocks {
             let fits =
                 blocks.view < views.count && blocks.width > 0
@@ -210,7 +216,7 @@ private struct Verifier {
     private func checkProduct(
         _ product: Contraction, _ operation: Operation, _ operands: [ValueType]
     ) throws {
-        try counts(operation, operands: 2, results: 1)
+        try counts(operation, operands: product.isPart ? 5 : 2, results: 1)
         for (view, contracted) in [(product.a, product.contractedA), (product.b, product.contractedB)] {
             try expect(view < function.views.count, "a view that is not declared")
             let view = function.views[view]
@@ -220,7 +226,8 @@ private struct Verifier {
             try expect((0...1).contains(contracted), "a matrix has dimensions 0 and 1")
         }
         try expect(
-            operands.allSatisfy { $0 == .scalar(.index) }, "a product's lines are at index scalars")
+            operands.allSatisfy { $0 == .scalar(.index) },
+            "a product's lines and their parts are at index scalars")
         let type = function.type(operation.results[0])
         try expect(type.isTile && type.element == .f32, "a product gives a tile of f32")
     }

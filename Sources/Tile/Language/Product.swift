@@ -1,12 +1,30 @@
 // Products of matrices. A kernel sees one row of the result, cut into blocks of columns: an ordinary tile, so that all
 // that follows is ordinary tile code. The device does the rows of many programs at once.
 
-/// One row or column of a matrix.
+/// One row or column of a matrix, or a part of it.
 public struct MatrixLine {
     let program: Program
     let view: Int
     let contracted: Int
     let position: Tile<Int>
+    var part: LinePart?
+
+    /// The line's elements start ..< start + count.
+    public func part(from start: Tile<Int>, count: Tile<Int>) -> MatrixLine {
+        var line = self
+        line.part = LinePart(start: start, count: count)
+        return line
+    }
+
+    /// The same with a count that is known.
+    public func part(from start: Tile<Int>, count: Int) -> MatrixLine {
+        part(from: start, count: Tile(program, program.constant(.index(count))))
+    }
+
+    /// The line's first elements.
+    public func part(count: Int) -> MatrixLine {
+        part(from: Tile(program, program.constant(.index(0))), count: count)
+    }
 }
 
 /// Consecutive rows or columns of a matrix, one for each position of an axis.
@@ -14,6 +32,24 @@ public struct MatrixLines {
     let view: Int
     let contracted: Int
     let axis: Axis
+    var part: LinePart?
+
+    /// Of each line the elements start ..< start + count.
+    public func part(from start: Tile<Int>, count: Tile<Int>) -> MatrixLines {
+        var lines = self
+        lines.part = LinePart(start: start, count: count)
+        return lines
+    }
+
+    /// The same with a count that is known.
+    public func part(from start: Tile<Int>, count: Int) -> MatrixLines {
+        part(from: start, count: Tile(axis.program, axis.program.constant(.index(count))))
+    }
+}
+
+struct LinePart {
+    let start: Tile<Int>
+    let count: Tile<Int>
 }
 
 extension View where Element == Float {
@@ -38,7 +74,12 @@ extension View where Element == Float {
 
 /// Lane j is the sum over k of a[k] b_j[k], summed in fp32: a row of a product of two matrices.
 ///
-/// The matrices are inputs of rank 2, whose lines have one length.
+/// The matrices are inputs of rank 2, whose lines have one length. Of parts of lines the sum is over their elements; both
+/// factors' parts have one count. A part without elements gives zeros.
+///
+/// On a GPU all that says where lines and parts are may depend on a program's number only by `index / n`, and the line of
+/// a by `index` or `index % n` too, with n a multiple of 128: what a block does at a time has one such number. There a
+/// part's count is a multiple of 64.
 public func product(
     _ a: MatrixLine, _ b: MatrixLines, file: StaticString = #fileID, line: UInt = #line
 ) -> Tile<Float> {
@@ -52,12 +93,20 @@ public func product(
                 "Take lines of matrices that are declared with `input` and rank 2")
         }
     }
+    if a.part?.count.id != b.part?.count.id {
+        program.report(
+            location, "a product of parts of lines that have counts of their own",
+            "Take parts of both factors' lines, with one value for the count")
+    }
+    var positions = [a.position.id, b.axis.start.id]
+    if let partOfA = a.part, let partOfB = b.part {
+        positions += [partOfA.start.id, partOfB.start.id, partOfA.count.id]
+    }
     let product = Contraction(
-        a: a.view, contractedA: a.contracted, b: b.view, contractedB: b.contracted)
+        a: a.view, contractedA: a.contracted, b: b.view, contractedB: b.contracted,
+        isPart: positions.count > 2)
     let type = ValueType(element: .f32, extent: b.axis.extent)
-    return Tile(
-        program,
-        program.emit(.product(product), [a.position.id, b.axis.start.id], type, at: location))
+    return Tile(program, program.emit(.product(product), positions, type, at: location))
 }
 
 extension Program {

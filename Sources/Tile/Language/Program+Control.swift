@@ -93,6 +93,23 @@ extension Program {
         function.condition = view.number
     }
 
+    /// Makes programs do nothing whose number is not below the one element of a view on the device, which the host need
+    /// not know. A launch has as many programs as there may be at most.
+    public func runs(below view: View<Int>, file: StaticString = #fileID, line: UInt = #line) {
+        let parameter = view.parameter
+        if parameter.dtype != .i32 || parameter.rank != 1 || parameter.access != .input {
+            report(
+                SourceLocation(file, line),
+                "a limit in view \(parameter.name), an \(parameter.access.rawValue) of "
+                    + "\(parameter.dtype.rawValue) and rank \(parameter.rank)", "Give an input, i32 of rank 1"
+            )
+        }
+        if function.limit != nil {
+            report(SourceLocation(file, line), "a second limit", "Give one, such as the smaller of both")
+        }
+        function.limit = view.number
+    }
+
     /// Makes the launch fail where a scalar condition does not hold: on the CPU the call throws, on a GPU
     /// a flag is set that the next call throws. `{}` in the message shows `value`.
     public func require(

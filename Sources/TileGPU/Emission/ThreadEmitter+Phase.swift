@@ -41,7 +41,8 @@ extension ThreadEmitter {
         case .reduce:
             let inputs = try operation.operands.map { try lanesOf($0, chunk) }
             accumulate(operation, accumulators[operation.results[0]] ?? [], inputs, chunk)
-        case .product: define(operation, chunk.part(rowLanes), &chunk)
+        case .product:
+            define(operation, chunk.part(rowLanes[operation.results[0]] ?? []), &chunk)
         case .iota: define(operation, iota(operation, chunk), &chunk)
         case .splat: define(operation, try lanesOf(operation.operands[0], chunk), &chunk)
         default:

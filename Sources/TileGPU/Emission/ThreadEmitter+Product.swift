@@ -9,7 +9,7 @@ extension ThreadEmitter {
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }
         let tiles = TileRegisters(product, self)
         initBarriers(product)
-        let copies = nested { emitCopies(product, tiles) }
+        let copies = try nested { try emitCopies(product, tiles) }
         let work = try nested { try emitWork(product, tiles) }
         let group = ProductTiling.groupThreads
         // 64 K registers a block: two groups that multiply hold half a tile each, with what is done to it.
@@ -50,49 +50,119 @@ extension ThreadEmitter {
 
     // MARK: Copies
 
-    private func emitCopies(_ product: ProductPlan, _ tiles: TileRegisters) {
+    private func emitCopies(_ product: ProductPlan, _ tiles: TileRegisters) throws {
         let ring = StageRegisters(product, &out)
-        tiles.forEach(self) { tile in
-            let rowStart = out.b32(.multiply, .s32, .register(tile.row), .integer(product.tiling.rows))
-            let columnStart = out.b32(.multiply, .s32, .register(tile.column), .integer(product.columns))
-            let ownColumns = out.b32(
-                .multiply, .s32, .register(tiles.rank), .integer(product.copiedRows))
-            let copied = out.b32(.add, .s32, .register(columnStart), .register(ownColumns))
-            let ownBytes = out.b32(
-                .multiply, .s32, .register(tiles.rank),
-                .integer(product.copiedRows * ProductTiling.depth * 2))
-            forEachStep(tiles) { k in
+        try tiles.forEach(self) { tile in
+            let lines = try lines(product, tiles, tile)
+            let ahead = out.b32(.multiply, .s32, .register(tiles.rank), .integer(product.copiedRows))
+            let ownBytes = out.make(
+                .b64, .convert(from: .s32, to: .s64),
+                [
+                    .register(
+                        out.b32(.multiply, .s32, .register(ahead), .integer(ProductTiling.depth * 2)))
+                ])
+            let starts = lines.b.map { out.b32(.add, .s32, .register($0), .register(ahead)) }
+            forEachStep(upTo: lines.count) { k in
                 // Read by everybody: in the ring's first round nothing is there to be read.
                 ring.awaitRead(&out)
                 let filled = ring.filled(&out)
                 out.emit(.product(.expect(bytes: product.stageBytes)), [.register(filled)])
-                let (stage, depth) = (ring.place(&out), narrow(k))
-                out.emit(
-                    .product(.copyTile(map: 0, blocks: 1)),
-                    [.register(stage), .register(filled), .register(depth), .register(rowStart)])
-                let wide = out.make(.b64, .convert(from: .s32, to: .s64), [.register(ownBytes)])
-                let b = out.b64(
-                    .add, .register(out.b64(.add, .register(stage), .integer(product.bytesOfA))),
-                    .register(wide))
-                out.emit(
-                    .product(.copyTile(map: 1, blocks: product.tiling.cluster)),
-                    [.register(b), .register(filled), .register(depth), .register(copied)])
+                let stage = ring.place(&out)
+                copy(
+                    Copied(map: 0, lines: product.tiling.rows, isColumns: product.hasColumnsOfA),
+                    to: stage, filled, element: element(k, lines.startOfA), line: lines.a)
+                for (number, start) in starts.enumerated() {
+                    let offset = product.bytesOfA + number * product.bytesOfB
+                    let part = out.b64(.add, .register(stage), .integer(offset))
+                    let place = out.b64(.add, .register(part), .register(ownBytes))
+                    copy(
+                        Copied(
+                            map: product.mapOfB(number), lines: product.width,
+                            isColumns: product.hasColumnsOfB, blocks: product.tiling.cluster),
+                        to: place, filled, element: element(k, lines.startsOfB[number]), line: start)
+                }
                 ring.advance(&out)
             }
         }
+    }
+
+    /// Where a stage's elements of a factor's lines begin.
+    private func element(_ k: Register, _ start: Register?) -> Register {
+        narrow(start.map { out.b64(.add, .register(k), .register($0)) } ?? k)
+    }
+
+    private struct Copied {
+        let map: Int
+        let lines: Int
+        let isColumns: Bool
+        var blocks = 1
+    }
+
+    /// A stage of a factor's tile: lines along rows by one copy, lines along columns by one for every 64.
+    private func copy(
+        _ copied: Copied, to place: Register, _ filled: Register, element: Register, line: Register
+    ) {
+        let step = InstructionKind.product(.copyTile(map: copied.map, blocks: copied.blocks))
+        if !copied.isColumns {
+            return out.emit(
+                step, [.register(place), .register(filled), .register(element), .register(line)])
+        }
+        let depth = ProductTiling.depth
+        for first in stride(from: 0, to: copied.lines, by: depth) {
+            let column = out.b32(.add, .s32, .register(line), .integer(first))
+            let next = out.b64(.add, .register(place), .integer(first * depth * 2))
+            out.emit(step, [.register(next), .register(filled), .register(column), .register(element)])
+        }
+    }
+
+    /// Where the lines of a tile are.
+    private struct TileLines {
+        /// The first line of a, and of each second factor; b32.
+        let a: Register
+        let b: [Register]
+        /// Where the parts of lines begin, and their count or that of whole lines; b64.
+        let startOfA: Register?
+        let startsOfB: [Register?]
+        let count: Register
+    }
+
+    /// Computes them as the kernel says, for the first row of a tile.
+    private func lines(
+        _ product: ProductPlan, _ tiles: TileRegisters, _ tile: TileRegisters.Tile
+    ) throws -> TileLines {
+        let before = (place.program, columnBlock, scalars)
+        defer { (place.program, columnBlock, scalars) = before }
+        let first = out.b32(.multiply, .s32, .register(tile.row), .integer(product.tiling.rows))
+        place.program = out.make(.b64, .convert(from: .u32, to: .s64), [.register(first)])
+        columnBlock = out.make(.b64, .convert(from: .u32, to: .s64), [.register(tile.column)])
+        let positions = product.positions
+        for operation in positions.operations { try emitScalar(operation) }
+        func value(_ id: ValueID) throws -> Register {
+            guard let register = scalars[id] else {
+                throw LoweringError(description: "kernel \(function.name): %\(id.number) is no scalar")
+            }
+            return register
+        }
+        let hasParts = product.hasParts
+        return TileLines(
+            a: narrow(try value(positions.a)), b: try positions.b.map { narrow(try value($0)) },
+            startOfA: hasParts ? try value(positions.parts[0].startOfA) : nil,
+            startsOfB: hasParts
+                ? try positions.parts.map { try value($0.startOfB) } : positions.b.map { _ in nil },
+            count: try positions.count.map(value) ?? tiles.depth)
     }
 
     private func narrow(_ register: Register) -> Register {
         out.make(.b32, .convert(from: .s64, to: .s32), [.register(register)])
     }
 
-    /// A loop over the contracted dimension, a stage's columns at a time.
-    private func forEachStep(_ tiles: TileRegisters, _ body: (Register) -> Void) {
+    /// A loop over the contracted dimension, a stage's elements at a time.
+    private func forEachStep(upTo count: Register, _ body: (Register) -> Void) {
         let counter = out.register(.b64)
         let statements = nested { body(counter) }
         out.append(
             .loop(
-                counter: counter, from: .integer(0), to: .register(tiles.depth),
+                counter: counter, from: .integer(0), to: .register(count),
                 step: .integer(ProductTiling.depth), body: statements))
     }
 
@@ -106,7 +176,9 @@ extension ThreadEmitter {
         try tiles.forEach(self) { tile in
             for sum in sums { out.move(.float(0), to: sum) }
             var previous: Register?
-            forEachStep(tiles) { k in
+            // Only parts have lengths of their own.
+            let count = product.hasParts ? try lines(product, tiles, tile).count : tiles.depth
+            forEachStep(upTo: count) { k in
                 ring.awaitFilled(&out)
                 multiply(product, ring, thread, sums)
                 // The products before these are done, so their stage may be filled again.
@@ -120,7 +192,7 @@ extension ThreadEmitter {
             }
             out.emit(.product(.wait(pending: 0)), [])
             if let previous {
-                let hasSteps = out.compare(.greater, .s64, .register(tiles.depth), .integer(0))
+                let hasSteps = out.compare(.greater, .s64, .register(count), .integer(0))
                 arrive(at: previous, product, thread, where: hasSteps)
             }
             out.append(.programs(try nested { try emitRows(product, tiles, tile, thread, sums) }))
@@ -132,19 +204,21 @@ extension ThreadEmitter {
     ) {
         let stage = ring.place(&out)
         let ownRows = out.b64(.add, .register(stage), .register(thread.groupBytes))
-        let a = out.make(.b64, .product(.describe), [.register(ownRows)])
         let factor = out.b64(.add, .register(stage), .integer(product.bytesOfA))
-        let b = out.make(.b64, .product(.describe), [.register(factor)])
+        let forms: [TileForm] = [product.hasColumnsOfA, product.hasColumnsOfB].map { $0 ? .columns : .rows }
+        let factors = zip([ownRows, factor], forms).map { place, form in
+            out.make(.b64, .product(.describe(form)), [.register(place)])
+        }
         out.emit(.product(.fence), [])
         for step in 0..<(ProductTiling.depth / ProductTiling.step) {
-            // A description counts 16 bytes.
-            let ahead = Source.integer(step * ProductTiling.step * 2 / 16)
-            let (x, y) = (out.b64(.add, .register(a), ahead), out.b64(.add, .register(b), ahead))
-            out.append(
-                .instruction(
-                    Instruction(
-                        kind: .product(.multiply(columns: product.columns, product.dtype)), results: sums,
-                        sources: [.register(x), .register(y)])))
+            let ahead = zip(factors, forms).map { factor, form in
+                Source.register(
+                    out.b64(.add, .register(factor), .integer(step * form.unitsOfStep)))
+            }
+            let kind = ProductStep.multiply(
+                columns: product.columns, product.dtype, columnsOfA: product.hasColumnsOfA,
+                columnsOfB: product.hasColumnsOfB)
+            out.append(.instruction(Instruction(kind: .product(kind), results: sums, sources: ahead)))
         }
         out.emit(.product(.commit), [])
     }
@@ -179,10 +253,14 @@ extension ThreadEmitter {
         func lanes(_ row: Int) -> [Register] {
             stride(from: 2 * row, to: sums.count, by: 4).flatMap { [sums[$0], sums[$0 + 1]] }
         }
+        // What one product's row has of them.
+        let own = product.width / 4
         let below = out.register(.b64)
         let statements = try nested {
             place.program = out.b64(.add, .register(wideFirst), .register(below))
-            rowLanes = lanes(0)
+            for (number, result) in product.results.enumerated() {
+                rowLanes[result] = Array(lanes(0)[(number * own)...].prefix(own))
+            }
             let isInside = out.compare(.less, .s64, .register(place.program), .register(tiles.rows))
             let body = try nested { try emitRow(isPartial) }
             out.append(.conditional(isInside, then: body, otherwise: []))
@@ -210,161 +288,7 @@ extension ThreadEmitter {
         _ product: ProductPlan, _ tiles: TileRegisters, _ tile: TileRegisters.Tile
     ) -> Register {
         let next = out.b32(.add, .s32, .register(tile.column), .integer(1))
-        let end = out.b32(.multiply, .s32, .register(next), .integer(product.columns))
+        let end = out.b32(.multiply, .s32, .register(next), .integer(product.width))
         return out.compare(.greater, .s32, .register(end), .register(tiles.columns))
-    }
-}
-
-/// A thread's place among those that multiply.
-private struct RowThread {
-    /// Among the threads of its group, and of its row.
-    let inGroup: Register
-    let inRow: Register
-    /// The first of its two rows in the tile; where its group's rows start in a stage.
-    let row: Register
-    let groupBytes: Register
-
-    init(_ product: ProductPlan, _ threadInBlock: Register, _ out: inout ThreadBuilder) {
-        let (group, warp) = (ProductTiling.groupThreads, GPULimits.nvidiaWarp)
-        let thread = out.b32(.subtract, .s32, .register(threadInBlock), .integer(group))
-        inGroup = out.b32(.and, .u32, .register(thread), .integer(group - 1))
-        inRow = out.b32(.and, .u32, .register(thread), .integer(3))
-        let number = out.b32(.shiftRight, .u32, .register(thread), .integer(group.trailingZeroBitCount))
-        let groupRow = out.b32(.multiply, .s32, .register(number), .integer(ProductTiling.groupRows))
-        let inWarp = out.b32(.and, .u32, .register(thread), .integer(warp - 1))
-        let quad = out.b32(.shiftRight, .u32, .register(inWarp), .integer(2))
-        let warpNumber = out.b32(
-            .shiftRight, .u32, .register(inGroup), .integer(warp.trailingZeroBitCount))
-        let warpRow = out.b32(.multiply, .s32, .register(warpNumber), .integer(16))
-        let inGroupRow = out.b32(.add, .s32, .register(warpRow), .register(quad))
-        row = out.b32(.add, .s32, .register(groupRow), .register(inGroupRow))
-        let wide = out.make(.b64, .convert(from: .u32, to: .s64), [.register(groupRow)])
-        groupBytes = out.b64(.multiply, .register(wide), .integer(ProductTiling.depth * 2))
-    }
-}
-
-/// The stage of the ring that is at hand, and how often the ring has been gone around.
-private struct StageRegisters {
-    private let product: ProductPlan
-    private let stage: Register
-    private let parity: Register
-
-    init(_ product: ProductPlan, _ out: inout ThreadBuilder) {
-        self.product = product
-        (stage, parity) = (out.register(.b32), out.register(.b32))
-        out.move(.integer(0), to: stage)
-        out.move(.integer(0), to: parity)
-    }
-
-    /// Where the stage is.
-    func place(_ out: inout ThreadBuilder) -> Register { scaled(by: product.stageBytes, plus: 0, &out) }
-
-    /// The barrier that tells that it is filled; that it has been read.
-    func filled(_ out: inout ThreadBuilder) -> Register { scaled(by: 8, plus: product.barriers, &out) }
-    func read(_ out: inout ThreadBuilder) -> Register {
-        scaled(by: 8, plus: product.barriers + product.toRead, &out)
-    }
-
-    private func scaled(by bytes: Int, plus offset: Int, _ out: inout ThreadBuilder) -> Register {
-        let wide = out.make(.b64, .convert(from: .u32, to: .s64), [.register(stage)])
-        let scaled = out.b64(.multiply, .register(wide), .integer(bytes))
-        return out.b64(.add, .register(scaled), .integer(offset))
-    }
-
-    func awaitFilled(_ out: inout ThreadBuilder) {
-        out.emit(.product(.await), [.register(filled(&out)), .register(parity)])
-    }
-
-    /// A phase before the first counts as ended.
-    func awaitRead(_ out: inout ThreadBuilder) {
-        let before = out.b32(.xor, .u32, .register(parity), .integer(1))
-        out.emit(.product(.await), [.register(read(&out)), .register(before)])
-    }
-
-    func advance(_ out: inout ThreadBuilder) {
-        let next = out.b32(.add, .s32, .register(stage), .integer(1))
-        let wraps = out.compare(.equal, .s32, .register(next), .integer(product.tiling.stages))
-        let flips = out.select(.b32, wraps, .integer(1), .integer(0))
-        out.write(parity, .arithmetic(.xor, .u32), [.register(parity), .register(flips)])
-        out.write(stage, .select, [.register(wraps), .integer(0), .register(next)])
-    }
-}
-
-/// The tiles of the result, in the order in which a block works on them: all rows of `rowTilesTogether` row tiles for a
-/// column block, then the next column block.
-private struct TileRegisters {
-    struct Tile {
-        let row: Register
-        let column: Register
-    }
-
-    /// Rows and columns of the result, elements of a line (b64, b32, b64).
-    let rows: Register
-    let columns: Register
-    let depth: Register
-    /// This block's number in its cluster, that of the cluster, and how many there are.
-    let rank: Register
-    private let cluster: Register
-    private let clusters: Register
-    private let rowTiles: Register
-    private let columnTiles: Register
-    private let product: ProductPlan
-
-    init(_ product: ProductPlan, _ emitter: ThreadEmitter) {
-        self.product = product
-        let (tiling, contraction, views) = (product.tiling, product.contraction, emitter.views)
-        rows = emitter.out.parameter(.b64, emitter.parameters.programs)
-        depth = views[contraction.a].sizes[contraction.contractedA]
-        columns = emitter.out.make(
-            .b32, .convert(from: .s64, to: .s32),
-            [.register(views[contraction.b].sizes[1 - contraction.contractedB])])
-        let block = emitter.out.make(.b32, .blockIndex, [])
-        let blocks = emitter.out.make(.b32, .product(.gridBlocks), [])
-        let shift = Source.integer(tiling.cluster.trailingZeroBitCount)
-        rank = emitter.out.b32(.and, .u32, .register(block), .integer(tiling.cluster - 1))
-        cluster = emitter.out.b32(.shiftRight, .u32, .register(block), shift)
-        clusters = emitter.out.b32(.shiftRight, .u32, .register(blocks), shift)
-        let narrowRows = emitter.out.make(.b32, .convert(from: .s64, to: .s32), [.register(rows)])
-        func pieces(_ count: Register, _ size: Int) -> Register {
-            let more = emitter.out.b32(.add, .s32, .register(count), .integer(size - 1))
-            return emitter.out.b32(.divide, .u32, .register(more), .integer(size))
-        }
-        // What a cluster does at a time counts as one row tile.
-        rowTiles = pieces(narrowRows, tiling.rows * tiling.cluster)
-        columnTiles = pieces(columns, product.columns)
-    }
-
-    func forEach(_ emitter: ThreadEmitter, _ body: (Tile) throws -> Void) rethrows {
-        let count = emitter.out.b32(.multiply, .s32, .register(rowTiles), .register(columnTiles))
-        func wide(_ register: Register) -> Register {
-            emitter.out.make(.b64, .convert(from: .u32, to: .s64), [.register(register)])
-        }
-        let (from, to, step) = (wide(cluster), wide(count), wide(clusters))
-        let counter = emitter.out.register(.b64)
-        let statements = try emitter.nested { try body(tile(counter, emitter)) }
-        emitter.out.append(
-            .loop(
-                counter: counter, from: .register(from), to: .register(to), step: .register(step),
-                body: statements))
-    }
-
-    private func tile(_ counter: Register, _ emitter: ThreadEmitter) -> Tile {
-        func b32(_ operation: Arithmetic, _ a: Register, _ b: Register) -> Register {
-            emitter.out.b32(operation, .u32, .register(a), .register(b))
-        }
-        let number = emitter.out.make(.b32, .convert(from: .s64, to: .s32), [.register(counter)])
-        let together = max(1, product.tiling.rowTilesTogether / product.tiling.cluster)
-        let band = emitter.out.b32(.multiply, .s32, .register(columnTiles), .integer(together))
-        let bandNumber = b32(.divide, number, band)
-        let firstRow = emitter.out.b32(.multiply, .s32, .register(bandNumber), .integer(together))
-        let left = b32(.subtract, rowTiles, firstRow)
-        let height = emitter.out.b32(.minimum, .u32, .register(left), .integer(together))
-        let within = b32(.subtract, number, b32(.multiply, bandNumber, band))
-        let column = b32(.divide, within, height)
-        let rowInBand = b32(.subtract, within, b32(.multiply, column, height))
-        let clusterRow = b32(.add, firstRow, rowInBand)
-        let scaled = emitter.out.b32(
-            .multiply, .s32, .register(clusterRow), .integer(product.tiling.cluster))
-        return Tile(row: b32(.add, scaled, rank), column: column)
     }
 }

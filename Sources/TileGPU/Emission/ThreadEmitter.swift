@@ -57,9 +57,9 @@ final class ThreadEmitter {
     var rings: [Int: RingRegisters] = [:]
     /// Registers that are set before anything else, and to what.
     var initial: [(Register, Int)] = []
-    /// Of a product: the column block of the tile at hand, and the lanes of the present row.
+    /// Of a product: the column block of the tile at hand, and each product's lanes of the present row.
     var columnBlock: Register?
-    var rowLanes: [Register] = []
+    var rowLanes: [ValueID: [Register]] = [:]
     /// Whether lanes of a product's tile may not exist.
     var guardsLanes = true
 
@@ -88,7 +88,7 @@ final class ThreadEmitter {
         findPlace()
         // Sizes and strides are read up front, so that every branch finds them.
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }
-        let count = out.parameter(.b64, parameters.programs)
+        let count = programCount()
         let isInside = out.compare(.less, .s64, .register(place.program), .register(count))
         let body = try nested {
             if plan.cluster.isCluster { out.emit(.clusterArrive, []) }
@@ -97,6 +97,16 @@ final class ThreadEmitter {
         }
         for (register, value) in initial { out.move(.integer(value), to: register) }
         out.append(.conditional(isInside, then: body, otherwise: []))
+    }
+
+    /// Programs of the launch that have work to do.
+    func programCount() -> Register {
+        let count = out.parameter(.b64, parameters.programs)
+        guard let limit = function.limit else { return count }
+        let address = out.parameter(.b64, parameters.views[limit])
+        let value = out.make(.b32, .load(.global, .i32, offset: 0), [.register(address)])
+        let below = out.make(.b64, .convert(from: .s32, to: .s64), [.register(value)])
+        return out.make(.b64, .arithmetic(.minimum, .s64), [.register(count), .register(below)])
     }
 
     /// Program and thread within it, from block and thread numbers.

@@ -193,7 +193,9 @@ extension GPUPlan: CustomStringConvertible {
         guard let product else { return [] }
         let tiling = product.tiling
         return [
-            "tiles of \(tiling.rows) rows by \(product.columns) columns, \(tiling.groups) groups of "
+            "tiles of \(tiling.rows) rows by \(product.columns) columns"
+                + (product.contractions.count > 1 ? " of \(product.contractions.count) products" : "")
+                + ", \(tiling.groups) groups of "
                 + "\(ProductTiling.groupThreads) threads multiply, one thread has tiles copied",
             "shared memory: \(tiling.stages) stages of \(product.stageBytes) bytes, barriers at "
                 + "\(product.barriers)",

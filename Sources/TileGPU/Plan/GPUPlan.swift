@@ -99,7 +99,8 @@ extension GPUPlan {
             name: "product", summary: "how a product is cut into tiles, and what shared memory holds",
             run: { plan in
                 plan.product = try plan.schedule.product.map {
-                    try ProductPlan(plan.function, plan.layouts, $0, plan.limits)
+                    try ProductPlan(
+                        plan.function, plan.layouts, $0, plan.facts.divisors, plan.limits)
                 }
             }, lines: \.productLines),
     ]

@@ -1,85 +1,116 @@
 import Tile
 
-/// A kernel's product: what shared memory holds of its factors, and where. Decided once; the emitter reads it.
+/// A kernel's products of one row: what shared memory holds of their factors, and where. Decided once; the emitter reads
+/// it. Several products of a row are one to the tensor cores: their second factors' tiles are next to each other.
 struct ProductPlan {
-    let contraction: Contraction
+    let contractions: [Contraction]
+    /// The tiles that they give.
+    let results: [ValueID]
+    let positions: ProductPositions
     let tiling: ProductTiling
-    /// Columns of a tile: the width of a column block.
-    let columns: Int
+    /// Columns of a product's tile: the width of a column block.
+    let width: Int
+    let blocks: ColumnBlocks
     let dtype: DType
-    /// Bytes of a stage's part of either factor.
+    /// Bytes of a stage's part of the first factor, and of one of the second ones.
     let bytesOfA: Int
     let bytesOfB: Int
     /// Where the barriers are: for each stage one that tells that it is filled, then one for each that tells that it
     /// has been read.
     let barriers: Int
 
-    var stageBytes: Int { bytesOfA + bytesOfB }
+    /// Columns of all products' tiles together.
+    var columns: Int { width * contractions.count }
+    var stageBytes: Int { bytesOfA + bytesOfB * contractions.count }
     var sharedBytes: Int { barriers + 16 * tiling.stages }
     /// From a stage's first barrier to its second.
     var toRead: Int { 8 * tiling.stages }
 
     /// Rows of b that one copy brings: a cluster's blocks share the work.
-    var copiedRows: Int { columns / tiling.cluster }
+    var copiedRows: Int { width / tiling.cluster }
+
+    /// Whether lines are columns in memory: then a stage has the tile's lines along its rows of 128 bytes.
+    var hasColumnsOfA: Bool { contractions[0].contractedA == 0 }
+    var hasColumnsOfB: Bool { contractions[0].contractedB == 0 }
+
+    var hasParts: Bool { positions.count != nil }
 
     var maps: [TensorMap] {
-        [
-            TensorMap(view: contraction.a, rows: tiling.rows, columns: ProductTiling.depth),
-            TensorMap(view: contraction.b, rows: copiedRows, columns: ProductTiling.depth),
-        ]
+        let ofB = contractions.map { map($0.b, hasColumnsOfB, lines: copiedRows) }
+        return [map(contractions[0].a, hasColumnsOfA, lines: tiling.rows)]
+            + ofB.enumerated().filter { !ofB[..<$0.offset].contains($0.element) }.map(\.element)
     }
 
-    /// - Throws: `LoweringError` where the tensor cores cannot do the kernel's product.
+    /// Which map a product's second factor has.
+    func mapOfB(_ number: Int) -> Int {
+        let map = map(contractions[number].b, hasColumnsOfB, lines: copiedRows)
+        return maps.dropFirst().firstIndex(of: map) ?? 1
+    }
+
+    private func map(_ view: Int, _ hasColumns: Bool, lines: Int) -> TensorMap {
+        TensorMap(
+            view: view, rows: hasColumns ? ProductTiling.depth : lines, columns: ProductTiling.depth)
+    }
+
+    /// - Throws: `LoweringError` where the tensor cores cannot do the kernel's products.
     init(
-        _ function: TileFunction, _ layouts: [GPULayout], _ tiling: ProductTiling, _ limits: GPULimits
+        _ function: TileFunction, _ layouts: [GPULayout], _ tiling: ProductTiling, _ divisors: Divisors,
+        _ limits: GPULimits
     ) throws {
         func refused(_ why: String) -> LoweringError {
             LoweringError(description: "kernel \(function.name): \(why)")
         }
         let products = function.products
-        guard products.count == 1, let blocks = function.columnBlocks else {
-            throw refused(
-                "\(products.count) products over \(function.columnBlocks == nil ? "no " : "")blocks of columns. "
-                    + "A GPU's kernel has one product, of a block of rows or columns")
+        guard let first = products.first, let blocks = function.columnBlocks else {
+            throw refused("a product without blocks of columns. Cut the result into blocks of a GPU's tile")
         }
-        contraction = products[0]
-        if blocks.view != contraction.b || blocks.dimension != 1 - contraction.contractedB {
-            throw refused(
-                "blocks of \(function.views[blocks.view].name), and a product with lines of "
-                    + "\(function.views[contraction.b].name). Cut the dimension whose lines are multiplied")
-        }
+        contractions = products
+        (self.tiling, self.blocks, width) = (tiling, blocks, blocks.width)
+        dtype = function.views[first.a].dtype
         try Self.checkLengths(function, refused)
-        (self.tiling, columns) = (tiling, blocks.width)
-        dtype = function.views[contraction.a].dtype
-        let copied = 8 * tiling.cluster
-        if blocks.width % copied != 0 || blocks.width > 256 {
-            throw refused(
-                "blocks of \(blocks.width) columns. A tile has a multiple of \(copied), up to 256")
-        }
-        if dtype.byteCount != 2 || function.views[contraction.b].dtype != dtype {
-            throw refused("a product of \(dtype.rawValue). Tensor cores take two factors of bf16 or of f16")
-        }
-        for (view, contracted) in [
-            (contraction.a, contraction.contractedA), (contraction.b, contraction.contractedB),
-        ] {
-            if contracted != 1 {
-                throw refused("columns of \(function.views[view].name) as a factor. Give rows")
-            }
-            if !layouts[view].hasUnitStride || !layouts[view].isAligned {
-                throw refused(
-                    "the rows of \(function.views[view].name) are not contiguous at multiples of 16 bytes, as the "
-                        + "copy engine wants them")
-            }
-        }
-        try Self.checkPositions(function, blocks, refused)
+        results = function.body.operations.filter(\.isProduct).map { $0.results[0] }
+        positions = try ProductPositions(
+            function, rows: tiling.rows * tiling.cluster, divisors, refused)
         bytesOfA = tiling.rows * ProductTiling.depth * 2
         bytesOfB = blocks.width * ProductTiling.depth * 2
-        barriers = tiling.stages * (bytesOfA + bytesOfB)
+        barriers = tiling.stages * (bytesOfA + bytesOfB * products.count)
+        try checkTiles(refused)
+        for product in products { try checkFactors(product, function, layouts, refused) }
         let isKnown =
             [64, 128].contains(tiling.rows) && tiling.stages > 1 && [1, 2, 4, 8].contains(tiling.cluster)
             && tiling.rowTilesTogether > 0
         if !isKnown || sharedBytes > limits.sharedBytes {
             throw refused("a tiling that no GPU has: \(tiling), \(sharedBytes) bytes of shared memory")
+        }
+    }
+
+    private func checkTiles(_ refused: (String) -> LoweringError) throws {
+        let copied = hasColumnsOfB ? ProductTiling.depth : 8 * tiling.cluster
+        if width % copied != 0 || columns > 256 {
+            throw refused(
+                "\(contractions.count) products of blocks of \(width) columns. A block has a multiple of "
+                    + "\(copied), and all together up to 256")
+        }
+        if hasColumnsOfB && tiling.cluster > 1 {
+            throw refused("columns as second factors in clusters. Clusters share the copies of rows")
+        }
+    }
+
+    private func checkFactors(
+        _ product: Contraction, _ function: TileFunction, _ layouts: [GPULayout],
+        _ refused: (String) -> LoweringError
+    ) throws {
+        let (one, other) = (contractions[0], product)
+        if one.a != other.a || one.contractedA != other.contractedA || one.contractedB != other.contractedB {
+            throw refused("products of several matrices' lines. Give all one first factor")
+        }
+        if dtype.byteCount != 2 || function.views[product.b].dtype != dtype {
+            throw refused("a product of \(dtype.rawValue). Tensor cores take two factors of bf16 or of f16")
+        }
+        for view in [product.a, product.b] where !layouts[view].hasUnitStride || !layouts[view].isAligned {
+            throw refused(
+                "the rows of \(function.views[view].name) are not contiguous at multiples of 16 bytes, as the "
+                    + "copy engine wants them")
         }
     }
 
@@ -95,27 +126,5 @@ struct ProductPlan {
         if lengths.count > 1 {
             throw refused("tiles of \(lengths.count) lengths next to a product. Give all that of its rows")
         }
-    }
-
-    /// That a program's product is of the row of its number, and of its column block.
-    private static func checkPositions(
-        _ function: TileFunction, _ blocks: ColumnBlocks, _ refused: (String) -> LoweringError
-    ) throws {
-        var makers: [ValueID: Operation] = [:]
-        function.body.forEachOperation { operation in
-            for result in operation.results { makers[result] = operation }
-        }
-        for operation in function.body.operations {
-            guard case .product = operation.kind else { continue }
-            let start = makers[operation.operands[1]]
-            let factors = start.map { Set($0.operands.compactMap { makers[$0]?.kind }) }
-            guard makers[operation.operands[0]]?.kind == .programIndex, start?.kind == .binary(.multiply),
-                factors == [.columnBlock, .constant(.index(blocks.width))]
-            else {
-                throw refused("a product of other lines than the program's own row and block of columns")
-            }
-            return
-        }
-        throw refused("a product inside a loop or conditional")
     }
 }

@@ -19,15 +19,32 @@ package enum ProductStep: Hashable, Sendable {
     /// a tile to the same place of the first `blocks` blocks of the cluster, and tells each one's barrier.
     case copyTile(map: Int, blocks: Int)
     /// Result: what `multiply` takes a tile by; b64. Source: place.
-    case describe
+    case describe(TileForm)
     /// Makes the accumulators known to the tensor cores, before the first product after they were written.
     case fence
     /// Results: accumulators, 64 rows by `columns`, over 128 threads. Sources: descriptions of tiles of 64 and of
-    /// `columns` rows, of whose 16 columns the products are added.
-    case multiply(columns: Int, DType)
+    /// `columns` lines, of whose 16 elements the products are added. Lines are a tile's columns in shared memory, or its
+    /// rows.
+    case multiply(columns: Int, DType, columnsOfA: Bool, columnsOfB: Bool)
     /// Makes a group of the products begun since the last; waits until all but the newest `pending` groups are done.
     case commit
     case wait(pending: Int)
+}
+
+/// How shared memory holds a factor's lines: a line's 64 elements in a row of 128 bytes, or 64 lines' elements in each row,
+/// with the next 64 lines' rows behind all of these.
+package enum TileForm: Hashable, Sendable {
+    case rows, columns
+
+    /// All of a description but the address: in units of 16 bytes from 64 columns to the next, and from eight rows to the
+    /// next, and that rows of 128 bytes are swizzled.
+    package var bits: UInt64 {
+        let next: UInt64 = self == .rows ? 1 : UInt64(ProductTiling.depth * 128 / 16)
+        return 1 << 62 | (1024 / 16) << 32 | next << 16
+    }
+
+    /// From one instruction's elements to the next one's, in units of 16 bytes.
+    var unitsOfStep: Int { ProductTiling.step * (self == .rows ? 2 : 128) / 16 }
 }
 
 /// Threads of a block that run statements of their own beside others.

@@ -55,6 +55,60 @@ def test_experts(device, dtype, hidden, inner, tokens):
     check(device, dtype, hidden, inner, tokens)
 
 
+@pytest.mark.parametrize("hidden, inner, tokens", [(128, 64, 1), (256, 192, 157)])
+def test_products_of_the_library(monkeypatch, device, dtype, hidden, inner, tokens):
+    """The kernels' way, on any device: on a processor they run as they are."""
+    calls = []
+    if device == "cpu":
+        monkeypatch.setattr(module, "multiplies_in_kernels", lambda *tensors: True)
+    fits = module.fits_kernels
+    monkeypatch.setattr(module, "fits_kernels", lambda *tensors: calls.append(tensors) or fits(*tensors))
+    monkeypatch.setattr(module, "uses_grouped_product", None)
+    if device == "cpu" or module.multiplies_in_kernels(torch.empty(1, device=device, dtype=dtype)):
+        check(device, dtype, hidden, inner, tokens)
+        assert calls
+
+
+def test_rows_of_experts(device):
+    expert = torch.tensor([4, 0, 3, 0, 7, 3, -1, 3], device=device)
+    place, source, of_block, starts, count = (each.tolist() for each in module.expert_rows(expert, 5))
+    assert place == [256, 0, 128, 1, -1, 129, -1, 130] and starts == [0, 1, 1, 1, 2, 3] and count == [384]
+    assert of_block[:3] == [0, 3, 4] and len(source) == 128 * len(of_block)
+    assert {row: choice for row, choice in enumerate(source) if choice >= 0} == {
+        row: choice for choice, row in enumerate(place) if row >= 0
+    }
+
+
+def test_only_what_is_wanted_has_a_gradient(monkeypatch):
+    monkeypatch.setattr(module, "multiplies_in_kernels", lambda *tensors: True)
+    tensors = torch.randn(9, 128), torch.randn(2, 128, 128), torch.randn(2, 128, 64), torch.rand(9, 2)
+    index = torch.randint(3, (9, 2))
+    whole = [tensor.clone().requires_grad_() for tensor in tensors]
+    module.fused_experts(*whole[:3], index, whole[3]).square().sum().backward()
+    for number, tensor in enumerate(whole):
+        some = [t.clone().requires_grad_(i == number) for i, t in enumerate(tensors)]
+        module.fused_experts(*some[:3], index, some[3]).square().sum().backward()
+        assert torch.equal(some[number].grad, tensor.grad), number
+    with torch.no_grad():
+        plain = module.fused_experts(*tensors[:3], index, tensors[3])
+    assert torch.equal(plain, module.fused_experts(*whole[:3], index, whole[3]))
+
+
+def test_products_of_the_library_compile(monkeypatch):
+    monkeypatch.setattr(module, "multiplies_in_kernels", lambda *tensors: True)
+    tensors = torch.randn(9, 128), torch.randn(2, 128, 128), torch.randn(2, 128, 64), torch.rand(9, 2)
+    x, gate_up, down, weights = (each.requires_grad_() for each in tensors)
+    index = torch.randint(3, (9, 2))
+
+    def results(function):
+        y = function(x, gate_up, down, index, weights)
+        return [y, *torch.autograd.grad(y.square().sum(), tensors)]
+
+    compiled = torch.compile(module.fused_experts, backend="aot_eager", fullgraph=True)
+    for found, wanted in zip(results(compiled), results(module.fused_experts)):
+        assert torch.equal(found, wanted)
+
+
 class _Grouped(torch.autograd.Function):
     """A grouped product as a GPU's: rows beyond the last group keep what the memory held, here NaN."""
 

@@ -3,7 +3,18 @@
 import torch
 import torch.nn.functional as F
 
+from liger_kernel._operation import is_tracing
+from liger_kernel._operation import operation
+from liger_kernel.ops._primitive import PLAIN
+from liger_kernel.ops._primitive import Function
+from liger_kernel.ops._primitive import first_order
 from liger_kernel.ops.swiglu import LigerSiLUMulFunction
+
+_forward = operation("experts_forward")
+_backward = operation("experts_backward")
+
+# Rows of a block, which are all of one expert; and the most choices of a token that the kernels add.
+_BLOCK, _MOST_CHOICES = 128, 16
 
 
 class LigerFusedMoEFunction:
@@ -23,6 +34,12 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
     rows = hidden_states.reshape(-1, 1, width)
     weights = top_k_weights.reshape(-1, choices)
     expert = top_k_index.reshape(-1)
+    if multiplies_in_kernels(hidden_states, gate_up_proj, down_proj) and fits_kernels(
+        rows, gate_up_proj, down_proj, weights
+    ):
+        placed = expert_rows(expert, gate_up_proj.shape[0])
+        mixed = _Experts.apply(rows[:, 0], gate_up_proj, down_proj, weights, *placed)
+        return mixed.reshape(hidden_states.shape)
     order = torch.argsort(expert, stable=True)
     counts = torch.bincount(expert, minlength=gate_up_proj.shape[0])[: gate_up_proj.shape[0]]
     sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
@@ -33,6 +50,68 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
     here = (expert < gate_up_proj.shape[0]).reshape(-1, choices)
     mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
     return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
+
+
+class _Experts(Function):
+    """All experts' results, mixed, by the library's products of rows with matrices of their own."""
+
+    @staticmethod
+    def forward(ctx, x, gate_up, down, weights, *placed):
+        y, gates = _forward(x, gate_up, down, weights, *placed, any(ctx.needs_input_grad[:4]))
+        ctx.save_for_backward(x, gates, gate_up, down, weights, *placed)
+        return y
+
+    @staticmethod
+    @first_order
+    def backward(ctx, dy):
+        needs = sum(1 << i for i, needed in enumerate(ctx.needs_input_grad[:4]) if needed)
+        return *_backward(dy, *ctx.saved_tensors, needs), *[None] * 5
+
+
+def multiplies_in_kernels(x, *weights):
+    """Whether kernels of the library multiply on this device: compute capability 9.0, and one type of 16 bits."""
+    if x.device.type != "cuda" or torch.version.hip or x.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    device = torch.cuda.get_device_properties(x.device)
+    return (device.major, device.minor) == (9, 0) and all(w.dtype == x.dtype for w in weights)
+
+
+def fits_kernels(rows, gate_up, down, weights):
+    """Whether sizes and memory are such as the kernels take: rows of 16 bytes' multiples, and whole blocks of them."""
+    if not all(type(each) in PLAIN for each in (rows, gate_up, down, weights)):
+        return False
+    if not all(each.is_contiguous() for each in (gate_up, down)):
+        return False
+    # While torch.compile traces nothing is known of addresses.
+    if not is_tracing() and any(each.storage_offset() % 8 for each in (gate_up, down)):
+        return False
+    experts, hidden, inner = down.shape
+    sizes = hidden % _BLOCK == 0 and inner % 64 == 0 and gate_up.shape == (experts, 2 * inner, hidden)
+    return sizes and experts > 0 and rows.shape[0] > 0 and 0 < weights.shape[-1] <= _MOST_CHOICES
+
+
+def expert_rows(expert, experts):
+    """Rows for choices of experts, those of each expert from a multiple of a block on, all found on the device.
+
+    int32 tensors: the row of each choice, -1 where its expert is not here; the choice of each row, -1 where it has
+    none; the expert of each block; the first block of each expert, and the first of none; how many rows blocks have.
+    """
+    choices, device = expert.numel(), expert.device
+    capacity = (choices + min(choices, experts) * (_BLOCK - 1)) // _BLOCK * _BLOCK
+    short = torch.int16 if experts < 1 << 15 else torch.int32
+    by_expert, order = torch.sort(expert.clamp(-1, experts).to(short), stable=True)
+    bounds = torch.searchsorted(by_expert, torch.arange(experts + 1, device=device, dtype=short))
+    starts = F.pad(((bounds.diff() + (_BLOCK - 1)) // _BLOCK).cumsum(0), (1, 0))
+    shift = starts * _BLOCK - bounds
+    row = torch.arange(choices, device=device) + shift[by_expert.clamp(0, experts - 1).long()]
+    is_away = (by_expert < 0) | (by_expert >= experts)
+    place = torch.empty_like(order).scatter_(0, order, row.masked_fill(is_away, -1))
+    # Choices of experts elsewhere meet in one row that is cut off.
+    source = torch.full((capacity + 1,), -1, device=device, dtype=order.dtype)
+    source = source.scatter_(0, row.masked_fill(is_away, capacity), order)[:capacity]
+    blocks = torch.arange(capacity // _BLOCK, device=device)
+    of_block = torch.searchsorted(starts[1:], blocks, right=True).clamp_(max=experts - 1)
+    return tuple(each.to(torch.int32) for each in (place, source, of_block, starts, starts[-1:] * _BLOCK))
 
 
 class _ZeroGradientBeyond(torch.autograd.Function):
