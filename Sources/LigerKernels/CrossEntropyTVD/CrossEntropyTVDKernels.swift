@@ -24,7 +24,7 @@ struct CrossEntropyTVDForward: TileKernel {
         p.when(label != ignoreIndex) {
             let a = x[row, c], b = z[row, c]
             let (m, s) = maxAndSumExp(a), (n, t) = maxAndSumExp(b)
-            let distance = abs(decay(a - m) / s - decay(b - n) / t)
+            let distance = abs(decay(a - m) * (1 / s) - decay(b - n) * (1 / t))
             crossEntropy[row] = (m - x[row, label]) + log(s)
             variation[row] = sum(distance) * 0.5
             for (place, value) in [m, s, n, t].enumerated() { statistics[row, place] = value }
@@ -55,8 +55,8 @@ struct CrossEntropyTVDBackward: TileKernel {
         let row = p.index, c = p.range(classes), label = labels[row]
 
         p.when(label != ignoreIndex) {
-            let q = decay(x[row, c] - statistics[row, 0]) / statistics[row, 1]
-            let difference = q - decay(z[row, c] - statistics[row, 2]) / statistics[row, 3]
+            let q = decay(x[row, c] - statistics[row, 0]) * (1 / statistics[row, 1])
+            let difference = q - decay(z[row, c] - statistics[row, 2]) * (1 / statistics[row, 3])
             let half = select(difference == 0, 0, select(difference > 0, 0.5, difference * 0 - 0.5))
             let mass = dce[row] + dtvd[row] * (half - sum(half * q))
             let g = q * mass
