@@ -74,8 +74,8 @@ extension TokenScorer {
             .launch(
                 programs: range.count,
                 [
-                    "labels": labels.sliced(0, range), "total": total, "factors": factors,
-                    "coefficients": coefficients.first.sliced(0, range),
+                    "labels": labels.sliced(0, range), "total": total,
+                    "coefficients": coefficients.first.sliced(0, range), "factors": factors,
                 ])
     }
 }
