@@ -12,11 +12,16 @@ import transformers
 
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile
+from torch.utils.checkpoint import checkpoint
 
 import liger_kernel
 
 from liger_kernel.recomputation import function
 from liger_kernel.recomputation.gauges import GaugeOfCPU
+from liger_kernel.recomputation.keeping import HandingOut
+from liger_kernel.recomputation.keeping import Keeping
+from liger_kernel.recomputation.keeping import Kept
+from liger_kernel.recomputation.keeping import Ledger
 from liger_kernel.transformers import LigerRecomputeCallback
 from patching import tiny
 from patching.every import apply
@@ -248,6 +253,20 @@ def test_results_that_are_written_to_are_computed_again():
     check(model, batch_of())
 
 
+def test_a_result_that_is_written_to_after_its_block_is_refused():
+    kept, x = Kept({0}, 1024, Ledger()), torch.randn(3, 3, requires_grad=True)
+    modes = Keeping(kept), HandingOut(kept)
+
+    def block(x):
+        product = x @ x
+        return product, product.sin()
+
+    product, other = checkpoint(block, x, use_reentrant=False, context_fn=lambda: modes)
+    product.mul_(2)
+    with pytest.raises(RuntimeError, match="was written to after its block returned it"):
+        other.sum().backward()
+
+
 @pytest.fixture
 def compiled():
     """torch.compile without a compiler of C++; what was compiled is forgotten before and after."""
@@ -256,28 +275,23 @@ def compiled():
     torch._dynamo.reset()
 
 
-def small(patched):
-    model = family("llama", patched=patched, num_hidden_layers=2)()
-    # transformers logs otherwise, which breaks graphs.
-    model.config.use_cache = False
-    return model
-
-
-@pytest.mark.parametrize("part, patched", [(0.4, True), (1.0, False)])
-def test_compiled(part, patched, compiled):
-    model, batch = small(patched), batch_of()
-    expected, budget = gradients(compiled(checkpointed(model)), batch), int(part * whole_budget(model, batch))
+def test_compiled(compiled):
+    model, batch = family("llama", num_hidden_layers=2)(), batch_of()
+    expected, budget = gradients(compiled(checkpointed(model)), batch), int(0.4 * whole_budget(model, batch))
     torch._dynamo.reset()
     copied = compiled(recomputed(model, budget)[0])
     assert all(same(gradients(copied, batch), expected) for _ in range(3))
 
 
-def test_compiled_without_graph_breaks_after_two_steps(compiled):
+@pytest.mark.parametrize("budget", [1, "1TiB"])
+def test_compiled_without_graph_breaks_after_two_steps(budget, compiled):
     """Before that it says what to do."""
-    model, batch = small(patched=True), batch_of()
+    model, batch = family("llama", num_hidden_layers=1)(), batch_of()
+    # transformers logs otherwise, which breaks graphs.
+    model.config.use_cache = False
     expected = gradients(compiled(checkpointed(model)), batch)
     torch._dynamo.reset()
-    copied, _ = recomputed(model, 1)
+    copied, _ = recomputed(model, budget)
     with pytest.raises(torch._dynamo.exc.Unsupported, match="train two steps with the model itself, and compile it"):
         gradients(compiled(copied, fullgraph=True), batch)
     for _ in range(2):
@@ -287,7 +301,7 @@ def test_compiled_without_graph_breaks_after_two_steps(compiled):
 
 
 class ABusyDevice(GaugeOfCPU):
-    """Whose step peaks at 1 MiB."""
+    """A step on it peaks at 1 MiB."""
 
     def take_peak(self):
         return 2**20
