@@ -22,6 +22,7 @@ from liger_kernel.recomputation.keeping import HandingOut
 from liger_kernel.recomputation.keeping import Keeping
 from liger_kernel.recomputation.keeping import Kept
 from liger_kernel.recomputation.keeping import Ledger
+from liger_kernel.recomputation.operators import draws
 from liger_kernel.transformers import LigerRecomputeCallback
 from patching import tiny
 from patching.every import apply
@@ -251,6 +252,31 @@ def test_results_that_are_written_to_are_computed_again():
     for block in model.model.layers:
         block.self_attn.q_proj.__class__ = block.mlp.gate_proj.__class__ = Writing
     check(model, batch_of())
+
+
+def test_a_result_that_its_block_writes_to_is_not_kept():
+    """Though it was not written to when it was measured."""
+    kept, x = Kept({0}, 1024, Ledger()), torch.randn(3, 3, requires_grad=True)
+    modes = Keeping(kept), HandingOut(kept)
+    result = checkpoint(lambda x: (x @ x).mul_(2).sin(), x, use_reentrant=False, context_fn=lambda: modes)
+    assert kept.ledger.peak == 36 and kept.ledger.live == 0
+    found = torch.autograd.grad(result.sum(), x)
+    assert torch.equal(*found, *torch.autograd.grad((x @ x).mul_(2).sin().sum(), x))
+
+
+@pytest.mark.parametrize("place, options", [((0.5,), {}), ((), {"dropout_p": 0.5})])
+def test_attention_that_drops_out_is_known_by_its_arguments(place, options):
+    attention, x = torch.ops.aten._scaled_dot_product_flash_attention.default, torch.ones(1, 1, 1, 8)
+    assert draws(attention, (x, x, x, *place), options)
+    assert not draws(attention, (x, x, x), {}) and not draws(attention, (x, x, x, 0.0), {})
+
+
+def test_results_larger_than_measured_are_kept_while_the_plan_has_bytes():
+    """As of experts that get more tokens."""
+    kept, x = Kept({0, 1}, 40, Ledger()), torch.randn(3, 3)
+    with Keeping(kept):
+        x @ x, x @ x
+    assert list(kept.results) == [0] and kept.ledger.live == 36
 
 
 def test_a_result_that_is_written_to_after_its_block_is_refused():
