@@ -1,18 +1,21 @@
-"""The Python examples of README.md run as they are written, one after the other in one namespace."""
+"""The Python examples of the docs run as they are written, a page's one after the other in one namespace."""
 
 import re
 
 from pathlib import Path
 
+import pytest
+
 from patching.conftest import modeling_modules  # noqa: F401
 from patching.conftest import put_back  # noqa: F401 - an example patches classes, which later tests want whole
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
-def test_examples_run():
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.S | re.M)
-    assert blocks, "README.md has no Python example: the search is broken"
+@pytest.mark.parametrize("page", ["README.md", "Documentation/Recomputation.md"])
+def test_examples_run(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M)
+    assert blocks, f"{page} has no Python example: the search is broken"
     namespace = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
+        exec(compile(block, page, "exec"), namespace)

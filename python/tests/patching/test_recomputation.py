@@ -1,8 +1,10 @@
 """Recomputation by budget: gradients bit for bit those of gradient checkpointing, and memory as planned."""
 
 import copy
+import functools
 import pickle
 import random
+import warnings
 
 import pytest
 import torch
@@ -10,20 +12,27 @@ import transformers
 
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile
+from torch.utils.checkpoint import checkpoint
 
 import liger_kernel
 
+from liger_kernel.recomputation import function
+from liger_kernel.recomputation.gauges import GaugeOfCPU
+from liger_kernel.recomputation.keeping import HandingOut
+from liger_kernel.recomputation.keeping import Keeping
+from liger_kernel.recomputation.keeping import Kept
+from liger_kernel.recomputation.keeping import Ledger
+from liger_kernel.recomputation.operators import draws
 from liger_kernel.transformers import LigerRecomputeCallback
 from patching import tiny
 from patching.every import apply
 
-SIZES = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4)
 TOKENS = 24
 
 
 def family(name, attention="sdpa", patched=True, **changes):
     def make():
-        model = tiny.text_model(name, num_hidden_layers=3, **changes)
+        model = tiny.text_model(name, **{"num_hidden_layers": 3, **changes})
         model.set_attn_implementation(attention)
         if patched:
             apply(model)
@@ -245,18 +254,99 @@ def test_results_that_are_written_to_are_computed_again():
     check(model, batch_of())
 
 
-@pytest.mark.parametrize("patched", [False, True])
-@pytest.mark.parametrize("part", [0.0, 0.4, 1.0])
-def test_compiled(part, patched):
-    model, batch = family("llama", patched=patched)(), batch_of()
+def test_a_result_that_its_block_writes_to_is_not_kept():
+    """Though it was not written to when it was measured."""
+    kept, x = Kept({0}, 1024, Ledger()), torch.randn(3, 3, requires_grad=True)
+    modes = Keeping(kept), HandingOut(kept)
+    result = checkpoint(lambda x: (x @ x).mul_(2).sin(), x, use_reentrant=False, context_fn=lambda: modes)
+    assert kept.ledger.peak == 36 and kept.ledger.live == 0
+    found = torch.autograd.grad(result.sum(), x)
+    assert torch.equal(*found, *torch.autograd.grad((x @ x).mul_(2).sin().sum(), x))
+
+
+@pytest.mark.parametrize("place, options", [((0.5,), {}), ((), {"dropout_p": 0.5})])
+def test_attention_that_drops_out_is_known_by_its_arguments(place, options):
+    attention, x = torch.ops.aten._scaled_dot_product_flash_attention.default, torch.ones(1, 1, 1, 8)
+    assert draws(attention, (x, x, x, *place), options)
+    assert not draws(attention, (x, x, x), {}) and not draws(attention, (x, x, x, 0.0), {})
+
+
+def test_results_larger_than_measured_are_kept_while_the_plan_has_bytes():
+    """As of experts that get more tokens."""
+    kept, x = Kept({0, 1}, 40, Ledger()), torch.randn(3, 3)
+    with Keeping(kept):
+        x @ x, x @ x
+    assert list(kept.results) == [0] and kept.ledger.live == 36
+
+
+def test_a_result_that_is_written_to_after_its_block_is_refused():
+    kept, x = Kept({0}, 1024, Ledger()), torch.randn(3, 3, requires_grad=True)
+    modes = Keeping(kept), HandingOut(kept)
+
+    def block(x):
+        product = x @ x
+        return product, product.sin()
+
+    product, other = checkpoint(block, x, use_reentrant=False, context_fn=lambda: modes)
+    product.mul_(2)
+    with pytest.raises(RuntimeError, match="was written to after its block returned it"):
+        other.sum().backward()
+
+
+@pytest.fixture
+def compiled():
+    """torch.compile without a compiler of C++; what was compiled is forgotten before and after."""
     torch._dynamo.reset()
-    compiled = torch.compile(checkpointed(model), backend="aot_eager")
-    expected, budget = gradients(compiled, batch), max(int(part * whole_budget(model, batch)), 1)
+    yield functools.partial(torch.compile, backend="aot_eager")
+    torch._dynamo.reset()
+
+
+def test_compiled(compiled):
+    model, batch = family("llama", num_hidden_layers=2)(), batch_of()
+    expected, budget = gradients(compiled(checkpointed(model)), batch), int(0.4 * whole_budget(model, batch))
+    torch._dynamo.reset()
+    copied = compiled(recomputed(model, budget)[0])
+    assert all(same(gradients(copied, batch), expected) for _ in range(3))
+
+
+@pytest.mark.parametrize("budget", [1, "1TiB"])
+def test_compiled_without_graph_breaks_after_two_steps(budget, compiled):
+    """Before that it says what to do."""
+    model, batch = family("llama", num_hidden_layers=1)(), batch_of()
+    # transformers logs otherwise, which breaks graphs.
+    model.config.use_cache = False
+    expected = gradients(compiled(checkpointed(model)), batch)
     torch._dynamo.reset()
     copied, _ = recomputed(model, budget)
-    compiled = torch.compile(copied, backend="aot_eager")
-    assert all(same(gradients(compiled, batch), expected) for _ in range(4))
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="train two steps with the model itself, and compile it"):
+        gradients(compiled(copied, fullgraph=True), batch)
+    for _ in range(2):
+        gradients(copied, batch)
     torch._dynamo.reset()
+    assert same(gradients(compiled(copied, fullgraph=True), batch), expected)
+
+
+class ABusyDevice(GaugeOfCPU):
+    """A step on it peaks at 1 MiB."""
+
+    def take_peak(self):
+        return 2**20
+
+
+@pytest.mark.parametrize("budget, is_warned", [("1023KiB", True), ("1MiB", False)])
+def test_a_budget_that_checkpointing_exceeds_is_warned_of_once(budget, is_warned, monkeypatch):
+    monkeypatch.setattr(function, "gauge_of", lambda device: ABusyDevice())
+    model, (batch, other) = MODELS["llama"](), (batch_of(), batch_of(8))
+    plain, (copied, recomputation) = checkpointed(model), recomputed(model, budget)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for each in (batch, batch, other):
+            assert same(gradients(copied, each), gradients(plain, each))
+    told = [str(each.message) for each in found if "recompute()" in str(each.message)]
+    assert len(recomputation._plans) == 2 and len(told) == is_warned
+    if is_warned:
+        assert "the budget is 1023.0 KiB, and this model needs about 1.0 MiB" in told[0]
+        assert recomputation.plan.expected_peak == 2**20
 
 
 def test_trainer(tmp_path):
@@ -311,6 +401,6 @@ def test_copies_are_measured_by_themselves(capsys):
     pickle.loads(pickle.dumps(recomputation))
     gradients(model, batch_of())
     assert "50.0 KiB" in capsys.readouterr().out and recomputation.plan is not None
-    function = copied.model.layers[0]._gradient_checkpointing_func
-    assert function.recomputation is not recomputation and function.recomputation.plan is None
+    other = copied.model.layers[0]._gradient_checkpointing_func.recomputation
+    assert other is not recomputation and other.plan is None
     assert same(gradients(copied, batch_of()), gradients(model, batch_of()))

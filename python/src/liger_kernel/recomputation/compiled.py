@@ -12,6 +12,11 @@ from liger_kernel._operation import is_tracing
 from liger_kernel.recomputation.operators import KEPT
 from liger_kernel.recomputation.operators import KINDS
 
+_MEASURES = (
+    "recompute() measures the first step uncompiled and plans as the second begins; with fullgraph=True train two "
+    "steps with the model itself, and compile it after them"
+)
+
 
 class BlockFunction:
     """The function of one block: eager calls go to the `Recomputation` of the model.
@@ -45,7 +50,15 @@ class BlockFunction:
         self.is_planned = True
 
 
-@torch._dynamo.disable
+def _outside_graphs(function):
+    """Never traced. torch gives the reason where a trace must not break (fullgraph=True), if its release knows any."""
+    try:
+        return torch._dynamo.disable(function, reason=_MEASURES)
+    except TypeError:
+        return torch._dynamo.disable(function)
+
+
+@_outside_graphs
 def _uncompiled(recomputation, function, *arguments, **options):
     return recomputation(function, *arguments, **options)
 

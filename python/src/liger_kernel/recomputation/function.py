@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 import weakref
 
 from functools import partial
@@ -13,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from liger_kernel.recomputation.budget import parsed
 from liger_kernel.recomputation.budget import resolved
+from liger_kernel.recomputation.budget import text
 from liger_kernel.recomputation.compiled import BlockFunction
 from liger_kernel.recomputation.gauges import gauge_of
 from liger_kernel.recomputation.keeping import HandingOut
@@ -47,7 +49,7 @@ class Recomputation:
         """Measures the next step anew: after a change of the model that what was measured does not show."""
         self.plan, self.kept = None, Ledger()
         self._step, self._profiles, self._plans = None, [], {}
-        self._inside = threading.local()
+        self._inside, self._has_warned = threading.local(), False
 
     def __reduce__(self):
         # A copy of the model is measured by itself.
@@ -97,9 +99,21 @@ class Recomputation:
             scale = min(eighths / _SIZE_STEPS, 1.0)
             planner = Planner(profile, self.names, budget, base, scale, self._may_be_whole)
             self._plans[key] = planner.plan(_COUNTED_ON_GPU if gauge.counts_memory else _COUNTED_ON_CPU)
-            if self.verbose and len(self._plans) == 1:
-                print(self._plans[key], flush=True)
+            self._tell(self._plans[key])
         return self._plans[key]
+
+    def _tell(self, plan):
+        """Prints the first plan, and warns of the first that a budget is too small for."""
+        if self.verbose and len(self._plans) == 1:
+            print(plan, flush=True)
+        if plan.expected_peak > plan.budget and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"recompute(): the budget is {text(plan.budget)}, and this model needs about "
+                f"{text(plan.expected_peak)} with gradient checkpointing alone, so the budget will be exceeded. Give "
+                "more, or use a smaller batch",
+                stacklevel=2,
+            )
 
     def _may_be_whole(self, key):
         """A block whose parts are gathered from other ranks must be recomputed on all ranks or on none."""

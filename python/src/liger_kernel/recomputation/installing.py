@@ -52,4 +52,3 @@ def _with_checkpointing(model):
             "has none (supports_gradient_checkpointing). Give it a model of transformers, or one that contains one"
         )
     return found
-

@@ -31,7 +31,7 @@ class BlockPlan:
 
     @property
     def text(self):
-        return "its whole graph" if self.is_whole else ", ".join(self.labels) or "nothing"
+        return "the whole graph" if self.is_whole else ", ".join(self.labels) or "nothing"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Plan:
             groups.setdefault(block.text, []).append(block)
         for kept, blocks in groups.items():
             names = blocks[0].name if len(blocks) == 1 else f"{len(blocks)} blocks, {_ranges(blocks)},"
-            verb = "keeps" if len(blocks) == 1 else "keep"
-            lines.append(f"  {names} {verb} {kept}" + (f": {text(blocks[0].bytes)} each" if blocks[0].bytes else ""))
+            verb, each = ("keeps", "") if len(blocks) == 1 else ("keep", " each")
+            lines.append(f"  {names} {verb} {kept}" + (f": {text(blocks[0].bytes)}{each}" if blocks[0].bytes else ""))
         return "\n".join(lines)
 
 
