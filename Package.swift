@@ -65,7 +65,9 @@ let package = Package(
             dependencies: ["Platform", "LigerABI", "LigerLosses", "CVector", "TileGPU"]),
 
         // The trainer around them.
-        .target(name: "LigerNN", dependencies: ["Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
+        .target(
+            name: "LigerNN",
+            dependencies: ["Platform", "Tile", "LigerRuntime", "LigerKernels", "LigerLosses"]),
         .target(name: "LigerText", dependencies: ["Platform"]),
         .target(
             name: "LigerModels",

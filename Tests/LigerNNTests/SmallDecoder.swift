@@ -33,17 +33,21 @@ struct SmallDecoder {
             scope["embedding"], vocabulary: vocabulary, hiddenSize: hiddenSize)
         let blocks = (0..<layers).map { number in
             DecoderBlock(scope["blocks"]["\(number)"]) { block in
-                PreNormBlock(
-                    attentionNorm: RootMeanSquareNorm(block["attention_norm"], size: hiddenSize, eps: 1e-5),
-                    attention: SelfAttention(
-                        block["attention"], hiddenSize: hiddenSize, heads,
-                        .init(
-                            inputBias: hasBiases, outputBias: hasBiases,
-                            headNormEps: hasHeadNorms ? 1e-5 : nil, rotary: rotary)),
-                    feedForwardNorm: RootMeanSquareNorm(block["mlp_norm"], size: hiddenSize, eps: 1e-5),
-                    feedForward: GatedFeedForward(
-                        block["mlp"], hiddenSize: hiddenSize, intermediateSize: intermediateSize,
-                        hasBias: hasBiases))
+                ResidualBlock(
+                    attention: [
+                        RootMeanSquareNorm(block["attention_norm"], size: hiddenSize, eps: 1e-5),
+                        SelfAttention(
+                            block["attention"], hiddenSize: hiddenSize, heads,
+                            .init(
+                                inputBias: hasBiases, outputBias: hasBiases,
+                                headNormEps: hasHeadNorms ? 1e-5 : nil, rotary: rotary)),
+                    ],
+                    feedForward: [
+                        RootMeanSquareNorm(block["mlp_norm"], size: hiddenSize, eps: 1e-5),
+                        GatedFeedForward(
+                            block["mlp"], hiddenSize: hiddenSize, intermediateSize: intermediateSize,
+                            hasBias: hasBiases),
+                    ])
             }
         }
         let norm = RootMeanSquareNorm(scope["norm"], size: hiddenSize, eps: 1e-5)

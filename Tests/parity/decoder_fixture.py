@@ -28,6 +28,49 @@ VARIANTS = {
     "qwen3": dict(
         model_type="qwen3", num_key_value_heads=2, head_dim=14, tie_word_embeddings=False, attention_bias=True
     ),
+    "mistral": dict(model_type="mistral", num_key_value_heads=2, head_dim=14, sliding_window=37),
+    "linear": dict(model_type="llama", rope_scaling=dict(rope_type="linear", factor=3.0)),
+    "dynamic": dict(model_type="llama", rope_scaling=dict(rope_type="dynamic", factor=3.0)),
+    "yarn": dict(
+        model_type="llama",
+        rope_theta=500.0,
+        rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=4.0),
+    ),
+    # The sequence lies beyond the first context, so that the second set of factors counts.
+    "longrope": dict(
+        model_type="llama",
+        rope_scaling=dict(
+            rope_type="longrope",
+            short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5],
+            long_factor=[1.0, 1.5, 2.0, 3.0, 5.0, 8.0],
+            factor=4.0,
+            original_max_position_embeddings=32,
+        ),
+    ),
+    "qwen2": dict(model_type="qwen2", num_key_value_heads=2, tie_word_embeddings=True),
+    "smollm3": dict(
+        model_type="smollm3", num_key_value_heads=2, no_rope_layers=[1, 0, 1], rope_theta=5000.0, pad_token_id=PADDING,
+        bos_token_id=1, eos_token_id=2,
+    ),
+    "olmo2": dict(model_type="olmo2", num_key_value_heads=2, pad_token_id=PADDING, eos_token_id=2),
+    "phi3": dict(
+        model_type="phi3",
+        num_key_value_heads=2,
+        original_max_position_embeddings=64,
+        pad_token_id=PADDING,
+        bos_token_id=1,
+        eos_token_id=2,
+        rope_scaling=dict(
+            rope_type="longrope",
+            short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5],
+            long_factor=[1.0, 1.5, 2.0, 3.0, 5.0, 8.0],
+        ),
+    ),
+    "granite": dict(
+        model_type="granite", num_key_value_heads=2, embedding_multiplier=3.0, attention_multiplier=0.2,
+        residual_multiplier=0.7, logits_scaling=1.6, attention_bias=True, mlp_bias=True,
+    ),
+    "gemma": dict(model_type="gemma", num_key_value_heads=2, head_dim=14, pad_token_id=PADDING),
     "stretched": dict(
         model_type="llama",
         num_key_value_heads=1,

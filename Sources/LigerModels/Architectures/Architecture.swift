@@ -29,7 +29,13 @@ package enum Architectures {
     package static let all: [any Architecture.Type] = [
         Llama.self,
         Mistral.self,
+        Gemma.self,
+        Granite.self,
+        OLMo2.self,
+        Phi3.self,
+        Qwen2.self,
         Qwen3.self,
+        SmolLM3.self,
     ]
 }
 

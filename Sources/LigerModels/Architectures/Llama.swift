@@ -24,13 +24,17 @@ package struct Llama: Architecture {
     package func layers(_ scope: ParameterScope) -> Decoder {
         let rotary = decoder.rotaryTables
         return decoder.decoder(scope) { block, _ in
-            PreNormBlock(
-                attentionNorm: decoder.norm(block["input_layernorm"]),
-                attention: decoder.attention(
-                    block["self_attn"],
-                    .init(inputBias: attentionBias, outputBias: attentionBias, rotary: rotary)),
-                feedForwardNorm: decoder.norm(block["post_attention_layernorm"]),
-                feedForward: decoder.gatedFeedForward(block["mlp"], hasBias: feedForwardBias))
+            ResidualBlock(
+                attention: [
+                    decoder.norm(block["input_layernorm"]),
+                    decoder.attention(
+                        block["self_attn"],
+                        .init(inputBias: attentionBias, outputBias: attentionBias, rotary: rotary)),
+                ],
+                feedForward: [
+                    decoder.norm(block["post_attention_layernorm"]),
+                    decoder.gatedFeedForward(block["mlp"], hasBias: feedForwardBias),
+                ])
         }
     }
 }

@@ -1,7 +1,7 @@
 package import LigerNN
 import LigerText
 
-/// Mistral (Jiang and others, 2023) without a window: the layers of Llama, other defaults.
+/// Mistral (Jiang and others, 2023), for sequences within its window: the layers of Llama, other defaults.
 package struct Mistral: Architecture {
     package static let modelType = "mistral"
     package static let className = "MistralForCausalLM"
@@ -12,8 +12,7 @@ package struct Mistral: Architecture {
 
     package mutating func visit(_ keys: inout ConfigurationKeys) {
         decoder.visit(&keys, defaults: .init(keyValueHeads: 8, positions: 131_072))
-        keys.write("sliding_window", .null)
-        keys.refuseWindow(shorterThan: decoder.maximumPositions, default: 4096)
+        keys.window(&decoder.window, default: 4096)
     }
 
     package func layers(_ scope: ParameterScope) -> Decoder { Llama(decoder).layers(scope) }

@@ -25,15 +25,18 @@ package struct Qwen3: Architecture {
     package func layers(_ scope: ParameterScope) -> Decoder {
         let rotary = decoder.rotaryTables
         return decoder.decoder(scope) { block, _ in
-            PreNormBlock(
-                attentionNorm: decoder.norm(block["input_layernorm"]),
-                attention: decoder.attention(
-                    block["self_attn"],
-                    .init(
-                        inputBias: attentionBias, outputBias: attentionBias,
-                        headNormEps: Float(decoder.rmsNormEpsilon), rotary: rotary)),
-                feedForwardNorm: decoder.norm(block["post_attention_layernorm"]),
-                feedForward: decoder.gatedFeedForward(block["mlp"]))
+            ResidualBlock(
+                attention: [
+                    decoder.norm(block["input_layernorm"]),
+                    decoder.attention(
+                        block["self_attn"],
+                        .init(
+                            inputBias: attentionBias, outputBias: attentionBias,
+                            headNormEps: Float(decoder.rmsNormEpsilon), rotary: rotary)),
+                ],
+                feedForward: [
+                    decoder.norm(block["post_attention_layernorm"]), decoder.gatedFeedForward(block["mlp"]),
+                ])
         }
     }
 }

@@ -34,19 +34,26 @@ extension ConfigurationKeys {
         }
     }
 
+    /// Reads or writes the window of all layers.
+    ///
+    /// - Parameter standard: the window of a file that does not mention one; nil for none.
+    package mutating func window(_ window: inout Int?, default standard: Int? = nil) {
+        let key = "sliding_window"
+        write(key, window.map(JSONValue.integer) ?? .null)
+        guard isReading else { return }
+        window = has(key) ? nil : standard
+        guard value(key) != nil else { return }
+        var found = 1
+        integer(key, &found)
+        window = found
+    }
+
     /// Refuses windows that a sequence can outgrow; others change nothing.
     ///
-    /// - Parameters:
-    ///   - positions: the longest sequence.
-    ///   - standard: the window of a file that does not mention one; nil for none.
-    package mutating func refuseWindow(shorterThan positions: Int, default standard: Int? = nil) {
+    /// - Parameter positions: the longest sequence.
+    package mutating func refuseWindow(shorterThan positions: Int) {
         let key = "sliding_window"
         let expected = "null, or at least max_position_embeddings (\(positions))"
-        if isReading, !has(key), let standard, positions > standard {
-            report(
-                key, "no such key, which means \(standard)", expected,
-                advice: "Write null if the model has no window; a shorter window is not supported.")
-        }
         guard value("use_sliding_window") != .bool(false) else { return }
         refuse(
             key, unless: { if case .integer(let window) = $0 { window >= positions } else { false } },

@@ -86,6 +86,34 @@ package struct ConfigurationKeys {
         }
     }
 
+    /// A list of whole numbers; a key without default must be there.
+    package mutating func integers(_ key: String, _ numbers: inout [Int], default standard: [Int]? = nil) {
+        write(key, .array(numbers.map(JSONValue.integer)))
+        exchange(key, &numbers, standard, "a list of whole numbers") { value in
+            guard case .array(let elements) = value else { return nil }
+            let found = elements.compactMap { element -> Int? in
+                if case .integer(let number) = element { number } else { nil }
+            }
+            return found.count == elements.count ? found : nil
+        }
+    }
+
+    /// A list of numbers, whole or not; it must be there.
+    package mutating func numbers(_ key: String, _ numbers: inout [Double]) {
+        write(key, .array(numbers.map(JSONValue.number)))
+        exchange(key, &numbers, nil, "a list of numbers") { value in
+            guard case .array(let elements) = value else { return nil }
+            let found = elements.compactMap { element -> Double? in
+                switch element {
+                case .integer(let number): Double(number)
+                case .number(let number): number
+                default: nil
+                }
+            }
+            return found.count == elements.count ? found : nil
+        }
+    }
+
     /// A key of which one value is supported; it is written, and any other is refused.
     package mutating func constant(_ key: String, _ only: JSONValue) {
         write(key, only)

@@ -1,3 +1,4 @@
+package import LigerNN
 import LigerText
 
 extension DecoderConfiguration {
@@ -10,6 +11,11 @@ extension DecoderConfiguration {
         package var positions = 2048
         package var beginToken: Int? = 1
         package var endTokens = [2]
+        package var paddingToken: Int?
+        package var rmsNormEpsilon = 1e-6
+        package var tiesWordEmbeddings = false
+        /// The only one that the architecture has.
+        package var activation = GatedFeedForward.Activation.silu
     }
 
     /// Most decoder layers that are taken for meant.
@@ -23,21 +29,23 @@ extension DecoderConfiguration {
         keys.integer("vocab_size", &vocabularySize)
         keys.integer("max_position_embeddings", &maximumPositions, default: defaults.positions)
         visitHeads(&keys, defaults)
-        keys.number("rms_norm_eps", &rmsNormEpsilon, default: 1e-6, expected: "0 to below 1") {
+        keys.number(
+            "rms_norm_eps", &rmsNormEpsilon, default: defaults.rmsNormEpsilon, expected: "0 to below 1"
+        ) {
             $0 >= 0 && $0 < 1
         }
         keys.number("initializer_range", &initializerRange, default: 0.02, expected: "0 to 1") {
             $0 >= 0 && $0 <= 1
         }
-        rope.visit(&keys)
-        keys.flag("tie_word_embeddings", &tiesWordEmbeddings, default: false)
+        rope.visit(&keys, positions: maximumPositions, headSize: headSize)
+        keys.flag("tie_word_embeddings", &tiesWordEmbeddings, default: defaults.tiesWordEmbeddings)
         keys.token("bos_token_id", &beginTokenID, default: defaults.beginToken)
         keys.tokens("eos_token_id", &endTokenIDs, default: defaults.endTokens)
-        keys.token("pad_token_id", &paddingTokenID, default: nil)
+        keys.token("pad_token_id", &paddingTokenID, default: defaults.paddingToken)
         keys.check("bos_token_id", [beginTokenID].compactMap { $0 }, vocabulary: vocabularySize)
         keys.check("eos_token_id", endTokenIDs, vocabulary: vocabularySize)
         keys.check("pad_token_id", [paddingTokenID].compactMap { $0 }, vocabulary: vocabularySize)
-        keys.constant("hidden_act", .string("silu"))
+        keys.constant("hidden_act", .string(defaults.activation.rawValue))
         keys.write("attention_dropout", .number(0))
         keys.storage(&dtype)
     }

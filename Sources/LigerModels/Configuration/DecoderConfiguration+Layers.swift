@@ -1,3 +1,4 @@
+package import LigerKernels
 package import LigerNN
 
 extension DecoderConfiguration {
@@ -7,12 +8,19 @@ extension DecoderConfiguration {
 
     /// Positions that rotate all of a head.
     package var rotaryTables: RotaryTables {
-        RotaryTables(headSize: headSize, base: Float(rope.theta), scaling: rope.scaling)
+        RotaryTables(rope.frequencies(headSize: headSize))
     }
 
     /// A norm of hidden states.
-    package func norm(_ scope: ParameterScope) -> RootMeanSquareNorm {
-        RootMeanSquareNorm(scope, size: hiddenSize, eps: Float(rmsNormEpsilon))
+    ///
+    /// - Parameters:
+    ///   - offset: added to the weight.
+    ///   - casting: when values are rounded.
+    package func norm(
+        _ scope: ParameterScope, offset: Float = 0, casting: RMSNorm.Casting = .llama
+    ) -> RootMeanSquareNorm {
+        RootMeanSquareNorm(
+            scope, size: hiddenSize, .init(eps: Float(rmsNormEpsilon), offset: offset, casting: casting))
     }
 
     /// Attention of hidden states over those before.
@@ -23,30 +31,39 @@ extension DecoderConfiguration {
     }
 
     /// A feed-forward layer with a gate.
-    package func gatedFeedForward(_ scope: ParameterScope, hasBias: Bool = false) -> GatedFeedForward {
+    package func gatedFeedForward(
+        _ scope: ParameterScope, hasBias: Bool = false, isJoint: Bool = false,
+        activation: GatedFeedForward.Activation = .silu
+    ) -> GatedFeedForward {
         GatedFeedForward(
-            scope, hiddenSize: hiddenSize, intermediateSize: intermediateSize, hasBias: hasBias)
+            scope, hiddenSize: hiddenSize, intermediateSize: intermediateSize, hasBias: hasBias,
+            isJoint: isJoint, activation: activation)
     }
 
     /// A decoder under the names that most architectures use: `model.embed_tokens`, `model.layers`, `model.norm`
     /// and `lm_head`.
     ///
-    /// - Parameter block: makes the layers of one block, given its number.
+    /// - Parameters:
+    ///   - embeddingScale: what rows of the embedding are multiplied by.
+    ///   - norm: makes the last norm; the usual one by default.
+    ///   - block: makes the layers of one block, given its number.
     package func decoder(
-        _ scope: ParameterScope, block: (_ scope: ParameterScope, _ number: Int) -> any Layer
+        _ scope: ParameterScope, embeddingScale: Float = 1,
+        norm makeNorm: ((_ scope: ParameterScope) -> any Layer)? = nil,
+        block: (_ scope: ParameterScope, _ number: Int) -> any Layer
     ) -> Decoder {
         let embedding = TokenEmbedding(
             scope["model.embed_tokens"], vocabulary: vocabularySize, hiddenSize: hiddenSize,
-            paddingID: paddingTokenID)
+            paddingID: paddingTokenID, scale: embeddingScale)
         let blocks = (0..<layerCount).map { number in
             DecoderBlock(scope["model.layers.\(number)"]) { block($0, number) }
         }
-        let norm = norm(scope["model.norm"])
+        let norm = makeNorm?(scope["model.norm"]) ?? norm(scope["model.norm"])
         let head = LanguageHead(
             weight: tiesWordEmbeddings
                 ? embedding.weight : scope["lm_head"].weight([vocabularySize, hiddenSize]))
         return Decoder(
             scope, embedding: embedding, blocks: blocks, norm: norm, head: head,
-            maximumPositions: maximumPositions)
+            maximumPositions: longestSequence)
     }
 }

@@ -18,6 +18,9 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var vocabularySize: Int
     /// Longest sequence the model is meant for.
     public var maximumPositions: Int
+    /// Tokens that a token attends to, itself included; nil for all before it. Longer sequences are refused: within it
+    /// a window changes nothing.
+    public var window: Int?
     /// Added to the mean square in RMSNorm.
     public var rmsNormEpsilon: Double
     /// Rotary positions.
@@ -34,6 +37,9 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var paddingTokenID: Int?
     /// Element type the weights are stored in, where the file says so.
     public var dtype: DType?
+
+    /// The longest sequence that can be trained on.
+    public var longestSequence: Int { min(maximumPositions, window ?? maximumPositions) }
 
     /// A configuration with the defaults of `config.json` for whatever is not given.
     /// `ModelConfiguration.validate` says whether it is sound.

@@ -33,6 +33,11 @@ public struct ModelConfiguration: Sendable, Hashable {
         set { architecture.decoder[keyPath: path] = newValue }
     }
 
+    /// What follows from it.
+    public subscript<Value>(dynamicMember path: KeyPath<DecoderConfiguration, Value>) -> Value {
+        architecture.decoder[keyPath: path]
+    }
+
     public static func == (a: Self, b: Self) -> Bool { a.architecture.isEqual(to: b.architecture) }
     public func hash(into hasher: inout Hasher) { architecture.hash(into: &hasher) }
 

@@ -1,4 +1,4 @@
-public import LigerKernels
+import LigerKernels
 import LigerText
 
 /// Rotary positions as `config.json` describes them, in the forms of transformers 4 and 5.
@@ -8,42 +8,48 @@ public struct RopeConfiguration: Sendable, Hashable {
     /// Base of the frequencies: f_i = theta^(-2i / headSize).
     public var theta: Double
     /// Stretching of the frequencies, if any.
-    public var scaling: RoPE.Scaling?
+    public var scaling: RopeScaling?
 
     /// The usual positions where nothing is given.
-    public init(theta: Double = 10000, scaling: RoPE.Scaling? = nil) {
+    public init(theta: Double = 10000, scaling: RopeScaling? = nil) {
         self.theta = theta
         self.scaling = scaling
     }
 
     /// Reads either form, or writes both, since each version reads only its own. Where a file has both, they must
     /// say the same.
-    mutating func visit(_ keys: inout ConfigurationKeys) {
+    ///
+    /// - Parameters:
+    ///   - positions: the longest sequence.
+    ///   - headSize: the rotated part of a head.
+    mutating func visit(_ keys: inout ConfigurationKeys, positions: Int, headSize: Int) {
         keys.write("rope_theta", .number(theta))
         keys.write("rope_scaling", scaling == nil ? .null : .object(members(withTheta: false)))
         keys.write("rope_parameters", .object(members(withTheta: true)))
         guard keys.isReading else { return }
-        self = Self.read(&keys)
+        var context: Int?
+        if keys.value("original_max_position_embeddings") != nil {
+            var value = 1
+            keys.integer("original_max_position_embeddings", &value)
+            context = value
+        }
+        self = Self.read(
+            &keys,
+            RopeScaling.Surroundings(positions: positions, waves: headSize / 2, originalContext: context))
         check(&keys)
     }
 
     private func members(withTheta: Bool) -> [String: JSONValue] {
         var members: [String: JSONValue] = ["rope_type": .string("default")]
         if withTheta { members["rope_theta"] = .number(theta) }
-        if let scaling {
-            members["rope_type"] = .string("llama3")
-            members["factor"] = .number(scaling.factor)
-            members["low_freq_factor"] = .number(scaling.lowFrequencyFactor)
-            members["high_freq_factor"] = .number(scaling.highFrequencyFactor)
-            members["original_max_position_embeddings"] = .integer(scaling.originalContext)
-        }
+        for (key, value) in scaling?.members ?? [:] { members[key] = value }
         return members
     }
 
     private func check(_ keys: inout ConfigurationKeys) {
         keys.check(
             theta > 0 && theta.isFinite, "rope_theta", found: theta, expected: "a number above 0")
-        guard let scaling else { return }
+        guard case .llama3(let scaling)? = scaling else { return }
         let (low, high) = (scaling.lowFrequencyFactor, scaling.highFrequencyFactor)
         keys.check(
             scaling.factor >= 1 && scaling.factor.isFinite, "rope_scaling.factor", found: scaling.factor,
@@ -60,15 +66,17 @@ public struct RopeConfiguration: Sendable, Hashable {
 }
 
 extension RopeConfiguration {
-    private static func read(_ keys: inout ConfigurationKeys) -> RopeConfiguration {
+    private static func read(
+        _ keys: inout ConfigurationKeys, _ around: RopeScaling.Surroundings
+    ) -> RopeConfiguration {
         var outerTheta: Double?
         if keys.value("rope_theta") != nil {
             var theta = standardTheta
             keys.number("rope_theta", &theta)
             outerTheta = theta
         }
-        let older = readObject(&keys, key: "rope_scaling", outerTheta: outerTheta)
-        let newer = readObject(&keys, key: "rope_parameters", outerTheta: outerTheta)
+        let older = readObject(&keys, key: "rope_scaling", outerTheta: outerTheta, around)
+        let newer = readObject(&keys, key: "rope_parameters", outerTheta: outerTheta, around)
         let isFaulty = keys.faulty.contains { $0.hasPrefix("rope_") }
         if let newer, !isFaulty {
             // A `rope_theta` or `rope_scaling: null` next to the newer form is the older form.
@@ -88,7 +96,7 @@ extension RopeConfiguration {
     }
 
     private static func readObject(
-        _ keys: inout ConfigurationKeys, key: String, outerTheta: Double?
+        _ keys: inout ConfigurationKeys, key: String, outerTheta: Double?, _ around: RopeScaling.Surroundings
     ) -> RopeConfiguration? {
         guard var nested = keys.object(key) else { return nil }
         defer { keys.take(problemsOf: nested) }
@@ -98,35 +106,11 @@ extension RopeConfiguration {
             "partial_rotary_factor", unless: { $0 == .integer(1) || $0 == .number(1) }, expected: "1")
         let common: Set<String> = ["rope_theta", "rope_type", "type", "partial_rotary_factor"]
         let typeKey = nested.value("rope_type") == nil ? "type" : "rope_type"
-        switch nested.string(typeKey) {
-        case "default":
-            nested.refuseKeys(notIn: common)
-            return RopeConfiguration(theta: theta)
-        case "llama3": return RopeConfiguration(theta: theta, scaling: readLlama3(&nested, common))
-        case let other:
-            if other == nil, key == "rope_parameters", nested.value(typeKey) == nil {
-                nested.refuseKeys(notIn: common)
-                return RopeConfiguration(theta: theta)
-            }
-            if other != nil || nested.value(typeKey) == nil {
-                nested.report(
-                    "rope_type", other.map(\.quoted) ?? "none", "default or llama3",
-                    advice: "Other ways of stretching positions are not supported.")
-            }
-            return nil
-        }
-    }
-
-    private static func readLlama3(
-        _ keys: inout ConfigurationKeys, _ common: Set<String>
-    ) -> RoPE.Scaling? {
-        let own = ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]
-        keys.refuseKeys(notIn: common.union(own))
-        var scaling = RoPE.Scaling(factor: 1)
-        keys.number("factor", &scaling.factor)
-        keys.number("low_freq_factor", &scaling.lowFrequencyFactor)
-        keys.number("high_freq_factor", &scaling.highFrequencyFactor)
-        keys.integer("original_max_position_embeddings", &scaling.originalContext, in: .min ... .max)
-        return keys.problems.isEmpty ? scaling : nil
+        let isPlain = key == "rope_parameters" && nested.value(typeKey) == nil
+        let type = isPlain ? "default" : nested.string(typeKey)
+        // A type that is no string has been noted.
+        if type == nil, nested.value(typeKey) != nil { return nil }
+        let scaling = RopeScaling.read(type, &nested, common: common, around)
+        return nested.problems.isEmpty ? RopeConfiguration(theta: theta, scaling: scaling) : nil
     }
 }

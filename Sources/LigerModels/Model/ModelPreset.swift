@@ -79,7 +79,9 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
         stretching factor: Double?
     ) -> ModelConfiguration {
         let scaling = factor.map {
-            RoPE.Scaling(factor: $0, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
+            RopeScaling.llama3(
+                RoPE.Scaling(factor: $0, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
+            )
         }
         return ModelConfiguration(
             Llama(

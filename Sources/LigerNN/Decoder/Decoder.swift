@@ -101,8 +101,8 @@ public final class Decoder {
             batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention)
         if context.length > maximumPositions {
             throw RuntimeError(
-                "a sequence of \(context.length) tokens for a model of \(maximumPositions) positions. "
-                    + "Use shorter sequences or raise max_position_embeddings")
+                "a sequence of \(context.length) tokens for a model of \(maximumPositions) positions, or with such a window. "
+                    + "Use shorter sequences")
         }
         var x = try embedding(ids.flattened, on: tape)
         for block in blocks { x = try block(x, context) }

@@ -56,8 +56,8 @@ package struct ParameterScope {
     package func bias(_ size: Int) -> Parameter { add("bias", [size], .constant(0), decays: false) }
 
     /// What a norm multiplies by.
-    package func normWeight(_ size: Int) -> Parameter {
-        add("weight", [size], .constant(1), decays: false)
+    package func normWeight(_ size: Int, start: Float = 1) -> Parameter {
+        add("weight", [size], .constant(start), decays: false)
     }
 
     private func add(

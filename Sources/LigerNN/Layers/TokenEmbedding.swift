@@ -8,7 +8,13 @@ public struct TokenEmbedding {
     /// The id whose row this layer gives no gradient, if any.
     public let paddingID: Int?
 
-    package init(_ scope: ParameterScope, vocabulary: Int, hiddenSize: Int, paddingID: Int? = nil) {
+    /// What rows are multiplied by.
+    public let scale: Float
+
+    package init(
+        _ scope: ParameterScope, vocabulary: Int, hiddenSize: Int, paddingID: Int? = nil, scale: Float = 1
+    ) {
+        self.scale = scale
         weight = scope.weight([vocabulary, hiddenSize])
         self.paddingID = paddingID
     }
@@ -17,6 +23,6 @@ public struct TokenEmbedding {
     ///
     /// - Throws: an error naming the first id outside of the vocabulary.
     public func callAsFunction(_ ids: NDArray, on tape: Tape) throws -> Tensor {
-        try tape.tensor(of: weight).rows(ids, paddingID: paddingID)
+        try tape.tensor(of: weight).rows(ids, paddingID: paddingID).scaled(by: scale)
     }
 }

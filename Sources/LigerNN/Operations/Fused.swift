@@ -1,12 +1,11 @@
-import LigerKernels
+package import LigerKernels
 import LigerLosses
 import LigerRuntime
 
 /// Operations by the fused kernels. `Reference` has the same ones written out.
 package enum Fused {
     /// `RMSNorm` of the rows of x.
-    package static func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws -> Tensor {
-        let options = RMSNorm.Options(eps: eps)
+    package static func rmsNorm(_ x: Tensor, weight: Tensor, _ options: RMSNorm.Options) throws -> Tensor {
         let (input, scale) = (x.value, weight.value)
         let (y, rstd) = try RMSNorm.forward(input, weight: scale, options)
         let needsWeight = weight.requiresGradient
@@ -32,6 +31,15 @@ package enum Fused {
         let forward = { try SwiGLU.forward(gate: a, up: b) }
         return gate.tape.record(try forward(), from: [gate, up], again: forward) { upstream in
             let (dgate, dup) = try SwiGLU.backward(dy: upstream.array, gate: a, up: b)
+            return [.array(dgate), .array(dup)]
+        }
+    }
+    /// gelu(gate) up, by the approximation with tanh.
+    package static func geGLU(gate: Tensor, up: Tensor) throws -> Tensor {
+        let (a, b) = (gate.value, up.value)
+        let forward = { try GeGLU.forward(gate: a, up: b) }
+        return gate.tape.record(try forward(), from: [gate, up], again: forward) { upstream in
+            let (dgate, dup) = try GeGLU.backward(dy: upstream.array, gate: a, up: b)
             return [.array(dgate), .array(dup)]
         }
     }

@@ -1,5 +1,6 @@
-package import LigerKernels
+import LigerKernels
 package import LigerRuntime
+import Platform
 
 /// Rotary positions: cosines and sines, computed once for as many positions as were asked for. Layers that rotate
 /// alike share one object.
@@ -10,15 +11,14 @@ package final class RotaryTables {
         package let sin: NDArray
     }
 
-    private let headSize: Int
-    private let base: Float
-    private let scaling: RoPE.Scaling?
-    private var known: Slice?
+    private let frequencies: RotaryFrequencies
+    private var known: (waves: [Double], tables: Slice)?
 
-    package init(headSize: Int, base: Float, scaling: RoPE.Scaling? = nil) {
-        self.headSize = headSize
-        self.base = base
-        self.scaling = scaling
+    package init(_ frequencies: RotaryFrequencies) { self.frequencies = frequencies }
+
+    /// Waves that are not stretched.
+    package convenience init(headSize: Int, base: Float) {
+        self.init(RotaryFrequencies(RoPE.frequencies(headSize: headSize, base: base, scaling: nil)))
     }
 
     /// The heads of x [batch, length, heads, head size], rotated by their positions.
@@ -29,27 +29,35 @@ package final class RotaryTables {
 
     /// The first `count` positions.
     private func first(_ count: Int, on device: Device) throws -> Slice {
-        if let known, known.cos.device === device, known.cos.shape[0] >= count {
-            return known.first(count)
+        let waves = frequencies.waves(length: count)
+        if let (knownWaves, tables) = known, tables.cos.device === device, tables.cos.shape[0] >= count,
+            knownWaves == waves
+        {
+            return tables.first(count)
         }
-        let tables = try device.measured == nil ? computed(count, device) : unset(count, device)
-        known = tables
+        let tables = try device.measured == nil ? computed(waves, count, device) : unset(count, device)
+        known = (waves, tables)
         return tables
     }
 }
 
 extension RotaryTables {
-    private func computed(_ count: Int, _ device: Device) throws -> Slice {
-        let (cos, sin) = try RoPE.tables(
-            positions: count, headSize: headSize, base: base, scaling: scaling, device: device)
-        return Slice(cos: cos, sin: sin)
+    /// In Double on the host, rounded once.
+    private func computed(_ waves: [Double], _ count: Int, _ device: Device) throws -> Slice {
+        func table(_ function: (Double) -> Double) throws -> NDArray {
+            let numbers = (0..<count).flatMap { position in
+                waves.map { Float(frequencies.attentionFactor * function(Double(position) * $0)) }
+            }
+            return try NDArray(numbers, [count, waves.count], device: device)
+        }
+        return Slice(cos: try table(Platform.cos), sin: try table(Platform.sin))
     }
 
     /// Where only memory is measured, values are of no use.
     private func unset(_ count: Int, _ device: Device) throws -> Slice {
         Slice(
-            cos: try NDArray(empty: [count, headSize / 2], device: device),
-            sin: try NDArray(empty: [count, headSize / 2], device: device))
+            cos: try NDArray(empty: [count, frequencies.count], device: device),
+            sin: try NDArray(empty: [count, frequencies.count], device: device))
     }
 }
 

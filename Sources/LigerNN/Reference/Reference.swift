@@ -1,17 +1,23 @@
+package import LigerKernels
 package import LigerRuntime
 import Tile
 
 /// Operations written out in elementary steps, as their formulas read: what the fused ones are checked
 /// against, and the baseline of their time and memory. Every intermediate result is materialised.
 package enum Reference {
-    /// x / sqrt(mean(x^2) + eps) weight, over the last dimension; x̂ is rounded to x's type before the
-    /// weight multiplies it.
-    package static func rmsNorm(_ x: Tensor, weight: Tensor, eps: Float) throws -> Tensor {
+    /// x / sqrt(mean(x^2) + eps) (weight + offset), over the last dimension; with Llama's casting x̂ is rounded to x's
+    /// type before the weight multiplies it.
+    package static func rmsNorm(
+        _ x: Tensor, weight: Tensor, _ options: RMSNorm.Options
+    ) throws -> Tensor {
         let wide = try x.cast(to: .f32)
         let columns = x.value.rows.shape[1]
         let means = try wide.multiplied(by: wide).rowSums().mapped(.scaled(by: 1 / Float(columns)))
-        let scale = try means.mapped(.plus(eps)).mapped(.rsqrt)
-        return try wide.multiplied(byNumberPerRow: scale).cast(to: x.dtype).multiplied(byRow: weight)
+        let scale = try means.mapped(.plus(options.eps)).mapped(.rsqrt)
+        let factor = try options.offset == 0 ? weight : weight.cast(to: .f32).mapped(.plus(options.offset))
+        let scaled = try wide.multiplied(byNumberPerRow: scale)
+        let rounded = try options.casting == .llama ? scaled.cast(to: x.dtype) : scaled
+        return try rounded.multiplied(byRow: factor).cast(to: x.dtype)
     }
 
     /// x cos + (-upper half, lower half) sin, for x [batch, sequence, heads, head size].
@@ -23,6 +29,15 @@ package enum Reference {
     /// gate sigmoid(gate) up.
     package static func swiGLU(gate: Tensor, up: Tensor) throws -> Tensor {
         try gate.multiplied(by: gate.mapped(.sigmoid)).multiplied(by: up)
+    }
+
+    /// gate Φ(gate) up, with Φ(a) = (1 + tanh(u)) / 2 = sigmoid(2 u), u = √(2/π) (a + 0.044715 a³).
+    package static func geGLU(gate: Tensor, up: Tensor) throws -> Tensor {
+        let factor = 2 * (2 / Float.pi).squareRoot()
+        let square = try gate.multiplied(by: gate)
+        let inner = try gate.multiplied(
+            by: square.mapped(.scaled(by: 0.044715 * factor)).mapped(.plus(factor)))
+        return try gate.multiplied(by: inner.mapped(.sigmoid)).multiplied(by: up)
     }
 
     /// -log softmax(logits)[label], summed over the labels that are not ignored and divided by their

@@ -50,11 +50,11 @@ struct FrozenDescription {
 
     /// As `ModelDescription.checkLength`.
     func checkLength(_ sequenceLength: Int) throws {
-        guard sequenceLength > configuration.maximumPositions else { return }
+        guard sequenceLength > configuration.longestSequence else { return }
         throw TrainerError(
             .invalidOptions,
-            "--seq is \(sequenceLength), but the \(role) \(path) has \(configuration.maximumPositions) positions.",
-            remedy: "Use --seq \(configuration.maximumPositions) or less.")
+            "--seq is \(sequenceLength), but the \(role) \(path) has \(configuration.limit).",
+            remedy: "Use --seq \(configuration.longestSequence) or less.")
     }
 
     /// The model itself.

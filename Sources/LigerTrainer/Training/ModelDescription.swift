@@ -58,10 +58,10 @@ package struct ModelDescription {
     /// - Throws: `TrainerError` (`invalidOptions`).
     package func checkLength(_ sequenceLength: Int) throws {
         try frozen?.checkLength(sequenceLength)
-        let most = configuration.maximumPositions
+        let most = configuration.longestSequence
         guard sequenceLength > most else { return }
         throw TrainerError(
-            .invalidOptions, "--seq is \(sequenceLength), but the model \(name) has \(most) positions.",
+            .invalidOptions, "--seq is \(sequenceLength), but the model \(name) has \(configuration.limit).",
             remedy: "Use --seq \(most) or less.")
     }
 
@@ -91,5 +91,14 @@ extension AttentionShape {
         self.init(
             batch: options.rowsPerPass, length: options.sequenceLength,
             heads: model.headCount, kvHeads: model.keyValueHeadCount, headSize: model.headSize)
+    }
+}
+
+extension ModelConfiguration {
+    /// What the longest sequence follows from.
+    var limit: String {
+        self.longestSequence < self.maximumPositions
+            ? "a sliding window of \(self.longestSequence) tokens, which a sequence cannot outgrow yet"
+            : "\(self.longestSequence) positions"
     }
 }

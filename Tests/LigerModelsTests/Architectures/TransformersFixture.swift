@@ -19,7 +19,12 @@ struct TransformersFixture {
         let weightDecay: Double
     }
 
-    static let variants = ["grouped", "tied", "padded", "biased", "qwen3", "stretched"]
+    static let variants = [
+        "grouped", "tied", "padded", "biased", "qwen2", "qwen3", "smollm3", "olmo2", "phi3", "mistral",
+        "granite",
+        "gemma", "stretched",
+        "linear", "dynamic", "yarn", "longrope",
+    ]
 
     let ids: NDArray
     let labels: NDArray

@@ -89,8 +89,10 @@ struct CheckpointFuzzTests {
                 .init(
                     hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, vocabularySize: 128,
                     rope: RopeConfiguration(
-                        scaling: RoPE.Scaling(
-                            factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)),
+                        scaling: .llama3(
+                            RoPE.Scaling(
+                                factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4,
+                                originalContext: 8192))),
                     endTokenIDs: [2, 3], dtype: .bf16)))
         let small =
             #"{"model_type":"mistral","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"#

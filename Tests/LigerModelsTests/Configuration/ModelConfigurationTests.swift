@@ -1,6 +1,7 @@
 import Foundation
 import LigerKernels
 import LigerModels
+import LigerNN
 import TestSupport
 import Testing
 import Tile
@@ -56,7 +57,7 @@ struct ModelConfigurationTests {
         for form in forms {
             let configuration = try Self.parse(form)
             #expect(configuration.rope.theta == 500_000)
-            #expect(configuration.rope.scaling == scaling)
+            #expect(configuration.rope.scaling == .llama3(scaling))
         }
         let plain = try Self.parse(["rope_parameters": #"{"rope_type":"default","rope_theta":7.5}"#])
         #expect(plain.rope == RopeConfiguration(theta: 7.5))
@@ -71,12 +72,21 @@ struct ModelConfigurationTests {
             headSize: 20, vocabularySize: 1000, maximumPositions: 4096, rmsNormEpsilon: 1e-5,
             rope: RopeConfiguration(
                 theta: 12345.678,
-                scaling: RoPE.Scaling(
-                    factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512)),
+                scaling: .llama3(
+                    RoPE.Scaling(
+                        factor: 32, lowFrequencyFactor: 1.5, highFrequencyFactor: 4.25, originalContext: 512))
+            ),
             tiesWordEmbeddings: true, initializerRange: 0.006, beginTokenID: 7, endTokenIDs: [8, 9],
             paddingTokenID: 10, dtype: .bf16)
         for type in Architectures.all {
-            let configuration = ModelConfiguration(type.init(decoder))
+            var configuration = ModelConfiguration(type.init(decoder))
+            // The only stretching that Phi-3 has.
+            if type == Phi3.self {
+                configuration.rope.scaling = .long(
+                    .init(
+                        short: (1...10).map { Double($0) }, long: (1...10).map { 2 * Double($0) },
+                        originalContext: 512, attentionFactor: 1.25))
+            }
             let bytes = try configuration.serialized()
             #expect(try ModelConfiguration(parsing: bytes, file: "config.json") == configuration)
         }
@@ -106,10 +116,28 @@ struct ModelConfigurationTests {
         ("partial_rotary_factor", "0.5", "partial_rotary_factor"),
         ("layer_types", #"["full_attention","sliding_attention"]"#, "layer_types"),
         ("num_local_experts", "8", "num_local_experts"), ("dtype", "\"float64\"", "dtype"),
-        ("rope_scaling", #"{"rope_type":"yarn","factor":4}"#, "rope_scaling.rope_type"),
-        ("rope_scaling", #"{"type":"linear","factor":4}"#, "rope_scaling.rope_type"),
+        ("rope_scaling", #"{"rope_type":"proportional","factor":4}"#, "rope_scaling.rope_type"),
+        ("rope_scaling", #"{"type":"linear"}"#, "rope_scaling.factor"),
+        ("rope_scaling", #"{"type":"linear","factor":0.5}"#, "rope_scaling.factor"),
+        (
+            "rope_scaling", #"{"type":"yarn","factor":2,"beta_slow":64}"#,
+            "rope_scaling.beta_slow and rope_scaling.beta_fast"
+        ),
+        (
+            "rope_scaling", #"{"type":"yarn","factor":2,"attention_factor":0}"#,
+            "rope_scaling.attention_factor"
+        ),
+        ("rope_scaling", #"{"type":"yarn","factor":2,"short_factor":[1]}"#, "rope_scaling.short_factor"),
+        (
+            "rope_scaling", #"{"type":"longrope","short_factor":[1],"long_factor":[1]}"#,
+            "rope_scaling.short_factor"
+        ),
+        (
+            "rope_scaling", #"{"type":"longrope","short_factor":["1"],"long_factor":[1]}"#,
+            "rope_scaling.short_factor"
+        ),
         ("rope_scaling", #"{"factor":4}"#, "rope_scaling.rope_type"),
-        ("rope_parameters", #"{"rope_type":"dynamic"}"#, "rope_parameters.rope_type"),
+        ("rope_parameters", #"{"rope_type":"dynamic"}"#, "rope_parameters.factor"),
         ("rope_parameters", #"{"rope_type":"default","factor":2}"#, "rope_parameters.factor"),
         ("rope_parameters", #"{"rope_type":"llama3","factor":2}"#, "rope_parameters.low_freq_factor"),
         ("rope_scaling", "3", "rope_scaling"),
@@ -202,17 +230,23 @@ struct ModelConfigurationTests {
         #expect(types?.problems.map(\.subject) == ["torch_dtype"])
     }
 
-    @Test("Mistral is taken when its window cannot matter")
+    @Test("Mistral's sequences stay within its window")
     func mistral() throws {
         let mistral = ["model_type": "\"mistral\"", "num_key_value_heads": "2"]
         func parse(_ members: [String: String]) throws -> ModelConfiguration {
             try Self.parse(mistral.merging(members) { $1 })
         }
         #expect(try parse(["sliding_window": "null"]).modelType == "mistral")
-        #expect(try parse(["max_position_embeddings": "4096"]).keyValueHeadCount == 2)
+        #expect(try parse(["sliding_window": "null"]).longestSequence == 131_072)
+        #expect(try parse(["max_position_embeddings": "2048"]).longestSequence == 2048)
         #expect(try parse(["sliding_window": "131072"]).maximumPositions == 131_072)
-        #expect(throws: CheckpointError.self) { try parse([:]) }
-        #expect(throws: CheckpointError.self) { try parse(["sliding_window": "4096"]) }
+        #expect(try parse([:]).longestSequence == 4096)
+        let short = try parse(["sliding_window": "16"])
+        #expect(short.longestSequence == 16 && short.layers().maximumPositions == 16)
+        let again = try ModelConfiguration(parsing: try short.serialized(), file: "again")
+        #expect(again == short)
+        #expect(throws: CheckpointError.self) { try parse(["sliding_window": "0"]) }
+        #expect(throws: CheckpointError.self) { try parse(["sliding_window": "\"long\""]) }
     }
 
     @Test("A file that is absent, not JSON, repeated or cut is refused")

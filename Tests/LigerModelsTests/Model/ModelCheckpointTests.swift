@@ -75,7 +75,7 @@ struct ModelCheckpointTests {
         #expect(try CausalLanguageModel(folder: folder.file("model")).dtype == stored)
     }
 
-    @Test("Numbers beyond f16 are refused, infinities kept, and a failed save leaves nothing")
+    @Test("Numbers beyond f16 are refused, infinities too when read, and a failed save leaves nothing")
     func overflow() throws {
         let folder = try TemporaryFolder()
         let model = try Self.model()
@@ -88,6 +88,11 @@ struct ModelCheckpointTests {
         }
         #expect(saving?.description.contains("model.norm.weight") == true)
         #expect(try folder.names == ["model"])
+        let infinite = #expect(throws: CheckpointError.self) {
+            try CausalLanguageModel(folder: folder.file("model"))
+        }
+        #expect(infinite?.description.contains("found inf as element 0") == true)
+        norm.value = try NDArray([Float](repeating: 65520, count: 12))
         try model.save(to: folder.file("wide"))
         let loading = #expect(throws: CheckpointError.self) {
             try CausalLanguageModel(folder: folder.file("wide"), dtype: .f16)
