@@ -9,7 +9,7 @@ extension ThreadEmitter {
         let first = length.start == nil ? 0 : length.chunkLanes
         let near = plan.memory.prefetchedLanes[phase.number, default: 0]
         let total = places(length), end = wholeEnd(length, total)
-        if exists(from: near, end) {
+        if near < length.chunks * length.chunkLanes && exists(from: near, end) {
             try emitLoop(
                 length, from: Swift.max(first, near), to: end, phase.isBackward, isPrefetched: false, body)
         }

@@ -89,14 +89,15 @@ package struct GPUSchedule: Sendable, Hashable {
         }
         let shape = Self.shape(function)
         let divisors = Divisors(function, layouts), lengths = WideLengths(function, layouts, divisors)
-        let vector = Self.vector(function, divisors, lengths, most: shape.widestVector)
-        // A row at any address takes up to a vector more.
-        let longest =
-            (function.extents.map(\.capacity).max() ?? 1) + (lengths.starts.isEmpty ? 0 : vector - 1)
+        var vector = Self.vector(function, divisors, lengths, most: shape.widestVector)
         let isRagged = function.extents.indices.contains { number in
             lengths.starts[number] != nil || divisors.length(function.extents[number]) % vector != 0
         }
-        // Work on whole chunks, chunks in shared memory and single vectors is compiled three times.
+        // Work on whole chunks, on chunks in shared memory and on single vectors is compiled for each.
+        if isRagged && shape.reduces && shape.isHeavy { vector = Swift.min(vector, 4) }
+        // A row at any address takes up to a vector more.
+        let longest =
+            (function.extents.map(\.capacity).max() ?? 1) + (lengths.starts.isEmpty ? 0 : vector - 1)
         let chunkVectors = isRagged && shape.functions > 2 ? 1 : 2
         if let schedule = Self.forLongRows(
             function.body, longest, vector, shape, hasMuchSharedMemory, chunkVectors: chunkVectors)
