@@ -74,6 +74,7 @@ extension Emulator {
             case .conditional(let predicate, let then, let otherwise):
                 let taken = try uniform(.register(predicate), strand.group, "a condition")
                 strand.frames.append(.init(statements: taken & 1 == 1 ? then : otherwise))
+            case .selected(let predicate, let body): try runSelected(predicate, body, strand.group)
             case .programs(let body):
                 try checkFinished(strand.group)
                 try runPrograms(body, strand.group)

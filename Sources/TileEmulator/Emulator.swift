@@ -175,10 +175,15 @@ package struct Emulator {
             case .conditional(let predicate, let then, let otherwise):
                 let taken = try uniform(.register(predicate), group, "a condition")
                 try run(taken & 1 == 1 ? then : otherwise, group)
+            case .selected(let predicate, let body): try runSelected(predicate, body, group)
             case .roles(let roles): try run(roles)
             case .programs(let body): try runPrograms(body, group)
             }
         }
+    }
+
+    mutating func runSelected(_ predicate: Register, _ body: [Statement], _ group: Range<Int>) throws {
+        for thread in group where self[predicate, thread] & 1 == 1 { try run(body, thread..<(thread + 1)) }
     }
 
     func uniform(_ source: Source, _ group: Range<Int>, _ what: String) throws -> UInt64 {

@@ -143,6 +143,12 @@ struct Printer {
                 lines.append("\(other):")
                 write(otherwise)
                 if !otherwise.isEmpty { lines.append("\(end):") }
+            case .selected(let predicate, let body):
+                labels += 1
+                let end = "end_\(labels)"
+                emit("@!\(name(predicate)) bra \(end);")
+                write(body)
+                lines.append("\(end):")
             case .roles(let roles): write(roles)
             case .programs(let body):
                 write(body)

@@ -36,6 +36,34 @@ import Tile
         #expect(relativeError(try #require(found.dInput).doubles, expected) < 0x1p-10)
     }
 
+    /// Rows of logits and of their gradient start at lines of memory on a GPU, whatever the vocabulary; what is between
+    /// them is nobody's, and counted.
+    @Test(arguments: [1, 63, 64, 129], [LogitStorage.shared, .exact])
+    func padsRows(classes: Int, storage: LogitStorage) throws {
+        let (tokens, hidden) = (5, 8), pitch = (classes + 63) / 64 * 64
+        var samples = Samples(seed: 5)
+        let x = try samples.array([tokens, hidden], .bf16), w = try samples.array([classes, hidden], .bf16)
+        for isOnGPU in [true, false] {
+            try LogitStorage.$isAsOnGPU.withValue(isOnGPU) {
+                let linear = try LinearChunks(input: x, weight: w, bias: nil, logits: storage)
+                let plan = ChunkPlan(
+                    linear.shape, needs: .all, exact: true, budgetBytes: 3 * linear.shape.rowBytes(.all),
+                    lossBytes: 0)
+                #expect(plan.chunkTokens == 3)
+                _ = try linear.run(plan, needs: .all, exact: true) { logits, gradient, rows in
+                    for array in [logits, gradient.values] {
+                        #expect(array.shape == [rows.count, classes])
+                        #expect(array.strides == [isOnGPU ? pitch : classes, 1])
+                        #expect(
+                            array.buffer.byteCount == plan.chunkTokens * array.strides[0]
+                                * array.dtype.byteCount)
+                        for row in 0..<rows.count { try array.sliced(0, row..<(row + 1)).clear() }
+                    }
+                }
+            }
+        }
+    }
+
     /// Chunks of which each needs another scale: what has been summed is brought to the new one, and what a chunk needs
     /// less of loses nothing that matters beside the rest. Of neighbours and of rows apart, in all sums.
     @Test(
@@ -53,7 +81,7 @@ import Tile
                 let linear = try LinearChunks(input: x, weight: w, bias: bias)
                 let plan = ChunkPlan(
                     linear.shape, needs: .all, exact: exact,
-                    budgetBytes: size * classes * linear.shape.logits.byteCount, lossBytes: 0)
+                    budgetBytes: size * linear.shape.rowBytes(.all), lossBytes: 0)
                 #expect(plan.chunkTokens == size && plan.chunks == chunks.count)
                 return try linear.run(plan, chunks, needs: .all, exact: exact) { logits, gradient, pieces in
                     // Some numbers in place of a gradient: logits, of up to 2^5, rows of them over scales.

@@ -18,7 +18,7 @@ struct EmulatedLaunch: LaunchObserver {
         let function = try TileFunction.trace(kernel)
         let copies = try arrays.map(Self.copy)
         try run()
-        let layouts = copies.map(Self.layout)
+        let layouts = copies.map(\.view).gpuLayouts
         // A product has a schedule of its own, and none for what tensor cores do not take.
         let isProduct = !function.products.isEmpty
         if isProduct && function.products.contains(where: { function.views[$0.a].dtype == .f32 }) { return }
@@ -54,13 +54,5 @@ struct EmulatedLaunch: LaunchObserver {
         return NDArray(
             buffer: target.buffer, offset: 0, shape: array.shape, strides: array.strides,
             dtype: array.dtype)
-    }
-
-    private static func layout(_ array: NDArray) -> GPULayout {
-        let rows = array.strides.dropLast().allSatisfy { $0 * array.dtype.byteCount % 16 == 0 }
-        return GPULayout(
-            hasUnitStride: array.strides.last == 1,
-            isAligned: rows && UInt(bitPattern: array.address) % 16 == 0,
-            hasWholeVectors: (array.shape.last ?? 1) * array.dtype.byteCount % 16 == 0)
     }
 }

@@ -261,7 +261,7 @@ private enum Omission: CaseIterable {
                     predicate, then: applied(to: then, in: role), otherwise: applied(to: otherwise, in: role))
             case .roles(let roles):
                 return .roles(roles.map { $0.with(applied(to: $0.body, in: $0.name)) })
-            case .programs: return statement
+            case .selected, .programs: return statement
             }
         }
     }

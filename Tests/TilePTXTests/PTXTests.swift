@@ -62,11 +62,13 @@ private enum Assembler {
 
     /// - Parameter isOneBlockEnough: what the runtime says where the assembler spills for the sake of more.
     private func module(
-        _ kernel: any TileKernel, _ target: Target, isOneBlockEnough: Bool = false
+        _ kernel: any TileKernel, _ target: Target, isOneBlockEnough: Bool = false, isShifted: Bool = false
     ) throws -> (PTXModule, ThreadFunction) {
         let function = try TileFunction.trace(kernel)
-        let layouts = function.views.map { _ in
-            GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+        let layouts = function.views.map { view in
+            let isRow = isShifted && view.rank > 1
+            return GPULayout(
+                hasUnitStride: true, isAligned: !isRow, hasWholeVectors: !isShifted, isShifted: isRow)
         }
         var schedule = GPUSchedule(function, layouts: layouts, capability: target.capability)
         if isOneBlockEnough { schedule.minimumBlocks = 1 }
@@ -92,21 +94,7 @@ private enum Assembler {
         let kernels = try kernels(entry)
         for target in Target.all {
             for kernel in try kernels.filter({ try target.takes($0) }) {
-                func report(isOneBlockEnough: Bool) throws -> (text: String, isWithoutSpills: Bool) {
-                    let (module, function) = try module(kernel, target, isOneBlockEnough: isOneBlockEnough)
-                    let text = try Assembler.report(module, target, in: folder)
-                    let isPlain = function.localBytes > 0 || text.contains(" 0 bytes stack frame")
-                    return (text, isPlain && text.contains(" 0 bytes spill stores"))
-                }
-                var found = try report(isOneBlockEnough: false)
-                if !found.isWithoutSpills { found = try report(isOneBlockEnough: true) }
-                #expect(found.isWithoutSpills, "\(kernel) for \(target): \(found.text)")
-                if target.capability == 90 {
-                    let (module, function) = try module(kernel, target)
-                    let lines = module.text.split(separator: "\n").count
-                    let most = function.schedule.product == nil ? Self.mostLines : Self.mostLinesOfProduct
-                    #expect(lines < most, "\(kernel) for \(target) has \(lines) lines")
-                }
+                try expectShortAndWithoutSpills(kernel, target, in: folder)
             }
         }
     }
@@ -139,6 +127,48 @@ private enum Assembler {
             let lines = module.text.split(separator: "\n").count
             #expect(lines < Self.mostLinesOfProduct, "\(kernel) has \(lines) lines")
         }
+    }
+
+    /// Rows of odd lengths that start at any address: in registers, in shared memory, and read in several passes.
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: ["CrossEntropy", "Softmax", "RMSNorm", "LayerNorm", "SwiGLU"], [80, 90])
+    func assemblesRowsAtAnyAddress(operation: String, capability: Int) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for (columns, dtype) in [
+            (4095, DType.bf16), (2001, .f16), (4097, .f32), (20_001, .f16), (50_257, .bf16), (262_141, .bf16),
+        ] {
+            let kernels = try LaunchRecorder.kernels {
+                _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
+            }
+            for kernel in kernels {
+                try expectShortAndWithoutSpills(
+                    kernel, Target(capability: capability), in: folder, isShifted: true)
+            }
+        }
+    }
+
+    private func expectShortAndWithoutSpills(
+        _ kernel: any TileKernel, _ target: Target, in folder: URL, isShifted: Bool = false
+    ) throws {
+        func report(isOneBlockEnough: Bool) throws -> (text: String, isWithoutSpills: Bool) {
+            let (made, function) = try module(
+                kernel, target, isOneBlockEnough: isOneBlockEnough, isShifted: isShifted)
+            let text = try Assembler.report(made, target, in: folder)
+            let isPlain = function.localBytes > 0 || text.contains(" 0 bytes stack frame")
+            return (text, isPlain && text.contains(" 0 bytes spill stores"))
+        }
+        var found = try report(isOneBlockEnough: false)
+        if !found.isWithoutSpills { found = try report(isOneBlockEnough: true) }
+        #expect(found.isWithoutSpills, "\(kernel) for \(target): \(found.text)")
+        if target.capability != 90 { return }
+        let (made, function) = try module(kernel, target, isShifted: isShifted)
+        let lines = made.text.split(separator: "\n").count
+        let most = function.schedule.product == nil ? Self.mostLines : Self.mostLinesOfProduct
+        #expect(lines < most, "\(kernel) for \(target) has \(lines) lines")
     }
 
     /// x / Σx over rows that no registers hold: read for the sum, then once more.

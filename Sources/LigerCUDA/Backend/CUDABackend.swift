@@ -67,10 +67,12 @@ package final class CUDABackend: Backend {
     // MARK: Work
 
     package func kernel(_ kernel: some TileKernel, for views: [MemoryView]) throws -> any LoadedKernel {
-        try kernels.kernel(kernel, layouts: views.map { $0.gpuLayout.code }) { function, signature in
+        let layouts = views.gpuLayouts
+        return try kernels.kernel(kernel, layouts: layouts.map(\.code)) { function, signature in
             let unknown = GPULayout(hasUnitStride: false, isAligned: false, hasWholeVectors: false)
-            let layouts = views.map(\.gpuLayout).padded(to: function.views.count, with: unknown)
-            return try compiler.kernel(function, layouts: layouts, signature: signature)
+            return try compiler.kernel(
+                function, layouts: layouts.padded(to: function.views.count, with: unknown),
+                signature: signature)
         }
     }
 

@@ -20,7 +20,7 @@ package struct KernelTrial {
     ) throws {
         backend = try flush.device.cudaBackend("timing kernels one by one")
         function = try TileFunction.trace(kernel)
-        layouts = arrays.map(\.view.gpuLayout)
+        layouts = arrays.map(\.view).gpuLayouts
         self.programs = programs
         self.arrays = arrays
         self.scalars = scalars.map(LaunchScalar.init)

@@ -127,11 +127,15 @@ public enum CrossEntropy {
     /// Multiplies a gradient by the upstream gradient of the loss, in place.
     ///
     /// - Parameters:
-    ///   - gradient: [..., V], as `forward` returned it.
+    ///   - gradient: [..., V], as `forward` returned it, or [rows, V] with rows apart.
     ///   - upstream: f32, one number, or one per row for a loss without reduction.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
     public static func scale(_ gradient: NDArray, by upstream: NDArray) throws {
-        let rows = try gradient.asRows("gradient")
+        // Rows may be apart, as those of a linear layer's logits are.
+        let isPadded =
+            gradient.shape.count == 2 && gradient.dtype.isFloat && gradient.strides[1] == 1
+            && gradient.strides[0] > gradient.shape[1]
+        let rows = isPadded ? gradient : try gradient.asRows("gradient")
         let isPerRow = upstream.count != 1
         guard upstream.dtype == .f32, upstream.isContiguous, !isPerRow || upstream.count == rows.shape[0]
         else {
@@ -139,13 +143,8 @@ public enum CrossEntropy {
                 "the upstream gradient must be f32 with 1 or \(rows.shape[0]) elements, contiguous; found "
                     + "\(upstream.dtype.rawValue) of shape \(upstream.shape)")
         }
-        try scaleRows(rows, by: upstream.flattened)
-    }
-
-    /// The same for rows that may be apart: [rows, V], by one number or [rows].
-    static func scaleRows(_ x: NDArray, by factors: NDArray) throws {
-        try ScaleRows(columns: x.shape[1], dtype: x.dtype, isPerRow: factors.count != 1).launch(
-            programs: x.shape[0], ["x": x, "factor": factors])
+        try ScaleRows(columns: rows.shape[1], dtype: gradient.dtype, isPerRow: isPerRow).launch(
+            programs: rows.shape[0], ["x": rows, "factor": upstream.flattened])
     }
 }
 

@@ -86,7 +86,7 @@ package struct CrossEntropyTask {
                 "gradient": isOverLogits ? nil : gradient, "upstream": isEarly ? upstream : nil,
                 "scales": scales,
             ])
-        if !isEarly, let gradient, let upstream { try CrossEntropy.scaleRows(gradient, by: upstream) }
+        if !isEarly, let gradient, let upstream { try CrossEntropy.scale(gradient, by: upstream) }
     }
 
     /// Whether a row's loss is its share of -log p of its label and nothing else is asked for.

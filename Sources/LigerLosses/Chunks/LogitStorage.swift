@@ -29,7 +29,9 @@ package enum LogitStorage {
     }
 
     /// An array of logits, or of their gradient, whose elements are not set.
-    package static func array(_ rows: Int, _ classes: Int, _ dtype: DType, on device: Device) throws -> NDArray {
+    package static func array(_ rows: Int, _ classes: Int, _ dtype: DType, on device: Device) throws
+        -> NDArray
+    {
         try NDArray(empty: [rows, pitch(classes, on: device)], dtype: dtype, device: device)
             .sliced(1, 0..<classes)
     }

@@ -58,8 +58,10 @@ struct Chunk {
     let guards: [Register?]
     /// Its first one among the vectors that the thread owns of the tile, where registers hold all.
     var firstVector = 0
-    /// By lane, where a vector's lanes exist one without the other.
+    /// By lane, where a product's lanes exist one without the other.
     var laneGuards: [Register]?
+    /// By vector, where some of its lanes may exist; the guard of that vector says whether all do.
+    var edges: [VectorEdge?] = []
     /// Whether prefetched rows have it in shared memory.
     var isPrefetched = false
     /// What the phase has defined of it so far.
@@ -78,5 +80,18 @@ struct Chunk {
         return Array(lanes[(firstVector * length.vector)...].prefix(vectors * length.vector))
     }
 
-    func guarding(_ lane: Int) -> Register? { laneGuards?[lane] ?? guards[lane / length.vector] }
+    /// Whether a lane exists; nil where it always does.
+    func guarding(_ lane: Int) -> Register? {
+        let vector = lane / length.vector
+        if vector < edges.count, let edge = edges[vector] { return edge.lanes[lane % length.vector] }
+        return laneGuards?[lane] ?? guards[vector]
+    }
+}
+
+/// A vector of which some lanes may be before a row's start or behind its end.
+struct VectorEdge {
+    /// Whether each lane exists.
+    let lanes: [Register]
+    /// Whether some exist, and some do not.
+    let isPartial: Register
 }

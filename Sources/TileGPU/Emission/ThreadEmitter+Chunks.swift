@@ -8,6 +8,7 @@ extension ThreadEmitter {
         let length = length(phase.extent)
         if plan.product != nil { return try productPieces(length).forEach(body) }
         if length.isResident { return try body(wholeTile(length)) }
+        if length.isRagged { return try emitRaggedChunks(of: phase, length, body) }
         let end = end(length)
         let near = plan.memory.prefetchedLanes[phase.number, default: 0]
         if near < length.capacity {
@@ -22,12 +23,18 @@ extension ThreadEmitter {
 
     /// Writes a body for all chunks of a length.
     func emitChunks(_ length: LengthPlan, _ body: (Chunk) throws -> Void) rethrows {
-        try emitLoop(length, from: 0, to: end(length), false, isPrefetched: false, body)
+        try emitLoop(length, from: 0, to: places(length), false, isPrefetched: false, body)
     }
 
     private func wholeTile(_ length: LengthPlan) -> Chunk {
-        let guards = (0..<length.vectors).map { guardOf(length, vector: $0) }
-        return Chunk(length: length, start: nil, vectors: length.vectors, guards: guards)
+        let edges = (0..<length.vectors).map { vector in
+            length.isRagged && length.needsGuard(vector: vector)
+                ? edge(length, ahead: vector * length.span, start: nil) : nil
+        }
+        let guards = zip(0..., edges).map { vector, edge in edge?.whole ?? guardOf(length, vector: vector) }
+        var chunk = Chunk(length: length, start: nil, vectors: length.vectors, guards: guards)
+        chunk.edges = edges.map { $0?.edge }
+        return chunk
     }
 
     /// A product's lanes come in pairs whatever their number is. All are in registers, so little else may be: each piece
@@ -45,17 +52,17 @@ extension ThreadEmitter {
         }
     }
 
-    private func end(_ length: LengthPlan) -> Source {
+    func end(_ length: LengthPlan) -> Source {
         length.count.flatMap { scalars[$0] }.map { Source.register($0) } ?? .integer(length.capacity)
     }
 
-    private func atMost(_ limit: Int, _ length: Source) -> Source {
-        guard case .register = length else { return .integer(limit) }
+    func atMost(_ limit: Int, _ length: Source) -> Source {
+        if case .bits(let bits) = length { return .integer(Swift.min(limit, Int(bits))) }
         return .register(out.make(.b64, .arithmetic(.minimum, .s64), [length, .integer(limit)]))
     }
 
     /// A loop over the chunks of a part of a length; `from` is where a chunk starts.
-    private func emitLoop(
+    func emitLoop(
         _ length: LengthPlan, from: Int, to end: Source, _ isBackward: Bool, isPrefetched: Bool,
         _ body: (Chunk) throws -> Void
     ) rethrows {
@@ -86,9 +93,13 @@ extension ThreadEmitter {
         return first == 0 ? last : out.b64(.add, .register(last), .integer(first))
     }
 
-    /// Whether a thread's vector of a whole tile exists; nil if it always does.
+    /// Whether all of a thread's vector of a whole tile exists; nil if it always does.
     func guardOf(_ length: LengthPlan, vector: Int) -> Register? {
-        length.needsGuard(vector: vector) ? guardOf(length, ahead: vector * length.span, start: nil) : nil
+        if !length.needsGuard(vector: vector) { return nil }
+        let ahead = vector * length.span
+        if !length.isRagged { return guardOf(length, ahead: ahead, start: nil) }
+        let ends = exist([0, length.vector - 1], length, ahead: ahead, start: nil).lanes
+        return both(ends[0], ends[1])
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists.

@@ -40,7 +40,7 @@ extension ThreadEmitter {
     ) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
         let (dtype, type) = (function.views[view].dtype, loadType(view))
-        return forEachAccess(operation, view, base, access.method.width, chunk) {
+        let lanes = forEachAccess(operation, view, base, access.method.width, chunk) {
             address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
@@ -50,12 +50,21 @@ extension ThreadEmitter {
                         sources: [.register(address)], guardedBy: guarding, reuse: access.reuse)))
             return results
         }
+        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
+            out.append(
+                .instruction(
+                    Instruction(
+                        kind: .load(.global, dtype, offset: offset), results: [lanes[lane]],
+                        sources: [.register(address)], guardedBy: guarding, reuse: access.reuse)))
+        }
+        return lanes
     }
 
     /// Loads 16-bit lanes as they are stored, two a register.
     private func loadPairs(_ operation: Operation, _ view: Int, _ width: Int, _ chunk: Chunk) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
-        return forEachAccess(operation, view, base, width, chunk) { address, offset, count, guarding in
+        let dtype = function.views[view].dtype
+        let pairs = forEachAccess(operation, view, base, width, chunk) { address, offset, count, guarding in
             let results = (0..<(count / 2)).map { _ in out.register(.b32) }
             out.append(
                 .instruction(
@@ -64,6 +73,15 @@ extension ThreadEmitter {
                         sources: [.register(address)], guardedBy: guarding)))
             return results
         }
+        var low = Source.float(0)
+        forEachPartialLane(view, base, width, chunk) { address, offset, lane, guarding in
+            let value = Source.register(
+                out.make(
+                    .f32, .load(.global, dtype, offset: offset), [.register(address)], guardedBy: guarding))
+            if lane % 2 == 1 { out.write(pairs[lane / 2], .narrowPair(dtype), [low, value]) }
+            low = value
+        }
+        return pairs
     }
 
     /// Lanes of pairs. The assembler would keep lanes it has widened, so the second time another instruction widens.
@@ -139,6 +157,14 @@ extension ThreadEmitter {
                         reuse: access.reuse)))
             return []
         }
+        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
+            out.append(
+                .instruction(
+                    Instruction(
+                        kind: .store(.global, dtype, offset: offset),
+                        sources: [.register(address), .register(stored(lanes[lane], view, element))],
+                        guardedBy: guarding, reuse: access.reuse)))
+        }
     }
 
     func gather(_ operation: Operation, _ view: Int, _ axis: Int, _ chunk: Chunk) throws -> [Register] {
@@ -165,10 +191,8 @@ extension ThreadEmitter {
         _ access: (_ address: Register, _ offset: Int, _ count: Int, _ guarding: Register?) -> [Register]
     ) -> [Register] {
         let (bytes, length) = (plan.facts.bytes(view), chunk.length)
-        var first = place.firstLane
-        if let start = chunk.start { first = out.b32(.add, .s32, .register(first), .register(start)) }
-        let wide = out.make(.b64, .convert(from: .s32, to: .s64), [.register(first)])
         guard let width else {
+            let wide = firstLane(of: chunk)
             let step = views[view].strides[operation.axis ?? 0]
             let elements = out.b64(.multiply, .register(wide), .register(step))
             return chunk.lanes.flatMap { lane in
@@ -179,18 +203,27 @@ extension ThreadEmitter {
                 return access(address, 0, 1, chunk.guarding(lane))
             }
         }
-        let address = out.b64(
-            .add, .register(base), .register(out.b64(.multiply, .register(wide), .integer(bytes))))
+        let address = address(of: chunk, base, bytes)
         if let guards = chunk.laneGuards {
             return chunk.lanes.flatMap { access(address, chunk.ahead($0) * bytes, 1, guards[$0]) }
         }
-        return (0..<chunk.vectors).flatMap { vector in
-            stride(from: 0, to: length.vector, by: width).flatMap { lane in
-                access(
-                    address, ((chunk.firstVector + vector) * length.span + lane) * bytes, width,
-                    chunk.guards[vector])
-            }
+        return stride(from: 0, to: chunk.lanes.upperBound, by: width).flatMap { lane -> [Register] in
+            let guarding = width == 1 ? chunk.guarding(lane) : chunk.guards[lane / length.vector]
+            return access(address, chunk.ahead(lane) * bytes, width, guarding)
         }
+    }
+
+    /// The thread's first lane of a chunk.
+    private func firstLane(of chunk: Chunk) -> Register {
+        var first = firstLane(chunk.length)
+        if let start = chunk.start { first = out.b32(.add, .s32, .register(first), .register(start)) }
+        return out.make(.b64, .convert(from: .s32, to: .s64), [.register(first)])
+    }
+
+    /// Its address among contiguous lanes, given that of lane 0.
+    func address(of chunk: Chunk, _ base: Register, _ bytes: Int) -> Register {
+        let own = out.b64(.multiply, .register(firstLane(of: chunk)), .integer(bytes))
+        return out.b64(.add, .register(base), .register(own))
     }
 
     /// A lane's distance from the row's start in bytes.

@@ -87,7 +87,7 @@ extension ThreadEmitter {
 
     private func iota(_ operation: Operation, _ chunk: Chunk) -> [Register] {
         guard let start = scalars[operation.operands[0]] else { return [] }
-        var first = out.b32(.add, .s32, .register(start), .register(place.firstLane))
+        var first = out.b32(.add, .s32, .register(start), .register(firstLane(chunk.length)))
         if let ahead = chunk.start { first = out.b32(.add, .s32, .register(first), .register(ahead)) }
         return chunk.lanes.map { out.b32(.add, .s32, .register(first), .integer(chunk.ahead($0))) }
     }

@@ -93,7 +93,7 @@ extension ThreadEmitter {
     }
 
     private func laneNumber(_ lane: Int, _ chunk: Chunk) -> Register {
-        let own = out.b32(.add, .s32, .register(place.firstLane), .integer(chunk.ahead(lane)))
+        let own = out.b32(.add, .s32, .register(firstLane(chunk.length)), .integer(chunk.ahead(lane)))
         guard let start = chunk.start else { return own }
         return out.b32(.add, .s32, .register(own), .register(start))
     }

@@ -80,7 +80,7 @@ extension ThreadEmitter {
             let target = sharedAddress(bytes, offset)
             addresses.prefetched[tile] = target
             let source = out.b64(
-                .add, .register(row), .register(ownBytes(place.firstLane, bytes)))
+                .add, .register(row), .register(ownBytes(firstLane(length), bytes)))
             for vector in 0..<Swift.min(length.vectors, lanes / length.span) {
                 copyVector(
                     vector, bytes, from: source, to: target, guardedBy: guardOf(length, vector: vector))

@@ -41,6 +41,9 @@ final class ThreadEmitter {
     var out = ThreadBuilder()
     /// The thread's place in the launch.
     var place = ThreadPlace()
+    /// By length: the first lane of the thread's first vector, where rows start at any address, and how far they are from
+    /// the multiple of 16 bytes before.
+    var shifts: [Int: (firstLane: Register, distance: Register)] = [:]
     /// Sizes and strides of views.
     var views: [ViewRegisters] = []
 
@@ -88,6 +91,7 @@ final class ThreadEmitter {
         findPlace()
         // Sizes and strides are read up front, so that every branch finds them.
         views = function.views.enumerated().map { ViewRegisters($0, $1.rank, parameters, &out) }
+        findShifts()
         let count = programCount()
         let isInside = out.compare(.less, .s64, .register(place.program), .register(count))
         let body = try nested {
@@ -130,6 +134,30 @@ final class ThreadEmitter {
         }
         place.firstLane = out.b32(.multiply, .s32, .register(place.thread), .integer(schedule.vector))
     }
+
+    /// How far rows start from the multiple of 16 bytes before, at which their first vector begins.
+    private func findShifts() {
+        for length in plan.lengths {
+            guard let start = length.start else { continue }
+            let bytes = plan.facts.bytes(start.view), lanes = Swift.min(length.vector, 16 / bytes)
+            var address = out.parameter(.b64, parameters.views[start.view])
+            for (dimension, position) in start.position.enumerated() where position != 0 {
+                let index = position.map { Source.integer($0) } ?? .register(place.program)
+                let stride = out.b64(
+                    .multiply, .register(views[start.view].strides[dimension]), .integer(bytes))
+                address = out.b64(
+                    .add, .register(address), .register(out.b64(.multiply, .register(stride), index)))
+            }
+            let place = out.make(.b32, .convert(from: .s64, to: .s32), [.register(address)])
+            let elements = out.b32(.shiftRight, .u32, .register(place), .integer(bytes.trailingZeroBitCount))
+            let distance = out.b32(.and, .u32, .register(elements), .integer(lanes - 1))
+            let first = out.b32(.subtract, .s32, .register(self.place.firstLane), .register(distance))
+            shifts[length.number] = (first, distance)
+        }
+    }
+
+    /// The first lane of the thread's first vector of a length; below 0 where a row starts within it.
+    func firstLane(_ length: LengthPlan) -> Register { shifts[length.number]?.firstLane ?? place.firstLane }
 
     private func findPlaceAmongBlocks(_ block: Register) {
         let blocks = Source.integer(schedule.blocks)

@@ -6,13 +6,18 @@ struct AccessFacts {
     let layouts: [GPULayout]
     let divisors: Divisors
     let vector: Int
+    private let lengths: WideLengths
 
     init(_ function: TileFunction, _ layouts: [GPULayout], vector: Int) {
         self.function = function
         self.layouts = layouts
         self.vector = vector
         divisors = Divisors(function, layouts)
+        lengths = WideLengths(function, layouts, divisors)
     }
+
+    /// What lane 0 of a length is, where its address may be anything and vectors are not at multiples of it.
+    func start(ofLength number: Int) -> RowStart? { vector == 1 ? nil : lengths.starts[number] }
 
     func bytes(_ view: Int) -> Int { function.views[view].dtype.byteCount }
 
@@ -21,9 +26,13 @@ struct AccessFacts {
         axis == function.views[view].rank - 1 && layouts[view].hasUnitStride
     }
 
-    /// Whether lane 0 is at a multiple of what one access moves, in every program.
+    /// Whether vectors are at multiples of what one access moves, in every program.
     func isAligned(_ operation: Operation, _ view: Int, _ axis: Int) -> Bool {
-        layouts[view].isAligned
+        let lanes = operation.isStore ? operation.operands.last : operation.results.first
+        if let extent = lanes.flatMap({ function.type($0).extent }), start(ofLength: extent.number) != nil {
+            return layouts[view].isShifted
+        }
+        return layouts[view].isAligned
             && divisors.divisor(of: operation.operands[axis]) % Swift.min(vector, 16 / bytes(view)) == 0
     }
 

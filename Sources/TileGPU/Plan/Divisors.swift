@@ -23,6 +23,12 @@ struct Divisors {
     /// 1 if nothing is known.
     func divisor(of value: ValueID) -> Int { known[value] ?? 1 }
 
+    /// Of how many lanes a length is.
+    func length(_ extent: Extent) -> Int {
+        extent.count.map { Swift.min(divisor(of: $0), extent.capacity & -extent.capacity) }
+            ?? extent.capacity
+    }
+
     /// A value as another plus a constant.
     func offset(of value: ValueID) -> (base: ValueID, constant: Int) { sums[value] ?? (value, 0) }
 

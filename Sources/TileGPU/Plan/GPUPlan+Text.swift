@@ -32,7 +32,9 @@ extension GPUPlan: CustomStringConvertible {
             let isGuarded =
                 length.isResident
                 ? length.needsGuard(vector: length.vectors - 1) : length.chunksNeedGuards
-            return "\(size) lanes: \(part)" + (isGuarded ? ", guarded at the end" : "")
+            let ends = length.start == nil ? "at the end" : "at both ends, from a multiple of 16 bytes on"
+            return "\(size) lanes: \(part)"
+                + (length.isRagged ? ", single lanes \(ends)" : isGuarded ? ", guarded at the end" : "")
         }
     }
 

@@ -66,7 +66,11 @@ extension GPUPlan {
     package static let passes = [
         PlanningPass(
             name: "lengths", summary: "which lanes a thread owns, and whether registers hold them",
-            run: { plan in plan.lengths = plan.function.extents.map { LengthPlan($0, plan.schedule) } },
+            run: { plan in
+                plan.lengths = plan.function.extents.enumerated().map {
+                    LengthPlan($1, number: $0, plan.schedule, plan.facts)
+                }
+            },
             lines: \.lengthLines),
         PlanningPass(
             name: "phases", summary: "the order of work: what each pass over a length computes",

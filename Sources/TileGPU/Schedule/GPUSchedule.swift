@@ -8,11 +8,15 @@ package struct GPULayout: Sendable, Hashable {
     package var isAligned: Bool
     /// Whether the last dimension's size is a multiple of 16 bytes.
     package var hasWholeVectors: Bool
+    /// Whether rows start at any address, those of all such views of a launch as far from a multiple of 16 bytes as each
+    /// other.
+    package var isShifted: Bool
 
-    package init(hasUnitStride: Bool, isAligned: Bool, hasWholeVectors: Bool) {
+    package init(hasUnitStride: Bool, isAligned: Bool, hasWholeVectors: Bool, isShifted: Bool = false) {
         self.hasUnitStride = hasUnitStride
         self.isAligned = isAligned
         self.hasWholeVectors = hasWholeVectors
+        self.isShifted = isShifted
     }
 }
 
@@ -83,10 +87,21 @@ package struct GPUSchedule: Sendable, Hashable {
             self = product
             return
         }
-        let longest = function.extents.map(\.capacity).max() ?? 1
         let shape = Self.shape(function)
-        let vector = Swift.min(Self.vector(function, layouts), shape.widestVector)
-        if let schedule = Self.forLongRows(function.body, longest, vector, shape, hasMuchSharedMemory) {
+        let divisors = Divisors(function, layouts), lengths = WideLengths(function, layouts, divisors)
+        var vector = Self.vector(function, divisors, lengths, most: shape.widestVector)
+        let isRagged = function.extents.indices.contains { number in
+            lengths.starts[number] != nil || divisors.length(function.extents[number]) % vector != 0
+        }
+        // Work on whole chunks, on chunks in shared memory and on single vectors is compiled for each.
+        if isRagged && shape.reduces && shape.isHeavy { vector = Swift.min(vector, 4) }
+        // A row at any address takes up to a vector more.
+        let longest =
+            (function.extents.map(\.capacity).max() ?? 1) + (lengths.starts.isEmpty ? 0 : vector - 1)
+        let chunkVectors = isRagged && shape.functions > 2 ? 1 : 2
+        if let schedule = Self.forLongRows(
+            function.body, longest, vector, shape, hasMuchSharedMemory, chunkVectors: chunkVectors)
+        {
             self = schedule
             return
         }
@@ -120,12 +135,13 @@ package struct GPUSchedule: Sendable, Hashable {
 
     /// For a long row that is better served by several blocks or from shared memory; nil where it is not.
     private static func forLongRows(
-        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool
+        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool,
+        chunkVectors: Int
     ) -> GPUSchedule? {
         if body.hasLoops { return nil }
         if !body.reduces { return independentBlocks(longest, vector, shape) }
         return hasMuchSharedMemory && shape.reduces && longest > longestKept
-            ? prefetchingWholeRows(longest, vector) : nil
+            ? prefetchingRows(longest, vector, chunkVectors, loadsSeveral: shape.loadsSeveral) : nil
     }
 
     /// Several blocks for a long row where no lane waits for another and much is moved for each, so that the work
@@ -139,16 +155,23 @@ package struct GPUSchedule: Sendable, Hashable {
     }
 
     /// A long row in the shared memory of a block, which leaves room for the rows of two others that work while this
-    /// one waits. Of longer ones tuned schedules prefetch the beginning; in the shared memory of a cluster, which would
-    /// hold them, they took longer than when read twice: 1.11 ms compared with 0.72, for the cross entropy of 4,096 rows
-    /// of 128,256 on an H200.
-    private static func prefetchingWholeRows(_ longest: Int, _ vector: Int) -> GPUSchedule? {
-        let bytes = longest * 16 / vector, (threads, chunkVectors) = (256, 2)
-        guard vector > 1, bytes <= 72 << 10 else { return nil }
-        let chunkBytes = threads * chunkVectors * 16
-        return GPUSchedule(
-            threads: threads, programsPerBlock: 1, vector: vector, residentLanes: vector,
-            chunkVectors: chunkVectors, prefetchedChunks: (bytes + chunkBytes - 1) / chunkBytes)
+    /// one waits. Of a longer one the beginning, or all, where two blocks fit, and what is behind is read again from the
+    /// second-level cache. In the shared memory of a cluster, which would hold it, it took longer than when read twice:
+    /// 1.11 ms compared with 0.72, for the cross entropy of 4,096 rows of 128,256 on an H200.
+    private static func prefetchingRows(
+        _ longest: Int, _ vector: Int, _ chunkVectors: Int, loadsSeveral: Bool
+    ) -> GPUSchedule? {
+        let bytes = longest * 16 / vector
+        if vector == 1 { return nil }
+        func schedule(threads: Int, most: Int, blocks: Int) -> GPUSchedule {
+            let chunkBytes = threads * chunkVectors * 16
+            return GPUSchedule(
+                threads: threads, programsPerBlock: 1, vector: vector, residentLanes: vector,
+                chunkVectors: chunkVectors, minimumBlocks: blocks,
+                prefetchedChunks: Swift.min((bytes + chunkBytes - 1) / chunkBytes, most / chunkBytes))
+        }
+        if bytes <= 72 << 10 { return schedule(threads: 256, most: 80 << 10, blocks: 0) }
+        return loadsSeveral ? nil : schedule(threads: 512, most: 96 << 10, blocks: 2)
     }
 
     private static func powerOfTwo(atLeast wanted: Int, most: Int) -> Int {
@@ -231,8 +254,10 @@ package struct GPUSchedule: Sendable, Hashable {
         return shape
     }
 
-    /// As many lanes as 16 bytes of the narrowest storage hold, if every length is a multiple.
-    private static func vector(_ function: TileFunction, _ layouts: [GPULayout]) -> Int {
+    /// As many lanes as 16 bytes of the narrowest storage hold, or fewer, so that vectors serve every length.
+    private static func vector(
+        _ function: TileFunction, _ divisors: Divisors, _ lengths: WideLengths, most: Int
+    ) -> Int {
         var narrowest = 4
         function.body.forEachOperation { operation in
             switch operation.kind {
@@ -241,13 +266,14 @@ package struct GPUSchedule: Sendable, Hashable {
             default: break
             }
         }
-        let divisors = Divisors(function, layouts)
-        let lengths = function.extents.map { extent in
-            extent.count.map { Swift.min(divisors.divisor(of: $0), extent.capacity & -extent.capacity) }
-                ?? extent.capacity
+        func serves(_ vector: Int) -> Bool {
+            function.extents.enumerated().allSatisfy { number, extent in
+                lengths.suits(
+                    vector, number, length: divisors.length(extent), capacity: extent.capacity)
+            }
         }
-        var vector = 16 / narrowest
-        while vector > 1 && !lengths.allSatisfy({ $0 % vector == 0 }) { vector /= 2 }
+        var vector = Swift.min(16 / narrowest, most)
+        while vector > 1 && !serves(vector) { vector /= 2 }
         return vector
     }
 }

@@ -119,6 +119,8 @@ package indirect enum Statement: Sendable {
     /// for counter = from; counter < to; counter += step, on b64 registers.
     case loop(counter: Register, from: Source, to: Source, step: Source, body: [Statement])
     case conditional(Register, then: [Statement], otherwise: [Statement])
+    /// What those threads do for which a predicate is set, each for itself: no barrier and no shuffle is inside.
+    case selected(Register, [Statement])
     /// Parts of a block that run beside each other from here on.
     case roles([ThreadRole])
     /// What each program does for itself, in the midst of what many do together: its threads' branches are its own.

@@ -78,9 +78,9 @@ def test_orders_and_refusals(device):
     options = (None, None, None, None, -100, 0.1, False, False)
     found = liger_fused_linear_kto(layer.input, layer.weight, labels, good, layer.bias, *options)
     assert torch.equal(found[0], module[0])
-    assert torch.equal(
-        LigerFusedLinearKTOLoss(chunk_size=2)(layer.input, layer.weight, labels, layer.bias, good)[0], module[0]
-    )
+    # The library multiplies longer chunks another way on a GPU.
+    longer = LigerFusedLinearKTOLoss(chunk_size=2)(layer.input, layer.weight, labels, layer.bias, good)
+    torch.testing.assert_close(longer[0], module[0], rtol=1e-6, atol=0)
     with pytest.raises(AssertionError):
         LigerFusedLinearKTOLoss()(layer.input, layer.weight, labels, layer.bias)
     with pytest.raises(ValueError):
