@@ -75,7 +75,8 @@ package enum LabelExponentials {
         let overflows = try floats(tokens), hasLogitSums = options.wantsLogitSums
         let logitSums = hasLogitSums ? try floats(tokens, blocks) : nil
         let result = Result(
-            nll: try floats(tokens), total: try floats(tokens), logitSums: hasLogitSums ? try floats(tokens) : nil)
+            nll: try floats(tokens), total: try floats(tokens),
+            logitSums: hasLogitSums ? try floats(tokens) : nil)
         try LabelLogits(
             columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
         ).launch(
@@ -84,7 +85,8 @@ package enum LabelExponentials {
         func multiply(onlyIf condition: NDArray?) throws {
             try BlockExponentials(
                 dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
-                hasLogitSums: hasLogitSums, isRepeated: condition != nil, isWhole: classes % BlockExponentials.width == 0
+                hasLogitSums: hasLogitSums, isRepeated: condition != nil,
+                isWhole: classes % BlockExponentials.width == 0
             ).launch(
                 programs: tokens,
                 [

@@ -1,5 +1,4 @@
 import LigerKernels
-import LigerKernels
 import LigerRuntime
 package import Tile
 

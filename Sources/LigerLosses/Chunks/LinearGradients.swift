@@ -62,14 +62,20 @@ struct InputGradient {
             return
         }
         let isGathered = x.dtype == values.dtype
-        if isGathered { _ = try MatMul.apply(g, weight, into: x) }
+        func multiply(_ rows: Range<Int>, into target: NDArray) throws {
+            _ = try MatMul.apply(g.sliced(0, rows), weight, into: target)
+            if let factors = gradient.scales {
+                try CrossEntropy.scale(target, by: factors.sliced(0, rows))
+            }
+        }
+        if isGathered { try multiply(0..<x.shape[0], into: x) }
         var start = 0
         for piece in pieces {
             let rows = start..<(start + piece.count), target = values.sliced(0, piece)
             if isGathered {
                 try x.sliced(0, rows).copyBytes(to: target)
             } else {
-                _ = try MatMul.apply(g.sliced(0, rows), weight, into: target)
+                try multiply(rows, into: target)
             }
             start += piece.count
         }

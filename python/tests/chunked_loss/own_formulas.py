@@ -68,7 +68,7 @@ def joined(found):
 def expected_of_pairs(
     layer, labels, formula, chunk_size=1, average=True, alpha=1.0, nll=True, other=None, nll_target=None, **arguments
 ):
-    logits, half = layer.logits(), len(labels) // 2
+    logits, half = layer.logits(rounded=nll_target is not None), len(labels) // 2
     own = answers(logits, labels, average).chunk(2)
     given = () if other is None else answers(other.logits(), labels, average).detach().chunk(2)
     found = []

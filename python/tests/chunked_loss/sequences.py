@@ -3,7 +3,7 @@
 On a GPU the gradient of a layer's logits has the weight's type, and so have the logits of most losses; of those beside
 a teacher they are fp32. In 16 bits that moves a loss by far more than fp32 arithmetic does, and what follows the value,
 such as clipping, to its other side. It is torch's doing too, and no fault to allow for: instead the reference rounds
-its logits alike (`as_stored`), unless they are exact, and 16-bit factors are such that sums
+its logits alike (`as_stored`), unless they are exact (`stays_exact`), and 16-bit factors are such that sums
 of their products are exact in fp32 in any order (`factor`). So both round the same numbers, and losses have the same
 bounds in every type and on every device. What is left to allow for is the logits' gradient, which is rounded before it
 is multiplied (`check_gradient`).
@@ -35,6 +35,14 @@ def on_gpu(tensor):
     return tensor.is_cuda
 
 
+def stays_exact(weight, bias=None):
+    """Whether kernels multiply by this weight, so that logits stay in fp32 and exponentials are stored of them."""
+    return (
+        on_gpu(weight) and weight.dtype == torch.bfloat16 and bias is None and weight.shape[1] % 8 == 0
+        and torch.cuda.get_device_capability(weight.device) == (9, 0)
+    )  # fmt: skip
+
+
 def as_stored(logits, weight, exact=False):
     """float64 logits with the values that they have beside a weight like this; they keep their gradient.
 
@@ -47,7 +55,7 @@ def as_stored(logits, weight, exact=False):
     return logits
 
 
-def check_gradient(name, found, wanted, magnitudes, others, upstream):
+def check_gradient(name, found, wanted, magnitudes, others, upstream, roundings=1):
     """A gradient on a GPU, where those of logits are rounded before they are multiplied, element by element.
 
     A rounding moves a number by at most u of it, half of its type's epsilon, or half of the least step there is. So
@@ -55,12 +63,14 @@ def check_gradient(name, found, wanted, magnitudes, others, upstream):
     at most u (|dz_1 x_1| + |dz_2 x_2| + ...) and 2 u of itself. Beside these stands fp32 arithmetic, whose roundings
     are those of the largest of such sums.
 
-    magnitudes: the sum in parentheses. others: |x_1| + |x_2| + ..., for the least steps.
+    magnitudes: the sum in parentheses. others: |x_1| + |x_2| + ..., for the least steps. roundings: 2 where dz is a
+    product of two numbers, one of them with its x, that are each rounded, and so is the sum before it is multiplied by
+    the second.
     """
     kind = torch.finfo(found.dtype)
     u, step = (0.0, 0.0) if found.dtype == torch.float32 else (kind.eps / 2, kind.smallest_normal * kind.eps / 2)
     steps = step * ((others + 1) * upstream + 1)
-    bound = u * (magnitudes + 2 * wanted.abs()) + steps + FP32 * magnitudes.max()
+    bound = u * (roundings * magnitudes + (1 + roundings) * wanted.abs()) + steps + FP32 * magnitudes.max()
     error = (found.detach().double() - wanted).abs()
     # Not `error > bound`, which NaN is not; all may be 0.
     beyond = ~(error <= bound)
@@ -68,7 +78,7 @@ def check_gradient(name, found, wanted, magnitudes, others, upstream):
     assert not found, f"gradient of the {name}: errors {found}, bounds {allowed}"
 
 
-def check_layer_gradients(tensors, twins, logits, dtype, upstream=1.0):
+def check_layer_gradients(tensors, twins, logits, dtype, upstream=1.0, roundings=1):
     """Gradients of a layer's input, weight and bias, by those of its copy's logits; upstream: what they include."""
     x, weight = (t.detach().abs().flatten(0, -2) for t in twins[:2])
     for name, ours, twin in zip(("input", "weight", "bias"), tensors, twins):
@@ -82,7 +92,9 @@ def check_layer_gradients(tensors, twins, logits, dtype, upstream=1.0):
         magnitudes, others = {
             "input": (dz @ weight, weight.sum(0)), "weight": (dz.T @ x, x.sum(0)), "bias": (dz.sum(0), len(dz)),
         }[name]  # fmt: skip
-        check_gradient(name, ours.grad, twin.grad, magnitudes.view(ours.shape), others, max(1.0, upstream))
+        check_gradient(
+            name, ours.grad, twin.grad, magnitudes.view(ours.shape), others, max(1.0, upstream), roundings
+        )
 
 
 class Layer:
@@ -96,14 +108,16 @@ class Layer:
         self.tensors = [t for t in (self.input, self.weight, self.bias) if t is not None]
         self.twins = [t.detach().double().requires_grad_(grad) for t in self.tensors]
 
-    def logits(self, exact=False):
-        """Of the copy; the last ones are kept. exact: as for `as_stored`."""
+    def logits(self, exact=False, rounded=False):
+        """Of the copy; the last ones are kept. exact: as for `as_stored`; rounded: if the loss needs them."""
         x, weight, *bias = self.twins
-        self.kept = as_stored(x @ weight.T + (bias[0] if bias else 0), self.weight, exact)
+        self.is_exact = not rounded and stays_exact(self.weight, self.bias)
+        self.kept = as_stored(x @ weight.T + (bias[0] if bias else 0), self.weight, exact or self.is_exact)
         return self.kept
 
     def check_gradients(self, dtype, upstream=1.0):
-        check_layer_gradients(self.tensors, self.twins, self.kept, dtype, upstream)
+        roundings = 2 if self.is_exact else 1
+        check_layer_gradients(self.tensors, self.twins, self.kept, dtype, upstream, roundings)
 
 
 def targets(count, length, classes, device, ignored=0.3):

@@ -17,7 +17,9 @@ from liger_kernel.chunked_loss.functional import liger_fused_linear_kto
 def expected(layer, labels, good, beta, average, reference=None, kl=0.0):
     logits = layer.logits()
     own = answers(logits, labels, average)
-    ratio = own if reference is None else own - answers(reference.logits(), labels, average)
+    ratio = own if reference is None else own - answers(
+        reference.logits(rounded=not layer.is_exact), labels, average
+    )
     sign = torch.where(good, 1.0, -1.0).double()
     loss = (1 - torch.sigmoid(beta * (ratio - kl) * sign)).mean()
     parts = [own, logits.sum((1, 2)), beta * ratio]

@@ -61,9 +61,11 @@ def log_odds(c, r):
 
 def expected(layer, labels, formula, beta, alpha, nll, average, reference=None, nll_labels=None):
     """The whole loss and what comes with it; formula: of c, r, a and b."""
-    logits, pairs = layer.logits(), labels.shape[0] // 2
+    logits, pairs = layer.logits(rounded=nll_labels is not None), labels.shape[0] // 2
     c, r = answers(logits, labels, average).chunk(2)
-    others = torch.zeros_like(torch.cat([c, r])) if reference is None else answers(reference.logits(), labels, average)
+    others = torch.zeros_like(torch.cat([c, r]))
+    if reference is not None:
+        others = answers(reference.logits(rounded=not layer.is_exact), labels, average)
     a, b = beta * (c - others[:pairs]), beta * (r - others[pairs:])
     likely = (labels if nll_labels is None else nll_labels)[:pairs]
     count = (likely != IGNORED).sum().clamp_min(1)
