@@ -94,8 +94,12 @@ package struct GPUSchedule: Sendable, Hashable {
             lengths.starts[number] != nil || divisors.length(function.extents[number]) % vector != 0
         }
         // Work on whole chunks, on chunks in shared memory and on single vectors is compiled for each.
-        if isRagged && shape.reduces && shape.isHeavy {
-            vector = Swift.min(vector, shape.loadsSeveral ? 2 : 4)
+        if isRagged && shape.reduces {
+            if shape.loadsSeveral && lengths.starts.isEmpty {
+                vector = 1
+            } else if shape.isHeavy {
+                vector = Swift.min(vector, shape.loadsSeveral ? 2 : 4)
+            }
         }
         // A row at any address takes up to a vector more.
         let longest =
