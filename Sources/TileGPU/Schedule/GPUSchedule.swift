@@ -94,12 +94,10 @@ package struct GPUSchedule: Sendable, Hashable {
             lengths.starts[number] != nil || divisors.length(function.extents[number]) % vector != 0
         }
         // Work on whole chunks, on chunks in shared memory and on single vectors is compiled for each.
-        if isRagged && shape.reduces {
-            if shape.loadsSeveral && lengths.starts.isEmpty {
-                vector = 1
-            } else if shape.isHeavy {
-                vector = Swift.min(vector, shape.loadsSeveral ? 2 : 4)
-            }
+        if isRagged && shape.repeats && lengths.starts.isEmpty {
+            vector = 1
+        } else if isRagged && shape.reduces && shape.isHeavy {
+            vector = Swift.min(vector, shape.loadsSeveral ? 2 : 4)
         }
         // A row at any address takes up to a vector more.
         let longest =
@@ -213,6 +211,9 @@ package struct GPUSchedule: Sendable, Hashable {
 
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
+        var reductions = 0
+        /// Whether rows of several views are gone through again and again, which makes a long kernel.
+        var repeats: Bool { loadsSeveral && reductions > 4 }
         /// How many views' lanes are loaded or stored.
         var views = 0
         /// How many accesses have strided lanes, which take an instruction each.
@@ -240,6 +241,7 @@ package struct GPUSchedule: Sendable, Hashable {
             case .reduce(let reduction):
                 if reduction == .maxSumExp { shape.functions += 1 }
                 shape.reduces = true
+                shape.reductions += 1
                 reduced.formUnion(operation.results)
             case .loop:
                 shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
