@@ -66,11 +66,11 @@ extension Catalogue {
                 shape: size.rowsByColumns, floorBytes: 2 * x.byteCount + dp.byteCount + 3 * p.byteCount
             ) {
                 try AttentionSoftmax.forward(
-                    scores: x, into: p, weights: weights, logSumExp: lse, scale: 0.125, firstQuery: columns,
-                    lanes: 512)
+                    scores: x, into: p, weights: weights, logSumExp: lse,
+                    .init(scale: 0.125, firstQuery: columns, lanes: 512))
                 try AttentionSoftmax.backward(
-                    scores: x, dp: dp, logSumExp: lse, delta: delta, into: p, ds: ds, scale: 0.125,
-                    firstQuery: columns, lanes: 512)
+                    scores: x, dp: dp, logSumExp: lse, delta: delta, into: p, ds: ds,
+                    .init(scale: 0.125, firstQuery: columns, lanes: 512))
             }
         },
         check: { point in
@@ -87,11 +87,11 @@ extension Catalogue {
             let weights = try NDArray(empty: [shape[0]], device: point.device)
             let ds = try NDArray(empty: shape, dtype: point.dtype, device: point.device)
             try AttentionSoftmax.forward(
-                scores: x, into: e, weights: weights, logSumExp: lse, scale: scale, firstQuery: first,
-                lanes: lanes)
+                scores: x, into: e, weights: weights, logSumExp: lse,
+                .init(scale: scale, firstQuery: first, lanes: lanes))
             try AttentionSoftmax.backward(
-                scores: x, dp: dp, logSumExp: lse, delta: delta, into: p, ds: ds, scale: scale,
-                firstQuery: first, lanes: lanes)
+                scores: x, dp: dp, logSumExp: lse, delta: delta, into: p, ds: ds,
+                .init(scale: scale, firstQuery: first, lanes: lanes))
             let (xs, dps, deltas) = (x.doubles, dp.doubles, delta.doubles)
             let scores = xs.map { Double(scale) * $0 }
             var exponentials: [Double] = [], probabilities: [Double] = [], gradients: [Double] = []

@@ -237,6 +237,7 @@ static float pointwise(int32_t mode, float x, float y, float condition, int64_t 
     case CUDNN_POINTWISE_SUB: return x - y;
     case CUDNN_POINTWISE_EXP: return expf(x);
     case CUDNN_POINTWISE_LOG: return logf(x);
+    case CUDNN_POINTWISE_CMP_GT: return x > y;
     case CUDNN_POINTWISE_CMP_GE: return x >= y;
     case CUDNN_POINTWISE_GEN_INDEX: return (float)position;
     case CUDNN_POINTWISE_BINARY_SELECT: return condition != 0 ? x : y;

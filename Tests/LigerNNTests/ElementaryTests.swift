@@ -72,7 +72,7 @@ private let bound = 2e-6
     func ofHalves(columns: Int) throws {
         let half = columns / 2
         let error = try worstError([[3, columns]], seed: 9) {
-            try $0[0].rotatedHalf()
+            try $0[0].exchangingPairs(.halves, count: $0[0].shape[1] / 2)
         } _: { x in
             x[0].indices.map { $0 % columns < half ? -x[0][$0 + half] : x[0][$0 - half] }
         }

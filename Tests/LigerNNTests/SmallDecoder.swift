@@ -40,7 +40,7 @@ struct SmallDecoder {
                             block["attention"], hiddenSize: hiddenSize, heads,
                             .init(
                                 inputBias: hasBiases, outputBias: hasBiases,
-                                headNormEps: hasHeadNorms ? 1e-5 : nil, rotary: rotary)),
+                                headNorm: hasHeadNorms ? .init(eps: 1e-5) : nil, rotary: rotary)),
                     ],
                     feedForward: [
                         RootMeanSquareNorm(block["mlp_norm"], size: hiddenSize, eps: 1e-5),

@@ -71,6 +71,44 @@ VARIANTS = {
         residual_multiplier=0.7, logits_scaling=1.6, attention_bias=True, mlp_bias=True,
     ),
     "gemma": dict(model_type="gemma", num_key_value_heads=2, head_dim=14, pad_token_id=PADDING),
+    # Windows shorter than the sequence: in all layers, in the last ones, in every other one.
+    "windowed": dict(model_type="mistral", num_key_value_heads=2, head_dim=14, sliding_window=9),
+    "phi3-windowed": dict(
+        model_type="phi3", num_key_value_heads=2, pad_token_id=PADDING, bos_token_id=1, eos_token_id=2, sliding_window=5,
+        partial_rotary_factor=0.5,
+    ),
+    "qwen2-windowed": dict(
+        model_type="qwen2", num_key_value_heads=2, use_sliding_window=True, sliding_window=7, max_window_layers=1
+    ),
+    "qwen3-windowed": dict(
+        model_type="qwen3", num_key_value_heads=2, head_dim=14, use_sliding_window=True, sliding_window=7,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "smollm3-windowed": dict(
+        model_type="smollm3", num_key_value_heads=2, no_rope_layers=[1, 0, 1], rope_theta=5000.0, pad_token_id=PADDING,
+        bos_token_id=1, eos_token_id=2, use_sliding_window=True, sliding_window=7,
+    ),
+    # Bounds low enough to bend scores.
+    "gemma2": dict(
+        model_type="gemma2", num_key_value_heads=2, head_dim=14, pad_token_id=PADDING, sliding_window=8,
+        query_pre_attn_scalar=5, attn_logit_softcapping=1.5, final_logit_softcapping=2.0,
+    ),
+    "gemma3": dict(
+        model_type="gemma3_text", num_key_value_heads=2, head_dim=14, pad_token_id=PADDING, sliding_window=8,
+        query_pre_attn_scalar=20, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters=dict(
+            full_attention=dict(rope_type="linear", factor=8.0, rope_theta=50000.0),
+            sliding_attention=dict(rope_type="default", rope_theta=700.0),
+        ),
+    ),
+    "glm4": dict(
+        model_type="glm4", num_key_value_heads=2, head_dim=20, pad_token_id=PADDING, eos_token_id=2,
+        partial_rotary_factor=0.6,
+    ),
+    "gpt2": dict(
+        model_type="gpt2", n_inner=100, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2,
+        scale_attn_by_inverse_layer_idx=True,
+    ),
     "stretched": dict(
         model_type="llama",
         num_key_value_heads=1,
@@ -92,7 +130,7 @@ STEPS = 20
 
 
 def make_model(options):
-    config = AutoConfig.for_model(
+    sizes = dict(
         vocab_size=VOCABULARY,
         hidden_size=48,
         intermediate_size=100,
@@ -100,13 +138,15 @@ def make_model(options):
         num_attention_heads=4,
         max_position_embeddings=128,
         initializer_range=0.1,
-        **options,
     )
+    if options["model_type"] == "gpt2":
+        del sizes["intermediate_size"]
+    config = AutoConfig.for_model(**{**sizes, **options})
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     # Weights of norms start at one and biases at zero, which would hide a lost factor or term.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith("norm.weight"):
+            if parameter.ndim == 1 and name.endswith(".weight"):
                 parameter.uniform_(0.5, 1.5)
             elif name.endswith(".bias"):
                 parameter.uniform_(-0.5, 0.5)

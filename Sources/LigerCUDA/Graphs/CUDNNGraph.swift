@@ -48,6 +48,8 @@ package final class CUDNNGraph {
         case position(Int)
         /// Whether x is at least y.
         case isAtLeast
+        /// Whether x is above y.
+        case isAbove
         /// x where the condition holds, else y.
         case select
     }
@@ -230,20 +232,24 @@ extension CUDNNGraph.Pointwise {
         case .copy: CUDNN_POINTWISE_IDENTITY
         case .position: CUDNN_POINTWISE_GEN_INDEX
         case .isAtLeast: CUDNN_POINTWISE_CMP_GE
+        case .isAbove: CUDNN_POINTWISE_CMP_GT
         case .select: CUDNN_POINTWISE_BINARY_SELECT
         }
     }
 
     /// What it computes in.
     fileprivate var precision: Int32 {
-        if case .isAtLeast = self { CUDNN_DATA_BOOLEAN } else { CUDNN_DATA_FLOAT }
+        switch self {
+        case .isAtLeast, .isAbove: CUDNN_DATA_BOOLEAN
+        default: CUDNN_DATA_FLOAT
+        }
     }
 
     /// What its results are, unless they go into an operand.
     fileprivate var resultType: Int32 {
         switch self {
         case .position: CUDNN_DATA_INT32
-        case .isAtLeast: CUDNN_DATA_BOOLEAN
+        case .isAtLeast, .isAbove: CUDNN_DATA_BOOLEAN
         default: CUDNN_DATA_FLOAT
         }
     }

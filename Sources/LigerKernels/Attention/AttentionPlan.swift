@@ -1,11 +1,12 @@
 import LigerRuntime
 import Tile
 
-/// How attention is cut into blocks: queries of some units at a time, all keys up to the last of them.
+/// How attention is cut into blocks: queries of some units at a time, and the keys that one of them sees.
 ///
 /// Queries are cut by the shape alone where the budget allows, so that sums over queries do not depend on it.
 struct AttentionPlan {
     let shape: AttentionShape
+    let documents: DocumentBorders?
     let budgetBytes: Int
     /// Query positions of a block, and columns of a piece of a row.
     let queries: Int
@@ -17,8 +18,8 @@ struct AttentionPlan {
     struct Block {
         let units: Range<Int>
         let queries: Range<Int>
-        /// Keys from 0.
-        var keys: Range<Int> { 0..<queries.upperBound }
+        /// Up to the last query, from the first key that one of the queries sees.
+        let keys: Range<Int>
         /// Columns in memory: whole pieces.
         let pitch: Int
         let group: Int
@@ -27,13 +28,15 @@ struct AttentionPlan {
         var elements: Int { rows * pitch }
     }
 
-    init(_ shape: AttentionShape, budgetBytes: Int) {
+    init(_ shape: AttentionShape, documents: DocumentBorders? = nil, budgetBytes: Int) {
         self.shape = shape
+        self.documents = documents
         self.budgetBytes = budgetBytes
         lanes = Self.lanes(shape.length)
         // Rows enough for fast products, queries few enough that little is spent beyond the diagonal.
         let wanted = min(shape.length, max(64, min(256, 1024 / shape.group)))
-        let rowBytes = 4 * Self.pitch(shape.length, lanes)
+        let mostKeys = min(shape.length, (shape.window ?? shape.length) + wanted)
+        let rowBytes = 4 * Self.pitch(mostKeys, lanes)
         let affordable = budgetBytes / (rowBytes * shape.group)
         queries = affordable >= wanted ? wanted : max(min(16, wanted), affordable / 16 * 16)
         let sequenceBytes = shape.heads * queries * rowBytes
@@ -63,13 +66,43 @@ struct AttentionPlan {
     var blocks: [Block] {
         stride(from: 0, to: shape.length, by: queries).reversed().flatMap { first in
             let range = first..<min(first + queries, shape.length)
-            let pitch = Self.pitch(range.upperBound, lanes)
-            let bytes = 4 * range.count * shape.group * pitch
+            let bytes = 4 * range.count * shape.group * Self.pitch(keys(range).count, lanes)
             let most = max(1, min(unitsInStep, budgetBytes / bytes))
-            return steps(most).map {
-                Block(units: $0, queries: range, pitch: pitch, group: shape.group)
+            return steps(most).map { units in
+                let keys = keys(range, of: units)
+                return Block(
+                    units: units, queries: range, keys: keys, pitch: Self.pitch(keys.count, lanes),
+                    group: shape.group)
             }
         }
+    }
+
+    /// Whether some queries do not see all keys before them, so that no block sees all keys.
+    var isBounded: Bool { shape.window != nil || documents != nil }
+
+    /// The keys that queries see, wherever documents begin.
+    private func keys(_ queries: Range<Int>) -> Range<Int> {
+        max(0, queries.lowerBound + 1 - (shape.window ?? shape.length))..<queries.upperBound
+    }
+
+    /// The keys that queries of some units see.
+    private func keys(_ queries: Range<Int>, of units: Range<Int>) -> Range<Int> {
+        let most = keys(queries)
+        guard let documents else { return most }
+        let rows = (units.lowerBound / shape.kvHeads)...((units.upperBound - 1) / shape.kvHeads)
+        return max(most.lowerBound, documents.first(ofRows: rows, at: queries.lowerBound))..<most.upperBound
+    }
+
+    /// What the rows of a block see and go through.
+    func view(of block: Block) -> AttentionView {
+        AttentionView(
+            scale: shape.scale, softcap: shape.rule.softcap,
+            firstQuery: block.queries.lowerBound - block.keys.lowerBound, window: shape.window,
+            documents: documents.map {
+                .init(
+                    firsts: $0.firsts, firstKey: block.keys.lowerBound, firstUnit: block.units.lowerBound,
+                    unitsPerRow: shape.kvHeads)
+            }, lanes: lanes)
     }
 
     /// Units in runs of at most `most`, none across a border of `unitsInStep`, all of about one size.
@@ -116,6 +149,6 @@ struct AttentionWorkspace {
     /// [units, rows, keys], as products take it.
     func matrices(_ block: AttentionPlan.Block) -> NDArray {
         rows(block).reshaped([block.units.count, block.rows / block.units.count, block.pitch])
-            .sliced(2, block.keys)
+            .sliced(2, 0..<block.keys.count)
     }
 }

@@ -31,14 +31,23 @@ extension BlockedAttention {
         /// [batch, heads, length].
         package var logSumExp: [Double]
 
-        /// - Parameters: arrays of `shape`, row by row.
-        package init(_ shape: AttentionShape, q: [Double], k: [Double], v: [Double], dy: [Double]) {
+        /// - Parameters:
+        ///   - documents: of each sequence, where its documents begin; nil for one in each.
+        ///   - q: row by row, as the other arrays of `shape`.
+        package init(
+            _ shape: AttentionShape, documents: [[Int]]? = nil, q: [Double], k: [Double], v: [Double],
+            dy: [Double]
+        ) {
             (output, dq) = (Quantity(q.count), Quantity(q.count))
             (dk, dv) = (Quantity(k.count), Quantity(k.count))
             logSumExp = [Double](repeating: 0, count: shape.batch * shape.heads * shape.length)
             for b in 0..<shape.batch {
                 for h in 0..<shape.heads {
-                    for t in 0..<shape.length { add(shape, b, h, t, q, k, v, dy) }
+                    for t in 0..<shape.length {
+                        let start = documents?[b].last { $0 <= t } ?? 0
+                        let first = max(start, t + 1 - (shape.rule.window ?? shape.length))
+                        add(shape, b, h, t, keys: first...t, q, k, v, dy)
+                    }
                 }
             }
             output.finish()
@@ -48,12 +57,14 @@ extension BlockedAttention {
         }
 
         private mutating func add(
-            _ shape: AttentionShape, _ b: Int, _ h: Int, _ t: Int, _ q: [Double], _ k: [Double],
-            _ v: [Double], _ dy: [Double]
+            _ shape: AttentionShape, _ b: Int, _ h: Int, _ t: Int, keys seen: ClosedRange<Int>,
+            _ q: [Double], _ k: [Double], _ v: [Double], _ dy: [Double]
         ) {
-            let size = shape.headSize, scale = 1 / Double(size).squareRoot()
+            let size = shape.headSize
+            let scale = shape.rule.scale.map { Double($0) } ?? 1 / Double(size).squareRoot()
+            let cap = shape.rule.softcap.map { Double($0) }
             let mine = ((b * shape.length + t) * shape.heads + h) * size
-            let keys = (0...t).map { u in
+            let keys = seen.map { u in
                 ((b * shape.length + u) * shape.kvHeads + h / shape.group) * size
             }
             func dot(_ a: [Double], _ i: Int, _ b: [Double], _ j: Int) -> (value: Double, size: Double) {
@@ -62,7 +73,9 @@ extension BlockedAttention {
                     return (sum.0 + term, sum.1 + abs(term))
                 }
             }
-            let scores = keys.map { scale * dot(q, mine, k, $0).value }
+            let products = keys.map { scale * dot(q, mine, k, $0).value }
+            let scores = products.map { s in cap.map { $0 * tanh(s / $0) } ?? s }
+            let slopes = zip(products, scores).map { s, v in cap.map { 1 - (v / $0) * (v / $0) } ?? 1 }
             let largest = scores.max() ?? 0
             let total = scores.reduce(0) { $0 + exp($1 - largest) }
             logSumExp[(b * shape.heads + h) * shape.length + t] = largest + log(total)
@@ -75,10 +88,10 @@ extension BlockedAttention {
             }
             let delta = dot(dy, mine, output.values, mine).value
             let deltaSize = (0..<size).reduce(0) { $0 + 2 * abs(dy[mine + $1]) * output.sizes[mine + $1] }
-            for (weight, key) in zip(p, keys) {
+            for ((weight, slope), key) in zip(zip(p, slopes), keys) {
                 let dp = dot(dy, mine, v, key)
-                let ds = scale * weight * (dp.value - delta)
-                let dsSize = abs(ds) + scale * weight * (dp.size + deltaSize)
+                let ds = scale * slope * weight * (dp.value - delta)
+                let dsSize = abs(ds) + scale * slope * weight * (dp.size + deltaSize)
                 for d in 0..<size {
                     dq.add(ds * k[key + d], dsSize * abs(k[key + d]), at: mine + d)
                     dk.add(ds * q[mine + d], dsSize * abs(q[mine + d]), at: key + d)

@@ -26,15 +26,17 @@ package enum AttentionSoftmax {
     ///   - logSumExp: [units, queries, heads], f32, by any strides; written.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
     package static func forward(
-        scores: NDArray, into exponentials: NDArray, weights: NDArray, logSumExp: NDArray, scale: Float,
-        firstQuery: Int, lanes: Int
+        scores: NDArray, into exponentials: NDArray, weights: NDArray, logSumExp: NDArray,
+        _ view: AttentionView
     ) throws {
-        try check(scores, logSumExp, lanes, exponentials)
+        try check(scores, logSumExp, view.lanes, exponentials)
         try weights.expect("weights", shape: [scores.shape[0]], dtype: .f32)
-        try AttentionExponentials(lanes: lanes, dtype: exponentials.dtype).launch(
+        try AttentionExponentials(form: view.form, dtype: exponentials.dtype).launch(
             programs: scores.shape[0],
-            ["scores": scores, "e": exponentials, "weights": weights, "lse": logSumExp],
-            scalars: ["scale": .float(scale), "first query": .index(firstQuery)])
+            [
+                "scores": scores, "e": exponentials, "weights": weights, "lse": logSumExp,
+                "firsts": view.documents?.firsts,
+            ], scalars: view.scalars)
     }
 
     /// Multiplies the rows of a block by their weights and puts them where they belong.
@@ -71,17 +73,16 @@ package enum AttentionSoftmax {
     /// - Throws: `RuntimeError` if shapes or types do not fit.
     package static func backward(
         scores: NDArray, dp: NDArray, logSumExp: NDArray, delta: NDArray, into probabilities: NDArray,
-        ds: NDArray, scale: Float, firstQuery: Int, lanes: Int
+        ds: NDArray, _ view: AttentionView
     ) throws {
-        try check(scores, logSumExp, lanes, probabilities, dp, ds)
+        try check(scores, logSumExp, view.lanes, probabilities, dp, ds)
         try delta.expect("delta", shape: logSumExp.shape, dtype: .f32)
-        try AttentionGradients(lanes: lanes, dtype: probabilities.dtype).launch(
+        try AttentionGradients(form: view.form, dtype: probabilities.dtype).launch(
             programs: scores.shape[0],
             [
                 "scores": scores, "dp": dp, "lse": logSumExp, "delta": delta, "probabilities": probabilities,
-                "ds": ds,
-            ],
-            scalars: ["scale": .float(scale), "first query": .index(firstQuery)])
+                "ds": ds, "firsts": view.documents?.firsts,
+            ], scalars: view.scalars)
     }
 
     private static func check(

@@ -35,8 +35,11 @@ extension BlockedAttention {
             self.dq =
                 plan.packs ? try operands.q.another() : AttentionHeads(dq, folded: operands.q.folded)
             func sums() throws -> AttentionHeads {
-                let shape = [shape.batch, shape.kvHeads, shape.length, shape.headSize]
-                return AttentionHeads(packed: try NDArray(empty: shape, device: device), folded: 1)
+                let sizes = [shape.batch, shape.kvHeads, shape.length, shape.headSize]
+                // Where no block sees all keys, none can set their sums.
+                return AttentionHeads(
+                    packed: try plan.isBounded
+                        ? .zeros(sizes, device: device) : NDArray(empty: sizes, device: device), folded: 1)
             }
             (dk, dv) = (try sums(), try sums())
             blocks = plan.blocks
@@ -56,8 +59,8 @@ extension BlockedAttention {
             try AttentionSoftmax.backward(
                 scores: scores.rows(block), dp: dp.rows(block), logSumExp: perQuery(lse, block),
                 delta: perQuery(delta, block), into: probabilities.rows(block), ds: ds.rows(block),
-                scale: plan.shape.scale, firstQuery: queries.lowerBound, lanes: plan.lanes)
-            let adds = queries.upperBound < plan.shape.length
+                plan.view(of: block))
+            let adds = plan.isBounded || queries.upperBound < plan.shape.length
             let gradients = ds.matrices(block)
             try MatMul.applyBatched(
                 probabilities.matrices(block), dy, transposeA: true, into: dv.part(units, keys),

@@ -15,8 +15,11 @@ package import Tile
 /// is [batch, heads, length] in f32. Sums are in fp32 throughout; in 16 bits p and ds are rounded once, before
 /// they meet the other factor (forward before p gets its denominator). Saved for the backward pass: q, k, v, o and lse.
 ///
-/// A block is some queries of some key heads, with all keys up to the last query: two batches of matrix
-/// products and two kernels, backward five and one. Blocks beyond the diagonal are skipped. Scores of one block
+/// With a window w of keys u > t - w count alone; with documents that share a row, those of t's document; with a softcap c,
+/// c tanh(s / c) stands for s, and ds is multiplied by that function's slope (`AttentionRule`).
+///
+/// A block is some queries of some key heads, with the keys that one of them sees: two batches of matrix
+/// products and two kernels, backward five and one. Blocks beyond the diagonal and before the window are skipped. Scores of one block
 /// exist at a time, in memory bounded by a budget, so that memory is linear in the length. Sums over blocks
 /// are in a fixed order, in fp32. Nothing waits for the device. Where heads share keys, they are copied next to
 /// each other first, so that one product serves them.
@@ -29,13 +32,17 @@ package enum BlockedAttention {
     /// heads, forward and backward take 35.4 ms with 64 MiB, 32.3 with 128 and 29.0 with 512.
     package static let defaultBudgetBytes = 512 << 20
 
-    /// - Parameter budgetBytes: of f32 scores; at least 16 queries of one key head are done at a time.
+    /// - Parameters:
+    ///   - rule: what happens to scores.
+    ///   - documents: where documents begin that share a row; nil where each row is one.
+    ///   - budgetBytes: of f32 scores; at least 16 queries of one key head are done at a time.
     /// - Returns: o like q, and lse.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     package static func forward(
-        q: NDArray, k: NDArray, v: NDArray, budgetBytes: Int = defaultBudgetBytes
+        q: NDArray, k: NDArray, v: NDArray, rule: AttentionRule = .causal,
+        documents: DocumentBorders? = nil, budgetBytes: Int = defaultBudgetBytes
     ) throws -> (output: NDArray, logSumExp: NDArray) {
-        let plan = AttentionPlan(try AttentionShape(q, k, v), budgetBytes: budgetBytes)
+        let plan = try AttentionPlan(q, k, v, rule, documents, budgetBytes)
         let (shape, device) = (plan.shape, q.device)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: device)
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: device)
@@ -55,8 +62,7 @@ package enum BlockedAttention {
                 into: scores.matrices(block))
             try AttentionSoftmax.forward(
                 scores: scores.rows(block), into: exponentials.rows(block), weights: weights,
-                logSumExp: perQuery(lse, block), scale: shape.scale, firstQuery: queries.lowerBound,
-                lanes: plan.lanes)
+                logSumExp: perQuery(lse, block), plan.view(of: block))
             try MatMul.applyBatched(
                 exponentials.matrices(block), operands.v.part(units, keys),
                 into: own.reshaped([units.count, block.rows / units.count, shape.headSize]))
@@ -70,14 +76,16 @@ package enum BlockedAttention {
     ///
     /// - Parameters:
     ///   - output: as `forward` returned it, and `logSumExp`.
+    ///   - rule: as given to `forward`, and `documents`.
     ///   - budgetBytes: as for `forward`, and once more for the scores' gradients.
     /// - Returns: dq like q, dk and dv like k.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, output: NDArray, logSumExp: NDArray,
+        rule: AttentionRule = .causal, documents: DocumentBorders? = nil,
         budgetBytes: Int = defaultBudgetBytes
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        let plan = AttentionPlan(try AttentionShape(q, k, v), budgetBytes: budgetBytes)
+        let plan = try AttentionPlan(q, k, v, rule, documents, budgetBytes)
         let shape = plan.shape
         for (name, array) in [("dy", dy), ("output", output)] {
             try array.expect(name, shape: q.shape, dtype: q.dtype)
@@ -102,6 +110,13 @@ package enum BlockedAttention {
         _ shape: AttentionShape, dtype: DType, isBackward: Bool, budgetBytes: Int = defaultBudgetBytes
     ) -> Int {
         AttentionPlan(shape, budgetBytes: budgetBytes).workspaceBytes(dtype, isBackward: isBackward)
+    }
+
+    /// Scores that a pass computes, for all heads.
+    package static func scoreCount(_ shape: AttentionShape) -> Int {
+        AttentionPlan(shape, budgetBytes: defaultBudgetBytes).blocks.reduce(0) {
+            $0 + $1.rows * $1.keys.count
+        }
     }
 
     /// The values of a block's queries in [batch, heads, length]: [units, queries, heads of a unit].
@@ -129,6 +144,16 @@ package enum BlockedAttention {
 }
 
 extension AttentionPlan {
+    /// - Throws: `RuntimeError` if shapes do not fit.
+    fileprivate init(
+        _ q: NDArray, _ k: NDArray, _ v: NDArray, _ rule: AttentionRule, _ documents: DocumentBorders?,
+        _ budgetBytes: Int
+    ) throws {
+        let shape = try AttentionShape(q, k, v, rule: rule)
+        try documents?.check(batch: shape.batch, length: shape.length)
+        self.init(shape, documents: documents, budgetBytes: budgetBytes)
+    }
+
     /// An operand by units: where it lies, or packed.
     func heads(_ x: NDArray, folded: Int) throws -> AttentionHeads {
         packs ? try .packing(x, folded: folded) : AttentionHeads(x, folded: folded)

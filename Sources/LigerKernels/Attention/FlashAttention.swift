@@ -22,13 +22,15 @@ package enum FlashAttention {
     /// Bytes of ds, and what else cuDNN wants with it, that exist at a time.
     package static let defaultBudgetBytes = 2304 << 20
 
+    /// - Parameter rule: what happens to scores; a softcap cannot be had.
     /// - Returns: o like q, and lse.
     /// - Throws: `RuntimeError` if shapes do not fit, memory runs out, or cuDNN does not do this: `refusal` says
     ///   so before.
     package static func forward(
-        q: NDArray, k: NDArray, v: NDArray, budgetBytes: Int = defaultBudgetBytes
+        q: NDArray, k: NDArray, v: NDArray, rule: AttentionRule = .causal,
+        budgetBytes: Int = defaultBudgetBytes
     ) throws -> (output: NDArray, logSumExp: NDArray) {
-        let shape = try AttentionShape(q, k, v), device = q.device
+        let shape = try AttentionShape(q, k, v, rule: rule), device = q.device
         let plans = try FlashPlans(shape, q.dtype, device, budgetBytes: budgetBytes)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: device)
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: device)
@@ -45,14 +47,15 @@ package enum FlashAttention {
     ///
     /// - Parameters:
     ///   - output: as `forward` returned it, and `logSumExp`; those of ``BlockedAttention`` do too.
+    ///   - rule: as given to `forward`.
     ///   - budgetBytes: of memory in addition to operands and results.
     /// - Returns: dq like q, dk and dv like k.
     /// - Throws: as `forward`.
     package static func backward(
         dy: NDArray, q: NDArray, k: NDArray, v: NDArray, output: NDArray, logSumExp: NDArray,
-        budgetBytes: Int = defaultBudgetBytes
+        rule: AttentionRule = .causal, budgetBytes: Int = defaultBudgetBytes
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        let shape = try AttentionShape(q, k, v), device = q.device
+        let shape = try AttentionShape(q, k, v, rule: rule), device = q.device
         for (name, array) in [("dy", dy), ("output", output)] {
             try array.expect(name, shape: q.shape, dtype: q.dtype)
             guard array.isContiguous else {

@@ -34,6 +34,9 @@ struct FlashPlans {
             throw RuntimeError(
                 "it takes head sizes that are multiples of 8 up to 256, not \(shape.headSize)")
         }
+        if let softcap = shape.rule.softcap {
+            throw RuntimeError("it does not bound scores, and this model bounds them by \(softcap)")
+        }
         guard shape.length > 1, shape.batch > 0 else {
             throw RuntimeError(
                 "it takes sequences of at least two tokens, not \(shape.batch) of \(shape.length)")
@@ -56,8 +59,10 @@ struct FlashGraph: CustomStringConvertible {
     /// Everything that the graph depends on.
     var description: String {
         let part = kvHeads == shape.kvHeads ? "" : ", \(kvHeads) of them at a time"
+        let window = shape.window.map { ", a window of \($0)" } ?? ""
+        let scale = shape.rule.scale.map { ", scores times \($0)" } ?? ""
         return "\(sequences) x \(shape.length) tokens, \(shape.heads) heads of \(shape.headSize) with "
-            + "\(shape.kvHeads) key heads\(part), in \(dtype.rawValue)"
+            + "\(shape.kvHeads) key heads\(part)\(window)\(scale), in \(dtype.rawValue)"
     }
 
     // MARK: Forms
@@ -91,7 +96,7 @@ struct FlashGraph: CustomStringConvertible {
     func forward(_ g: CUDNNGraph) throws {
         let q = try g.operand("q", queries, dtype), k = try g.operand("k", keys.transposed, dtype)
         let v = try g.operand("v", keys, dtype)
-        let s = try causal(g, scaled(g, g.product(q, k, into: g.between(scores)), g.constant(shape.scale)))
+        let s = try visible(g, scaled(g, g.product(q, k, into: g.between(scores)), g.constant(shape.scale)))
         let m = try g.reduce(.maximum, s, into: g.between(rows))
         let e = try g.apply(.exp, g.apply(.subtract, s, m))
         let z = try g.reduce(.sum, e, into: g.between(rows))
@@ -116,7 +121,7 @@ struct FlashGraph: CustomStringConvertible {
             .multiply, sums, g.constant(1), into: g.operand("delta", rows, .f32))
 
         let s = try scaled(g, g.product(q, k, into: g.between(scores)), scale)
-        let p = try g.apply(.exp, causal(g, g.apply(.subtract, s, lse)))
+        let p = try g.apply(.exp, visible(g, g.apply(.subtract, s, lse)))
         try gradient(g, "dv", of: g.transposed(p, dtype), dy)
 
         let dp = try g.product(dy, v, into: g.between(scores))
@@ -132,11 +137,19 @@ struct FlashGraph: CustomStringConvertible {
         try g.apply(.multiply, x, scale)
     }
 
-    /// The scores of keys up to the query's own, -inf for others.
-    private func causal(_ g: CUDNNGraph, _ s: CUDNNGraph.Value) throws -> CUDNNGraph.Value {
-        let query = try g.apply(.position(2), s), key = try g.apply(.position(3), s)
-        return try g.apply(
-            .select, s, g.constant(-.infinity), where: g.apply(.isAtLeast, query, key))
+    /// The scores of keys that the query sees, -inf for others. The library knows two masks by their form: keys up to the
+    /// query's own, and keys within a window.
+    private func visible(_ g: CUDNNGraph, _ s: CUDNNGraph.Value) throws -> CUDNNGraph.Value {
+        let hidden = try g.constant(-.infinity)
+        func positions(_ x: CUDNNGraph.Value) throws -> (query: CUDNNGraph.Value, key: CUDNNGraph.Value) {
+            (try g.apply(.position(2), x), try g.apply(.position(3), x))
+        }
+        let all = try positions(s)
+        let causal = try g.apply(.select, s, hidden, where: g.apply(.isAtLeast, all.query, all.key))
+        guard let window = shape.window else { return causal }
+        let (query, key) = try positions(causal)
+        let last = try g.apply(.add, key, g.constant(Float(window)), into: g.between(scores))
+        return try g.apply(.select, causal, hidden, where: g.apply(.isAbove, last, query))
     }
 
     /// weights x, added up over the query heads that share a key head.

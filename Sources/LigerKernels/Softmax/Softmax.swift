@@ -19,11 +19,14 @@ public enum Softmax {
         public var firstQuery: Int
         /// Queries of a block: rows come in blocks of as many, one block a head.
         public var queries: Int
+        /// How many columns a row sees at most: its position's and those right before it; nil for all before it.
+        public var window: Int?
 
         /// A mask for blocks of `queries` rows.
-        public init(firstQuery: Int = 0, queries: Int) {
+        public init(firstQuery: Int = 0, queries: Int, window: Int? = nil) {
             self.firstQuery = firstQuery
             self.queries = queries
+            self.window = window
         }
     }
 
@@ -38,7 +41,8 @@ public enum Softmax {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let kernel = SoftmaxForward(
             capacity: capacity(for: rows.shape[1], atLeast: 16),
-            dtype: x.dtype, inPlace: false, causal: causal != nil)
+            dtype: x.dtype, inPlace: false, causal: causal != nil,
+            windowed: causal?.window != nil)
         try kernel.launch(
             programs: rows.shape[0], ["x": rows, "y": y.rows], scalars: try scalars(scale, causal))
         return y
@@ -49,16 +53,17 @@ public enum Softmax {
     /// - Parameters:
     ///   - scores: [..., n], f32, bf16 or f16, contiguous; holds y afterwards.
     ///   - firstQuery: nil masks nothing; otherwise as in `Causal`.
-    ///   - queries: as in `Causal`.
+    ///   - queries: as in `Causal`, and `window`.
     /// - Throws: `RuntimeError` if shapes or positions do not fit.
     public static func forward(
-        inPlace scores: NDArray, scale: Float = 1, firstQuery: Int?, queries: Int
+        inPlace scores: NDArray, scale: Float = 1, firstQuery: Int?, queries: Int, window: Int? = nil
     ) throws {
         let rows = try scores.asRows("scores")
-        let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries) }
+        let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries, window: window) }
         let kernel = SoftmaxForward(
             capacity: capacity(for: rows.shape[1], atLeast: 16),
-            dtype: scores.dtype, inPlace: true, causal: causal != nil)
+            dtype: scores.dtype, inPlace: true, causal: causal != nil,
+            windowed: causal?.window != nil)
         try kernel.launch(programs: rows.shape[0], ["x": rows], scalars: try scalars(scale, causal))
     }
 
@@ -81,7 +86,8 @@ public enum Softmax {
         let dx = try NDArray(empty: y.shape, dtype: y.dtype, device: y.device)
         let kernel = SoftmaxBackward(
             capacity: capacity(for: rows.shape[1], atLeast: 16),
-            dtype: y.dtype, inPlace: false, causal: causal != nil)
+            dtype: y.dtype, inPlace: false, causal: causal != nil,
+            windowed: causal?.window != nil)
         try kernel.launch(
             programs: rows.shape[0], ["y": rows, "dy": try dy.asRows("dy"), "dx": dx.rows],
             scalars: try scalars(scale, causal))
@@ -92,14 +98,15 @@ public enum Softmax {
     ///
     /// - Throws: `RuntimeError` if shapes or positions do not fit.
     public static func backward(
-        inPlace dy: NDArray, y: NDArray, scale: Float = 1, firstQuery: Int?, queries: Int
+        inPlace dy: NDArray, y: NDArray, scale: Float = 1, firstQuery: Int?, queries: Int, window: Int? = nil
     ) throws {
         let rows = try y.asRows("y")
         try dy.expect("dy", shape: y.shape, dtype: y.dtype)
-        let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries) }
+        let causal = firstQuery.map { Causal(firstQuery: $0, queries: queries, window: window) }
         let kernel = SoftmaxBackward(
             capacity: capacity(for: rows.shape[1], atLeast: 16),
-            dtype: y.dtype, inPlace: true, causal: causal != nil)
+            dtype: y.dtype, inPlace: true, causal: causal != nil,
+            windowed: causal?.window != nil)
         try kernel.launch(
             programs: rows.shape[0], ["y": rows, "dy": try dy.asRows("dy")],
             scalars: try scalars(scale, causal))
@@ -107,14 +114,15 @@ public enum Softmax {
 
     private static func scalars(_ scale: Float, _ causal: Causal?) throws -> LaunchScalars {
         guard let causal else { return ["scale": .float(scale)] }
-        if causal.firstQuery < 0 || causal.queries < 1 {
+        if causal.firstQuery < 0 || causal.queries < 1 || causal.window ?? 1 < 1 {
+            let window = causal.window.map { " and a window of \($0)" } ?? ""
             throw RuntimeError(
-                "a causal mask starts at position \(causal.firstQuery) with \(causal.queries) queries. "
-                    + "Give a position of at least 0 and at least 1 query")
+                "a causal mask starts at position \(causal.firstQuery) with \(causal.queries) queries\(window). "
+                    + "Give a position of at least 0, at least 1 query, and a window of at least 1 or none")
         }
         return [
             "scale": .float(scale), "first query": .index(causal.firstQuery),
-            "queries": .index(causal.queries),
+            "queries": .index(causal.queries), "window": causal.window.map { .index($0) },
         ]
     }
 }

@@ -22,9 +22,7 @@ package struct Gemma: Architecture {
                 keyValueHeads: 16, headSize: 256, positions: 8192, beginToken: 2, endTokens: [1],
                 paddingToken: 0, tiesWordEmbeddings: true, activation: .geluTanh))
         keys.flag("attention_bias", &attentionBias, default: false)
-        keys.refuse(
-            "hidden_activation", unless: { $0 == .string("gelu_pytorch_tanh") }, expected: "gelu_pytorch_tanh"
-        )
+        Self.visitActivation(&keys)
         keys.refuseWindow(shorterThan: decoder.maximumPositions)
     }
 
@@ -33,7 +31,7 @@ package struct Gemma: Architecture {
         func norm(_ scope: ParameterScope) -> RootMeanSquareNorm {
             decoder.norm(scope, offset: 1, casting: .gemma)
         }
-        return decoder.decoder(scope, embeddingScale: embeddingScale, norm: norm) { block, _ in
+        return decoder.decoder(scope, embeddingScale: decoder.rootOfHiddenSize, norm: norm) { block, _ in
             ResidualBlock(
                 attention: [
                     norm(block["input_layernorm"]),
@@ -48,10 +46,19 @@ package struct Gemma: Architecture {
         }
     }
 
-    /// In the type of the weights, as transformers has it.
-    private var embeddingScale: Float {
-        let root = Float(decoder.hiddenSize).squareRoot()
-        return switch decoder.dtype {
+    /// Early files have another activation under `hidden_act`, which transformers does not read.
+    static func visitActivation(_ keys: inout ConfigurationKeys) {
+        keys.refuse(
+            "hidden_activation", unless: { $0 == .string("gelu_pytorch_tanh") }, expected: "gelu_pytorch_tanh"
+        )
+    }
+}
+
+extension DecoderConfiguration {
+    /// What Gemma multiplies rows of the embedding by, in the type of the weights, as transformers has it.
+    var rootOfHiddenSize: Float {
+        let root = Float(hiddenSize).squareRoot()
+        return switch dtype {
         case .bf16: Float(bitPattern: (root.bitPattern + 0x7FFF + (root.bitPattern >> 16 & 1)) & 0xFFFF_0000)
         case .f16: Float(Float16(root))
         default: root

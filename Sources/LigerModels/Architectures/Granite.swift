@@ -1,3 +1,4 @@
+import LigerKernels
 package import LigerNN
 import LigerText
 
@@ -42,7 +43,6 @@ package struct Granite: Architecture {
     /// Logits are linear in the last norm's output, so that is what is divided.
     package func layers(_ scope: ParameterScope) -> Decoder {
         let rotary = decoder.rotaryTables
-        let queryScale = Float(attentionMultiplier * Double(decoder.headSize).squareRoot())
         return decoder.decoder(
             scope, embeddingScale: Float(embeddingMultiplier),
             norm: { ScaledLayer(decoder.norm($0), by: Float(1 / logitsScaling)) }
@@ -53,8 +53,8 @@ package struct Granite: Architecture {
                     decoder.attention(
                         block["self_attn"],
                         .init(
-                            inputBias: attentionBias, outputBias: attentionBias, queryScale: queryScale,
-                            rotary: rotary)),
+                            inputBias: attentionBias, outputBias: attentionBias,
+                            rule: .init(scale: Float(attentionMultiplier)), rotary: rotary)),
                 ],
                 feedForward: [
                     decoder.norm(block["post_attention_layernorm"]),

@@ -29,7 +29,9 @@ package struct Llama: Architecture {
                     decoder.norm(block["input_layernorm"]),
                     decoder.attention(
                         block["self_attn"],
-                        .init(inputBias: attentionBias, outputBias: attentionBias, rotary: rotary)),
+                        .init(
+                            inputBias: attentionBias, outputBias: attentionBias, rule: decoder.windowRule,
+                            rotary: rotary)),
                 ],
                 feedForward: [
                     decoder.norm(block["post_attention_layernorm"]),

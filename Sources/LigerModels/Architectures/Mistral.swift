@@ -1,7 +1,7 @@
 package import LigerNN
 import LigerText
 
-/// Mistral (Jiang and others, 2023), for sequences within its window: the layers of Llama, other defaults.
+/// Mistral (Jiang and others, 2023): the layers of Llama, each with a window, other defaults.
 package struct Mistral: Architecture {
     package static let modelType = "mistral"
     package static let className = "MistralForCausalLM"

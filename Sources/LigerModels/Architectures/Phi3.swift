@@ -1,8 +1,8 @@
 package import LigerNN
 import LigerText
 
-/// Phi-3 to Phi-4 (Abdin and others, 2024), for sequences within their window: Llama's layers, with one projection for
-/// queries, keys and values, and one for gate and up.
+/// Phi-3 to Phi-4 (Abdin and others, 2024): Llama's layers with a window, one projection for queries, keys and values, one
+/// for gate and up, and in Phi-4-mini positions for a part of each head.
 package struct Phi3: Architecture {
     package static let modelType = "phi3"
     package static let className = "Phi3ForCausalLM"
@@ -19,7 +19,8 @@ package struct Phi3: Architecture {
         decoder.visit(
             &keys,
             defaults: .init(
-                positions: 4096, endTokens: [32_000], paddingToken: 32_000, rmsNormEpsilon: 1e-5))
+                positions: 4096, endTokens: [32_000], paddingToken: 32_000, rmsNormEpsilon: 1e-5,
+                rotatedShare: 1))
         let isPlain = decoder.rope.scaling == nil
         var isLong = false
         if case .long? = decoder.rope.scaling { isLong = true }
@@ -39,7 +40,8 @@ package struct Phi3: Architecture {
             ResidualBlock(
                 attention: [
                     decoder.norm(block["input_layernorm"]),
-                    decoder.attention(block["self_attn"], .init(isJoint: true, rotary: rotary)),
+                    decoder.attention(
+                        block["self_attn"], .init(isJoint: true, rule: decoder.windowRule, rotary: rotary)),
                 ],
                 feedForward: [
                     decoder.norm(block["post_attention_layernorm"]),

@@ -1,8 +1,9 @@
+import LigerKernels
 package import LigerNN
 import LigerText
 
-/// SmolLM3 (Bakouch and others, 2025) without windows: Llama's layers, some of which leave queries and keys without
-/// positions (Yang and others, 2025).
+/// SmolLM3 (Bakouch and others, 2025): Llama's layers, some of which leave queries and keys without positions (Yang and
+/// others, 2025), and may have a window.
 package struct SmolLM3: Architecture {
     package static let modelType = "smollm3"
     package static let className = "SmolLM3ForCausalLM"
@@ -14,9 +15,12 @@ package struct SmolLM3: Architecture {
     package var feedForwardBias = false
     /// Of each block: 1 if queries and keys are rotated, 0 if not.
     private var rotates: [Int] = []
+    /// Which layers have a window.
+    private var windows: LayerWindows
 
     package init(_ decoder: DecoderConfiguration) {
         self.decoder = decoder
+        windows = LayerWindows(count: decoder.layerCount)
         rotates = Self.rotates(every: 4, of: decoder.layerCount)
     }
 
@@ -33,7 +37,6 @@ package struct SmolLM3: Architecture {
                 paddingToken: 128_004, tiesWordEmbeddings: true))
         keys.flag("attention_bias", &attentionBias, default: false)
         keys.flag("mlp_bias", &feedForwardBias, default: false)
-        keys.constant("use_sliding_window", .bool(false))
         var interval = 4
         if keys.isReading { keys.integer("no_rope_layer_interval", &interval, default: 4) }
         let count = max(0, min(decoder.layerCount, ConfigurationKeys.largestExtent))
@@ -43,6 +46,10 @@ package struct SmolLM3: Architecture {
             rotates.count == count && rotates.allSatisfy { $0 == 0 || $0 == 1 }, "no_rope_layers",
             "num_hidden_layers", found: "\(rotates.count) numbers for \(count) layers",
             expected: "0 or 1 for each layer")
+        let rotates = rotates
+        decoder.visitOptionalWindow(&keys, default: nil, &windows) { number in
+            rotates.indices.contains(number) && rotates[number] == 0
+        }
         keys.check(
             keys.has("rope_theta") || keys.has("rope_parameters"), "rope_theta", found: "none",
             expected: "the base of rotary positions")
@@ -58,6 +65,7 @@ package struct SmolLM3: Architecture {
                         block["self_attn"],
                         .init(
                             inputBias: attentionBias, outputBias: attentionBias,
+                            rule: windows.rule(ofLayer: number, .causal, window: decoder.window),
                             rotary: rotates[number] == 1 ? rotary : nil)),
                 ],
                 feedForward: [

@@ -114,6 +114,32 @@ package struct ConfigurationKeys {
         }
     }
 
+    /// A list of strings.
+    package mutating func strings(_ key: String, _ texts: inout [String], default standard: [String]) {
+        write(key, .array(texts.map(JSONValue.string)))
+        exchange(key, &texts, standard, "a list of strings") { value in
+            guard case .array(let elements) = value else { return nil }
+            let found = elements.compactMap { element -> String? in
+                if case .string(let text) = element { text } else { nil }
+            }
+            return found.count == elements.count ? found : nil
+        }
+    }
+
+    /// A number above 0, or none.
+    ///
+    /// - Parameter standard: of a file without the key; `null` means none.
+    package mutating func bound(_ key: String, _ bound: inout Double?, default standard: Double? = nil) {
+        write(key, bound.map(JSONValue.number) ?? .null)
+        known.insert(key)
+        guard isReading else { return }
+        bound = has(key) ? nil : standard
+        guard value(key) != nil else { return }
+        var found = 1.0
+        number(key, &found, expected: "a finite number above 0, or null") { $0 > 0 && Float($0).isFinite }
+        bound = found
+    }
+
     /// A key of which one value is supported; it is written, and any other is refused.
     package mutating func constant(_ key: String, _ only: JSONValue) {
         write(key, only)

@@ -16,6 +16,10 @@ extension DecoderConfiguration {
         package var tiesWordEmbeddings = false
         /// The only one that the architecture has.
         package var activation = GatedFeedForward.Activation.silu
+        /// The share of a head that is rotated; nil if the architecture rotates all of it.
+        package var rotatedShare: Double?
+        /// Whether the family reads and writes rotary positions itself.
+        package var hasOwnPositions = false
     }
 
     /// Most decoder layers that are taken for meant.
@@ -37,16 +41,28 @@ extension DecoderConfiguration {
         keys.number("initializer_range", &initializerRange, default: 0.02, expected: "0 to 1") {
             $0 >= 0 && $0 <= 1
         }
-        rope.visit(&keys, positions: maximumPositions, headSize: headSize)
-        keys.flag("tie_word_embeddings", &tiesWordEmbeddings, default: defaults.tiesWordEmbeddings)
-        keys.token("bos_token_id", &beginTokenID, default: defaults.beginToken)
-        keys.tokens("eos_token_id", &endTokenIDs, default: defaults.endTokens)
-        keys.token("pad_token_id", &paddingTokenID, default: defaults.paddingToken)
+        if !defaults.hasOwnPositions {
+            rope.visit(
+                &keys, positions: maximumPositions, headSize: headSize, rotatedShare: defaults.rotatedShare)
+        }
+        visitTokens(
+            &keys, tied: defaults.tiesWordEmbeddings, begin: defaults.beginToken, end: defaults.endTokens,
+            padding: defaults.paddingToken)
+        keys.constant("hidden_act", .string(defaults.activation.rawValue))
+        keys.write("attention_dropout", .number(0))
+    }
+
+    /// Reads or writes the tokens that mean something, whether the head is the embedding, and how weights are stored.
+    mutating func visitTokens(
+        _ keys: inout ConfigurationKeys, tied: Bool, begin: Int?, end: [Int], padding: Int?
+    ) {
+        keys.flag("tie_word_embeddings", &tiesWordEmbeddings, default: tied)
+        keys.token("bos_token_id", &beginTokenID, default: begin)
+        keys.tokens("eos_token_id", &endTokenIDs, default: end)
+        keys.token("pad_token_id", &paddingTokenID, default: padding)
         keys.check("bos_token_id", [beginTokenID].compactMap { $0 }, vocabulary: vocabularySize)
         keys.check("eos_token_id", endTokenIDs, vocabulary: vocabularySize)
         keys.check("pad_token_id", [paddingTokenID].compactMap { $0 }, vocabulary: vocabularySize)
-        keys.constant("hidden_act", .string(defaults.activation.rawValue))
-        keys.write("attention_dropout", .number(0))
         keys.storage(&dtype)
     }
 

@@ -6,10 +6,13 @@ extension DecoderConfiguration {
         HeadCounts(query: headCount, keyValue: keyValueHeadCount, size: headSize)
     }
 
-    /// Positions that rotate all of a head.
+    /// Rotary positions, for pairs half a head apart.
     package var rotaryTables: RotaryTables {
         RotaryTables(rope.frequencies(headSize: headSize))
     }
+
+    /// Scores of the usual scale over keys within the window of all layers.
+    package var windowRule: AttentionRule { AttentionRule(window: window) }
 
     /// A norm of hidden states.
     ///
@@ -46,10 +49,11 @@ extension DecoderConfiguration {
     /// - Parameters:
     ///   - embeddingScale: what rows of the embedding are multiplied by.
     ///   - norm: makes the last norm; the usual one by default.
+    ///   - softcap: of the scores.
     ///   - block: makes the layers of one block, given its number.
     package func decoder(
         _ scope: ParameterScope, embeddingScale: Float = 1,
-        norm makeNorm: ((_ scope: ParameterScope) -> any Layer)? = nil,
+        norm makeNorm: ((_ scope: ParameterScope) -> any Layer)? = nil, softcap: Double? = nil,
         block: (_ scope: ParameterScope, _ number: Int) -> any Layer
     ) -> Decoder {
         let embedding = TokenEmbedding(
@@ -61,7 +65,8 @@ extension DecoderConfiguration {
         let norm = makeNorm?(scope["model.norm"]) ?? norm(scope["model.norm"])
         let head = LanguageHead(
             weight: tiesWordEmbeddings
-                ? embedding.weight : scope["lm_head"].weight([vocabularySize, hiddenSize]))
+                ? embedding.weight : scope["lm_head"].weight([vocabularySize, hiddenSize]),
+            softcap: softcap.map { Float($0) })
         return Decoder(
             scope, embedding: embedding, blocks: blocks, norm: norm, head: head,
             maximumPositions: longestSequence)

@@ -18,8 +18,7 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var vocabularySize: Int
     /// Longest sequence the model is meant for.
     public var maximumPositions: Int
-    /// Tokens that a token attends to, itself included; nil for all before it. Longer sequences are refused: within it
-    /// a window changes nothing.
+    /// Tokens that a token attends to in layers with a window, itself included; nil for all before it.
     public var window: Int?
     /// Added to the mean square in RMSNorm.
     public var rmsNormEpsilon: Double
@@ -39,7 +38,7 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var dtype: DType?
 
     /// The longest sequence that can be trained on.
-    public var longestSequence: Int { min(maximumPositions, window ?? maximumPositions) }
+    public var longestSequence: Int { maximumPositions }
 
     /// A configuration with the defaults of `config.json` for whatever is not given.
     /// `ModelConfiguration.validate` says whether it is sound.

@@ -3,17 +3,25 @@ import LigerText
 
 /// Rotary positions as `config.json` describes them, in the forms of transformers 4 and 5.
 public struct RopeConfiguration: Sendable, Hashable {
-    private static let standardTheta = 10000.0
+    static let standardTheta = 10000.0
 
     /// Base of the frequencies: f_i = theta^(-2i / headSize).
     public var theta: Double
     /// Stretching of the frequencies, if any.
     public var scaling: RopeScaling?
+    /// The share of a head that is rotated: its first numbers.
+    public var rotatedShare: Double
 
     /// The usual positions where nothing is given.
-    public init(theta: Double = 10000, scaling: RopeScaling? = nil) {
+    public init(theta: Double = 10000, scaling: RopeScaling? = nil, rotatedShare: Double = 1) {
         self.theta = theta
         self.scaling = scaling
+        self.rotatedShare = rotatedShare
+    }
+
+    /// Numbers of a head that are rotated.
+    package func rotatedSize(ofHead size: Int) -> Int {
+        rotatedShare == 1 || !rotatedShare.isFinite ? size : Int(Double(size) * rotatedShare)
     }
 
     /// Reads either form, or writes both, since each version reads only its own. Where a file has both, they must
@@ -21,8 +29,12 @@ public struct RopeConfiguration: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - positions: the longest sequence.
-    ///   - headSize: the rotated part of a head.
-    mutating func visit(_ keys: inout ConfigurationKeys, positions: Int, headSize: Int) {
+    ///   - headSize: numbers of a head.
+    ///   - share: of a head that is rotated, where the file does not say; nil if it must be 1.
+    mutating func visit(
+        _ keys: inout ConfigurationKeys, positions: Int, headSize: Int, rotatedShare share: Double? = nil
+    ) {
+        if let share { visitShare(&keys, default: share, headSize: headSize) }
         keys.write("rope_theta", .number(theta))
         keys.write("rope_scaling", scaling == nil ? .null : .object(members(withTheta: false)))
         keys.write("rope_parameters", .object(members(withTheta: true)))
@@ -35,18 +47,41 @@ public struct RopeConfiguration: Sendable, Hashable {
         }
         self = Self.read(
             &keys,
-            RopeScaling.Surroundings(positions: positions, waves: headSize / 2, originalContext: context))
+            RopeScaling.Surroundings(
+                positions: positions, waves: rotatedSize(ofHead: headSize) / 2, originalContext: context,
+                rotatedShare: rotatedShare))
         check(&keys)
     }
 
-    private func members(withTheta: Bool) -> [String: JSONValue] {
+    /// `partial_rotary_factor`, which stands beside the other keys or among `rope_parameters`.
+    private mutating func visitShare(
+        _ keys: inout ConfigurationKeys, default standard: Double, headSize: Int
+    ) {
+        let key = "partial_rotary_factor"
+        var inner = standard
+        if case .object(let members)? = keys.value("rope_parameters") {
+            switch members[key] {
+            case .number(let share)?: inner = share
+            case .integer(let share)?: inner = Double(share)
+            default: break
+            }
+        }
+        keys.number(key, &rotatedShare, default: inner, expected: "above 0 to 1") { $0 > 0 && $0 <= 1 }
+        let size = rotatedSize(ofHead: headSize)
+        keys.check(
+            size > 0 && size.isMultiple(of: 2), key, "head_dim", found: "\(rotatedShare) and \(headSize)",
+            expected: "an even number of rotated numbers, as pairs are rotated")
+    }
+
+    func members(withTheta: Bool) -> [String: JSONValue] {
         var members: [String: JSONValue] = ["rope_type": .string("default")]
         if withTheta { members["rope_theta"] = .number(theta) }
+        if withTheta, rotatedShare != 1 { members["partial_rotary_factor"] = .number(rotatedShare) }
         for (key, value) in scaling?.members ?? [:] { members[key] = value }
         return members
     }
 
-    private func check(_ keys: inout ConfigurationKeys) {
+    func check(_ keys: inout ConfigurationKeys) {
         keys.check(
             theta > 0 && theta.isFinite, "rope_theta", found: theta, expected: "a number above 0")
         guard case .llama3(let scaling)? = scaling else { return }
@@ -85,32 +120,41 @@ extension RopeConfiguration {
                 older
                 ?? RopeConfiguration(
                     theta: outerTheta ?? newer.theta,
-                    scaling: keys.has("rope_scaling") ? nil : newer.scaling)
+                    scaling: keys.has("rope_scaling") ? nil : newer.scaling,
+                    rotatedShare: around.rotatedShare)
             if hasOlder, standing != newer {
                 keys.report(
                     "rope_parameters", "values that differ from rope_theta and rope_scaling",
                     "the same in both places", advice: "Remove the one that is out of date.")
             }
         }
-        return newer ?? older ?? RopeConfiguration(theta: outerTheta ?? standardTheta)
+        return newer ?? older
+            ?? RopeConfiguration(theta: outerTheta ?? standardTheta, rotatedShare: around.rotatedShare)
     }
 
-    private static func readObject(
-        _ keys: inout ConfigurationKeys, key: String, outerTheta: Double?, _ around: RopeScaling.Surroundings
+    /// Reads one object; nil where there is none, or where it is not sound.
+    ///
+    /// - Parameter isPlain: whether the type may be missing.
+    static func readObject(
+        _ keys: inout ConfigurationKeys, key: String, outerTheta: Double?, isPlain: Bool = false,
+        _ around: RopeScaling.Surroundings
     ) -> RopeConfiguration? {
         guard var nested = keys.object(key) else { return nil }
         defer { keys.take(problemsOf: nested) }
         var theta = standardTheta
         nested.number("rope_theta", &theta, default: outerTheta ?? standardTheta)
+        let share = around.rotatedShare
         nested.refuse(
-            "partial_rotary_factor", unless: { $0 == .integer(1) || $0 == .number(1) }, expected: "1")
+            "partial_rotary_factor",
+            unless: { $0 == .number(share) || (share == 1 && $0 == .integer(1)) }, expected: "\(share)")
         let common: Set<String> = ["rope_theta", "rope_type", "type", "partial_rotary_factor"]
         let typeKey = nested.value("rope_type") == nil ? "type" : "rope_type"
-        let isPlain = key == "rope_parameters" && nested.value(typeKey) == nil
+        let isPlain = (isPlain || key == "rope_parameters") && nested.value(typeKey) == nil
         let type = isPlain ? "default" : nested.string(typeKey)
         // A type that is no string has been noted.
         if type == nil, nested.value(typeKey) != nil { return nil }
         let scaling = RopeScaling.read(type, &nested, common: common, around)
-        return nested.problems.isEmpty ? RopeConfiguration(theta: theta, scaling: scaling) : nil
+        return nested.problems.isEmpty
+            ? RopeConfiguration(theta: theta, scaling: scaling, rotatedShare: share) : nil
     }
 }

@@ -12,6 +12,8 @@ extension RopeScaling {
         let waves: Int
         /// `original_max_position_embeddings` of the model, which stands for the object's own, if it is there.
         let originalContext: Int?
+        /// The share of a head that is rotated.
+        var rotatedShare = 1.0
     }
 
     private static let types = ["default", "llama3", "linear", "dynamic", "yarn", "longrope"]

@@ -70,7 +70,8 @@ public enum RopeScaling: Sendable, Hashable {
 
 extension RopeConfiguration {
     /// The waves of a head, or of the rotated part of it.
-    package func frequencies(headSize: Int) -> RotaryFrequencies {
+    package func frequencies(headSize whole: Int) -> RotaryFrequencies {
+        let headSize = rotatedSize(ofHead: whole)
         func plain(_ scaling: RoPE.Scaling?) -> [Double] {
             RoPE.frequencies(headSize: headSize, base: Float(theta), scaling: scaling)
         }

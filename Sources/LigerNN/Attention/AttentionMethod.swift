@@ -20,10 +20,15 @@ package enum AttentionSelection: Sendable, Hashable {
     case flash(version: String, path: String)
     /// Blocks of queries; with the reason why not flash, unless nobody asked for it.
     case blocked(refusal: String?)
+    /// cuDNN in some layers, and blocks in those that it refuses.
+    case mixed(version: String, path: String, refusal: String)
 
+    /// - Parameter isPacked: whether documents share rows.
     /// - Throws: `RuntimeError` if the method is `flash`, and the reason why that cannot be had.
-    package init(_ method: AttentionMethod, _ shape: AttentionShape, _ dtype: DType, on device: Device) throws
-    {
+    package init(
+        _ method: AttentionMethod, _ shape: AttentionShape, _ dtype: DType, isPacked: Bool = false,
+        on device: Device
+    ) throws {
         if !device.isGPU {
             if method == .flash {
                 throw RuntimeError("flash attention is for NVIDIA GPUs. Use --attention auto on \(device)")
@@ -35,7 +40,8 @@ package enum AttentionSelection: Sendable, Hashable {
             self = .blocked(refusal: nil)
             return
         }
-        guard let refusal = FlashAttention.refusal(shape, dtype: dtype, device: device) else {
+        let packing = isPacked ? "documents share rows, which only blocks keep apart" : nil
+        guard let refusal = packing ?? FlashAttention.refusal(shape, dtype: dtype, device: device) else {
             let library = try device.graphLibrary()
             self = .flash(version: library.versionText, path: library.path)
             return
@@ -48,6 +54,32 @@ package enum AttentionSelection: Sendable, Hashable {
         self = .blocked(refusal: refusal)
     }
 
+    /// What computes the attention of layers that differ in what they do with scores.
+    ///
+    /// - Parameter shape: that of all layers.
+    /// - Throws: as for one rule, if a layer cannot have the method.
+    package init(
+        _ method: AttentionMethod, _ shape: AttentionShape, rules: Set<AttentionRule>, _ dtype: DType,
+        on device: Device
+    ) throws {
+        let all = try (rules.isEmpty ? [.causal] : rules).map {
+            try AttentionSelection(method, shape.with($0), dtype, on: device)
+        }
+        var (flash, refusal): ((version: String, path: String)?, String?)
+        for selection in all {
+            switch selection {
+            case .flash(let version, let path): flash = (version, path)
+            case .blocked(let reason?): refusal = reason
+            default: break
+            }
+        }
+        if let flash, let refusal {
+            self = .mixed(version: flash.version, path: flash.path, refusal: refusal)
+        } else {
+            self = all[0]
+        }
+    }
+
     package var isFlash: Bool { if case .flash = self { true } else { false } }
 
     /// What decides the bits of its results: `flash, cuDNN 9.19.0` or `blocked`; nil on the processor, which has
@@ -57,6 +89,7 @@ package enum AttentionSelection: Sendable, Hashable {
         case .processor: nil
         case .flash(let version, _): "flash, cuDNN \(version)"
         case .blocked: "blocked"
+        case .mixed(let version, _, _): "flash, cuDNN \(version), and blocked"
         }
     }
 
@@ -66,6 +99,8 @@ package enum AttentionSelection: Sendable, Hashable {
         case .processor: nil
         case .flash(_, let path): "\(name ?? "flash") (\(path))"
         case .blocked(nil): "blocked"
+        case .mixed(let version, let path, let refusal):
+            "flash, cuDNN \(version) (\(path)), and blocked in layers where flash attention cannot be had: \(refusal)"
         case .blocked(let refusal?): "blocked, for flash attention cannot be had: \(refusal)"
         }
     }
@@ -80,7 +115,8 @@ package enum AttentionSelection: Sendable, Hashable {
         case .processor: CausalAttention.workspaceBytes(shape, dtype, isBackward: isBackward)
         case .flash:
             try FlashAttention.workspaceBytes(shape, dtype: dtype, device: device, isBackward: isBackward)
-        case .blocked: BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: isBackward)
+        case .blocked, .mixed:
+            BlockedAttention.workspaceBytes(shape, dtype: dtype, isBackward: isBackward)
         }
     }
 }

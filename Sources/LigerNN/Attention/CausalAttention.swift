@@ -7,7 +7,8 @@ package import Tile
 ///     o[t, h] = sum over s <= t of softmax_s(q[t, h] · k[s, g] / sqrt(D)) v[s, g]     g = h kvHeads / heads
 ///
 /// Shapes: q and o [batch, sequence, heads, D], k and v [batch, sequence, kvHeads, D], contiguous, f32, bf16
-/// or f16; arithmetic in fp32. Queries are handled in blocks, so that memory beyond operands and results
+/// or f16; arithmetic in fp32. An `AttentionRule` may leave keys out that lie too far back, and bound scores; where
+/// documents share rows (`DocumentBorders`), a token sees its own alone. Queries are handled in blocks, so that memory beyond operands and results
 /// grows linearly with the sequence, and probabilities are computed again in the backward pass. Sums have an
 /// order that depends on the shapes alone.
 ///
@@ -34,28 +35,38 @@ package enum CausalAttention {
     /// Whether arrays of the processor take a GPU's way: so tests reach it without one.
     @TaskLocal package static var isAlwaysBlocked = false
 
-    /// - Parameter method: on a GPU.
+    /// - Parameters:
+    ///   - rule: what happens to scores.
+    ///   - documents: where documents begin that share a row; nil where each row is one.
+    ///   - method: on a GPU.
     /// - Returns: o, and what the backward pass is to be given; nil on the processor.
     /// - Throws: `RuntimeError` if shapes do not fit, the method cannot be had or memory runs out.
     package static func forward(
-        q: NDArray, k: NDArray, v: NDArray, method: AttentionMethod = .auto
+        q: NDArray, k: NDArray, v: NDArray, rule: AttentionRule = .causal,
+        documents: DocumentBorders? = nil, method: AttentionMethod = .auto
     ) throws -> (output: NDArray, saved: Saved?) {
-        if let device = q.device.measured { return try note(q: q, k: k, v: v, method, on: device) }
-        let selection = try AttentionSelection(method, AttentionShape(q, k, v), q.dtype, on: q.device)
+        let geometry = try Geometry(q, k, v, rule: rule)
+        try documents?.check(batch: geometry.batch, length: geometry.length)
+        let isPacked = documents != nil
+        if let device = q.device.measured {
+            return try note(geometry, q, isPacked: isPacked, method, on: device)
+        }
+        let selection = try AttentionSelection(
+            method, geometry, q.dtype, isPacked: isPacked, on: q.device)
         if selection.isFlash {
-            let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v)
+            let (output, lse) = try FlashAttention.forward(q: q, k: k, v: v, rule: rule)
             return (output, Saved(output: output, logSumExp: lse, isFlash: true))
         }
         if selection != .processor || isAlwaysBlocked {
-            let (output, lse) = try BlockedAttention.forward(q: q, k: k, v: v)
+            let (output, lse) = try BlockedAttention.forward(
+                q: q, k: k, v: v, rule: rule, documents: documents)
             return (output, Saved(output: output, logSumExp: lse, isFlash: false))
         }
-        let geometry = try Geometry(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
-        let blas = try BLAS.load()
-        try ThreadPool.shared.forEachThrowing(geometry.batch * geometry.heads) { task in
-            let (sequence, head) = (task / geometry.heads, task % geometry.heads)
-            let worker = try Worker(geometry, blas, sequence, kvHead: head / geometry.group, k: k, v: v)
+        let (blas, all) = (try BLAS.load(), geometry.documents(documents))
+        try ThreadPool.shared.forEachThrowing(all.count * geometry.heads) { task in
+            let (document, head) = (all[task / geometry.heads], task % geometry.heads)
+            let worker = try Worker(geometry, blas, document, kvHead: head / geometry.group, k: k, v: v)
             try worker.forward(q: q, head: head, into: output)
         }
         return (output, nil)
@@ -63,29 +74,35 @@ package enum CausalAttention {
 
     /// Gradients of a scalar with respect to q, k and v, given its gradient with respect to o.
     ///
-    /// - Parameter saved: by `forward` of the same q, k and v.
+    /// - Parameters:
+    ///   - rule: as given to `forward`, and `documents`.
+    ///   - saved: by `forward` of the same q, k and v.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     package static func backward(
-        dy: NDArray, q: NDArray, k: NDArray, v: NDArray, saved: Saved?
+        dy: NDArray, q: NDArray, k: NDArray, v: NDArray, rule: AttentionRule = .causal,
+        documents: DocumentBorders? = nil, saved: Saved?
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        if let device = dy.device.measured { return try noteBackward(q: q, k: k, v: v, saved, on: device) }
+        let geometry = try Geometry(q, k, v, rule: rule)
+        if let device = dy.device.measured {
+            return try noteBackward(geometry, q: q, k: k, v: v, saved, on: device)
+        }
         if let saved, saved.isFlash {
             return try FlashAttention.backward(
-                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
+                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp, rule: rule)
         }
         if let saved {
             return try BlockedAttention.backward(
-                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp)
+                dy: dy, q: q, k: k, v: v, output: saved.output, logSumExp: saved.logSumExp, rule: rule,
+                documents: documents)
         }
-        let geometry = try Geometry(q, k, v)
         try dy.expect("dy", shape: q.shape, dtype: q.dtype)
         let dq = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
         let dk = try NDArray(empty: k.shape, dtype: k.dtype, device: k.device)
         let dv = try NDArray(empty: v.shape, dtype: v.dtype, device: v.device)
-        let blas = try BLAS.load()
-        try ThreadPool.shared.forEachThrowing(geometry.batch * geometry.kvHeads) { task in
-            let (sequence, kvHead) = (task / geometry.kvHeads, task % geometry.kvHeads)
-            let worker = try Worker(geometry, blas, sequence, kvHead: kvHead, k: k, v: v)
+        let (blas, all) = (try BLAS.load(), geometry.documents(documents))
+        try ThreadPool.shared.forEachThrowing(all.count * geometry.kvHeads) { task in
+            let (document, kvHead) = (all[task / geometry.kvHeads], task % geometry.kvHeads)
+            let worker = try Worker(geometry, blas, document, kvHead: kvHead, k: k, v: v)
             let gradients = try worker.zeroGradients()
             for head in worker.heads {
                 try worker.backward(dy: dy, q: q, head: head, into: dq, adding: gradients)
@@ -103,37 +120,44 @@ extension CausalAttention {
     /// A forward pass of which only the memory on `device` is wanted. cuDNN's plans and the threads' work cannot be
     /// recorded, so each way says what it takes.
     private static func note(
-        q: NDArray, k: NDArray, v: NDArray, _ method: AttentionMethod, on device: Device
+        _ shape: Geometry, _ q: NDArray, isPacked: Bool, _ method: AttentionMethod, on device: Device
     ) throws -> (output: NDArray, saved: Saved?) {
-        let shape = try AttentionShape(q, k, v)
         let output = try NDArray(empty: q.shape, dtype: q.dtype, device: q.device)
-        let selection = try takeWorkspace(shape, q, method, on: device, isBackward: false)
+        let selection = try takeWorkspace(
+            shape, q, isPacked: isPacked, method, on: device, isBackward: false)
         if selection == .processor { return (output, nil) }
         let lse = try NDArray(empty: [shape.batch, shape.heads, shape.length], device: q.device)
         return (output, Saved(output: output, logSumExp: lse, isFlash: selection.isFlash))
     }
 
     private static func noteBackward(
-        q: NDArray, k: NDArray, v: NDArray, _ saved: Saved?, on device: Device
+        _ shape: Geometry, q: NDArray, k: NDArray, v: NDArray, _ saved: Saved?, on device: Device
     ) throws -> (dq: NDArray, dk: NDArray, dv: NDArray) {
-        let shape = try AttentionShape(q, k, v)
         let method = saved.map { $0.isFlash ? AttentionMethod.flash : .blocked } ?? .auto
         let gradients = try [q, k, v].map {
             try NDArray(empty: $0.shape, dtype: $0.dtype, device: $0.device)
         }
-        _ = try takeWorkspace(shape, q, method, on: device, isBackward: true)
+        _ = try takeWorkspace(shape, q, isPacked: false, method, on: device, isBackward: true)
         return (gradients[0], gradients[1], gradients[2])
     }
 
     /// Takes the workspace of a pass, for as long as this function runs.
     private static func takeWorkspace(
-        _ shape: AttentionShape, _ q: NDArray, _ method: AttentionMethod, on device: Device,
+        _ shape: Geometry, _ q: NDArray, isPacked: Bool, _ method: AttentionMethod, on device: Device,
         isBackward: Bool
     ) throws -> AttentionSelection {
-        let selection = try AttentionSelection(method, shape, q.dtype, on: device)
+        let selection = try AttentionSelection(method, shape, q.dtype, isPacked: isPacked, on: device)
         let bytes = try selection.workspaceBytes(shape, q.dtype, on: device, isBackward: isBackward)
         _ = try NDArray(empty: [bytes], dtype: .u8, device: q.device)
         return selection
+    }
+}
+
+extension CausalAttention {
+    /// Tokens of a row of the batch that see each other.
+    struct Document {
+        let row: Int
+        let tokens: Range<Int>
     }
 }
 
@@ -141,4 +165,26 @@ extension AttentionShape {
     /// Queries in a block of one head on the processor: enough for fast products, few enough that their scores
     /// stay in cache.
     var block: Int { min(length, max(16, min(128, 131_072 / length))) }
+
+    /// The most keys that a block's queries see.
+    var mostKeys: Int { min(length, (window ?? length) + block - 1) }
+
+    /// The same heads over sequences of another length.
+    func of(length: Int) -> AttentionShape {
+        AttentionShape(
+            batch: batch, length: length, heads: heads, kvHeads: kvHeads, headSize: headSize, rule: rule)
+    }
+
+    /// The same heads with another rule.
+    func with(_ rule: AttentionRule) -> AttentionShape {
+        AttentionShape(
+            batch: batch, length: length, heads: heads, kvHeads: kvHeads, headSize: headSize, rule: rule)
+    }
+
+    /// What is worked on apart: whole rows, or the documents in them.
+    func documents(_ borders: DocumentBorders?) -> [CausalAttention.Document] {
+        (0..<batch).flatMap { row in
+            (borders?.ranges(ofRow: row) ?? [0..<length]).map { .init(row: row, tokens: $0) }
+        }
+    }
 }

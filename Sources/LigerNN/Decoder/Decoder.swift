@@ -1,3 +1,4 @@
+public import LigerKernels
 public import LigerRuntime
 
 /// From tokens to scores of the next ones: an embedding, blocks, a norm, a head.
@@ -10,6 +11,8 @@ public final class Decoder {
     public var attention = AttentionMethod.auto
     /// From tokens to the first block's input.
     public let embedding: TokenEmbedding
+    /// Learned positions; nil where there are none.
+    public let positions: PositionEmbedding?
     /// In their order.
     public let blocks: [DecoderBlock]
     /// After the last block.
@@ -20,13 +23,17 @@ public final class Decoder {
     public let parameters: [Parameter]
     /// The longest sequence.
     public let maximumPositions: Int
+    /// What attention layers do with scores, each once.
+    package let attentionRules: Set<AttentionRule>
 
     /// - Parameter scope: in which all these layers, and no others, were made.
     package init(
-        _ scope: ParameterScope, embedding: TokenEmbedding, blocks: [DecoderBlock], norm: any Layer,
-        head: LanguageHead, maximumPositions: Int
+        _ scope: ParameterScope, embedding: TokenEmbedding, positions: PositionEmbedding? = nil,
+        blocks: [DecoderBlock], norm: any Layer, head: LanguageHead, maximumPositions: Int
     ) {
         self.embedding = embedding
+        self.positions = positions
+        attentionRules = scope.attentionRules
         self.blocks = blocks
         self.norm = norm
         self.head = head
@@ -62,12 +69,17 @@ public final class Decoder {
 
     /// Scores of every next token.
     ///
-    /// - Parameter ids: [batch, sequence], i64 or i32.
+    /// - Parameters:
+    ///   - ids: [batch, sequence], i64 or i32.
+    ///   - documents: where documents begin that share rows; nil where each row is one.
     /// - Returns: [batch, sequence, vocabulary], in the model's dtype.
     /// - Throws: an error naming the first id outside of the vocabulary; `RuntimeError` if the sequence is
     ///   longer than the model's positions or memory runs out.
-    public func logits(_ ids: NDArray, on tape: Tape) throws -> Tensor {
-        try head.logits(hidden(ids, on: tape)).reshaped(ids.shape + [head.weight.shape[0]])
+    public func logits(
+        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape
+    ) throws -> Tensor {
+        try head.logits(hidden(ids, documents: documents, on: tape), kernels)
+            .reshaped(ids.shape + [head.weight.shape[0]])
     }
 
     /// Mean cross entropy of the labels.
@@ -75,36 +87,44 @@ public final class Decoder {
     /// - Parameters:
     ///   - ids: [batch, sequence], i64 or i32.
     ///   - labels: of the same shape: the token that follows each id, or `options.ignoreIndex`.
+    ///   - documents: where documents begin that share rows; nil where each row is one. The last token of a document
+    ///     wants an ignored label, for what follows is another's.
     ///   - normaliser: one f32 to divide the summed loss by, such as the number of labels in all
     ///     micro-batches of a step; nil divides by the number of labels here that are not ignored.
     /// - Returns: one number, f32; 0 if every label is ignored.
     /// - Throws: as `logits`, and an error naming the first label outside of the vocabulary.
     public func loss(
         _ ids: NDArray, _ labels: NDArray, _ options: LossOptions = LossOptions(),
-        normaliser: NDArray? = nil, on tape: Tape
+        documents: DocumentBorders? = nil, normaliser: NDArray? = nil, on tape: Tape
     ) throws -> Tensor {
         if labels.shape != ids.shape {
             throw RuntimeError("labels have shape \(labels.shape), ids \(ids.shape). Give one label per id")
         }
         return try head.loss(
-            hidden(ids, on: tape), labels.flattened, options, normaliser: normaliser, kernels)
+            hidden(ids, documents: documents, on: tape), labels.flattened, options, normaliser: normaliser,
+            kernels)
     }
 
     /// The last norm's output, [batch * sequence, hidden size], of which `head` makes scores and losses.
     ///
     /// - Throws: as `logits`.
-    package func hidden(_ ids: NDArray, on tape: Tape) throws -> Tensor {
+    package func hidden(
+        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape
+    ) throws -> Tensor {
         guard ids.shape.count == 2, ids.count > 0 else {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
-            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention)
-        if context.length > maximumPositions {
+            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
+            documents: documents)
+        try documents?.check(batch: context.batch, length: context.length)
+        if context.positions > maximumPositions {
             throw RuntimeError(
-                "a sequence of \(context.length) tokens for a model of \(maximumPositions) positions, or with such a window. "
+                "a sequence of \(context.positions) tokens for a model of \(maximumPositions) positions. "
                     + "Use shorter sequences")
         }
         var x = try embedding(ids.flattened, on: tape)
+        if let positions { x = try positions.adding(to: x, context) }
         for block in blocks { x = try block(x, context) }
         return try norm(x, context)
     }

@@ -6,12 +6,22 @@ public import LigerRuntime
 public struct LanguageHead {
     /// [vocabulary, hidden size].
     public let weight: Parameter
+    /// c of c tanh(z / c), which scores z go through; nil for none.
+    public let softcap: Float?
 
     /// A head over a weight of its own, or tied to an embedding's.
-    public init(weight: Parameter) { self.weight = weight }
+    public init(weight: Parameter, softcap: Float? = nil) {
+        self.weight = weight
+        self.softcap = softcap
+    }
 
     /// [tokens, vocabulary] for x [tokens, hidden size].
-    public func logits(_ x: Tensor) throws -> Tensor { try x.linear(x.tape.tensor(of: weight)) }
+    public func logits(_ x: Tensor, _ kernels: KernelSelection = .liger) throws -> Tensor {
+        let scores = try x.linear(x.tape.tensor(of: weight))
+        guard let softcap else { return scores }
+        return try kernels == .reference
+            ? Reference.softcap(scores, by: softcap) : scores.softcapped(by: softcap)
+    }
 
     /// Mean cross entropy of the labels [tokens]; see `Decoder.loss`.
     public func loss(
@@ -20,20 +30,29 @@ public struct LanguageHead {
     ) throws -> Tensor {
         if kernels[.fusedLinearCrossEntropy] {
             return try Fused.linearCrossEntropy(
-                x, weight: x.tape.tensor(of: weight), labels: labels, options, normaliser: normaliser)
+                x, weight: x.tape.tensor(of: weight), labels: labels, options, softcap: softcap,
+                normaliser: normaliser)
         }
-        let logits = try logits(x)
         return kernels[.crossEntropy]
             ? try Fused.crossEntropy(
-                logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
+                x.linear(x.tape.tensor(of: weight)), labels: labels, ignoreIndex: options.ignoreIndex,
+                softcap: softcap, normaliser: normaliser)
             : try Reference.crossEntropy(
-                logits, labels: labels, ignoreIndex: options.ignoreIndex, normaliser: normaliser)
+                logits(x, .reference), labels: labels, ignoreIndex: options.ignoreIndex,
+                normaliser: normaliser)
     }
 
     /// A loss of x [tokens, hidden size] and this head that comes with its gradients; see `Fused.linearLoss`.
+    ///
+    /// - Throws: also `RuntimeError` if scores go through a softcap, which such losses do not have.
     package func loss(
         _ x: Tensor, share: NDArray?, _ compute: (LinearHead, LinearNeeds) throws -> HeadLoss
     ) throws -> Tensor {
-        try Fused.linearLoss(x, weight: x.tape.tensor(of: weight), share: share, compute)
+        if let softcap {
+            throw RuntimeError(
+                "this model bounds its logits by \(softcap), which only the loss of text has. "
+                    + "Train it on text, or take a model without final_logit_softcapping")
+        }
+        return try Fused.linearLoss(x, weight: x.tape.tensor(of: weight), share: share, compute)
     }
 }

@@ -1,3 +1,5 @@
+import LigerKernels
+
 /// A map of hidden states, [batch * length, hidden size], to others of the same shape.
 ///
 /// Norms, attention, feed-forward layers and blocks are all layers, so that an architecture can combine any of them.
@@ -16,4 +18,9 @@ public struct SequenceContext {
     public let kernels: KernelSelection
     /// How a GPU computes attention.
     public let attention: AttentionMethod
+    /// Where documents begin that share rows; nil where each row is one.
+    var documents: DocumentBorders?
+
+    /// The largest position and one.
+    var positions: Int { documents?.longest ?? length }
 }

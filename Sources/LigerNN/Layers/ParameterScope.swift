@@ -1,3 +1,4 @@
+package import LigerKernels
 package import Tile
 
 /// Where a layer makes its parameters: a place among a checkpoint's names, and what all parameters of a model
@@ -14,6 +15,7 @@ package struct ParameterScope {
         let dtype: DType
         let deviation: Float
         var parameters: [Parameter] = []
+        var attentionRules: Set<AttentionRule> = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -46,6 +48,12 @@ package struct ParameterScope {
 
     /// All parameters of the model made so far.
     package var parameters: [Parameter] { model.parameters }
+
+    /// What the model's attention layers do with scores.
+    package var attentionRules: Set<AttentionRule> { model.attentionRules }
+
+    /// Notes what an attention layer does.
+    func note(_ rule: AttentionRule) { model.attentionRules.insert(rule) }
 
     /// A weight of products or look-ups.
     package func weight(_ shape: [Int]) -> Parameter {

@@ -1,4 +1,4 @@
-import LigerKernels
+package import LigerKernels
 import LigerRuntime
 
 /// Heads of attention; each key and value head is shared by `query / keyValue` query heads.
@@ -27,32 +27,46 @@ public struct SelfAttention: Layer {
     package struct Options {
         /// Whether one projection, `qkv_proj`, makes queries, keys and values.
         package var isJoint = false
+        /// The names of that one and of the output's, and whether their weights are stored as [inputs, outputs].
+        package var names = Names()
         /// Whether `q_proj`, `k_proj` and `v_proj` have biases.
         package var inputBias = false
         /// Whether `o_proj` has one.
         package var outputBias = false
-        /// Eps of the RMS norms that each head's queries and keys go through (`q_norm`, `k_norm`); nil for no norms.
-        package var headNormEps: Float?
+        /// Of the RMS norms that each head's queries and keys go through (`q_norm`, `k_norm`); nil for no norms.
+        package var headNorm: RMSNorm.Options?
         /// Eps of the RMS norms that all queries, and all keys, of a token go through at once, before they are cut into
         /// heads; nil for no norms.
         package var wideNormEps: Float?
-        /// What queries are multiplied by, in addition to 1 / sqrt(head size).
-        package var queryScale: Float = 1
+        /// Which keys a query sees, and what happens to scores.
+        package var rule = AttentionRule.causal
         /// Rotary positions; nil for none.
         package var rotary: RotaryTables?
 
         package init(
-            isJoint: Bool = false, inputBias: Bool = false, outputBias: Bool = false,
-            headNormEps: Float? = nil,
-            wideNormEps: Float? = nil, queryScale: Float = 1, rotary: RotaryTables?
+            isJoint: Bool = false, names: Names = Names(), inputBias: Bool = false, outputBias: Bool = false,
+            headNorm: RMSNorm.Options? = nil, wideNormEps: Float? = nil, rule: AttentionRule = .causal,
+            rotary: RotaryTables?
         ) {
             self.isJoint = isJoint
+            self.names = names
             self.wideNormEps = wideNormEps
-            self.queryScale = queryScale
+            self.rule = rule
             self.inputBias = inputBias
             self.outputBias = outputBias
-            self.headNormEps = headNormEps
+            self.headNorm = headNorm
             self.rotary = rotary
+        }
+    }
+
+    /// How checkpoints name projections, where families differ, and store them.
+    package struct Names {
+        var joint = "qkv_proj"
+        var output = "o_proj"
+        var isTransposed = false
+
+        package init(joint: String = "qkv_proj", output: String = "o_proj", isTransposed: Bool = false) {
+            (self.joint, self.output, self.isTransposed) = (joint, output, isTransposed)
         }
     }
 
@@ -63,7 +77,7 @@ public struct SelfAttention: Layer {
     private let queryNorm: RootMeanSquareNorm?
     private let keyNorm: RootMeanSquareNorm?
     private let normsBeforeHeads: Bool
-    private let queryScale: Float
+    private let rule: AttentionRule
     private let rotary: RotaryTables?
     private let heads: HeadCounts
 
@@ -71,40 +85,43 @@ public struct SelfAttention: Layer {
         /// - Parameter count: of heads.
         func input(_ name: String, _ count: Int) -> Linear {
             Linear(
-                scope[name], inputs: hiddenSize, outputs: count * heads.size, hasBias: options.inputBias)
+                scope[name], inputs: hiddenSize, outputs: count * heads.size, hasBias: options.inputBias,
+                isTransposed: options.names.isTransposed)
         }
         func norm(_ name: String, _ count: Int) -> RootMeanSquareNorm? {
             if let eps = options.wideNormEps {
                 return RootMeanSquareNorm(
                     scope[name], size: count * heads.size, .init(eps: eps, casting: .none))
             }
-            return options.headNormEps.map { RootMeanSquareNorm(scope[name], size: heads.size, eps: $0) }
+            return options.headNorm.map { RootMeanSquareNorm(scope[name], size: heads.size, $0) }
         }
         self.heads = heads
         rotary = options.rotary
         inputs =
             options.isJoint
-            ? [input("qkv_proj", heads.query + 2 * heads.keyValue)]
+            ? [input(options.names.joint, heads.query + 2 * heads.keyValue)]
             : [
                 input("q_proj", heads.query), input("k_proj", heads.keyValue),
                 input("v_proj", heads.keyValue),
             ]
         output = Linear(
-            scope["o_proj"], inputs: heads.query * heads.size, outputs: hiddenSize,
-            hasBias: options.outputBias)
+            scope[options.names.output], inputs: heads.query * heads.size, outputs: hiddenSize,
+            hasBias: options.outputBias, isTransposed: options.names.isTransposed)
         queryNorm = norm("q_norm", heads.query)
         keyNorm = norm("k_norm", heads.keyValue)
         normsBeforeHeads = options.wideNormEps != nil
-        queryScale = options.queryScale
+        rule = options.rule
+        scope.note(rule)
     }
 
     /// [batch * length, hidden size], as x.
     public func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
         let (query, key, value) = try projected(x)
-        let q = try placed(query, heads.query, queryNorm, context).scaled(by: queryScale)
+        let q = try placed(query, heads.query, queryNorm, context)
         let k = try placed(key, heads.keyValue, keyNorm, context)
         let v = split(value, heads.keyValue, context)
-        let attended = try q.attending(to: k, v, method: context.attention)
+        let attended = try q.attending(
+            to: k, v, rule: rule, documents: context.documents, method: context.attention)
         return try output(
             attended.reshaped([context.batch * context.length, heads.query * heads.size]))
     }

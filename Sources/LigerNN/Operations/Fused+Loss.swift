@@ -6,10 +6,11 @@ extension Fused {
     /// Mean cross entropy over logits [tokens, vocabulary], which are given up: the gradient takes their
     /// memory.
     package static func crossEntropy(
-        _ logits: Tensor, labels: NDArray, ignoreIndex: Int, normaliser: NDArray?
+        _ logits: Tensor, labels: NDArray, ignoreIndex: Int, softcap: Float? = nil, normaliser: NDArray?
     ) throws -> Tensor {
         let result = try CrossEntropy.forward(
-            logits: logits.value, labels: labels, options: CrossEntropy.Options(ignoreIndex: ignoreIndex),
+            logits: logits.value, labels: labels,
+            options: CrossEntropy.Options(ignoreIndex: ignoreIndex, softcap: softcap),
             normaliser: normaliser, wants: logits.requiresGradient ? [.gradient, .scale] : [],
             givingUpLogits: logits.requiresGradient)
         let (gradient, scales) = (result.gradient, result.gradientScales)
@@ -20,13 +21,15 @@ extension Fused {
 
     /// Mean cross entropy from hidden states x [tokens, hidden size] and the head's weight, chunk by chunk.
     package static func linearCrossEntropy(
-        _ x: Tensor, weight: Tensor, labels: NDArray, _ options: LossOptions, normaliser: NDArray?
+        _ x: Tensor, weight: Tensor, labels: NDArray, _ options: LossOptions, softcap: Float? = nil,
+        normaliser: NDArray?
     ) throws -> Tensor {
         try linearLoss(x, weight: weight) { head, needs in
             let result = try FusedLinearCrossEntropy.forward(
                 input: head.input, weight: head.weight, labels: labels,
                 options: FusedLinearCrossEntropy.Options(
-                    CrossEntropy.Options(ignoreIndex: options.ignoreIndex), budgetBytes: options.budgetBytes),
+                    CrossEntropy.Options(ignoreIndex: options.ignoreIndex, softcap: softcap),
+                    budgetBytes: options.budgetBytes),
                 normaliser: normaliser, needs: needs)
             return HeadLoss(
                 result.loss, dInput: result.dInput, dWeight: result.dWeight, scales: result.scales)

@@ -1,6 +1,6 @@
 package import LigerKernels
 import LigerLosses
-import LigerRuntime
+package import LigerRuntime
 
 /// Operations by the fused kernels. `Reference` has the same ones written out.
 package enum Fused {
@@ -18,10 +18,51 @@ package enum Fused {
     }
 
     /// Rotary embedding of x [batch, sequence, heads, head size].
-    package static func rope(_ x: Tensor, _ tables: RotaryTables.Slice) throws -> Tensor {
-        let y = try RoPE.apply(x.value, cos: tables.cos, sin: tables.sin)
+    ///
+    /// - Parameter positions: of each token; nil counts each sequence from 0.
+    package static func rope(
+        _ x: Tensor, _ tables: RotaryTables.Slice, positions: NDArray? = nil
+    ) throws -> Tensor {
+        let (cos, sin) = (tables.cos, tables.sin)
+        let y = try RoPE.apply(x.value, cos: cos, sin: sin, positions: positions)
         return x.tape.record(y, from: [x]) { upstream in
-            [.array(try RoPE.apply(upstream.array, cos: tables.cos, sin: tables.sin, inverse: true))]
+            [
+                .array(
+                    try RoPE.apply(upstream.array, cos: cos, sin: sin, positions: positions, inverse: true))
+            ]
+        }
+    }
+
+    /// Rotary embedding of pairs side by side, by their cosines and sines [batch or 1, sequence, head size / 2, 2].
+    package static func rope(_ x: Tensor, pairs: NDArray) throws -> Tensor {
+        let y = try InterleavedRoPE.apply(x.value, rotations: pairs)
+        return x.tape.record(y, from: [x]) { upstream in
+            [.array(try InterleavedRoPE.apply(upstream.array, rotations: pairs, inverse: true))]
+        }
+    }
+
+    /// `LayerNorm` of the rows of x.
+    package static func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws -> Tensor {
+        let (input, scale, shift) = (x.value, weight.value, bias.value)
+        let (y, mean, rstd) = try LayerNorm.forward(input, weight: scale, bias: shift, eps: eps)
+        let needs = (weight.requiresGradient, bias.requiresGradient)
+        let again = { try LayerNorm.forward(input, weight: scale, bias: shift, eps: eps).y }
+        return x.tape.record(y, from: [x, weight, bias], again: again) { upstream in
+            let (dx, dw, db) = try LayerNorm.backward(
+                dy: upstream.array, x: input, weight: scale, mean: mean, rstd: rstd, needsWeight: needs.0,
+                needsBias: needs.1)
+            return [
+                .array(dx), dw.map { .array($0) } ?? .none, db.map { .array($0) } ?? .none,
+            ]
+        }
+    }
+
+    /// gelu(x), by the approximation with tanh.
+    package static func gelu(_ x: Tensor) throws -> Tensor {
+        let input = x.value
+        let forward = { try GELU.forward(input) }
+        return x.tape.record(try forward(), from: [x], again: forward) { upstream in
+            [.array(try GELU.backward(dy: upstream.array, x: input))]
         }
     }
 

@@ -1,20 +1,41 @@
 import LigerKernels
 package import LigerRuntime
 import Platform
+import Tile
+
+/// Which two numbers of a head are rotated together.
+package enum RotaryPairing: Sendable, Hashable {
+    /// Number i of the rotated part, and the one half of that part further on.
+    case halves
+    /// Numbers 2 i and 2 i + 1.
+    case interleaved
+}
 
 /// Rotary positions: cosines and sines, computed once for as many positions as were asked for. Layers that rotate
-/// alike share one object.
+/// alike share one object. Numbers of a head beyond the waves are left as they are.
 package final class RotaryTables {
-    /// The tables of positions 0 ..< count: [count, head size / 2] each, f32.
+    /// The tables of positions 0 ..< count: [count, waves] each, f32.
     package struct Slice: Sendable {
         package let cos: NDArray
         package let sin: NDArray
     }
 
-    private let frequencies: RotaryFrequencies
-    private var known: (waves: [Double], tables: Slice)?
+    /// What has been computed.
+    private struct Known {
+        let waves: [Double]
+        let tables: Slice
+        /// The numbers of a head that this is for, and [count, head size / 2, 2]: a cosine and a sine for each pair.
+        var pairs: (headSize: Int, NDArray)?
+    }
 
-    package init(_ frequencies: RotaryFrequencies) { self.frequencies = frequencies }
+    private let frequencies: RotaryFrequencies
+    private let pairing: RotaryPairing
+    private var known: Known?
+
+    package init(_ frequencies: RotaryFrequencies, pairing: RotaryPairing = .halves) {
+        self.frequencies = frequencies
+        self.pairing = pairing
+    }
 
     /// Waves that are not stretched.
     package convenience init(headSize: Int, base: Float) {
@@ -23,21 +44,53 @@ package final class RotaryTables {
 
     /// The heads of x [batch, length, heads, head size], rotated by their positions.
     func rotating(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
-        let tables = try first(context.length, on: x.value.device)
-        return context.kernels[.rope] ? try Fused.rope(x, tables) : try Reference.rope(x, tables)
+        let (count, documents) = (context.positions, context.documents)
+        let tables = try first(count, on: x.value.device)
+        if !context.kernels[.rope] { return try Reference.rope(x, tables, pairing, documents) }
+        switch pairing {
+        case .halves: return try Fused.rope(x, tables, positions: documents?.positions)
+        case .interleaved:
+            let size = x.shape[3]
+            let table = try pairs(tables, count, headSize: size).reshaped([count, size])
+            let rows = try documents.map { try Embedding.forward(ids: $0.positions, table: table) } ?? table
+            let sequences = documents == nil ? 1 : context.batch
+            return try Fused.rope(x, pairs: rows.reshaped([sequences, context.length, size / 2, 2]))
+        }
     }
 
     /// The first `count` positions.
     private func first(_ count: Int, on device: Device) throws -> Slice {
         let waves = frequencies.waves(length: count)
-        if let (knownWaves, tables) = known, tables.cos.device === device, tables.cos.shape[0] >= count,
-            knownWaves == waves
+        if let known, known.tables.cos.device === device, known.tables.cos.shape[0] >= count,
+            known.waves == waves
         {
-            return tables.first(count)
+            return known.tables.first(count)
         }
         let tables = try device.measured == nil ? computed(waves, count, device) : unset(count, device)
-        known = (waves, tables)
+        known = Known(waves: waves, tables: tables)
         return tables
+    }
+
+    /// A cosine and a sine for each pair of a head, 1 and 0 for those beyond the waves.
+    private func pairs(_ tables: Slice, _ count: Int, headSize: Int) throws -> NDArray {
+        if let (size, pairs) = known?.pairs, size == headSize, pairs.shape[0] >= count {
+            return pairs.sliced(0, 0..<count)
+        }
+        let (half, waves) = (headSize / 2, tables.cos.shape[1])
+        let pairs = try NDArray(empty: [count, half, 2], device: tables.cos.device)
+        for (place, table, rest) in [(0, tables.cos, Float(1)), (1, tables.sin, 0)] {
+            let columns = NDArray(
+                buffer: pairs.buffer, offset: pairs.offset + place, shape: [count, half],
+                strides: [headSize, 2], dtype: .f32)
+            try Elementwise.copyRows(table, into: columns.sliced(1, 0..<waves))
+            if waves < half {
+                let still = try NDArray(empty: [count, half - waves], device: table.device)
+                try Elementwise.fill(still, rest)
+                try Elementwise.copyRows(still, into: columns.sliced(1, waves..<half))
+            }
+        }
+        known?.pairs = (headSize, pairs)
+        return pairs
     }
 }
 
@@ -66,16 +119,26 @@ extension RotaryTables.Slice {
         Self(cos: cos.sliced(0, 0..<count), sin: sin.sliced(0, 0..<count))
     }
 
-    /// Both tables with their columns twice, side by side: [count, head size].
-    func doubled() throws -> (cos: NDArray, sin: NDArray) {
-        (try Self.twice(cos), try Self.twice(sin))
+    /// A number for each of a head's: [count, head size]; cosines of 1 and sines of 0 beyond the waves.
+    func spread(_ pairing: RotaryPairing, headSize: Int) throws -> (cos: NDArray, sin: NDArray) {
+        (
+            try Self.spread(cos, pairing, headSize, rest: 1), try Self.spread(sin, pairing, headSize, rest: 0)
+        )
     }
 
-    private static func twice(_ table: NDArray) throws -> NDArray {
-        let (count, half) = (table.shape[0], table.shape[1])
-        let both = try NDArray(empty: [count, 2 * half], device: table.device)
-        try Elementwise.copyRows(table, into: both.sliced(1, 0..<half))
-        try Elementwise.copyRows(table, into: both.sliced(1, half..<(2 * half)))
-        return both
+    private static func spread(
+        _ table: NDArray, _ pairing: RotaryPairing, _ headSize: Int, rest: Float
+    ) throws -> NDArray {
+        let (count, waves) = (table.shape[0], table.shape[1])
+        let all = try NDArray(empty: [count, headSize], device: table.device)
+        try Elementwise.fill(all, rest)
+        for part in 0..<2 {
+            let (start, step) = pairing == .halves ? (part * waves, 1) : (part, 2)
+            let columns = NDArray(
+                buffer: all.buffer, offset: all.offset + start, shape: [count, waves],
+                strides: [headSize, step], dtype: .f32)
+            try Elementwise.copyRows(table, into: columns)
+        }
+        return all
     }
 }

@@ -8,15 +8,23 @@ extension Tensor {
     /// - Parameters:
     ///   - weight: W [outputs, inputs].
     ///   - bias: [outputs], or none.
+    ///   - isTransposed: whether `weight` is W^T [inputs, outputs].
     /// - Returns: [rows, outputs], for self [rows, inputs].
-    package func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
-        let y = try MatMul.apply(value, weight.value, transposeB: true)
+    package func linear(
+        _ weight: Tensor, bias: Tensor? = nil, isTransposed: Bool = false
+    ) throws -> Tensor {
+        let y = try MatMul.apply(value, weight.value, transposeB: !isTransposed)
         let (w, x) = (requiresGradient ? weight.value : nil, weight.requiresGradient ? saved : nil)
         let product = tape.record(y, from: [self, weight]) { upstream in
             let dy = upstream.array
             return [
-                w.map { .product(MatrixTerm(dy, $0)) } ?? .none,
-                try x.map { .product(MatrixTerm(dy, try $0.array(), transposeA: true)) } ?? .none,
+                w.map { .product(MatrixTerm(dy, $0, transposeB: isTransposed)) } ?? .none,
+                try x.map {
+                    let x = try $0.array()
+                    return .product(
+                        isTransposed
+                            ? MatrixTerm(x, dy, transposeA: true) : MatrixTerm(dy, x, transposeA: true))
+                } ?? .none,
             ]
         }
         guard let bias else { return product }

@@ -38,10 +38,20 @@ enum Elementary {
         return y
     }
 
-    static func rotatedHalf(_ x: NDArray, sign: Float) throws -> NDArray {
-        let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        try RotateHalfKernel(columns: x.rows.shape[1], sign: sign, dtype: x.dtype).launch(
-            programs: x.rows.shape[0], ["x": x.rows, "y": y.rows])
+    /// What is in no pair becomes 0.
+    static func exchangedPairs(
+        _ x: NDArray, _ pairing: RotaryPairing, count: Int, sign: Float
+    ) throws -> NDArray {
+        let y = try NDArray.zeros(x.shape, dtype: x.dtype, device: x.device)
+        func pairs(_ array: NDArray) -> NDArray {
+            let (rows, columns) = (array.rows.shape[0], array.rows.shape[1])
+            let strides = pairing == .halves ? [columns, count, 1] : [columns, 1, 2]
+            return NDArray(
+                buffer: array.buffer, offset: array.offset, shape: [rows, 2, count], strides: strides,
+                dtype: array.dtype)
+        }
+        try ExchangePairsKernel(count: count, sign: sign, dtype: x.dtype).launch(
+            programs: x.rows.shape[0], ["x": pairs(x), "y": pairs(y)])
         return y
     }
 }

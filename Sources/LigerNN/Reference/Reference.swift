@@ -20,10 +20,43 @@ package enum Reference {
         return try rounded.multiplied(byRow: factor).cast(to: x.dtype)
     }
 
-    /// x cos + (-upper half, lower half) sin, for x [batch, sequence, heads, head size].
-    package static func rope(_ x: Tensor, _ tables: RotaryTables.Slice) throws -> Tensor {
-        let (cos, sin) = try tables.doubled()
-        return try x.multiplied(byTable: cos).adding(x.rotatedHalf().multiplied(byTable: sin))
+    /// (x - mean) / sqrt(mean((x - mean)^2) + eps) weight + bias, over the last dimension.
+    package static func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws -> Tensor {
+        let wide = try x.cast(to: .f32)
+        let share = ElementFunction.scaled(by: 1 / Float(x.value.rows.shape[1]))
+        let deviations = try wide.subtracting(numberPerRow: wide.rowSums().mapped(share))
+        let variances = try deviations.multiplied(by: deviations).rowSums().mapped(share)
+        let scale = try variances.mapped(.plus(eps)).mapped(.rsqrt)
+        return try deviations.multiplied(byNumberPerRow: scale).multiplied(byRow: weight).adding(row: bias)
+            .cast(to: x.dtype)
+    }
+
+    /// x cos + (the other of each pair, the first with a minus) sin, for x [batch, sequence, heads, head size]. Where
+    /// documents share rows, positions count from their starts.
+    package static func rope(
+        _ x: Tensor, _ tables: RotaryTables.Slice, _ pairing: RotaryPairing, _ documents: DocumentBorders?
+    ) throws -> Tensor {
+        var (cos, sin) = try tables.spread(pairing, headSize: x.shape[3])
+        if let positions = documents?.positions {
+            cos = try Embedding.forward(ids: positions, table: cos)
+            sin = try Embedding.forward(ids: positions, table: sin)
+        }
+        let others = try x.exchangingPairs(pairing, count: tables.cos.shape[1])
+        return try x.multiplied(byTable: cos).adding(others.multiplied(byTable: sin))
+    }
+
+    /// x Φ(x), as `geGLU` has it.
+    package static func gelu(_ x: Tensor) throws -> Tensor {
+        let factor = 2 * (2 / Float.pi).squareRoot()
+        let square = try x.multiplied(by: x)
+        let inner = try x.multiplied(
+            by: square.mapped(.scaled(by: 0.044715 * factor)).mapped(.plus(factor)))
+        return try x.multiplied(by: inner.mapped(.sigmoid))
+    }
+
+    /// cap tanh(x / cap).
+    package static func softcap(_ x: Tensor, by cap: Float) throws -> Tensor {
+        try x.mapped(.scaled(by: 1 / cap)).mapped(.tanh).mapped(.scaled(by: cap))
     }
 
     /// gate sigmoid(gate) up.

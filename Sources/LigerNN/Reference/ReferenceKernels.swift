@@ -2,7 +2,7 @@ import Tile
 
 /// Functions of one number.
 package enum ElementFunction: Hashable, Sendable {
-    case scaled(by: Float), plus(Float), rsqrt, exp, log, sigmoid, reciprocal
+    case scaled(by: Float), plus(Float), rsqrt, exp, log, sigmoid, tanh, reciprocal
 }
 
 private func value(of function: ElementFunction, at x: Tile<Float>) -> Tile<Float> {
@@ -13,6 +13,7 @@ private func value(of function: ElementFunction, at x: Tile<Float>) -> Tile<Floa
     case .exp: exp(x)
     case .log: log(x)
     case .sigmoid: sigmoid(x)
+    case .tanh: tanh(x)
     case .reciprocal: reciprocal(x)
     }
 }
@@ -26,6 +27,7 @@ private func derivative(of function: ElementFunction, at x: Tile<Float>, _ y: Ti
     case .exp: y
     case .log: 1 / x
     case .sigmoid: y * (1 - y)
+    case .tanh: 1 - y * y
     case .reciprocal: -(y * y)
     }
 }
@@ -130,18 +132,18 @@ struct SpreadKernel: TileKernel {
     }
 }
 
-/// y = (-upper half, lower half) of each row, times `sign`; one program a row. With the sign -1 it is the
-/// derivative of itself with +1.
-struct RotateHalfKernel: TileKernel {
-    let columns: Int
+/// The two of each pair (x[row, 0, i], x[row, 1, i]) exchanged, the first of the result with a minus, times `sign`; one
+/// program a row. With the sign -1 it is the derivative of itself with +1.
+struct ExchangePairsKernel: TileKernel {
+    let count: Int
     let sign: Float
     let dtype: DType
 
     func body(_ p: Program) {
-        let x = p.input("x", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
-        let lower = p.range(columns / 2), upper = lower + columns / 2
-        y[p.index, lower] = x[p.index, upper] * -sign
-        y[p.index, upper] = x[p.index, lower] * sign
+        let x = p.input("x", dtype, rank: 3), y = p.output("y", dtype, rank: 3)
+        let c = p.range(count)
+        y[p.index, 0, c] = x[p.index, 1, c] * -sign
+        y[p.index, 1, c] = x[p.index, 0, c] * sign
     }
 }
 

@@ -113,10 +113,12 @@ extension Tensor {
         tape.constant(try Elementary.rowReduction(.maximum, value.rows))
     }
 
-    /// (-upper half, lower half) of each row.
-    package func rotatedHalf() throws -> Tensor {
-        tape.record(try Elementary.rotatedHalf(value, sign: 1), from: [self]) { upstream in
-            [.array(try Elementary.rotatedHalf(upstream.array, sign: -1))]
+    /// The two of each of `count` pairs of a row exchanged, the first of the result with a minus; 0 in the rest.
+    package func exchangingPairs(_ pairing: RotaryPairing, count: Int) throws -> Tensor {
+        let y = try Elementary.exchangedPairs(value, pairing, count: count, sign: 1)
+        return tape.record(y, from: [self]) { upstream in
+            let dx = try Elementary.exchangedPairs(upstream.array, pairing, count: count, sign: -1)
+            return [.array(dx)]
         }
     }
 }

@@ -53,7 +53,7 @@ struct FrozenDescription {
         guard sequenceLength > configuration.longestSequence else { return }
         throw TrainerError(
             .invalidOptions,
-            "--seq is \(sequenceLength), but the \(role) \(path) has \(configuration.limit).",
+            "--seq is \(sequenceLength), but the \(role) \(path) has \(configuration.longestSequence) positions.",
             remedy: "Use --seq \(configuration.longestSequence) or less.")
     }
 

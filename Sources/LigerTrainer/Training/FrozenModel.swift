@@ -11,8 +11,15 @@ package struct FrozenModel {
     init(_ decoder: Decoder) { self.decoder = decoder }
 
     /// A model's last layer with its input for ids [rows, length], computed without a tape.
+    ///
+    /// - Throws: also `RuntimeError` if its scores go through a softcap, which losses against it do not have.
     static func head(of model: Decoder, _ ids: NDArray) throws -> LinearHead {
-        LinearHead(
+        if let softcap = model.head.softcap {
+            throw RuntimeError(
+                "the reference or teacher bounds its logits by \(softcap), which losses against it do not have. "
+                    + "Take a model without final_logit_softcapping")
+        }
+        return LinearHead(
             input: try model.hidden(ids, on: Tape(recording: false)).value, weight: model.head.weight.value)
     }
 

@@ -61,14 +61,16 @@ package struct ModelDescription {
         let most = configuration.longestSequence
         guard sequenceLength > most else { return }
         throw TrainerError(
-            .invalidOptions, "--seq is \(sequenceLength), but the model \(name) has \(configuration.limit).",
+            .invalidOptions, "--seq is \(sequenceLength), but the model \(name) has \(most) positions.",
             remedy: "Use --seq \(most) or less.")
     }
 
     /// What will compute its attention.
     /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
     package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {
-        try AttentionSelection(AttentionShape(configuration, options), options, on: device)
+        try AttentionSelection(
+            options.execution.attention, AttentionShape(configuration, options),
+            rules: configuration.layers().attentionRules, options.dtype, on: device)
     }
 
     /// The memory that training it takes.
@@ -78,27 +80,11 @@ package struct ModelDescription {
     }
 }
 
-extension AttentionSelection {
-    /// As the options ask, for sequences of a shape.
-    init(_ shape: AttentionShape, _ options: TrainingOptions, on device: Device) throws {
-        try self.init(options.execution.attention, shape, options.dtype, on: device)
-    }
-}
-
 extension AttentionShape {
     /// Of one forward pass.
     init(_ model: ModelConfiguration, _ options: TrainingOptions) {
         self.init(
             batch: options.rowsPerPass, length: options.sequenceLength,
             heads: model.headCount, kvHeads: model.keyValueHeadCount, headSize: model.headSize)
-    }
-}
-
-extension ModelConfiguration {
-    /// What the longest sequence follows from.
-    var limit: String {
-        self.longestSequence < self.maximumPositions
-            ? "a sliding window of \(self.longestSequence) tokens, which a sequence cannot outgrow yet"
-            : "\(self.longestSequence) positions"
     }
 }

@@ -24,6 +24,9 @@ struct TransformersFixture {
         "granite",
         "gemma", "stretched",
         "linear", "dynamic", "yarn", "longrope",
+        "windowed", "phi3-windowed", "qwen2-windowed", "qwen3-windowed", "smollm3-windowed", "gemma2",
+        "gemma3",
+        "glm4", "gpt2",
     ]
 
     let ids: NDArray

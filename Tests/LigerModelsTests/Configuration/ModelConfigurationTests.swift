@@ -230,7 +230,7 @@ struct ModelConfigurationTests {
         #expect(types?.problems.map(\.subject) == ["torch_dtype"])
     }
 
-    @Test("Mistral's sequences stay within its window")
+    @Test("Mistral's window, and positions beyond it")
     func mistral() throws {
         let mistral = ["model_type": "\"mistral\"", "num_key_value_heads": "2"]
         func parse(_ members: [String: String]) throws -> ModelConfiguration {
@@ -240,9 +240,10 @@ struct ModelConfigurationTests {
         #expect(try parse(["sliding_window": "null"]).longestSequence == 131_072)
         #expect(try parse(["max_position_embeddings": "2048"]).longestSequence == 2048)
         #expect(try parse(["sliding_window": "131072"]).maximumPositions == 131_072)
-        #expect(try parse([:]).longestSequence == 4096)
+        #expect(try parse([:]).window == 4096 && parse([:]).longestSequence == 131_072)
         let short = try parse(["sliding_window": "16"])
-        #expect(short.longestSequence == 16 && short.layers().maximumPositions == 16)
+        #expect(short.window == 16 && short.layers().maximumPositions == 131_072)
+        #expect(short.layers().attentionRules == [AttentionRule(window: 16)])
         let again = try ModelConfiguration(parsing: try short.serialized(), file: "again")
         #expect(again == short)
         #expect(throws: CheckpointError.self) { try parse(["sliding_window": "0"]) }
