@@ -18,6 +18,7 @@ public enum Experts {
         /// [E, 2 I, H], [E, H, I], and [T, K].
         public let gateUp, down, choices: NDArray
 
+        /// Weights; shapes are checked when they are used.
         public init(gateUp: NDArray, down: NDArray, choices: NDArray) {
             (self.gateUp, self.down, self.choices) = (gateUp, down, choices)
         }
@@ -28,15 +29,21 @@ public enum Experts {
         public let rawValue: Int
         public init(rawValue: Int) { self.rawValue = rawValue }
 
+        /// Of the tokens.
         public static let input = Needs(rawValue: 1)
+        /// Of the matrices G and U.
         public static let gateUp = Needs(rawValue: 2)
+        /// Of the matrices D.
         public static let down = Needs(rawValue: 4)
+        /// Of the weights of choices.
         public static let choices = Needs(rawValue: 8)
+        /// All four.
         public static let all: Needs = [.input, .gateUp, .down, .choices]
     }
 
     /// Those that are wanted, each like what it is of.
     public struct Gradients {
+        /// Of the tokens, of G and U, of D, and of the weights of choices; nil where not wanted.
         public var dInput, dGateUp, dDown, dChoices: NDArray?
     }
 

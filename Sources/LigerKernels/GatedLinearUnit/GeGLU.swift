@@ -11,7 +11,10 @@ public import LigerRuntime
 public enum GeGLU {
     /// How Φ is computed. Model files name it: `gelu_pytorch_tanh` or `gelu`.
     public enum Approximation: String, Sendable, Hashable, CaseIterable {
-        case tanh, erf
+        /// By the formula with tanh, `gelu_pytorch_tanh`.
+        case tanh
+        /// By the error function, `gelu`.
+        case erf
 
         var activation: GatedActivation { self == .tanh ? .geluTanh : .geluErf }
     }

@@ -12,11 +12,13 @@ import Tile
 public enum HyperConnectionStreams {
     /// Gradients of a scalar, like what they belong to.
     public struct InputGradients: Sendable {
+        /// Of the streams, and of the coefficients before the layer.
         public let dx, dpre: NDArray
     }
 
     /// Gradients of a scalar, like what they belong to.
     public struct NextGradients: Sendable {
+        /// Of the streams, of the layer's output, of the coefficients after the layer, and of the residual's matrix.
         public let dx, df, dpost, dres: NDArray
     }
 

@@ -19,6 +19,7 @@ public enum NeighborhoodAttention {
         /// How far apart they are.
         public var dilation: Int
 
+        /// A window of 2 radius + 1 positions.
         public init(radius: Int, dilation: Int = 1) {
             self.radius = radius
             self.dilation = dilation
@@ -35,6 +36,7 @@ public enum NeighborhoodAttention {
 
     /// Gradients of a scalar, each like what it belongs to.
     public struct Gradients: Sendable {
+        /// Of queries, keys and values.
         public let dq, dk, dv: NDArray
     }
 

@@ -50,6 +50,7 @@ public enum LinearLogProbabilities {
 
     /// The needed gradients, like what they belong to; nil where not needed.
     public struct Gradients: Sendable {
+        /// Of the layer's input, weight and bias.
         public let dInput, dWeight, dBias: NDArray?
         /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
         public let scales: LinearScales

@@ -19,6 +19,7 @@ import Tile
 public enum FusedLinearScaledCrossEntropy {
     /// What `forward` found of each token, [tokens] and f32.
     public struct Result: Sendable {
+        /// -log p(label); 0 where the label is ignored.
         public let nll: NDArray
         /// Nil where not asked for.
         public let entropy: NDArray?
@@ -27,6 +28,7 @@ public enum FusedLinearScaledCrossEntropy {
         /// The largest of z / T, and the sum of the exponentials of the others' distance to it.
         public let maximum, sumExp: NDArray
 
+        /// The result of an earlier call, of its parts that `backward` needs.
         public init(
             nll: NDArray, entropy: NDArray?, selected: NDArray? = nil, maximum: NDArray, sumExp: NDArray
         ) {
@@ -45,6 +47,7 @@ public enum FusedLinearScaledCrossEntropy {
         /// Nil is 0. A class that was selected twice has one column, with the sum of both derivatives.
         public var selected: (derivatives: NDArray, columns: NDArray)?
 
+        /// Derivatives; shapes are checked when they are used.
         public init(
             nll: NDArray, entropy: NDArray? = nil, selected: (derivatives: NDArray, columns: NDArray)? = nil
         ) {
@@ -54,6 +57,7 @@ public enum FusedLinearScaledCrossEntropy {
 
     /// The needed gradients, like what they belong to; nil where not needed.
     public struct Gradients: Sendable {
+        /// Of the layer's input, weight and bias.
         public let dInput, dWeight, dBias: NDArray?
     }
 
