@@ -28,10 +28,11 @@ struct Normalise: TileKernel {
     }
 }
 
-/// The largest distance, relative to the largest expected value.
+/// The largest distance, relative to the largest expected value; NaN if any value is.
 func error(_ found: [Double], _ expected: [Double]) -> Double {
-    let largest = expected.map(abs).max() ?? 1
-    return zip(found, expected).map { abs($0 - $1) }.max().map { $0 / largest } ?? 0
+    let distances = zip(found, expected).map { abs($0 - $1) }
+    if distances.contains(where: \.isNaN) { return .nan }
+    return (distances.max() ?? 0) / (expected.map(abs).max() ?? 1)
 }
 
 func checkScaledAdd(on device: Device) throws {
@@ -67,6 +68,25 @@ func checkNormalise(on device: Device) throws {
     }
 }
 
+/// A mistake: rows of x have one column more than rows of y.
+struct Mistaken: TileKernel {
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 2)
+        let sum = x[p.index, p.range(5)] + x[p.index, p.range(4)]
+        y[p.index, p.range(4)] = sum
+    }
+}
+
+func showMistakes() throws {
+    let x = try NDArray.zeros([2, 5]), y = try NDArray.zeros([2, 4])
+    do {
+        try Mistaken().launch(programs: 2, ["x": x, "y": y])
+        fatalError("a mistake was not found")
+    } catch let error as TileError {
+        print(error)
+    }
+}
+
 func report(_ name: String, _ error: Double, bound: Double) {
     precondition(error <= bound, "\(name): the error is \(error), the bound \(bound)")
     print("\(name): largest relative error \(error), bound \(bound)")
@@ -78,3 +98,4 @@ for device in Device.available {
     try checkScaledAdd(on: device)
     try checkNormalise(on: device)
 }
+try showMistakes()
