@@ -39,7 +39,7 @@ benchmark: setup-python build
 	.venv/bin/python Benchmarks/compare_with_torch.py
 
 format:
-	swift format -i -r Sources Tests Package.swift
+	swift format -i -r Sources Tests Examples Package.swift
 
 clean:
 	rm -rf .build runs
