@@ -49,6 +49,8 @@ public enum Experts {
 
     /// - Parameters:
     ///   - x: [T, H]; of one type with the experts' matrices, on a GPU bf16 or f16.
+    ///   - weights: of all experts, and of the tokens' choices.
+    ///   - rows: which row belongs to which choice.
     ///   - keepsGates: whether a backward pass will come.
     /// - Returns: y, like x, and [rows, 2 I] for the backward pass.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
@@ -68,7 +70,11 @@ public enum Experts {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
     ///   - gates: what `forward` kept.
+    ///   - weights: as for `forward`.
+    ///   - rows: as for `forward`.
+    ///   - needs: which gradients are wanted.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
     public static func backward(
         dy: NDArray, x: NDArray, gates: NDArray, _ weights: Weights, _ rows: ExpertRows, needs: Needs = .all

@@ -22,6 +22,7 @@ public enum GeGLU {
     /// - Parameters:
     ///   - gate: [..., F], f32, bf16 or f16, contiguous.
     ///   - up: like gate.
+    ///   - approximation: how Φ is computed, as for `forward`.
     /// - Returns: y, like gate.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func forward(

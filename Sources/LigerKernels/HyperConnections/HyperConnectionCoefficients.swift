@@ -79,6 +79,8 @@ public enum HyperConnectionCoefficients {
 
     /// - Parameters:
     ///   - mix: [N, M], f32, contiguous.
+    ///   - parameters: bias and factors of the logits.
+    ///   - options: the number of streams, of turns, and constants.
     ///   - keepsHistory: whether res is wanted after each turn.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func forward(
@@ -114,7 +116,12 @@ public enum HyperConnectionCoefficients {
     /// has dA = (dB - sum(dB B)) / (s + eps) over each of its rows or columns.
     ///
     /// - Parameters:
-    ///   - dpre: [N, n], f32, as is dpost; dres is [N, n, n].
+    ///   - dpre: [N, n], f32.
+    ///   - dpost: [N, n], f32.
+    ///   - dres: [N, n, n], f32.
+    ///   - mix: as for `forward`.
+    ///   - parameters: as for `forward`.
+    ///   - options: as for `forward`.
     ///   - history: as `forward` gave it; nil computes it again.
     /// - Returns: the gradients; those of parameters summed in an order fixed by the number of tokens.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.

@@ -43,7 +43,10 @@ public enum HyperConnectionStreams {
     ///
     ///     dx_i = pre_i dy    dpre_i = sum(x_i dy)
     ///
-    /// - Parameter dy: [N, C], of x's type.
+    /// - Parameters:
+    ///   - dy: [N, C], of x's type.
+    ///   - x: as for `input`.
+    ///   - pre: as for `input`.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func inputBackward(dy: NDArray, x: NDArray, pre: NDArray) throws -> InputGradients {
         let (tokens, n, columns) = try sizes(x)
@@ -77,7 +80,12 @@ public enum HyperConnectionStreams {
     ///
     ///     dx_i = Σ_o res_oi dy_o    df = Σ_o post_o dy_o    dpost_o = sum(f dy_o)    dres_oi = sum(x_i dy_o)
     ///
-    /// - Parameter dy: like x.
+    /// - Parameters:
+    ///   - dy: like x.
+    ///   - x: as for `next`.
+    ///   - f: as for `next`.
+    ///   - post: as for `next`.
+    ///   - res: as for `next`.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func nextBackward(
         dy: NDArray, x: NDArray, f: NDArray, post: NDArray, res: NDArray

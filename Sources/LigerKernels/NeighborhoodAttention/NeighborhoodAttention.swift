@@ -41,7 +41,10 @@ public enum NeighborhoodAttention {
     }
 
     /// - Parameters:
-    ///   - q: [..., S, D], f32, bf16 or f16, contiguous; k and v are like it.
+    ///   - q: [..., S, D], f32, bf16 or f16, contiguous.
+    ///   - k: like q.
+    ///   - v: like q.
+    ///   - window: which positions a query attends to.
     ///   - scale: multiplies scores.
     /// - Throws: `RuntimeError` if shapes, types or the window do not fit or memory runs out.
     public static func forward(
@@ -69,7 +72,13 @@ public enum NeighborhoodAttention {
     ///
     /// - Parameters:
     ///   - dO: like q.
-    ///   - o: as `forward` returned it, as is lse.
+    ///   - q: as for `forward`.
+    ///   - k: as for `forward`.
+    ///   - v: as for `forward`.
+    ///   - o: as `forward` returned it.
+    ///   - lse: as `forward` returned it.
+    ///   - window: as for `forward`.
+    ///   - scale: as for `forward`.
     /// - Throws: `RuntimeError` if shapes, types or the window do not fit or memory runs out.
     public static func backward(
         dO: NDArray, q: NDArray, k: NDArray, v: NDArray, o: NDArray, lse: NDArray, window: Window,

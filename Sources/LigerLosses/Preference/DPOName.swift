@@ -38,6 +38,7 @@ extension FusedLinearPreference.DPO {
     /// The loss of a name.
     ///
     /// - Parameters:
+    ///   - name: as TRL has it.
     ///   - labelSmoothing: of those that have it.
     ///   - tau: DiscoPOP's.
     public init(_ name: Name, labelSmoothing: Float = 0, tau: Float = 0.05) {

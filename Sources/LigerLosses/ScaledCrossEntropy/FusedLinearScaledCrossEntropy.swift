@@ -65,6 +65,8 @@ public enum FusedLinearScaledCrossEntropy {
     ///   - head: its input is [..., H].
     ///   - labels: as many as tokens, i64 or i32.
     ///   - classes: the selected ones, [n], i32; any may occur twice.
+    ///   - wantsEntropy: whether each token's entropy is computed too.
+    ///   - sequences: the ignored label, temperature and memory.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a label,
     ///   or a selected class, that the layer does not have.
     public static func forward(
@@ -76,9 +78,13 @@ public enum FusedLinearScaledCrossEntropy {
     }
 
     /// - Parameters:
+    ///   - head: as for `forward`.
+    ///   - labels: as for `forward`.
     ///   - result: as `forward` returned it for the same arguments; with the entropy where the upstream gradient has
     ///     its derivative.
     ///   - upstream: what is given of ignored tokens is not read.
+    ///   - sequences: the ignored label, temperature and memory.
+    ///   - needs: which gradients are wanted.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func backward(
         head: LinearHead, labels: NDArray, _ result: Result, upstream: Upstream,
