@@ -35,7 +35,7 @@ def swift_that_nobody_compiles():
     """Swift blocks that are no part of a file which is compiled, whatever their indentation."""
     folders = [pages.ROOT / name for name in ("Examples", "Sources", "Tests")]
     sources = [_lines(file.read_text()) for folder in folders for file in sorted(folder.rglob("*.swift"))]
-    for page in pages.pages():
+    for page in [*pages.pages(), *pages.catalogues()]:
         for block in pages.blocks(page, "swift"):
             wanted = _lines(block)
             if not any(wanted in source for source in sources):

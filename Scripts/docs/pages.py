@@ -13,6 +13,11 @@ def pages():
     return [*(ROOT / name for name in TOP), ROOT / "Examples/README.md", *sorted((ROOT / "Documentation").glob("*.md"))]
 
 
+def catalogues():
+    """The first pages of the Swift modules, for DocC."""
+    return sorted((ROOT / "Sources").glob("*/*.docc/*.md"))
+
+
 def name(page):
     return page.relative_to(ROOT).as_posix()
 
