@@ -39,7 +39,8 @@ def swift_that_nobody_compiles():
         for block in pages.blocks(page, "swift"):
             wanted = _lines(block)
             if not any(wanted in source for source in sources):
-                yield f"{pages.name(page)}: this Swift is in no file that is compiled:\n{textwrap.indent(block, '    ')}"
+                shown = textwrap.indent(block, "    ")
+                yield f"{pages.name(page)}: this Swift is in no file that is compiled:\n{shown}"
 
 
 def _lines(text):

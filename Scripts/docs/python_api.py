@@ -44,7 +44,7 @@ What holds for every operation, unless its entry says otherwise:
 |---|---|
 | `ValueError` | a shape, an option or a device that does not fit |
 | `TypeError` | a type that kernels do not take |
-| `IndexError`, an `AssertionError` too | a class number outside the vocabulary; on a GPU at the next call, or at once with `LIGER_STRICT=1` |
+| `IndexError`, an `AssertionError` too | a class number outside the vocabulary; GPUs tell at the next call |
 | `NotImplementedError` | a tensor that keeps no values in memory, or a second derivative |
 | `torch.OutOfMemoryError` | memory ran out |
 | `ImportError` | the library, or an optional package, is missing |
