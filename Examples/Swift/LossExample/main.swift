@@ -73,5 +73,7 @@ let moved = try focalLoss(
 let back = try focalLoss(
     of: NDArray(zip(weightValues, gradient).map { $0 + Float(step * $1) }, [vocabulary, hidden]))
 let slope = (back.loss - moved.loss) / (2 * step)
-precondition(abs(slope / squared - 1) < 1e-3, "the slope is \(slope), the squared gradient \(squared)")
+guard abs(slope / squared - 1) < 1e-3 else {
+    fatalError("the slope is \(slope), the squared gradient \(squared)")
+}
 print("focal loss \(loss), slope along its gradient \(slope), expected \(squared)")
