@@ -42,10 +42,11 @@ What holds for every operation, unless its entry says otherwise:
 
 | error | when |
 |---|---|
-| `ValueError` | a shape, an option or a device that does not fit |
-| `TypeError` | a type that kernels do not take |
+| `ValueError` | a shape or an option that does not fit, or integers where numbers should be |
+| `TypeError` | a type that kernels do not take, such as float64 |
 | `IndexError`, an `AssertionError` too | a class number outside the vocabulary; GPUs tell at the next call |
-| `NotImplementedError` | a tensor that keeps no values in memory, or a second derivative |
+| `NotImplementedError` | a tensor on another device, or one that keeps no values in memory |
+| `RuntimeError` | a second derivative |
 | `torch.OutOfMemoryError` | memory ran out |
 | `ImportError` | the library, or an optional package, is missing |
 
