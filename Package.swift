@@ -19,7 +19,7 @@ let package = Package(
     products: [
         .executable(name: "liger", targets: ["liger"]),
         .library(name: "Tile", targets: ["Tile", "TileCPU"]),
-        .library(name: "LigerKernels", targets: ["LigerKernels", "LigerLosses"]),
+        .library(name: "LigerKernels", targets: ["LigerRuntime", "LigerKernels", "LigerLosses"]),
         .library(name: "LigerTrainer", targets: ["LigerTrainer"]),
         .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI", "CGlibc"]),
     ],
@@ -86,6 +86,17 @@ let package = Package(
                 "TilePTX",
                 argumentParser,
             ]),
+
+        // Programs that the documentation shows: they see what users of the package see.
+        .executableTarget(
+            name: "KernelExample", dependencies: ["LigerRuntime", "Tile"],
+            path: "Examples/Swift/KernelExample", packageAccess: false),
+        .executableTarget(
+            name: "LossExample", dependencies: ["LigerLosses", "LigerRuntime"],
+            path: "Examples/Swift/LossExample", packageAccess: false),
+        .executableTarget(
+            name: "FineTuneExample", dependencies: ["LigerTrainer"],
+            path: "Examples/Swift/FineTuneExample", packageAccess: false),
 
         // What tests share: seeded numbers, error measures, temporary folders, Python, a GPU that is none. Tests lie
         // as the sources do.

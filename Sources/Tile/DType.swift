@@ -1,7 +1,18 @@
 /// How elements lie in memory. Arithmetic never happens in these types: floating point widens to
 /// `Float` when loaded and rounds once (to nearest, ties to even) when stored.
 public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
-    case f32, bf16, f16, i32, i64, u32, u8
+    /// 32-bit floating point.
+    case f32
+    /// bfloat16: the exponents of fp32, 8 bits of precision.
+    case bf16
+    /// IEEE half precision: 11 bits of precision, largest value 65,504.
+    case f16
+    /// Signed integers; labels and token numbers are i64 or i32.
+    case i32, i64
+    /// Unsigned 32-bit integers, such as random bits.
+    case u32
+    /// Bytes, also used for masks.
+    case u8
 
     /// Bytes per element.
     public var byteCount: Int {

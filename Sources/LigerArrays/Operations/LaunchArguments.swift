@@ -10,6 +10,7 @@ public struct LaunchArrays: ExpressibleByDictionaryLiteral {
 
     public init(dictionaryLiteral elements: (String, NDArray?)...) { self.init(elements) }
 
+    /// Arrays by name, for a kernel whose views are made in a loop.
     public init(_ elements: [(String, NDArray?)]) {
         names.reserveCapacity(elements.count)
         arrays.reserveCapacity(elements.count)

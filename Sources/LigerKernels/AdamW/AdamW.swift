@@ -77,7 +77,10 @@ public enum AdamW {
 
     /// Updates parameters, their moments and masters in place.
     ///
-    /// - Parameter step: t, from 1.
+    /// - Parameters:
+    ///   - tensors: each parameter with its gradient, moments and master.
+    ///   - options: rates and decays, the same for all parameters.
+    ///   - step: t, from 1.
     /// - Throws: `RuntimeError` if arrays or options do not fit; nothing is changed then.
     public static func step(_ tensors: [Slot], _ options: Options = Options(), step: Int) throws {
         guard step >= 1 else { throw RuntimeError("AdamW's steps count from 1; found \(step)") }

@@ -34,6 +34,7 @@ public enum GradientNorm {
     /// norm decides whether to take the step.
     ///
     /// - Parameters:
+    ///   - gradients: scaled in place, any shapes and float types.
     ///   - norm: as `compute` returned it.
     ///   - maximum: above 0.
     /// - Throws: `RuntimeError` if an argument does not fit.

@@ -62,7 +62,9 @@ public final class Decoder {
 
     /// Scores of every next token.
     ///
-    /// - Parameter ids: [batch, sequence], i64 or i32.
+    /// - Parameters:
+    ///   - ids: [batch, sequence], i64 or i32.
+    ///   - tape: what records for the backward pass.
     /// - Returns: [batch, sequence, vocabulary], in the model's dtype.
     /// - Throws: an error naming the first id outside of the vocabulary; `RuntimeError` if the sequence is
     ///   longer than the model's positions or memory runs out.
@@ -75,8 +77,10 @@ public final class Decoder {
     /// - Parameters:
     ///   - ids: [batch, sequence], i64 or i32.
     ///   - labels: of the same shape: the token that follows each id, or `options.ignoreIndex`.
+    ///   - options: the ignored label, and what else the loss has.
     ///   - normaliser: one f32 to divide the summed loss by, such as the number of labels in all
     ///     micro-batches of a step; nil divides by the number of labels here that are not ignored.
+    ///   - tape: what records for the backward pass.
     /// - Returns: one number, f32; 0 if every label is ignored.
     /// - Throws: as `logits`, and an error naming the first label outside of the vocabulary.
     public func loss(
