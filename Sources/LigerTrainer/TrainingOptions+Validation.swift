@@ -6,7 +6,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + objectiveProblems + executionProblems + sizeProblems + rateProblems
+            nameProblems + objectiveProblems + adapterProblems + executionProblems + sizeProblems
+            + rateProblems
             + evaluationProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"

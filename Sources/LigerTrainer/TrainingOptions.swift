@@ -7,6 +7,8 @@ public import Tile
 public struct TrainingOptions: Sendable, Equatable, Codable {
     /// `--objective` and the options of its formula.
     public var objective = ObjectiveChoice()
+    /// `--lora-rank`, `--adapter` and what goes with them.
+    public var adapter = AdapterChoice()
     /// `--data`: a text file or a folder; nil for this package's own sources. Other objectives than the next token
     /// read a JSONL file.
     public var data: String?

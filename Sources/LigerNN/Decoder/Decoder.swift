@@ -18,6 +18,10 @@ public final class Decoder {
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]
+    /// Its linear layers, in the order in which they were made.
+    let slots: [AdapterSlot]
+    /// What is trained in the place of frozen weights; nil where the weights are.
+    package internal(set) var adapters: DecoderAdapters?
     /// The longest sequence.
     public let maximumPositions: Int
 
@@ -32,6 +36,7 @@ public final class Decoder {
         self.head = head
         self.maximumPositions = maximumPositions
         parameters = scope.parameters
+        slots = scope.slots
     }
 
     /// Whether the head uses the embedding's weight.

@@ -7,6 +7,7 @@ struct TrainingArguments: ParsableArguments {
 
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
+    @OptionGroup(title: "Adapter") var adapter: AdapterArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
     @OptionGroup(title: "Device and memory") var execution: Execution
@@ -211,6 +212,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         options.objective = objective.choice
+        options.adapter = adapter.choice
         optimiser.apply(to: &options)
         execution.apply(to: &options)
         options.kernels = kernels.selection
