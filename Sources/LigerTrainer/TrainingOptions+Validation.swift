@@ -128,6 +128,10 @@ extension TrainingOptions {
 
     private var evaluationProblems: [String] {
         var problems: [String] = []
+        if let sampleEvery {
+            if sampleEvery < 1 { problems.append("--sample-every is \(sampleEvery); it must be at least 1") }
+            if sample == nil { problems.append("--sample-every has no meaning without --sample") }
+        }
         if !(0..<1).contains(evaluationFraction) {
             problems.append("--eval-fraction is \(evaluationFraction); it must be at least 0 and below 1")
         }

@@ -1,11 +1,11 @@
-import LigerRuntime
+package import LigerRuntime
 import Tile
 
 /// y = x / (1 - rate), or 0 with probability `rate`.
 ///
 /// Which elements are 0 depends on the seed, the layer, the pass and the element's place alone, so nothing of a mask is
 /// kept: the backward pass makes it again, and a resumed run finds the same.
-struct Dropout {
+package struct Dropout {
     /// The share of elements that become 0; at least 0 and below 1.
     let rate: Float
     let seed: UInt64
@@ -14,8 +14,12 @@ struct Dropout {
     /// The forward pass's number in the run.
     let pass: UInt32
 
+    package init(rate: Float, seed: UInt64, stream: UInt32, pass: UInt32) {
+        (self.rate, self.seed, self.stream, self.pass) = (rate, seed, stream, pass)
+    }
+
     /// - Parameter x: contiguous.
-    func applied(to x: NDArray) throws -> NDArray {
+    package func applied(to x: NDArray) throws -> NDArray {
         let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         // Four words of one counter go to four elements, where the elements divide by four.
         let words = x.count.isMultiple(of: 4) ? 4 : 1

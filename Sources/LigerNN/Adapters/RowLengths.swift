@@ -82,8 +82,9 @@ struct ScaleColumnsKernel: TileKernel {
     let magnitude: DType
 
     func body(_ p: Program) {
-        let x = p.input("x", x, rank: 2), y = p.output("y", self.x, rank: 2)
+        let x = p.input("x", x, rank: 2)
         let magnitude = p.input("magnitude", magnitude, rank: 1), norms = p.input("norms", .f32, rank: 1)
+        let y = p.output("y", self.x, rank: 2)
         let c = p.range(columns)
         y[p.index, c] = x[p.index, c] * (magnitude[c] / norms[c])
     }

@@ -12,7 +12,7 @@ package struct TrainingModel {
     private let folder: String?
     /// Where its weights are and its kernels run.
     package let device: Device
-    private let tokenizer: any Tokenizer
+    let tokenizer: any Tokenizer
     /// What `--model` said.
     package let name: String
     /// How text becomes tokens, in words.
@@ -60,6 +60,7 @@ package struct TrainingModel {
     package var adapterCount: Int? { decoder.adapters?.parameters.reduce(0) { $0 + $1.count } }
 
     package var decoder: Decoder { model.decoder }
+    var endTokenIDs: [Int] { model.configuration.endTokenIDs }
     package var vocabularySize: Int { model.configuration.vocabularySize }
     package var parameterCount: Int { model.decoder.parameterCount }
 

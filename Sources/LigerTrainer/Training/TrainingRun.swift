@@ -117,6 +117,12 @@ public final class TrainingRun {
                 try report(evaluation())
                 try drawCurve()
             }
+            if let prompt = options.sample, let interval = options.sampleInterval,
+                step % interval == 0 || isLast
+            {
+                try reportSteps()
+                display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
+            }
             let signal = StopSignal.pending
             if isLast || signal != nil || isDue(step) {
                 try reportSteps()

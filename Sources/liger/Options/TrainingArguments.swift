@@ -167,6 +167,18 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             parsing: .unconditional,
+            help: ArgumentHelp(
+                "Show now and then how the model continues this text, the likeliest token each time.",
+                valueName: "text"))
+        var sample: String?
+
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Steps between samples. (default: ten in the run)", valueName: "steps"))
+        var sampleEvery: Int?
+
+        @Option(
+            parsing: .unconditional,
             help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
         var saveEvery = defaults.saveEvery
 
@@ -223,6 +235,8 @@ struct TrainingArguments: ParsableArguments {
         options.evaluationFraction = output.evalFraction
         options.evaluationEvery = output.evalEvery
         options.evaluationBatches = output.evalBatches
+        options.sample = output.sample
+        options.sampleEvery = output.sampleEvery
         options.saveEvery = output.saveEvery
         options.keep = output.keep
         options.out = output.out
