@@ -38,7 +38,8 @@ extension TrainingOptions {
 
     private var decisive: [(option: String, value: String)] {
         [
-            ("--objective", objective.description), ("--model", model), ("--device", device.kind),
+            ("--objective", objective.description), ("--model", model),
+            ("the adapter", adapter.description), ("--device", device.kind),
             ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),
             ("--lr", "\(learningRate)"), ("--seed", "\(seed)"), ("--schedule", schedule.rawValue),

@@ -6,7 +6,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + objectiveProblems + executionProblems + sizeProblems + rateProblems
+            nameProblems + objectiveProblems + adapterProblems + executionProblems + sizeProblems
+            + rateProblems
             + evaluationProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
@@ -127,6 +128,10 @@ extension TrainingOptions {
 
     private var evaluationProblems: [String] {
         var problems: [String] = []
+        if let sampleEvery {
+            if sampleEvery < 1 { problems.append("--sample-every is \(sampleEvery); it must be at least 1") }
+            if sample == nil { problems.append("--sample-every has no meaning without --sample") }
+        }
         if !(0..<1).contains(evaluationFraction) {
             problems.append("--eval-fraction is \(evaluationFraction); it must be at least 0 and below 1")
         }

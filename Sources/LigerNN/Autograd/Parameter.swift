@@ -10,6 +10,8 @@ public final class Parameter {
     public enum Initialisation: Sendable, Hashable {
         /// Independent normal deviates around 0.
         case normal(deviation: Float)
+        /// Independent uniform deviates from -bound to bound.
+        case uniform(bound: Float)
         /// One number everywhere.
         case constant(Float)
     }
@@ -82,6 +84,8 @@ public final class Parameter {
         switch initialisation {
         case .normal(let deviation):
             try RandomFill.normal(value, mean: 0, deviation: deviation, seed: seed, stream: stream)
+        case .uniform(let bound):
+            try RandomFill.uniform(value, from: -bound, to: bound, seed: seed, stream: stream)
         case .constant(let number): try Elementwise.fill(value, number)
         }
     }

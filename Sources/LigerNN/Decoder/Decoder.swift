@@ -18,6 +18,10 @@ public final class Decoder {
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]
+    /// Its linear layers, in the order in which they were made.
+    let slots: [AdapterSlot]
+    /// What is trained in the place of frozen weights; nil where the weights are.
+    package internal(set) var adapters: DecoderAdapters?
     /// The longest sequence.
     public let maximumPositions: Int
 
@@ -32,6 +36,7 @@ public final class Decoder {
         self.head = head
         self.maximumPositions = maximumPositions
         parameters = scope.parameters
+        slots = scope.slots
     }
 
     /// Whether the head uses the embedding's weight.
@@ -96,16 +101,19 @@ public final class Decoder {
 
     /// The last norm's output, [batch * sequence, hidden size], of which `head` makes scores and losses.
     ///
+    /// - Parameter cache: tokens that come before, of one sequence, and that these are to be added to.
     /// - Throws: as `logits`.
-    package func hidden(_ ids: NDArray, on tape: Tape) throws -> Tensor {
+    package func hidden(_ ids: NDArray, on tape: Tape, cache: KeyValueCache? = nil) throws -> Tensor {
         guard ids.shape.count == 2, ids.count > 0 else {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
-            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention)
-        if context.length > maximumPositions {
+            batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
+            cache: cache)
+        let length = context.positions.upperBound
+        if length > maximumPositions {
             throw RuntimeError(
-                "a sequence of \(context.length) tokens for a model of \(maximumPositions) positions, or with such a window. "
+                "a sequence of \(length) tokens for a model of \(maximumPositions) positions, or with such a window. "
                     + "Use shorter sequences")
         }
         var x = try embedding(ids.flattened, on: tape)

@@ -16,4 +16,12 @@ public struct SequenceContext {
     public let kernels: KernelSelection
     /// How a GPU computes attention.
     public let attention: AttentionMethod
+    /// What was read before; nil where sequences are read whole.
+    let cache: KeyValueCache?
+
+    /// The positions of the tokens.
+    var positions: Range<Int> {
+        let start = cache?.length ?? 0
+        return start..<start + length
+    }
 }

@@ -14,6 +14,7 @@ package struct ParameterScope {
         let dtype: DType
         let deviation: Float
         var parameters: [Parameter] = []
+        var slots: [AdapterSlot] = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -46,6 +47,16 @@ package struct ParameterScope {
 
     /// All parameters of the model made so far.
     package var parameters: [Parameter] { model.parameters }
+
+    /// The linear layers of the model made so far.
+    package var slots: [AdapterSlot] { model.slots }
+
+    /// Lists a linear layer, whose place this is.
+    func slot(of weight: Parameter) -> AdapterSlot {
+        let slot = AdapterSlot(path, weight)
+        model.slots.append(slot)
+        return slot
+    }
 
     /// A weight of products or look-ups.
     package func weight(_ shape: [Int]) -> Parameter {

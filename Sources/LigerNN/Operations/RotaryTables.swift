@@ -23,19 +23,23 @@ package final class RotaryTables {
 
     /// The heads of x [batch, length, heads, head size], rotated by their positions.
     func rotating(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
-        let tables = try first(context.length, on: x.value.device)
+        let positions = context.positions
+        let room = max(positions.upperBound, context.cache?.capacity ?? 0)
+        let tables = try first(positions.upperBound, room: room, on: x.value.device)[positions]
         return context.kernels[.rope] ? try Fused.rope(x, tables) : try Reference.rope(x, tables)
     }
 
-    /// The first `count` positions.
-    private func first(_ count: Int, on device: Device) throws -> Slice {
+    /// The first `count` positions of a sequence that long, and more.
+    ///
+    /// - Parameter room: positions that are computed at once, as the sequence will grow.
+    private func first(_ count: Int, room: Int, on device: Device) throws -> Slice {
         let waves = frequencies.waves(length: count)
         if let (knownWaves, tables) = known, tables.cos.device === device, tables.cos.shape[0] >= count,
             knownWaves == waves
         {
-            return tables.first(count)
+            return tables
         }
-        let tables = try device.measured == nil ? computed(waves, count, device) : unset(count, device)
+        let tables = try device.measured == nil ? computed(waves, room, device) : unset(room, device)
         known = (waves, tables)
         return tables
     }
@@ -62,8 +66,8 @@ extension RotaryTables {
 }
 
 extension RotaryTables.Slice {
-    fileprivate func first(_ count: Int) -> Self {
-        Self(cos: cos.sliced(0, 0..<count), sin: sin.sliced(0, 0..<count))
+    fileprivate subscript(positions: Range<Int>) -> Self {
+        Self(cos: cos.sliced(0, positions), sin: sin.sliced(0, positions))
     }
 
     /// Both tables with their columns twice, side by side: [count, head size].

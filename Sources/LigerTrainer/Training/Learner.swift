@@ -100,7 +100,7 @@ package final class Learner {
             return try work.passes(over: inputs)
         }
         let captured = try StepGraph(
-            model.decoder.parameters, inputs, device: model.device, work.passes(over:))
+            model.decoder.trainedParameters, inputs, device: model.device, work.passes(over:))
         graph = captured
         try captured.launch()
         return captured.outputs

@@ -7,6 +7,7 @@ struct TrainingArguments: ParsableArguments {
 
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
+    @OptionGroup(title: "Adapter") var adapter: AdapterArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
     @OptionGroup(title: "Device and memory") var execution: Execution
@@ -166,6 +167,18 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             parsing: .unconditional,
+            help: ArgumentHelp(
+                "Show now and then how the model continues this text, the likeliest token each time.",
+                valueName: "text"))
+        var sample: String?
+
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Steps between samples. (default: ten in the run)", valueName: "steps"))
+        var sampleEvery: Int?
+
+        @Option(
+            parsing: .unconditional,
             help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
         var saveEvery = defaults.saveEvery
 
@@ -211,6 +224,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         options.objective = objective.choice
+        options.adapter = adapter.choice
         optimiser.apply(to: &options)
         execution.apply(to: &options)
         options.kernels = kernels.selection
@@ -221,6 +235,8 @@ struct TrainingArguments: ParsableArguments {
         options.evaluationFraction = output.evalFraction
         options.evaluationEvery = output.evalEvery
         options.evaluationBatches = output.evalBatches
+        options.sample = output.sample
+        options.sampleEvery = output.sampleEvery
         options.saveEvery = output.saveEvery
         options.keep = output.keep
         options.out = output.out
