@@ -36,6 +36,7 @@ let package = Package(
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
         .target(name: "TileGPU", dependencies: ["Tile"]),
         .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
+        .target(name: "TileLLVM", dependencies: ["Tile", "TileGPU"]),
         .target(name: "TileEmulator", dependencies: ["Platform", "Tile", "TileGPU"]),
 
         // Arrays and what a device must do for them; a target for each kind of device, and one that records; and all
@@ -83,7 +84,7 @@ let package = Package(
             name: "liger",
             dependencies: [
                 "Platform", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU",
-                "TilePTX",
+                "TileLLVM", "TilePTX",
                 argumentParser,
             ]),
 
@@ -115,6 +116,12 @@ let package = Package(
             ]),
         .testTarget(
             name: "TilePTXTests", dependencies: ["TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
+        .testTarget(
+            name: "TileLLVMTests",
+            dependencies: [
+                "Tile", "TileGPU", "TileLLVM", "LigerRuntime", "LigerCatalogue", "LigerKernels",
+                "LigerLosses",
+            ]),
         .testTarget(name: "LigerArraysTests", dependencies: ["LigerRuntime", "Tile", "TestSupport"]),
         .testTarget(name: "LigerCPUTests", dependencies: ["Platform", "LigerRuntime", "TestSupport"]),
         .testTarget(

@@ -1,3 +1,6 @@
+package import Tile
+package import TileGPU
+
 /// A GPU architecture to print for.
 package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// Compute capability, such as 90 for 9.0.
@@ -45,4 +48,19 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     package var multiplies: Bool { capability == 90 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
     var spillsForOccupancy: Bool { capability < 90 }
+}
+
+extension Target: GPUTarget {
+    package static var language: String { "ptx" }
+
+    package var limits: GPULimits {
+        GPULimits(
+            sharedBytes: sharedBytes, hasClusters: capability >= 90, copiesAsynchronously: hasAmpere)
+    }
+
+    package func schedule(_ function: TileFunction, layouts: [GPULayout]) -> GPUSchedule {
+        GPUSchedule(function, layouts: layouts, capability: capability)
+    }
+
+    package func text(_ function: ThreadFunction) -> String { PTXModule(function, target: self).text }
 }
