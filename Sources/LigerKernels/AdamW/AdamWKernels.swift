@@ -149,12 +149,14 @@ private struct AdamWCodes: AdamWStates {
         guard let words else { preconditionFailure("8-bit states are rounded at random") }
         let largestM = largest(states.map { max(abs($0.m)) }), largestV = largest(states.map { max($0.v) })
         let (unitM, unitV) = (AdamWCode.mean.unit(of: largestM), AdamWCode.meanSquare.unit(of: largestV))
+        // Zeros that are known where codes are, so that what is compared with them is not kept from before.
+        let (zeroM, zeroV) = (unitM * 0, unitV * 0)
         for (number, (axis, state)) in zip(axes, states).enumerated() {
             let magnitude = AdamWCode.mean.code(abs(state.m) * unitM, words[number].ofMean)
-            m[axis] = select(state.m < 0, magnitude | 0x80, magnitude).int32
+            m[axis] = select(state.m < zeroM, magnitude | 0x80, magnitude).int32
             let code = AdamWCode.meanSquare.code(state.v * unitV, words[number].ofMeanSquare)
             // A mean square that is not 0 stays above 0: the mean is divided by its root.
-            v[axis] = select(state.v > 0, maximum(code, 1), code).int32
+            v[axis] = select(state.v > zeroV, maximum(code, 1), code).int32
         }
         (mScale[block], vScale[block]) = (largestM, largestV)
     }
