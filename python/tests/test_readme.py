@@ -12,7 +12,10 @@ from patching.conftest import put_back  # noqa: F401 - an example patches classe
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "Documentation/Recomputation.md"])
+PAGES = ["README.md", *(f"Documentation/{page}.md" for page in ("Recomputation", "OptimiserMemory", "FP8"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M)
     assert blocks, f"{page} has no Python example: the search is broken"
