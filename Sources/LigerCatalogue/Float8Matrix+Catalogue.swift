@@ -38,13 +38,15 @@ extension Float8Matrix: Catalogued {
                         transposed(whole.values, columns: point.columns)),
                     point.result(
                         "columns", byRow.transposed, columns.flatMap { $0.values.map(Double.init) }),
-                    point.result("scales of columns", byRow.transposedScale, columns.map { Double($0.scale) }),
+                    point.result(
+                        "scales of columns", byRow.transposedScale, columns.map { Double($0.scale) }),
                 ]
             }
         })
 
     private static func transposed(_ values: [Float], columns: Int) -> [Double] {
-        (0..<columns).flatMap { c in stride(from: c, to: values.count, by: columns).map { Double(values[$0]) } }
+        (0..<columns).flatMap { c in stride(from: c, to: values.count, by: columns).map { Double(values[$0]) }
+        }
     }
 }
 

@@ -48,7 +48,8 @@ extension TrainingOptions {
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
             ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
             ("--moments", execution.moments.rawValue),
-            ("--update-in-backward", "\(execution.updates == .inBackward)"), ("--gradients", execution.gradients.rawValue),
+            ("--update-in-backward", "\(execution.updates == .inBackward)"),
+            ("--gradients", execution.gradients.rawValue),
             ("--loss-budget", execution.lossBudget.map(String.init) ?? "the device's"),
         ]
     }

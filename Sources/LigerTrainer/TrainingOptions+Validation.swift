@@ -47,7 +47,8 @@ extension TrainingOptions {
             }
             if execution.graph {
                 problems.append(
-                    "--update-in-backward and --graph exclude each other, as a graph has one learning rate; leave one out")
+                    "--update-in-backward and --graph exclude each other, as a graph has one learning rate; leave one out"
+                )
             }
         }
         if dtype == .f32 {

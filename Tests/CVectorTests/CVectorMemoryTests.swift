@@ -114,7 +114,8 @@ import Tile
                 return [tie.nextDown, tie, tie.nextUp].flatMap { [$0, -$0] }
             }
             var generator = SeededGenerator(seed: 22)
-            let floats = ties + generator.floats(4000, in: -600...600) + [.infinity, -.infinity, 0x1p-140, 0, -0.0]
+            let floats =
+                ties + generator.floats(4000, in: -600...600) + [.infinity, -.infinity, 0x1p-140, 0, -0.0]
             let a = floats.map(\.bitPattern) + numbers(&generator, 4000)
             let all = (UInt8.min...UInt8.max).map { $0 }
             atLevel(level) {
@@ -123,7 +124,8 @@ import Tile
                 check(
                     storage, all, widened: { form.value($0).bitPattern },
                     narrowed: { form.bits(Float(bitPattern: $0)) }, lanes: numbers)
-                let nan = store(storage, [0x7FC0_0000, 0xFF80_0001], stride: 1, into: [UInt8](repeating: 0, count: 2))
+                let nan = store(
+                    storage, [0x7FC0_0000, 0xFF80_0001], stride: 1, into: [UInt8](repeating: 0, count: 2))
                 #expect(nan.allSatisfy { form.value($0).isNaN })
             }
         }

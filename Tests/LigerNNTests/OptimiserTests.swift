@@ -160,7 +160,8 @@ import Tile
         let runs = try [false, true].map { inBackward in
             let decoder = try SmallDecoder(tied: tied, dtype: .bf16).make()
             let optimiser = try AdamWOptimiser(
-                decoder.parameters, storage: AdamWOptimiser.Storage(keepsMasters: false, roundsAtRandom: true))
+                decoder.parameters, storage: AdamWOptimiser.Storage(keepsMasters: false, roundsAtRandom: true)
+            )
             if inBackward { try optimiser.updateInBackward(maximumNorm: nil) }
             var norms: [Double] = []
             for _ in 0..<3 {

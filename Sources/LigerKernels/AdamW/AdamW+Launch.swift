@@ -78,7 +78,8 @@ extension AdamWStep {
         self.init(
             parameter: slot.parameter.dtype, gradient: slot.gradient.dtype, m: slot.m.dtype, v: slot.v.dtype,
             hasMaster: slot.master != nil, rounding: isRounded ? rounding : .toNearest,
-            scalesGradient: scalesGradient, isPaired: slot.parameter.count % Self.block(slot.m.dtype, isBundle: isBundle) == 0,
+            scalesGradient: scalesGradient,
+            isPaired: slot.parameter.count % Self.block(slot.m.dtype, isBundle: isBundle) == 0,
             isBundle: isBundle, readsNumbers: readsNumbers)
     }
 

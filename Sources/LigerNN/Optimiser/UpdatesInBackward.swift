@@ -43,7 +43,8 @@ final class UpdatesInBackward {
     init(_ count: Int, maximumNorm: Float?, device: Device) throws {
         self.maximumNorm = maximumNorm
         norms = try NDArray.zeros([count], device: device)
-        factor = try maximumNorm.map { _ in try NDArray(copying: [Float(1)], [1], dtype: .f32, device: device) }
+        factor = try maximumNorm.map { _ in try NDArray(empty: [1], device: device) }
+        if let factor { try Elementwise.fill(factor, 1) }
     }
 
     /// - Throws: `RuntimeError` for a second gradient in one step.

@@ -121,6 +121,8 @@ def test_frozen_parts_and_no_grad(device):
     fp8(layer, emulate=device == "cpu")
     with torch.no_grad():
         y = layer(x)
+    with torch.inference_mode():
+        assert torch.equal(layer(x + 0), y)
     layer.requires_grad_(False)
     z = layer(x)
     z.sum().backward()

@@ -39,8 +39,9 @@ class Float8Linear(torch.nn.Linear):
 
 def _of_input(input, rows, scaling, columns):
     """An input's factors, flat. Kept with the input, as several layers often have the same one."""
-    # Traced, a compiler finds them by itself.
-    kept = None if is_compiling() else getattr(input, "_liger_float8", None)
+    # Traced, a compiler finds them by itself; inference tensors do not say whether they have changed.
+    can_keep = not is_compiling() and not input.is_inference()
+    kept = getattr(input, "_liger_float8", None) if can_keep else None
     key = (input._version, scaling) if kept is not None else None
     if kept is not None and kept[0] == key and (kept[1][2] is not None or not columns):
         return kept[1]
@@ -49,7 +50,7 @@ def _of_input(input, rows, scaling, columns):
     # A compiler takes no tensor twice: a scale of all is that of both.
     transposed_scale = transposed.scale if columns and scaling == "row" else None
     made = (*found, transposed.values if columns else None, transposed_scale)
-    if not is_compiling():
+    if can_keep:
         input._liger_float8 = (input._version, scaling), made
     return made
 
