@@ -107,7 +107,7 @@ let package = Package(
         // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(name: "TileTests", dependencies: ["Tile"]),
-        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
+        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport", "Tile"]),
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "TileGPUTests",

@@ -48,7 +48,9 @@ extension TrainingOptions {
             ("--accumulate", "\(accumulate)"), ("--eval-fraction", "\(evaluationFraction)"),
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
             ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
-            ("--moments", execution.moments.rawValue), ("--gradients", execution.gradients.rawValue),
+            ("--moments", execution.moments.rawValue),
+            ("--update-in-backward", "\(execution.updates == .inBackward)"),
+            ("--gradients", execution.gradients.rawValue),
             ("--loss-budget", execution.lossBudget.map(String.init) ?? "the device's"),
         ]
     }

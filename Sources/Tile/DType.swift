@@ -13,6 +13,10 @@ public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
     case u32
     /// Bytes, also used for masks.
     case u8
+    /// 8 bits with 4 or 5 of exponent (Micikevicius and others, "FP8 formats for deep learning", 2022): e4m3 up to 448
+    /// without infinities, e5m2 up to 57,344. What is beyond, infinities too, is stored as the largest number; a NaN
+    /// stays one.
+    case e4m3, e5m2
 
     /// Bytes per element.
     public var byteCount: Int {
@@ -20,12 +24,18 @@ public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
         case .f32, .i32, .u32: 4
         case .bf16, .f16: 2
         case .i64: 8
-        case .u8: 1
+        case .u8, .e4m3, .e5m2: 1
         }
     }
 
-    /// Whether values are floating point (and so become `Float` in a kernel).
+    /// Whether values are floating point of a type that operations take unless they say otherwise.
     public var isFloat: Bool { self == .f32 || self == .bf16 || self == .f16 }
+
+    /// Whether values are floating point of 8 bits, which stand for numbers with a scale kept elsewhere.
+    public var isFloat8: Bool { self == .e4m3 || self == .e5m2 }
+
+    /// Whether values become `Float` in a kernel.
+    public var widensToFloat: Bool { isFloat || isFloat8 }
 
     /// Distance from 1 to the next larger value; nil for integers.
     public var epsilon: Double? {
@@ -33,6 +43,8 @@ public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
         case .f32: 0x1p-23
         case .bf16: 0x1p-7
         case .f16: 0x1p-10
+        case .e4m3: 0x1p-3
+        case .e5m2: 0x1p-2
         default: nil
         }
     }

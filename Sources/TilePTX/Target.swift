@@ -42,6 +42,8 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// Accesses that say what the second-level cache should keep: since PTX 7.4, which is more than
     /// `ptxVersion` asks for below.
     var hasCachePolicies: Bool { capability >= 89 }
+    /// Conversions to and from 8-bit floats, for which capability 8.9 needs a PTX above its `ptxVersion`.
+    var hasFloat8: Bool { capability >= 90 }
     /// Kernels that are launched while the one before them in the stream still runs, and wait for it themselves.
     package var hasEarlyLaunch: Bool { capability >= 90 }
     /// Tensor cores that read tiles from shared memory, where a copy engine puts them: of this architecture alone.

@@ -28,7 +28,9 @@ public struct LaunchScalars: ExpressibleByDictionaryLiteral, Sendable {
     private(set) var names: [String] = []
     private(set) var values: [LaunchScalar] = []
 
-    public init(dictionaryLiteral elements: (String, LaunchScalar?)...) {
+    public init(dictionaryLiteral elements: (String, LaunchScalar?)...) { self.init(elements) }
+
+    public init(_ elements: [(String, LaunchScalar?)]) {
         names.reserveCapacity(elements.count)
         values.reserveCapacity(elements.count)
         for (name, value) in elements {

@@ -29,6 +29,8 @@ public final class Parameter {
     public var requiresGradient = true
     /// Storage of the gradient. f32 sums micro-batches and several uses without loss.
     public var gradientDType = DType.f32
+    /// Called by a backward pass that adds nothing more to the gradient: who takes it then sets it to nil.
+    package var gradientArrived: ((Parameter) throws -> Void)?
     /// Whether the optimiser may shrink it; off for norms and biases.
     public let decays: Bool
     /// How it starts.

@@ -30,7 +30,9 @@ struct StepWork {
                 beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
                 weightDecay: options.weightDecay),
             storage: AdamWOptimiser.Storage(
-                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
+                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments,
+                roundsAtRandom: options.execution.masters == .stochastic), seed: options.seed)
+        if options.execution.updates == .inBackward { try optimiser.updateInBackward(maximumNorm: clip) }
     }
 
     /// A forward pass, of which a backward pass can follow.

@@ -102,12 +102,20 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             help: """
                 With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32; none \
-                keeps the weights alone, and loses updates smaller than half of their last bit.
+                keeps the weights alone, and loses updates smaller than half of their last bit; stochastic keeps them \
+                alone, rounded at random, right on average.
                 """)
         var masters = defaults.execution.masters
 
-        @Option(help: "How AdamW's two means are stored.")
-        var moments = TrainingDType(defaults.execution.moments)
+        @Option(help: "How AdamW's two means are stored; u8 is 8 bits with a scale for each 256 elements.")
+        var moments = MomentType(defaults.execution.moments)
+
+        @Flag(
+            help: """
+                Update each weight, and free its gradient, as soon as the backward pass has it. --clip then takes the \
+                norm of the step before.
+                """)
+        var updateInBackward = false
 
         @Option(help: "How sums of gradients are stored; bf16 only with --dtype bf16.")
         var gradients = TrainingDType(defaults.execution.gradients)
@@ -278,6 +286,7 @@ extension TrainingArguments.Execution {
         options.device = device
         options.execution.masters = masters
         options.execution.moments = moments.dtype
+        options.execution.updates = updateInBackward ? .inBackward : .together
         options.execution.gradients = gradients.dtype
         options.execution.recompute = recompute
         options.execution.graph = graph

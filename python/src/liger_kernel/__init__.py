@@ -62,3 +62,10 @@ def recompute(model, budget="auto", verbose=True):
     from liger_kernel.recomputation import recompute
 
     return recompute(model, budget, verbose)
+
+
+def fp8(model, scaling="tensor", gradients=None, head=False, skip=(), emulate=False):
+    """Products of linear layers in 8-bit floats; weights and the optimiser stay as they are: see `float8`."""
+    from liger_kernel.float8 import fp8
+
+    return fp8(model, scaling, gradients, head, skip, emulate)
