@@ -2,7 +2,7 @@
 
 LIGER = .build/release/liger
 
-.PHONY: train test build library wheel hub-kernels setup setup-python format benchmark clean
+.PHONY: train test build library wheel hub-kernels setup setup-python format benchmark site clean
 
 # Goes on where an earlier `make train` was stopped; when the sources, its text, have changed since, a new run
 # starts beside it.
@@ -38,8 +38,12 @@ setup-python: setup
 benchmark: setup-python build
 	.venv/bin/python Benchmarks/compare_with_torch.py
 
+# The documentation as a site in .build/site: pages, the Python API from docstrings, the Swift API by DocC.
+site: build library
+	PYTHONPATH=python/src .venv/bin/python Scripts/docs/build_site.py
+
 format:
-	swift format -i -r Sources Tests Package.swift
+	swift format -i -r Sources Tests Examples Package.swift
 
 clean:
 	rm -rf .build runs

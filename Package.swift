@@ -19,7 +19,7 @@ let package = Package(
     products: [
         .executable(name: "liger", targets: ["liger"]),
         .library(name: "Tile", targets: ["Tile", "TileCPU"]),
-        .library(name: "LigerKernels", targets: ["LigerKernels", "LigerLosses"]),
+        .library(name: "LigerKernels", targets: ["LigerRuntime", "LigerKernels", "LigerLosses"]),
         .library(name: "LigerTrainer", targets: ["LigerTrainer"]),
         .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI", "CGlibc"]),
     ],
@@ -36,6 +36,7 @@ let package = Package(
         .target(name: "TileCPU", dependencies: ["Tile", "CVector"]),
         .target(name: "TileGPU", dependencies: ["Tile"]),
         .target(name: "TilePTX", dependencies: ["Tile", "TileGPU"]),
+        .target(name: "TileLLVM", dependencies: ["Tile", "TileGPU"]),
         .target(name: "TileEmulator", dependencies: ["Platform", "Tile", "TileGPU"]),
 
         // Arrays and what a device must do for them; a target for each kind of device, and one that records; and all
@@ -83,9 +84,20 @@ let package = Package(
             name: "liger",
             dependencies: [
                 "Platform", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU",
-                "TilePTX",
+                "TileLLVM", "TilePTX",
                 argumentParser,
             ]),
+
+        // Programs that the documentation shows: they see what users of the package see.
+        .executableTarget(
+            name: "KernelExample", dependencies: ["LigerRuntime", "Tile"],
+            path: "Examples/Swift/KernelExample", packageAccess: false),
+        .executableTarget(
+            name: "LossExample", dependencies: ["LigerLosses", "LigerRuntime"],
+            path: "Examples/Swift/LossExample", packageAccess: false),
+        .executableTarget(
+            name: "FineTuneExample", dependencies: ["LigerTrainer"],
+            path: "Examples/Swift/FineTuneExample", packageAccess: false),
 
         // What tests share: seeded numbers, error measures, temporary folders, Python, a GPU that is none. Tests lie
         // as the sources do.
@@ -95,7 +107,7 @@ let package = Package(
         // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
         .testTarget(name: "TileTests", dependencies: ["Tile"]),
-        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
+        .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport", "Tile"]),
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
         .testTarget(
             name: "TileGPUTests",
@@ -104,6 +116,12 @@ let package = Package(
             ]),
         .testTarget(
             name: "TilePTXTests", dependencies: ["TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
+        .testTarget(
+            name: "TileLLVMTests",
+            dependencies: [
+                "Tile", "TileGPU", "TileLLVM", "LigerRuntime", "LigerCatalogue", "LigerKernels",
+                "LigerLosses",
+            ]),
         .testTarget(name: "LigerArraysTests", dependencies: ["LigerRuntime", "Tile", "TestSupport"]),
         .testTarget(name: "LigerCPUTests", dependencies: ["Platform", "LigerRuntime", "TestSupport"]),
         .testTarget(

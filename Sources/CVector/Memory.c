@@ -1,4 +1,5 @@
 // Storage types of memory to and from the 4-byte lanes of a tile.
+#include "Eighth.h"
 #include "Half.h"
 
 #define CV_LOAD_PARAMETERS (void *d, const void *src, int64_t stride, int64_t n)
@@ -74,7 +75,9 @@ enum { BLOCK = 256 };
     X(word, CV_STORE_32, uint32_t, uint32_t, x, x) \
     X(bf16, CV_STORE_BF16, uint16_t, float, cv_from_bf16(x), cv_to_bf16(x)) \
     X(i64, CV_STORE_I64, int64_t, int32_t, (int32_t)x, x) \
-    X(u8, CV_STORE_U8, uint8_t, int32_t, x, x)
+    X(u8, CV_STORE_U8, uint8_t, int32_t, x, x) \
+    X(e4m3, CV_STORE_E4M3, uint8_t, float, cv_from_e4m3(x), cv_to_e4m3(x)) \
+    X(e5m2, CV_STORE_E5M2, uint8_t, float, cv_from_e5m2(x), cv_to_e5m2(x))
 
 #define CV_STORAGE_CLONES(name, suffix, baseline) \
     CV_CLONES_OF(load_##name, load_##name##baseline, load_##name##suffix, CV_LOAD_PARAMETERS, \
@@ -102,6 +105,8 @@ CV_STORAGE_CLONES(f16, _native, _plain)
     [CV_STORE_32] = CV_TABLE(kind##_word), \
     [CV_STORE_I64] = CV_TABLE(kind##_i64), \
     [CV_STORE_U8] = CV_TABLE(kind##_u8), \
+    [CV_STORE_E4M3] = CV_TABLE(kind##_e4m3), \
+    [CV_STORE_E5M2] = CV_TABLE(kind##_e5m2), \
 }
 
 cv_load cv_get_load(int storage) {

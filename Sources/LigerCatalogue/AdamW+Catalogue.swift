@@ -29,6 +29,52 @@ extension AdamW: Catalogued {
             ]
         })
 
+    package static let others = [
+        CatalogueEntry(
+            name: "AdamW8", summary: "the same with m and v in 8 bits and bf16 w, all rounded at random",
+            workload: { size in
+                let slot = try adamW8Slot(size.samples(seed: 9), [size.rows, size.columns])
+                let floor = 2 * (slot.m.byteCount + slot.v.byteCount) + 3 * slot.parameter.byteCount
+                return Workload(shape: size.rowsByColumns, floorBytes: floor) {
+                    try AdamW.step([slot], step: 1, rounding: .stochastic)
+                }
+            },
+            check: { point in
+                let slot = try adamW8Slot(point.samples, [point.rows, AdamW.block])
+                guard let scales = slot.scales else { return [] }
+                let options = AdamW.Options(lr: 0.01, weightDecay: 0.1)
+                var reference = AdamW.Reference(slot.parameter.doubles)
+                try AdamW.step([slot], options, step: 1, rounding: .stochastic, seed: point.seed)
+                reference.step(slot.gradient.doubles, options, step: 1)
+                // To either neighbour, at most an eighth of a number's power of two away.
+                func result(_ name: String, _ codes: NDArray, _ scales: NDArray, _ bits: Int, _ e: [Double])
+                    -> CheckResult
+                {
+                    let found = AdamW.decoded(codes.integers, scales.doubles, exponentBits: bits)
+                    return CheckResult(
+                        quantity: name, error: relativeError(found, e), bound: 1 / 15 + 1e-6, values: found)
+                }
+                return [
+                    point.result("w", slot.parameter, reference.w, terms: 9, roundings: 2),
+                    result("m", slot.m, scales.m, 4, reference.m),
+                    result("v", slot.v, scales.v, 5, reference.v),
+                ]
+            })
+    ]
+
+    private static func adamW8Slot(_ generator: Samples, _ shape: [Int]) throws -> AdamW.Slot {
+        var slot = try adamWSlot(generator, shape, .bf16)
+        let device = slot.parameter.device
+        slot.master = nil
+        slot.m = try NDArray.zeros(shape, dtype: .u8, device: device)
+        slot.v = try NDArray.zeros(shape, dtype: .u8, device: device)
+        let blocks = slot.m.count / AdamW.block
+        slot.scales = (
+            try NDArray.zeros([blocks], device: device), try NDArray.zeros([blocks], device: device)
+        )
+        return slot
+    }
+
     private static func adamWSlot(
         _ generator: Samples, _ shape: [Int], _ dtype: DType
     ) throws -> AdamW.Slot {

@@ -14,7 +14,12 @@ internal import Platform
 public struct LearningRateSchedule: Sendable, Equatable {
     /// How the rate goes on after the warm-up.
     public enum Shape: String, Codable, Sendable, CaseIterable {
-        case constant, linear, cosine
+        /// The highest rate to the end.
+        case constant
+        /// A straight line.
+        case linear
+        /// Half a wave of the cosine.
+        case cosine
 
         /// The share of the peak rate at the end when none is given.
         public var defaultMinimumRatio: Double {

@@ -2,9 +2,34 @@
 public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The part that failed, for programs; people read `description`.
     public enum Kind: String, Sendable {
-        case dataNotFound, dataUnreadable, dataEmpty, dataMalformed, textTooShort
-        case invalidOptions, outputUnwritable, outputInUse, cannotResume, metricsDamaged
-        case unknownModel, vocabularyMismatch, notFinite, memoryTooSmall
+        /// There is no file or folder where the data should be.
+        case dataNotFound
+        /// The data is there and cannot be read.
+        case dataUnreadable
+        /// No text was found in it.
+        case dataEmpty
+        /// A line of a JSONL file is not what the objective needs.
+        case dataMalformed
+        /// The text is shorter than a sequence.
+        case textTooShort
+        /// Options that contradict each other or are out of range.
+        case invalidOptions
+        /// The output folder cannot be written.
+        case outputUnwritable
+        /// The output folder holds another run or other files, or another process writes to it.
+        case outputInUse
+        /// The run in the output folder cannot go on with these options.
+        case cannotResume
+        /// `metrics.jsonl` has lines that are not metrics.
+        case metricsDamaged
+        /// Neither a preset nor a folder with a model.
+        case unknownModel
+        /// Tokenizer and model, or model and teacher, have different vocabularies.
+        case vocabularyMismatch
+        /// The loss became NaN or infinite.
+        case notFinite
+        /// The estimated memory is far above what is free.
+        case memoryTooSmall
     }
 
     /// The part that failed.

@@ -1,4 +1,4 @@
-internal import LigerRuntime
+package import LigerRuntime
 
 extension TrainingOptions {
     /// Where training runs: the processor, or a GPU by its number.
@@ -51,6 +51,6 @@ extension TrainingOptions {
         /// The device itself.
         ///
         /// - Throws: an error that says what this machine has if it has no such device.
-        func open() throws -> LigerRuntime.Device { try .named(name) }
+        package func open() throws -> LigerRuntime.Device { try .named(name) }
     }
 }

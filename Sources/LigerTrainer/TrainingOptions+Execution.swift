@@ -19,12 +19,24 @@ extension TrainingOptions {
             case f32
             /// The weight itself: updates below half of its last bit are lost.
             case none
+            /// The weight itself, rounded at random: small updates arrive on average.
+            case stochastic
+        }
+
+        /// When weights are updated.
+        public enum Updates: String, Sendable, CaseIterable, Codable {
+            /// After the backward pass, all of them.
+            case together
+            /// Each once the backward pass has its gradient, which is freed. Clipping takes the norm of the step before.
+            case inBackward
         }
 
         /// `--masters`
         public var masters = Masters.f32
-        /// `--moments`: storage of AdamW's two means.
+        /// `--moments`: storage of AdamW's two means; u8 is codes of 8 bits with scales.
         public var moments = DType.f32
+        /// `--update-in-backward`
+        public var updates = Updates.together
         /// `--gradients`: storage of the sums of gradients.
         public var gradients = DType.f32
         /// `--recompute`
@@ -39,8 +51,10 @@ extension TrainingOptions {
         /// Everything exact, everything kept.
         public init() {}
 
-        /// The storage types of moments and gradients.
+        /// The storage types of gradients, and with `u8` of moments.
         public static let dtypes: [DType] = [.f32, .bf16]
+        /// The storage types of moments.
+        public static let momentTypes = dtypes + [.u8]
     }
 }
 
@@ -48,6 +62,13 @@ extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
     func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
         try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+
+    /// Before there was a choice, weights were updated together.
+    func decode(
+        _ type: TrainingOptions.Execution.Updates.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Updates {
+        try decodeIfPresent(type, forKey: key) ?? .together
     }
 
     /// Before there was a choice, runs began with a warning.

@@ -38,7 +38,8 @@ extension TrainingOptions {
 
     private var decisive: [(option: String, value: String)] {
         [
-            ("--objective", objective.description), ("--model", model), ("--device", device.kind),
+            ("--objective", objective.description), ("--model", model),
+            ("the adapter", adapter.description), ("--device", device.kind),
             ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),
             ("--lr", "\(learningRate)"), ("--seed", "\(seed)"), ("--schedule", schedule.rawValue),
@@ -47,7 +48,9 @@ extension TrainingOptions {
             ("--accumulate", "\(accumulate)"), ("--eval-fraction", "\(evaluationFraction)"),
             ("--clip", "\(clip)"), ("--weight-decay", "\(weightDecay)"), ("--betas", "\(beta1),\(beta2)"),
             ("--epsilon", "\(epsilon)"), ("--masters", execution.masters.rawValue),
-            ("--moments", execution.moments.rawValue), ("--gradients", execution.gradients.rawValue),
+            ("--moments", execution.moments.rawValue),
+            ("--update-in-backward", "\(execution.updates == .inBackward)"),
+            ("--gradients", execution.gradients.rawValue),
             ("--loss-budget", execution.lossBudget.map(String.init) ?? "the device's"),
         ]
     }

@@ -6,7 +6,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + objectiveProblems + executionProblems + sizeProblems + rateProblems
+            nameProblems + objectiveProblems + adapterProblems + executionProblems + sizeProblems
+            + rateProblems
             + evaluationProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
@@ -33,13 +34,29 @@ extension TrainingOptions {
 
     private var executionProblems: [String] {
         var problems: [String] = []
-        let types = [("--moments", execution.moments), ("--gradients", execution.gradients)]
-        for (name, type) in types where !Execution.dtypes.contains(type) {
-            problems.append("\(name) is \(type.rawValue); it must be f32 or bf16")
+        if !Execution.momentTypes.contains(execution.moments) {
+            problems.append("--moments is \(execution.moments.rawValue); it must be f32, bf16 or u8")
+        }
+        if !Execution.dtypes.contains(execution.gradients) {
+            problems.append("--gradients is \(execution.gradients.rawValue); it must be f32 or bf16")
+        }
+        if execution.updates == .inBackward {
+            if accumulate > 1 {
+                problems.append(
+                    "--update-in-backward updates weights by the gradients of one part of a batch, and --accumulate is "
+                        + "\(accumulate); leave one of them out")
+            }
+            if execution.graph {
+                problems.append(
+                    "--update-in-backward and --graph exclude each other, as a graph has one learning rate; leave one out"
+                )
+            }
         }
         if dtype == .f32 {
             let advice = "weights are f32 as they are; leave it out, or give --dtype bf16"
-            if execution.masters == .none { problems.append("--masters is none, but \(advice)") }
+            if execution.masters != .f32 {
+                problems.append("--masters is \(execution.masters.rawValue), but \(advice)")
+            }
             if execution.gradients == .bf16 { problems.append("--gradients is bf16, but \(advice)") }
         }
         if let budget = execution.lossBudget, !(1...1 << 20).contains(budget) {
@@ -127,6 +144,10 @@ extension TrainingOptions {
 
     private var evaluationProblems: [String] {
         var problems: [String] = []
+        if let sampleEvery {
+            if sampleEvery < 1 { problems.append("--sample-every is \(sampleEvery); it must be at least 1") }
+            if sample == nil { problems.append("--sample-every has no meaning without --sample") }
+        }
         if !(0..<1).contains(evaluationFraction) {
             problems.append("--eval-fraction is \(evaluationFraction); it must be at least 0 and below 1")
         }

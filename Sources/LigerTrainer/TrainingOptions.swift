@@ -7,6 +7,8 @@ public import Tile
 public struct TrainingOptions: Sendable, Equatable, Codable {
     /// `--objective` and the options of its formula.
     public var objective = ObjectiveChoice()
+    /// `--lora-rank`, `--adapter` and what goes with them.
+    public var adapter = AdapterChoice()
     /// `--data`: a text file or a folder; nil for this package's own sources. Other objectives than the next token
     /// read a JSONL file.
     public var data: String?
@@ -46,6 +48,10 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var evaluationEvery: Int?
     /// `--eval-batches`: the most batches that one evaluation reads, evenly spread over its text.
     public var evaluationBatches = 8
+    /// `--sample`: a prompt that the model continues now and then; nil for none.
+    public var sample: String?
+    /// `--sample-every`: steps between samples; nil for ten in a run.
+    public var sampleEvery: Int?
     /// `--save-every`: steps between checkpoints; 0 for the final model only.
     public var saveEvery = 100
     /// `--keep`: how many of the last checkpoints stay.
@@ -90,6 +96,9 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var evaluationInterval: Int? {
         evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
     }
+
+    /// Steps between samples; nil when there is none.
+    var sampleInterval: Int? { sample.map { _ in sampleEvery ?? max(1, steps / 10) } }
 
     /// Sequences that the model is differentiated on in one forward pass.
     var rowsPerPass: Int { batch * objective.kind.answersPerExample }

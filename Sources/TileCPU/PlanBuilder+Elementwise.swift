@@ -15,6 +15,8 @@ extension PlanBuilder {
         case .round(let dtype):
             let selector = dtype == .bf16 ? CV_ROUND_BF16 : CV_ROUND_F16
             instructions.append(.unary(selector, d: d, a: inputs[0], isScalar: isScalar))
+        case .reinterpret:
+            instructions.append(.unary(CV_COPY, d: d, a: inputs[0], isScalar: isScalar))
         case .convert(let element):
             let selector = Self.conversion(from: operands[0].element, to: element)
             instructions.append(.unary(selector, d: d, a: inputs[0], isScalar: isScalar))
@@ -171,6 +173,8 @@ extension DType {
             case .i32, .u32: CV_STORE_32
             case .i64: CV_STORE_I64
             case .u8: CV_STORE_U8
+            case .e4m3: CV_STORE_E4M3
+            case .e5m2: CV_STORE_E5M2
             }
         return Int32(storage)
     }
@@ -180,7 +184,7 @@ extension OperationKind {
     /// Whether lane i of the result depends on lane i of the operands alone.
     var isExactlyElementwise: Bool {
         switch self {
-        case .unary, .binary, .compare, .select, .multiplyAdd, .convert, .round: true
+        case .unary, .binary, .compare, .select, .multiplyAdd, .convert, .reinterpret, .round: true
         default: false
         }
     }

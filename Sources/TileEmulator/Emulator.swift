@@ -227,7 +227,7 @@ package struct Emulator {
             if meeting != .arrived { throw error("the cluster waits without having arrived") }
             meeting = .met
             touches = [:]
-        case .shuffle(let distance, let width): shuffle(instruction, distance, width, group)
+        case .shuffle(let distance, let width): try shuffle(instruction, distance, width, group)
         case .load(let space, let dtype, let offset):
             for thread in group { try load(instruction, space, dtype, offset, thread) }
         case .store(let space, let dtype, let offset):
@@ -260,7 +260,10 @@ package struct Emulator {
 
     private mutating func shuffle(
         _ instruction: Instruction, _ distance: Int, _ width: Int, _ group: Range<Int>
-    ) {
+    ) throws {
+        if width > function.warpThreads {
+            throw error("\(width) threads exchange registers; a warp has \(function.warpThreads)")
+        }
         let before = group.map { read(instruction.sources[0], $0) }
         for (i, thread) in group.enumerated() {
             self[instruction.results[0], thread] = before[(i / width * width) + ((i % width) ^ distance)]

@@ -138,6 +138,8 @@ enum Scalar {
             if float(value).isNaN { return UInt64(word >> 16 | 0x40) }
             return UInt64((word &+ 0x7FFF &+ (word >> 16 & 1)) >> 16)
         case .f16: return UInt64(Float16(float(value)).bitPattern)
+        case .e4m3: return UInt64(Float8.e4m3.bits(float(value)))
+        case .e5m2: return UInt64(Float8.e5m2.bits(float(value)))
         default: return value
         }
     }
@@ -146,6 +148,8 @@ enum Scalar {
         switch dtype {
         case .bf16: stored << 16
         case .f16: bits(Float(Float16(bitPattern: UInt16(truncatingIfNeeded: stored))))
+        case .e4m3: bits(Float8.e4m3.value(UInt8(truncatingIfNeeded: stored)))
+        case .e5m2: bits(Float8.e5m2.value(UInt8(truncatingIfNeeded: stored)))
         default: stored
         }
     }

@@ -13,13 +13,9 @@ extension Printer {
             emit(
                 "ld.\(word(space, instruction)).\(vector(results.count))\(type) \(tuple(results)), \(place)\(policy(instruction));",
                 guardedBy: instruction.guardedBy)
-        case .u8:
-            zero(results, "b32", instruction)
-            for (i, result) in results.enumerated() {
-                emit(
-                    "ld.\(space.rawValue).u8 \(result), \(address(instruction.sources[0], space, offset + i));",
-                    guardedBy: instruction.guardedBy)
-            }
+        case .u8, .e4m3, .e5m2:
+            let (word, policy) = (word(space, instruction), policy(instruction))
+            writeByteLoad(dtype, to: results, instruction) { "ld.\(word).\($0) \($1), \(place)\(policy);" }
         case .bf16, .f16:
             if results.count == 1 {
                 let half = temporary("b16")
@@ -53,11 +49,11 @@ extension Printer {
             emit(
                 "st.\(word(space, instruction)).\(vector(texts.count))\(type) \(place), \(tuple(texts))\(policy(instruction));",
                 guardedBy: guarding)
-        case .u8:
-            for (i, value) in values.enumerated() {
-                let byte = address(instruction.sources[0], space, offset + i)
-                emit("st.\(space.rawValue).u8 \(byte), \(text(value, .s32));", guardedBy: guarding)
-            }
+        case .u8, .e4m3, .e5m2:
+            let (type, operand) = packedBytes(Array(values), dtype)
+            emit(
+                "st.\(word(space, instruction)).\(type) \(place), \(operand)\(policy(instruction));",
+                guardedBy: guarding)
         case .bf16, .f16:
             let floats = values.map { text($0, .f32) }
             if floats.count == 1 {
@@ -111,7 +107,7 @@ extension Printer {
     }
 
     /// A guarded load leaves zeros where it does not run.
-    private mutating func zero(_ registers: [String], _ type: String, _ instruction: Instruction) {
+    mutating func zero(_ registers: [String], _ type: String, _ instruction: Instruction) {
         guard instruction.guardedBy != nil else { return }
         for register in registers {
             emit("mov.\(type) \(register), \(type == "f32" ? "0f00000000" : "0");")

@@ -1,3 +1,6 @@
+package import Tile
+package import TileGPU
+
 /// A GPU architecture to print for.
 package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// Compute capability, such as 90 for 9.0.
@@ -39,10 +42,27 @@ package struct Target: Sendable, Hashable, CustomStringConvertible {
     /// Accesses that say what the second-level cache should keep: since PTX 7.4, which is more than
     /// `ptxVersion` asks for below.
     var hasCachePolicies: Bool { capability >= 89 }
+    /// Conversions to and from 8-bit floats, for which capability 8.9 needs a PTX above its `ptxVersion`.
+    var hasFloat8: Bool { capability >= 90 }
     /// Kernels that are launched while the one before them in the stream still runs, and wait for it themselves.
     package var hasEarlyLaunch: Bool { capability >= 90 }
     /// Tensor cores that read tiles from shared memory, where a copy engine puts them: of this architecture alone.
     package var multiplies: Bool { capability == 90 }
     /// Whether the assembler spills registers for the sake of more blocks unless told that one is enough.
     var spillsForOccupancy: Bool { capability < 90 }
+}
+
+extension Target: GPUTarget {
+    package static var language: String { "ptx" }
+
+    package var limits: GPULimits {
+        GPULimits(
+            sharedBytes: sharedBytes, hasClusters: capability >= 90, copiesAsynchronously: hasAmpere)
+    }
+
+    package func schedule(_ function: TileFunction, layouts: [GPULayout]) -> GPUSchedule {
+        GPUSchedule(function, layouts: layouts, capability: capability)
+    }
+
+    package func text(_ function: ThreadFunction) -> String { PTXModule(function, target: self).text }
 }

@@ -13,6 +13,7 @@ internal import Platform
             """,
         version: Version.text + (System.isDebugBuild ? ", built for debugging" : ""),
         subcommands: [
-            Train.self, Compare.self, Kernels.self, Verify.self, Bench.self, Doctor.self,
+            Train.self, Generate.self, Evaluate.self, Merge.self, Compare.self, Kernels.self, Verify.self,
+            Bench.self, Doctor.self,
         ])
 }

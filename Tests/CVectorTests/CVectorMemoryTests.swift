@@ -1,6 +1,7 @@
 import CVector
 import TestSupport
 import Testing
+import Tile
 
 @Suite struct CVectorMemoryTests {
     static let strides = [1, 2, 3, 7]
@@ -99,6 +100,34 @@ import Testing
             check(
                 CV_STORE_F16, all, widened: { Float(Float16(bitPattern: $0)).bitPattern },
                 narrowed: { Float16(Float(bitPattern: $0)).bitPattern }, lanes: numbers)
+        }
+    }
+
+    /// All floats of 8 bits, the ties between them and the floats next to the ties, and some of any size.
+    @Test(arguments: vectorLevels)
+    func eightBitFloats(level: Int) {
+        for (storage, form, most) in [
+            (CV_STORE_E4M3, Float8.e4m3, UInt8(0x7E)), (CV_STORE_E5M2, .e5m2, 0x7B),
+        ] {
+            let ties = (0..<most).flatMap { byte -> [Float] in
+                let tie = (form.value(byte) + form.value(byte + 1)) / 2
+                return [tie.nextDown, tie, tie.nextUp].flatMap { [$0, -$0] }
+            }
+            var generator = SeededGenerator(seed: 22)
+            let floats =
+                ties + generator.floats(4000, in: -600...600) + [.infinity, -.infinity, 0x1p-140, 0, -0.0]
+            let a = floats.map(\.bitPattern) + numbers(&generator, 4000)
+            let all = (UInt8.min...UInt8.max).map { $0 }
+            atLevel(level) {
+                let stored = store(storage, a, stride: 1, into: [UInt8](repeating: 0, count: a.count))
+                #expect(firstDifference(stored, a.map { form.bits(Float(bitPattern: $0)) }) == nil)
+                check(
+                    storage, all, widened: { form.value($0).bitPattern },
+                    narrowed: { form.bits(Float(bitPattern: $0)) }, lanes: numbers)
+                let nan = store(
+                    storage, [0x7FC0_0000, 0xFF80_0001], stride: 1, into: [UInt8](repeating: 0, count: 2))
+                #expect(nan.allSatisfy { form.value($0).isNaN })
+            }
         }
     }
 

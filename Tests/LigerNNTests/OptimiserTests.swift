@@ -151,4 +151,52 @@ import Tile
         // Over 24,000 numbers the error has a deviation of 0.0009.
         #expect(abs(deviation - 0.2) < 0.004)
     }
+
+    /// Updates as gradients arrive are those of a step, where nothing clips: of weights used once and twice, whole and
+    /// computed again.
+    @Test(arguments: [true, false], Recomputation.allCases)
+    func updatesInBackward(tied: Bool, recompute: Recomputation) throws {
+        let batch = try DecoderTests.Batch([2, 17], vocabulary: 37)
+        let runs = try [false, true].map { inBackward in
+            let decoder = try SmallDecoder(tied: tied, dtype: .bf16).make()
+            let optimiser = try AdamWOptimiser(
+                decoder.parameters, storage: AdamWOptimiser.Storage(keepsMasters: false, roundsAtRandom: true)
+            )
+            if inBackward { try optimiser.updateInBackward(maximumNorm: nil) }
+            var norms: [Double] = []
+            for _ in 0..<3 {
+                let tape = Tape(recomputing: recompute)
+                let loss = try decoder.loss(batch.ids, batch.labels, on: tape)
+                optimiser.learningRateInBackward = 5e-3
+                try tape.backward(loss)
+                #expect(decoder.parameters.allSatisfy { ($0.gradient == nil) == inBackward })
+                norms.append(try optimiser.step(learningRate: 5e-3).doubles[0])
+            }
+            #expect(optimiser.steps == 3)
+            return (decoder.parameters.map(\.value.floats), norms)
+        }
+        #expect(runs[0].0 == runs[1].0)
+        for (a, b) in zip(runs[0].1, runs[1].1) { #expect(abs(a - b) < 1e-6 * a) }
+    }
+
+    @Test func clipsByTheLastNorm() throws {
+        let weight = Parameter("w", [2], initialisation: .constant(0))
+        try weight.allocate(on: .cpu)
+        try weight.initialise(seed: 0, stream: 0)
+        let optimiser = try AdamWOptimiser([weight])
+        try optimiser.updateInBackward(maximumNorm: 1)
+        let arrived = try #require(weight.gradientArrived)
+        for norm in [5.0, 10, 0.5] {
+            weight.gradient = try NDArray([Float(norm) * 0.6, Float(norm) * 0.8])
+            try arrived(weight)
+            let found = try optimiser.step(learningRate: 1e-3)
+            #expect(abs(found.doubles[0] - norm) < 1e-5)
+            let factor = try #require(optimiser.state["clip_factor"]).doubles[0]
+            #expect(abs(factor - min(1, 1 / norm)) < 1e-6)
+        }
+        weight.gradient = try NDArray([1, 1])
+        try arrived(weight)
+        weight.gradient = try NDArray([1, 1])
+        #expect(throws: RuntimeError.self) { try arrived(weight) }
+    }
 }

@@ -53,10 +53,19 @@ import Tile
         (
             { $0.execution.graph = true }, "--graph is for GPUs; leave it out, or give --device cuda"
         ),
-        ({ $0.execution.moments = .f16 }, "--moments is f16; it must be f32 or bf16"),
+        ({ $0.execution.moments = .f16 }, "--moments is f16; it must be f32, bf16 or u8"),
         (
             { $0.execution.masters = .none },
             "--masters is none, but weights are f32 as they are; leave it out, or give --dtype bf16"
+        ),
+        (
+            { $0.execution.masters = .stochastic },
+            "--masters is stochastic, but weights are f32 as they are; leave it out, or give --dtype bf16"
+        ),
+        (
+            { ($0.execution.updates, $0.accumulate) = (.inBackward, 2) },
+            "--update-in-backward updates weights by the gradients of one part of a batch, and --accumulate is 2; leave "
+                + "one of them out"
         ),
         (
             { $0.execution.gradients = .bf16 },
@@ -184,6 +193,7 @@ import Tile
             ("--betas", { $0.beta1 = 0.8 }), ("--epsilon", { $0.epsilon *= 10 }),
             ("--steps", { $0.steps += 1 }), ("--masters", { $0.execution.masters = .none }),
             ("--moments", { $0.execution.moments = .bf16 }),
+            ("--update-in-backward", { $0.execution.updates = .inBackward }),
             ("--gradients", { $0.execution.gradients = .bf16 }),
             ("--loss-budget", { $0.execution.lossBudget = 48 }),
             ("--objective", { $0.objective.kind = .dpo }),

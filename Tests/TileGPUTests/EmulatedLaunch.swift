@@ -10,6 +10,7 @@ struct EmulatedLaunch: LaunchObserver {
     var schedule: (@Sendable (TileFunction, [GPULayout]) -> GPUSchedule)?
     /// What fp32 sums in another order may differ by, relative to the array's largest value.
     var tolerance = 2e-5
+    var limits = GPULimits(sharedBytes: 227 << 10)
 
     func observe(
         _ kernel: any TileKernel, programs: Int, arrays: [NDArray], scalars: [Constant],
@@ -22,9 +23,11 @@ struct EmulatedLaunch: LaunchObserver {
         // A product has a schedule of its own, and none for what tensor cores do not take.
         let isProduct = !function.products.isEmpty
         if isProduct && function.products.contains(where: { function.views[$0.a].dtype == .f32 }) { return }
+        if isProduct && !limits.multiplies { return }
         let threads = try ThreadFunction(
-            function, layouts: layouts, schedule: isProduct ? nil : schedule?(function, layouts),
-            sharedLimit: 227 << 10)
+            GPUPlan(
+                function, layouts: layouts, schedule: isProduct ? nil : schedule?(function, layouts),
+                limits: limits))
         let failure = try Emulator.run(
             threads, programs: programs,
             arrays: copies.map {

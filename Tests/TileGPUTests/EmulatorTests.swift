@@ -3,6 +3,7 @@ import LigerLosses
 import LigerRuntime
 import Testing
 import Tile
+import TileEmulator
 import TileGPU
 
 // Rows of part of a vector, of some vectors, of one warp, of several, and of more lanes than a block's
@@ -19,6 +20,79 @@ private let grid: [(rows: Int, columns: Int)] = [
             let point = CheckCase(rows: size.rows, columns: size.columns, dtype: dtype, seed: UInt64(i))
             try LaunchObservation.with(EmulatedLaunch()) { _ = try entry.check(point) }
         }
+    }
+
+    /// What a GPU of AMD's has: waves of 64, no clusters, no copies on their way.
+    private static let wavesOf64 = GPULimits(
+        sharedBytes: 64 << 10, warpThreads: 64, hasClusters: false, copiesAsynchronously: false,
+        multiplies: false)
+
+    @Test(arguments: Catalogue.entries.map(\.name), [DType.f32, .bf16])
+    func agreesWithTheCPUInWavesOf64(operation: String, dtype: DType) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(limits: Self.wavesOf64)
+        for (i, size) in grid.enumerated() {
+            let point = CheckCase(rows: size.rows, columns: size.columns, dtype: dtype, seed: UInt64(i))
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
+    /// Less than a wave, one, two and three, whose results travel through shared memory.
+    @Test(arguments: ["CrossEntropy", "Softmax", "RMSNorm", "LayerNorm"], [32, 64, 128, 192])
+    func foldsWavesOf64(operation: String, threads: Int) throws {
+        let entry = try #require(Catalogue.entry(operation))
+        let observer = EmulatedLaunch(
+            schedule: { function, layouts in
+                let vector = GPUSchedule(function, layouts: layouts, warp: 64).vector
+                return GPUSchedule(
+                    threads: threads, programsPerBlock: threads < 64 ? 2 : 1, vector: vector,
+                    residentLanes: vector)
+            }, limits: Self.wavesOf64)
+        for columns in [33, 520, 1100] {
+            let point = CheckCase(rows: 3, columns: columns, dtype: .bf16, seed: 5)
+            try LaunchObservation.with(observer) { _ = try entry.check(point) }
+        }
+    }
+
+    private struct RowSums: TileKernel {
+        func body(_ p: Program) {
+            let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 1), c = p.range(128)
+            y[p.index] = sum(x[p.index, c])
+        }
+    }
+
+    /// A program that was planned for waves of 64, on a GPU with warps of 32.
+    @Test func exchangesNothingBeyondAWarp() throws {
+        let function = try TileFunction.trace(RowSums())
+        let x = try NDArray.zeros([1, 128]), y = try NDArray.zeros([1])
+        var threads = try ThreadFunction(
+            GPUPlan(
+                function, layouts: [x, y].map(\.view).gpuLayouts,
+                schedule: GPUSchedule(threads: 64, programsPerBlock: 1, vector: 2), limits: Self.wavesOf64))
+        let arrays = [x, y].map {
+            EmulatedArray(base: $0.address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
+        }
+        _ = try Emulator.run(threads, programs: 1, arrays: arrays, scalars: [])
+        threads.warpThreads = 32
+        #expect(throws: EmulationError.self) {
+            _ = try Emulator.run(threads, programs: 1, arrays: arrays, scalars: [])
+        }
+    }
+
+    /// What a schedule asks for and a GPU lacks is refused before anything is written.
+    @Test(arguments: [
+        (GPUSchedule(threads: 256, blocks: 2, programsPerBlock: 1, vector: 2), "cluster"),
+        (GPUSchedule(threads: 96, programsPerBlock: 1, vector: 2), "whole warps"),
+    ])
+    func refusesWhatTheGPULacks(schedule: GPUSchedule, why: String) throws {
+        let function = try TileFunction.trace(RowSums())
+        let layouts = function.views.map { _ in
+            GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
+        }
+        let error = #expect(throws: LoweringError.self) {
+            _ = try GPUPlan(function, layouts: layouts, schedule: schedule, limits: Self.wavesOf64)
+        }
+        #expect(error?.description.contains(why) == true)
     }
 
     /// The gradients of logits in 16 bits, which only a GPU has, scaled in f16.

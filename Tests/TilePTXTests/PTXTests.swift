@@ -105,9 +105,6 @@ private enum Assembler {
         arguments: [(2048, 768), (256, 192), (128, 320)], [DType.bf16, .f16])
     func assemblesExperts(sizes: (hidden: Int, inner: Int), dtype: DType) throws {
         let (hidden, inner) = sizes
-        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
         func array(_ shape: Int...) throws -> NDArray { try NDArray.zeros(shape, dtype: dtype) }
         let kernels = try LaunchRecorder.kernels {
             let x = try array(1, hidden), rows = try ExpertRows([0, 1], experts: 1)
@@ -118,6 +115,34 @@ private enum Assembler {
             _ = try Experts.backward(dy: x, x: x, gates: #require(gates), weights, rows)
         }
         #expect(Set(kernels.map(\.name)).count == 7)
+        try expectProductsWithoutSpills(kernels)
+    }
+
+    /// Of a linear layer's backward pass, at widths of tiles that their sizes fill and do not fill.
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: [(8192, 768), (33, 4096), (1024, 200)], [DType.bf16, .f32])
+    func assemblesGradientProducts(sizes: (tokens: Int, hidden: Int), stored: DType) throws {
+        func array(_ shape: Int..., dtype: DType = .bf16) throws -> NDArray {
+            try NDArray.zeros(shape, dtype: dtype)
+        }
+        let (tokens, hidden) = sizes
+        let kernels = try LaunchRecorder.kernels {
+            let g = try array(tokens, 1), x = try array(tokens, hidden), w = try array(1, hidden)
+            let (dx, dw) = (try array(tokens, hidden, dtype: stored), try array(1, hidden, dtype: stored))
+            try GradientProducts.input(g, w, factors: try array(tokens, dtype: .f32), into: dx)
+            try GradientProducts.input(g, w, factors: nil, into: dx)
+            try GradientProducts.weight(g, x, into: dw, accumulate: false)
+            try GradientProducts.weight(g, x, into: dw, accumulate: true)
+        }
+        #expect(kernels.count == 4)
+        try expectProductsWithoutSpills(kernels)
+    }
+
+    private func expectProductsWithoutSpills(_ kernels: [any TileKernel]) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
         for kernel in kernels {
             let (module, function) = try module(kernel, Target(capability: 90))
             let report = try Assembler.report(module, Target(capability: 90), in: folder)

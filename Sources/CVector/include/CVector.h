@@ -105,8 +105,9 @@ cv_reduction cv_get_reduction(int operation);
 void cv_sum_product(void *state, const void *a, const void *b, int64_t n);
 
 // Storage types.
-enum { CV_STORE_F32, CV_STORE_BF16, CV_STORE_F16, CV_STORE_32 /* int32, uint32: copied */, CV_STORE_I64, CV_STORE_U8, CV_STORE_COUNT };
-// float32 from F32, BF16, F16; int32 from 32, I64 (truncated), U8.
+enum { CV_STORE_F32, CV_STORE_BF16, CV_STORE_F16, CV_STORE_32 /* int32, uint32: copied */, CV_STORE_I64, CV_STORE_U8,
+    CV_STORE_E4M3, CV_STORE_E5M2 /* beyond the largest number it is stored */, CV_STORE_COUNT };
+// float32 from F32, BF16, F16, E4M3, E5M2; int32 from 32, I64 (truncated), U8.
 cv_load cv_get_load(int storage);
 cv_store cv_get_store(int storage);
 // d[i] = ((type *)src)[index[i] * stride], gathered by int32 index; the caller has checked the bounds.

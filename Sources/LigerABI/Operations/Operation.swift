@@ -32,7 +32,7 @@ package struct OperationFamily: Sendable {
     package static let all: [OperationFamily] =
         lookups + normalisations + rotations + activations + streams + losses + sequenceLosses + ownFormulas
         + divergences
-        + steps
+        + float8 + steps
 }
 
 extension Operation {

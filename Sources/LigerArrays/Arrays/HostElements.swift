@@ -11,6 +11,8 @@ enum HostElements {
         case .i64: Double(place.load(as: Int64.self))
         case .u32: Double(place.load(as: UInt32.self))
         case .u8: Double(place.load(as: UInt8.self))
+        case .e4m3: Double(Float8.e4m3.value(place.load(as: UInt8.self)))
+        case .e5m2: Double(Float8.e5m2.value(place.load(as: UInt8.self)))
         }
     }
 
@@ -30,6 +32,8 @@ enum HostElements {
         case .i64: place.storeBytes(of: Int64(value), as: Int64.self)
         case .u32: place.storeBytes(of: UInt32(value), as: UInt32.self)
         case .u8: place.storeBytes(of: UInt8(value), as: UInt8.self)
+        case .e4m3: place.storeBytes(of: Float8.e4m3.bits(Float(value)), as: UInt8.self)
+        case .e5m2: place.storeBytes(of: Float8.e5m2.bits(Float(value)), as: UInt8.self)
         }
     }
 }

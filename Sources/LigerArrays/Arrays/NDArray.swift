@@ -3,12 +3,15 @@ public import Tile
 /// Numbers on a device: a buffer seen through a shape, strides and a storage type. Copies share the
 /// buffer.
 public struct NDArray: Sendable {
+    /// The memory, which copies of the array share.
     public private(set) var buffer: Buffer
     /// Elements before the first.
     public let offset: Int
+    /// The length of each dimension; [] for a single number.
     public let shape: [Int]
     /// Elements from one position to the next, per dimension.
     public let strides: [Int]
+    /// How elements are stored.
     public let dtype: DType
 
     package init(buffer: Buffer, offset: Int, shape: [Int], strides: [Int], dtype: DType) {

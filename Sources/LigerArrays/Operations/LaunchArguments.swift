@@ -10,6 +10,7 @@ public struct LaunchArrays: ExpressibleByDictionaryLiteral {
 
     public init(dictionaryLiteral elements: (String, NDArray?)...) { self.init(elements) }
 
+    /// Arrays by name, for a kernel whose views are made in a loop.
     public init(_ elements: [(String, NDArray?)]) {
         names.reserveCapacity(elements.count)
         arrays.reserveCapacity(elements.count)
@@ -27,7 +28,9 @@ public struct LaunchScalars: ExpressibleByDictionaryLiteral, Sendable {
     private(set) var names: [String] = []
     private(set) var values: [LaunchScalar] = []
 
-    public init(dictionaryLiteral elements: (String, LaunchScalar?)...) {
+    public init(dictionaryLiteral elements: (String, LaunchScalar?)...) { self.init(elements) }
+
+    public init(_ elements: [(String, LaunchScalar?)]) {
         names.reserveCapacity(elements.count)
         values.reserveCapacity(elements.count)
         for (name, value) in elements {

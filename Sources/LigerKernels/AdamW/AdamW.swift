@@ -8,8 +8,19 @@ import Tile
 ///     w = w - lr / (1 - β1^t)  m / (sqrt(v) / sqrt(1 - β2^t) + eps)
 ///
 /// in fp32 whatever the storage. 16-bit parameters need an fp32 master copy to learn from updates smaller than
-/// their rounding: then w is the master, and the parameter is w rounded once. Bytes moved: everything but
-/// the gradient read and written once, the gradient read once.
+/// their rounding: then w is the master, and the parameter is w rounded once. Or bf16 parameters are rounded at random,
+/// up with the share of their last bit that w is above, so that small updates arrive on average. Bytes moved: everything
+/// but the gradient read and written once, the gradient read once.
+///
+/// m and v may be codes of 8 bits, with the largest magnitude of each `block` of elements as a scale. A code is the exponent
+/// and the first three bits of the fraction of a float between 0 and 1: 4 bits of exponent and a sign for m, 5 bits of
+/// exponent for v. From the scale down to 8/15 2^-14 of it (v: 2^-30), neighbouring codes differ by an eighth at most; below,
+/// in steps of an eighth of that. They are rounded at random, without which v would
+/// stand still: it changes by 1 - β2, a thousandth, while its codes are up to an eighth apart. So their means are those of m
+/// and v, except that a v above 0 stays above 0.
+///
+/// Random words are those of Philox4x32-10 for the seed and an element's place, tensor and step: no state, and the same
+/// after a resumption.
 public enum AdamW {
     /// What a training run fixes, but for the learning rate's schedule.
     public struct Options: Sendable, Hashable {
@@ -37,86 +48,120 @@ public enum AdamW {
         }
     }
 
+    /// How parameters of 16 bits are rounded.
+    public enum Rounding: Sendable, Hashable {
+        case toNearest
+        /// At random, up or down; bf16 only.
+        case stochastic
+    }
+
+    /// Elements of a scale of 8-bit states.
+    public static let block = 256
+
     /// A parameter, its gradient and its state; all contiguous and of one size.
     public struct Slot: Sendable {
         /// f32, bf16 or f16.
         public var parameter: NDArray
         /// Any of these types.
         public var gradient: NDArray
-        /// The mean of gradients; zeros before the first step. f32 as a rule.
+        /// The mean of gradients; zeros before the first step. f32 as a rule; u8 with scales.
         public var m: NDArray
         /// The mean of their squares, likewise.
         public var v: NDArray
+        /// The scales of 8-bit m and v, f32, one for each `block` of elements; nil for others.
+        public var scales: (m: NDArray, v: NDArray)?
         /// The parameter in fp32; nil where the parameter itself is the only copy.
         public var master: NDArray?
         /// False for parameters that should not shrink, such as those of norms.
         public var weightDecay: Bool
+        /// Tells the tensors of one seed apart in random words.
+        public var number: Int
 
         /// A parameter with what belongs to it; `step` checks that they fit.
         public init(
-            parameter: NDArray, gradient: NDArray, m: NDArray, v: NDArray, master: NDArray? = nil,
-            weightDecay: Bool = true
+            parameter: NDArray, gradient: NDArray, m: NDArray, v: NDArray,
+            scales: (m: NDArray, v: NDArray)? = nil, master: NDArray? = nil, weightDecay: Bool = true,
+            number: Int = 0
         ) {
             self.parameter = parameter
             self.gradient = gradient
             self.m = m
             self.v = v
+            self.scales = scales
             self.master = master
             self.weightDecay = weightDecay
-        }
-
-        /// - Throws: `RuntimeError` naming the array that does not fit.
-        fileprivate func check() throws {
-            let arrays = [("gradient", gradient), ("m", m), ("v", v), ("master", master)]
-            for (name, array) in [("parameter", parameter)] + arrays {
-                try array?.expectFloats(name, shape: parameter.shape)
-            }
-            try master?.expect("master", shape: parameter.shape, dtype: .f32)
+            self.number = number
         }
     }
 
     /// Updates parameters, their moments and masters in place.
     ///
-    /// - Parameter step: t, from 1.
+    /// - Parameters:
+    ///   - tensors: each parameter with its gradient, moments and master.
+    ///   - options: rates and decays, the same for all parameters.
+    ///   - step: t, from 1.
+    ///   - rounding: of 16-bit parameters without a master; others are rounded to nearest.
+    ///   - seed: of all random words.
+    ///   - factor: one f32 that gradients are multiplied by; nil for 1.
     /// - Throws: `RuntimeError` if arrays or options do not fit; nothing is changed then.
-    public static func step(_ tensors: [Slot], _ options: Options = Options(), step: Int) throws {
-        guard step >= 1 else { throw RuntimeError("AdamW's steps count from 1; found \(step)") }
-        guard (0..<1).contains(options.beta1), (0..<1).contains(options.beta2), options.eps >= 0,
-            options.lr.isFinite, options.weightDecay.isFinite
-        else {
-            throw RuntimeError("AdamW needs betas from 0 to below 1 and finite numbers; found \(options)")
-        }
-        for tensor in tensors { try tensor.check() }
-        let corrections = (1 - power(options.beta1, step), 1 - power(options.beta2, step))
-        for tensor in tensors {
-            let decay = tensor.weightDecay ? 1 - options.lr * options.weightDecay : 1
-            let kernel = AdamWStep(
-                parameter: tensor.parameter.dtype, gradient: tensor.gradient.dtype, m: tensor.m.dtype,
-                v: tensor.v.dtype, hasMaster: tensor.master != nil)
+    public static func step(
+        _ tensors: [Slot], _ options: Options = Options(), step: Int, rounding: Rounding = .toNearest,
+        seed: UInt64 = 0, factor: NDArray? = nil
+    ) throws {
+        try options.check(step: step)
+        for tensor in tensors { try tensor.check(rounding) }
+        try factor?.expect("the factor of gradients", shape: [1], dtype: .f32)
+        for tensor in tensors where tensor.parameter.count > 0 {
+            let kernel = AdamWStep(tensor, rounding, scalesGradient: factor != nil)
+            var scalars = options.numbers(step: step, decays: tensor.weightDecay)
+            if kernel.needsWords {
+                scalars += [
+                    ("seed", .uint32(UInt32(truncatingIfNeeded: seed))),
+                    ("upper seed", .uint32(UInt32(truncatingIfNeeded: seed >> 32))),
+                    ("step", .uint32(UInt32(truncatingIfNeeded: step))),
+                    ("tensor", .uint32(UInt32(truncatingIfNeeded: tensor.number))), ("offset", .index(0)),
+                ]
+            }
             try kernel.launch(
-                programs: (tensor.parameter.count + AdamWStep.block - 1) / AdamWStep.block,
-                [
-                    "parameter": tensor.parameter.flattened, "gradient": tensor.gradient.flattened,
-                    "m": tensor.m.flattened, "v": tensor.v.flattened, "master": tensor.master?.flattened,
-                ],
-                scalars: [
-                    "decay": .float(Float(decay)), "1 - beta1": .float(Float(1 - options.beta1)),
-                    "beta2": .float(Float(options.beta2)), "1 - beta2": .float(Float(1 - options.beta2)),
-                    "step size": .float(Float(options.lr / corrections.0)),
-                    "root of correction": .float(Float(corrections.1.squareRoot())),
-                    "eps": .float(Float(options.eps)),
-                ])
+                programs: kernel.programs(tensor.parameter.count),
+                LaunchArrays(tensor.arrays + [("factor", factor)]), scalars: LaunchScalars(scalars))
         }
     }
 
-    /// base^exponent by squaring.
-    private static func power(_ base: Double, _ exponent: Int) -> Double {
-        var (result, square, rest) = (1.0, base, exponent)
-        while rest > 0 {
-            if rest & 1 == 1 { result *= square }
-            square *= square
-            rest >>= 1
+    /// As `step`, of one tensor or of several that lie in one array, with what changes from step to step in arrays.
+    ///
+    /// - Parameters:
+    ///   - numbers: [7], f32: 1 - lr λ, 1 - β1, β2, 1 - β2, lr / (1 - β1^t), sqrt(1 - β2^t), eps.
+    ///   - counters: [3], i32: the seed's lower and upper half, and t.
+    ///   - tensors: [n, 2], i64: the number of a tensor and how far its places are from its elements' positions in the
+    ///     array; a row for each `block` of elements, or one for all.
+    /// - Throws: `RuntimeError` if arrays do not fit.
+    public static func step(
+        _ tensor: Slot, numbers: NDArray, counters: NDArray?, tensors: NDArray?, rounding: Rounding,
+        factor: NDArray?
+    ) throws {
+        try tensor.check(rounding)
+        try numbers.expect("numbers", shape: [7], dtype: .f32)
+        try factor?.expect("factor", shape: [1], dtype: .f32)
+        let kernel = AdamWStep(
+            tensor, rounding, scalesGradient: factor != nil, readsNumbers: true,
+            isBundle: (tensors?.shape.first ?? 1) > 1)
+        let programs = kernel.programs(tensor.parameter.count)
+        if kernel.needsWords {
+            guard let counters, let tensors else {
+                throw RuntimeError("AdamW with random rounding needs counters and tensors")
+            }
+            try counters.expect("counters", shape: [3], dtype: .i32)
+            try tensors.expect("tensors", shape: [kernel.isBundle ? programs : 1, 2], dtype: .i64)
         }
-        return result
+        guard tensor.parameter.count > 0 else { return }
+        try kernel.launch(
+            programs: programs,
+            LaunchArrays(
+                tensor.arrays + [
+                    ("numbers", numbers), ("factor", factor),
+                    ("counters", kernel.needsWords ? counters : nil),
+                    ("tensors", kernel.needsWords ? tensors : nil),
+                ]))
     }
 }

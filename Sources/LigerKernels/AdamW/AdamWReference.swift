@@ -26,4 +26,18 @@ extension AdamW {
             }
         }
     }
+    /// What 8-bit states stand for.
+    ///
+    /// - Parameter exponentBits: 4 for m, whose codes have a sign, and 5 for v.
+    package static func decoded(_ codes: [Int], _ scales: [Double], exponentBits: Int) -> [Double] {
+        let largest = (1 << exponentBits) - 1
+        return codes.enumerated().map { i, code in
+            let isSigned = exponentBits == 4, magnitude = isSigned ? code & 0x7F : code
+            let (field, fraction) = (magnitude >> 3, Double(magnitude & 7) / 8)
+            let value = field > 0 ? 1 + fraction : fraction
+            let exponent = max(field, 1) - largest
+            let size = Double(sign: .plus, exponent: exponent, significand: value) / 1.875
+            return (isSigned && code >= 128 ? -size : size) * scales[i / block]
+        }
+    }
 }

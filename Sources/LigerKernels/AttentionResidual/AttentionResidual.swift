@@ -32,7 +32,8 @@ public enum AttentionResidual {
 
     /// - Parameters:
     ///   - blocks: [N, T, D], f32, bf16 or f16, contiguous; N at least 1.
-    ///   - query: [D], any of these types, as is norm, the weight of the blocks' normalisation.
+    ///   - query: [D], any of these types.
+    ///   - norm: [D], any of these types, the weight of the blocks' normalisation.
     ///   - eps: added to the mean square.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     public static func forward(blocks: NDArray, query: NDArray, norm: NDArray, eps: Float) throws -> Result {
@@ -63,7 +64,12 @@ public enum AttentionResidual {
     ///
     /// - Parameters:
     ///   - dh: like h.
-    ///   - saved: as `forward` returned it.
+    ///   - blocks: as for `forward`.
+    ///   - query: as for `forward`.
+    ///   - norm: as for `forward`.
+    ///   - scores: as `forward` returned it.
+    ///   - rstd: as `forward` returned it.
+    ///   - lse: as `forward` returned it.
     ///   - needsWeights: false where query and norm are frozen; then only dblocks is computed.
     /// - Returns: the gradients; those of query and norm summed in fp32 in an order fixed by the number of tokens.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.

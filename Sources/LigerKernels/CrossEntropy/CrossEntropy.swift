@@ -96,10 +96,12 @@ public enum CrossEntropy {
     ///   - logits: [..., V], f32, bf16 or f16, contiguous; leading dimensions count as rows.
     ///   - labels: as many classes as rows, i64 or i32.
     ///   - classWeights: w, [V].
+    ///   - options: what the loss has in addition to logits and labels.
     ///   - normaliser: one f32 on the device that the mean divides by, such as the number of labels of a
     ///     whole accumulated batch, instead of what this batch holds. Division by 0 gives 0.
     ///   - upstream: f32, the gradient of a loss without reduction, one per row: where it is known, the gradient is
     ///     for it instead of 1.
+    ///   - wants: the gradient and what else is wanted with the loss.
     ///   - givingUpLogits: writes the gradient over the logits.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that
     ///   names label and row where a label is neither a class nor `ignoreIndex`; the logits are as they were.

@@ -53,8 +53,13 @@ public enum CrossEntropyTVD {
     ///     dx = dce (q - onehot(t)) + dtvd q (s - sum(s q)),    s = 1/2 where q > p, -1/2 where q < p, else 0
     ///
     /// - Parameters:
-    ///   - dCrossEntropy: [rows], f32, as is dTotalVariation.
+    ///   - dCrossEntropy: [rows], f32.
+    ///   - dTotalVariation: [rows], f32.
+    ///   - student: as for `forward`.
+    ///   - teacher: as for `forward`.
+    ///   - labels: as for `forward`.
     ///   - statistics: as `forward` returned them.
+    ///   - ignoreIndex: as for `forward`.
     /// - Returns: like the student.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func backward(

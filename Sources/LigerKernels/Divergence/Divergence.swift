@@ -67,9 +67,12 @@ public enum Divergence {
     }
 
     /// - Parameters:
+    ///   - formula: which divergence.
     ///   - student: [..., V], f32, bf16 or f16, contiguous; leading dimensions count as rows.
     ///   - teacher: of the same shape, any of these types.
     ///   - labels: as many as rows, i64 or i32; only asked whether they are `ignoreIndex`.
+    ///   - options: the ignored label, the reduction and the scale.
+    ///   - wantsGradient: false where only the loss is needed.
     ///   - wantsScales: keeps the scales of a gradient in f16 apart from it, for a caller that will multiply both by an
     ///     upstream gradient.
     ///   - givingUpStudent: writes the gradient over the student.
@@ -114,7 +117,9 @@ public enum Divergence {
     /// Multiplies a gradient entry by entry by the upstream gradient of a loss without reduction, in place. For
     /// one number, or one per row, there is `CrossEntropy.scale`.
     ///
-    /// - Parameter upstream: f32, like the gradient.
+    /// - Parameters:
+    ///   - gradient: as `forward` gave it; overwritten.
+    ///   - upstream: f32, like the gradient.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
     public static func scale(_ gradient: NDArray, byEntry upstream: NDArray) throws {
         let rows = try gradient.asRows("gradient")

@@ -43,6 +43,10 @@ public enum DyT {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
+    ///   - alpha: as for `forward`.
+    ///   - gamma: as for `forward`.
+    ///   - beta: as for `forward`.
     ///   - needsWeights: false where alpha, gamma and beta are frozen; then only dx is computed.
     /// - Returns: the gradients; those of the weights summed in fp32 in an order fixed by the number of rows.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.

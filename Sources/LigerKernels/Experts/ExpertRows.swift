@@ -19,6 +19,7 @@ public struct ExpertRows {
     /// [1], i32: rows of all experts' blocks.
     public let count: NDArray
 
+    /// Rows that an earlier call found, of shapes and types as above.
     public init(
         place: NDArray, source: NDArray, experts: NDArray, starts: NDArray, count: NDArray
     ) {

@@ -18,6 +18,7 @@ public enum Experts {
         /// [E, 2 I, H], [E, H, I], and [T, K].
         public let gateUp, down, choices: NDArray
 
+        /// Weights; shapes are checked when they are used.
         public init(gateUp: NDArray, down: NDArray, choices: NDArray) {
             (self.gateUp, self.down, self.choices) = (gateUp, down, choices)
         }
@@ -28,20 +29,28 @@ public enum Experts {
         public let rawValue: Int
         public init(rawValue: Int) { self.rawValue = rawValue }
 
+        /// Of the tokens.
         public static let input = Needs(rawValue: 1)
+        /// Of the matrices G and U.
         public static let gateUp = Needs(rawValue: 2)
+        /// Of the matrices D.
         public static let down = Needs(rawValue: 4)
+        /// Of the weights of choices.
         public static let choices = Needs(rawValue: 8)
+        /// All four.
         public static let all: Needs = [.input, .gateUp, .down, .choices]
     }
 
     /// Those that are wanted, each like what it is of.
     public struct Gradients {
+        /// Of the tokens, of G and U, of D, and of the weights of choices; nil where not wanted.
         public var dInput, dGateUp, dDown, dChoices: NDArray?
     }
 
     /// - Parameters:
     ///   - x: [T, H]; of one type with the experts' matrices, on a GPU bf16 or f16.
+    ///   - weights: of all experts, and of the tokens' choices.
+    ///   - rows: which row belongs to which choice.
     ///   - keepsGates: whether a backward pass will come.
     /// - Returns: y, like x, and [rows, 2 I] for the backward pass.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
@@ -61,7 +70,11 @@ public enum Experts {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
     ///   - gates: what `forward` kept.
+    ///   - weights: as for `forward`.
+    ///   - rows: as for `forward`.
+    ///   - needs: which gradients are wanted.
     /// - Throws: `RuntimeError` if shapes or types do not fit, or memory runs out.
     public static func backward(
         dy: NDArray, x: NDArray, gates: NDArray, _ weights: Weights, _ rows: ExpertRows, needs: Needs = .all

@@ -15,6 +15,7 @@ public enum FusedAddRMSNorm {
     ///   - x: [..., H], f32, bf16 or f16, contiguous.
     ///   - residual: like x.
     ///   - weight: [H], any of these types; nil scales by nothing.
+    ///   - options: as for `RMSNorm`.
     /// - Returns: y and s like x; rstd [rows], f32.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     public static func forward(
@@ -47,7 +48,10 @@ public enum FusedAddRMSNorm {
     /// - Parameters:
     ///   - dy: like s.
     ///   - ds: like s; nil where s went nowhere else.
-    ///   - s: as `forward` returned it, as is rstd.
+    ///   - s: as `forward` returned it.
+    ///   - weight: as for `forward`.
+    ///   - rstd: as `forward` returned it.
+    ///   - options: as for `forward`.
     ///   - needsWeight: false for a frozen weight; then dw is nil and not computed.
     /// - Returns: dx like s; dw like the weight, summed in fp32 in an order fixed by the number of rows.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.

@@ -11,7 +11,10 @@ public import LigerRuntime
 public enum GeGLU {
     /// How Φ is computed. Model files name it: `gelu_pytorch_tanh` or `gelu`.
     public enum Approximation: String, Sendable, Hashable, CaseIterable {
-        case tanh, erf
+        /// By the formula with tanh, `gelu_pytorch_tanh`.
+        case tanh
+        /// By the error function, `gelu`.
+        case erf
 
         var activation: GatedActivation { self == .tanh ? .geluTanh : .geluErf }
     }
@@ -19,6 +22,7 @@ public enum GeGLU {
     /// - Parameters:
     ///   - gate: [..., F], f32, bf16 or f16, contiguous.
     ///   - up: like gate.
+    ///   - approximation: how Φ is computed, as for `forward`.
     /// - Returns: y, like gate.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func forward(

@@ -12,7 +12,14 @@ public enum GradientNorm {
     /// - Throws: `RuntimeError` if an array does not fit or memory runs out.
     /// - Cost: gradients read once.
     public static func compute(_ gradients: [NDArray]) throws -> NDArray {
-        let device = gradients.first?.device ?? .cpu
+        let norm = try NDArray(empty: [1], device: gradients.first?.device ?? .cpu)
+        try compute(gradients, into: norm)
+        return norm
+    }
+
+    /// As above, into one f32 of the caller's.
+    package static func compute(_ gradients: [NDArray], into norm: NDArray) throws {
+        let device = norm.device
         for gradient in gradients { try gradient.expectFloats("a gradient", shape: gradient.shape) }
         let counts = gradients.map { ($0.count + SquareSums.block - 1) / SquareSums.block }
         let partial = try NDArray(empty: [counts.reduce(0, +)], device: device)
@@ -23,9 +30,15 @@ public enum GradientNorm {
                 ["x": gradient.flattened, "sums": partial.sliced(0, start..<(start + count))])
             start += count
         }
-        let norm = try NDArray(empty: [1], device: device)
         try RootOfTotal().launch(programs: 1, ["x": partial, "root": norm])
-        return norm
+    }
+
+    /// What `clip` would scale gradients by, for whoever multiplies later: one f32, 1 where the norm is within the limit or
+    /// no number.
+    package static func factor(norm: NDArray, maximum: Float, into factor: NDArray) throws {
+        try ClipFactor().launch(
+            programs: 1, ["norm": norm.flattened, "factor": factor.flattened],
+            scalars: ["maximum": .float(maximum)])
     }
 
     /// Scales gradients in place so that their norm is at most `maximum`.
@@ -34,6 +47,7 @@ public enum GradientNorm {
     /// norm decides whether to take the step.
     ///
     /// - Parameters:
+    ///   - gradients: scaled in place, any shapes and float types.
     ///   - norm: as `compute` returned it.
     ///   - maximum: above 0.
     /// - Throws: `RuntimeError` if an argument does not fit.

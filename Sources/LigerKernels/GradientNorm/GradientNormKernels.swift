@@ -20,6 +20,15 @@ struct RootOfTotal: TileKernel {
     }
 }
 
+/// min(1, maximum / (norm + 1e-6)), 1 where the norm is not finite; one program.
+struct ClipFactor: TileKernel {
+    func body(_ p: Program) {
+        let norm = p.input("norm", .f32, rank: 1), factor = p.output("factor", .f32, rank: 1)
+        let scale = p.scalar("maximum") / (norm[0] + 1e-6)
+        factor[0] = select((scale < 1) & (norm[0] < .infinity), scale, 1)
+    }
+}
+
 /// x times min(1, maximum / (norm + 1e-6)) where that is below 1 and the norm finite; one program a block.
 struct ClipBlocks: TileKernel {
     static let block = 4096

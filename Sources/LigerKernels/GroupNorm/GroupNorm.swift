@@ -48,7 +48,11 @@ public enum GroupNorm {
     ///
     /// - Parameters:
     ///   - dy: like x.
-    ///   - mean: as `forward` returned it, as is rstd.
+    ///   - x: as for `forward`.
+    ///   - weight: as for `forward`.
+    ///   - mean: as `forward` returned it.
+    ///   - rstd: as `forward` returned it.
+    ///   - groups: as for `forward`.
     ///   - needsWeight: false for a frozen weight; then dw is nil, as without a weight.
     ///   - needsBias: false where there is no bias or it is frozen; then db is nil.
     /// - Returns: dx like x; dw and db like the weight (without one, db like x), summed in fp32 in the order of

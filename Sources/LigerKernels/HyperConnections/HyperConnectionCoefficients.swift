@@ -21,8 +21,10 @@ public enum HyperConnectionCoefficients {
         public var streams: Int
         /// Of the balance, at least 1.
         public var turns: Int
+        /// Added to the coefficients before the layer, added in the balance, and the factor of those after the layer.
         public var preEps, sinkhornEps, postMultiplier: Float
 
+        /// Options; `turns` is at least 1.
         public init(
             streams: Int, turns: Int = 20, preEps: Float = 0, sinkhornEps: Float = 1e-6,
             postMultiplier: Float = 2
@@ -40,8 +42,10 @@ public enum HyperConnectionCoefficients {
 
     /// What logits are made from: b is [M] and each alpha [1], f32, bf16 or f16.
     public struct Parameters: Sendable {
+        /// b, and the alphas of the logits before the layer, after it, and of the residual's matrix.
         public let bias, pre, post, res: NDArray
 
+        /// Parameters; shapes are checked when they are used.
         public init(bias: NDArray, pre: NDArray, post: NDArray, res: NDArray) {
             self.bias = bias
             self.pre = pre
@@ -75,6 +79,8 @@ public enum HyperConnectionCoefficients {
 
     /// - Parameters:
     ///   - mix: [N, M], f32, contiguous.
+    ///   - parameters: bias and factors of the logits.
+    ///   - options: the number of streams, of turns, and constants.
     ///   - keepsHistory: whether res is wanted after each turn.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func forward(
@@ -110,7 +116,12 @@ public enum HyperConnectionCoefficients {
     /// has dA = (dB - sum(dB B)) / (s + eps) over each of its rows or columns.
     ///
     /// - Parameters:
-    ///   - dpre: [N, n], f32, as is dpost; dres is [N, n, n].
+    ///   - dpre: [N, n], f32.
+    ///   - dpost: [N, n], f32.
+    ///   - dres: [N, n, n], f32.
+    ///   - mix: as for `forward`.
+    ///   - parameters: as for `forward`.
+    ///   - options: as for `forward`.
     ///   - history: as `forward` gave it; nil computes it again.
     /// - Returns: the gradients; those of parameters summed in an order fixed by the number of tokens.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.

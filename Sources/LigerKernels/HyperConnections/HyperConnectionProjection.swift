@@ -53,8 +53,12 @@ public enum HyperConnectionProjection {
     ///
     /// - Parameters:
     ///   - dmix: [N, M], f32.
-    ///   - mix: as `forward` returned it, as is rstd.
+    ///   - x: as for `forward`.
+    ///   - phi: as for `forward`.
+    ///   - mix: as `forward` returned it.
+    ///   - rstd: as `forward` returned it.
     ///   - needsX: false where x is frozen, as `needsPhi` is for phi.
+    ///   - needsPhi: false for a frozen projection; its gradient is not computed then.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func backward(
         dmix: NDArray, x: NDArray, phi: NDArray, mix: NDArray, rstd: NDArray, needsX: Bool = true,

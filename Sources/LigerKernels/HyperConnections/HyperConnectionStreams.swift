@@ -12,11 +12,13 @@ import Tile
 public enum HyperConnectionStreams {
     /// Gradients of a scalar, like what they belong to.
     public struct InputGradients: Sendable {
+        /// Of the streams, and of the coefficients before the layer.
         public let dx, dpre: NDArray
     }
 
     /// Gradients of a scalar, like what they belong to.
     public struct NextGradients: Sendable {
+        /// Of the streams, of the layer's output, of the coefficients after the layer, and of the residual's matrix.
         public let dx, df, dpost, dres: NDArray
     }
 
@@ -41,7 +43,10 @@ public enum HyperConnectionStreams {
     ///
     ///     dx_i = pre_i dy    dpre_i = sum(x_i dy)
     ///
-    /// - Parameter dy: [N, C], of x's type.
+    /// - Parameters:
+    ///   - dy: [N, C], of x's type.
+    ///   - x: as for `input`.
+    ///   - pre: as for `input`.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func inputBackward(dy: NDArray, x: NDArray, pre: NDArray) throws -> InputGradients {
         let (tokens, n, columns) = try sizes(x)
@@ -75,7 +80,12 @@ public enum HyperConnectionStreams {
     ///
     ///     dx_i = Σ_o res_oi dy_o    df = Σ_o post_o dy_o    dpost_o = sum(f dy_o)    dres_oi = sum(x_i dy_o)
     ///
-    /// - Parameter dy: like x.
+    /// - Parameters:
+    ///   - dy: like x.
+    ///   - x: as for `next`.
+    ///   - f: as for `next`.
+    ///   - post: as for `next`.
+    ///   - res: as for `next`.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func nextBackward(
         dy: NDArray, x: NDArray, f: NDArray, post: NDArray, res: NDArray

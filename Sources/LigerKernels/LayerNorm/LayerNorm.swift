@@ -43,6 +43,8 @@ public enum LayerNorm {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
+    ///   - weight: as for `forward`.
     ///   - mean: as `forward` returned it.
     ///   - rstd: as `forward` returned it.
     ///   - needsWeight: false for a frozen weight; then dw is nil and not computed, as without a weight.

@@ -40,6 +40,7 @@ public enum ModulatedRMSNorm {
     ///   - weight: [H], any of these types; nil scales by nothing.
     ///   - scale: [rows / R, H] for a whole R, any of these types, contiguous.
     ///   - shift: of the scale's shape; nil adds nothing.
+    ///   - options: eps, offset and rounding, as for `RMSNorm`.
     /// - Returns: y like x; rstd [rows], f32.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     public static func forward(
@@ -67,7 +68,13 @@ public enum ModulatedRMSNorm {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
+    ///   - weight: as for `forward`.
+    ///   - scale: as for `forward`.
+    ///   - shift: as for `forward`.
     ///   - rstd: as `forward` returned it.
+    ///   - options: as for `forward`.
+    ///   - needs: which gradients are wanted.
     /// - Returns: the gradients, summed in fp32 in an order fixed by the number of rows.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     public static func backward(

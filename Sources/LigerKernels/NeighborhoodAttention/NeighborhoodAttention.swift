@@ -19,6 +19,7 @@ public enum NeighborhoodAttention {
         /// How far apart they are.
         public var dilation: Int
 
+        /// A window of 2 radius + 1 positions.
         public init(radius: Int, dilation: Int = 1) {
             self.radius = radius
             self.dilation = dilation
@@ -35,11 +36,15 @@ public enum NeighborhoodAttention {
 
     /// Gradients of a scalar, each like what it belongs to.
     public struct Gradients: Sendable {
+        /// Of queries, keys and values.
         public let dq, dk, dv: NDArray
     }
 
     /// - Parameters:
-    ///   - q: [..., S, D], f32, bf16 or f16, contiguous; k and v are like it.
+    ///   - q: [..., S, D], f32, bf16 or f16, contiguous.
+    ///   - k: like q.
+    ///   - v: like q.
+    ///   - window: which positions a query attends to.
     ///   - scale: multiplies scores.
     /// - Throws: `RuntimeError` if shapes, types or the window do not fit or memory runs out.
     public static func forward(
@@ -67,7 +72,13 @@ public enum NeighborhoodAttention {
     ///
     /// - Parameters:
     ///   - dO: like q.
-    ///   - o: as `forward` returned it, as is lse.
+    ///   - q: as for `forward`.
+    ///   - k: as for `forward`.
+    ///   - v: as for `forward`.
+    ///   - o: as `forward` returned it.
+    ///   - lse: as `forward` returned it.
+    ///   - window: as for `forward`.
+    ///   - scale: as for `forward`.
     /// - Throws: `RuntimeError` if shapes, types or the window do not fit or memory runs out.
     public static func backward(
         dO: NDArray, q: NDArray, k: NDArray, v: NDArray, o: NDArray, lse: NDArray, window: Window,

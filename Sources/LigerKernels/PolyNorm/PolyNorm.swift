@@ -48,6 +48,9 @@ public enum PolyNorm {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
+    ///   - weight: as for `forward`.
+    ///   - bias: as for `forward`.
     ///   - rstd: as `forward` returned it.
     ///   - needsWeights: false where weight and bias are frozen; then only dx is computed.
     /// - Returns: the gradients; those of weight and bias summed in fp32 in an order fixed by the number of rows.

@@ -40,6 +40,7 @@ public enum RMSNorm {
     /// - Parameters:
     ///   - x: [..., H], f32, bf16 or f16, contiguous.
     ///   - weight: [H], any of these types; nil scales by nothing.
+    ///   - options: eps, what is added to the weight, and where values are rounded.
     /// - Returns: y like x; rstd [rows], f32.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
     public static func forward(
@@ -81,7 +82,10 @@ public enum RMSNorm {
     ///
     /// - Parameters:
     ///   - dy: like x.
+    ///   - x: as for `forward`.
+    ///   - weight: as for `forward`.
     ///   - rstd: as `forward` returned it.
+    ///   - options: as for `forward`.
     ///   - needsWeight: false for a frozen weight; then dw is nil and not computed.
     /// - Returns: dx like x; dw like the weight, summed in fp32 in an order fixed by the number of rows.
     /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.

@@ -12,6 +12,9 @@ public enum RandomFill {
     ///
     /// - Parameters:
     ///   - array: any shape, f32, bf16 or f16, contiguous; overwritten.
+    ///   - mean: of the numbers.
+    ///   - deviation: their standard deviation.
+    ///   - seed: decides all numbers, together with the stream and the element's place.
     ///   - stream: tells arrays of one seed apart, such as a model's parameters.
     /// - Throws: `RuntimeError` if the array does not fit.
     public static func normal(
@@ -24,6 +27,9 @@ public enum RandomFill {
     ///
     /// - Parameters:
     ///   - array: any shape, f32, bf16 or f16, contiguous; overwritten.
+    ///   - low: the least number.
+    ///   - high: above all numbers, but for rounding.
+    ///   - seed: decides all numbers, together with the stream and the element's place.
     ///   - stream: tells arrays of one seed apart.
     /// - Throws: `RuntimeError` if the array does not fit.
     public static func uniform(

@@ -23,7 +23,9 @@ public enum ReLUSquared {
     ///
     ///     dx = 2 max(x, 0) dy
     ///
-    /// - Parameter dy: like x.
+    /// - Parameters:
+    ///   - dy: like x.
+    ///   - x: as for `forward`.
     /// - Returns: dx, like x.
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func backward(dy: NDArray, x: NDArray) throws -> NDArray {

@@ -45,6 +45,8 @@ extension RoPE {
     ///   - count: positions 0 ..< count.
     ///   - headSize: D, or the rotated part of it; even.
     ///   - base: θ.
+    ///   - scaling: how positions are stretched; nil leaves them.
+    ///   - device: where the tables go.
     /// - Returns: both [count, D/2], f32.
     /// - Throws: `RuntimeError` if a number is out of its range or memory runs out.
     public static func tables(

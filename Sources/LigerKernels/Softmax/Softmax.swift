@@ -52,6 +52,7 @@ public enum Softmax {
     ///
     /// - Parameters:
     ///   - scores: [..., n], f32, bf16 or f16, contiguous; holds y afterwards.
+    ///   - scale: as for `forward`.
     ///   - firstQuery: nil masks nothing; otherwise as in `Causal`.
     ///   - queries: as in `Causal`, and `window`.
     /// - Throws: `RuntimeError` if shapes or positions do not fit.

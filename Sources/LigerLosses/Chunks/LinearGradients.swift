@@ -54,19 +54,12 @@ struct InputGradient {
     /// - Parameter x: the pieces' rows of x; where they were gathered nobody needs them any more.
     func add(_ gradient: LogitGradient, _ pieces: [Range<Int>], gathered x: NDArray) throws {
         if let rounded { return try add(gradient, pieces, rounded.by, rounded.product) }
-        let g = gradient.values
         if pieces.count == 1 {
-            let rows = values.sliced(0, pieces[0])
-            _ = try MatMul.apply(g, weight, into: rows)
-            if let factors = gradient.scales { try CrossEntropy.scale(rows, by: factors) }
-            return
+            return try self.multiply(gradient, into: values.sliced(0, pieces[0]))
         }
         let isGathered = x.dtype == values.dtype
         func multiply(_ rows: Range<Int>, into target: NDArray) throws {
-            _ = try MatMul.apply(g.sliced(0, rows), weight, into: target)
-            if let factors = gradient.scales {
-                try CrossEntropy.scale(target, by: factors.sliced(0, rows))
-            }
+            try self.multiply(gradient.sliced(rows), into: target)
         }
         if isGathered { try multiply(0..<x.shape[0], into: x) }
         var start = 0
@@ -79,6 +72,15 @@ struct InputGradient {
             }
             start += piece.count
         }
+    }
+
+    private func multiply(_ gradient: LogitGradient, into target: NDArray) throws {
+        if GradientProducts.areBetter(gradient.values, weight) {
+            return try GradientProducts.input(
+                gradient.values, weight, factors: gradient.scales, into: target)
+        }
+        _ = try MatMul.apply(gradient.values, weight, into: target)
+        if let factors = gradient.scales { try CrossEntropy.scale(target, by: factors) }
     }
 
     private func add(
@@ -138,7 +140,7 @@ struct WeightGradient {
         let x = try gradient.scales.flatMap { try weighted?.apply(x, scales: $0) } ?? x
         switch values {
         case .own(let own):
-            _ = try MatMul.apply(g, x, transposeA: true, into: own, accumulate: !isFirst)
+            try Self.multiply(g, x, into: own, accumulate: !isFirst)
         case .rounded(let own, let product):
             for rows in (0..<own.shape[0]).parts(of: product.shape[0]) {
                 let part = product.sliced(0, 0..<rows.count)
@@ -150,6 +152,14 @@ struct WeightGradient {
             if let change = weighted?.scale?.takeChange() { try sums.scale(by: change) }
             try sums.add(g, x, accumulate: !isFirst)
         }
+    }
+
+    /// A product or a sum of products, by whoever is faster.
+    static func multiply(_ g: NDArray, _ x: NDArray, into dW: NDArray, accumulate: Bool) throws {
+        if GradientProducts.areBetter(g, x) {
+            return try GradientProducts.weight(g, x, into: dW, accumulate: accumulate)
+        }
+        _ = try MatMul.apply(g, x, transposeA: true, into: dW, accumulate: accumulate)
     }
 
     /// What sums have to be multiplied by.

@@ -33,8 +33,7 @@ struct WeightSums {
         let rows = first.shape[0]
         for (sums, columns) in [(first, 0..<rows), (second, rows..<gradient.shape[0])] where !columns.isEmpty
         {
-            _ = try MatMul.apply(
-                g.sliced(1, columns), x, transposeA: true, into: sums, accumulate: accumulate)
+            try WeightGradient.multiply(g.sliced(1, columns), x, into: sums, accumulate: accumulate)
         }
     }
 

@@ -42,10 +42,12 @@ struct DistillationRows: TileKernel {
                 let x = z[row, c], (m, s) = maxAndSumExp(x)
                 let hard = ((m - z[row, label]) + log(s)) * share[0]
                 hards?[row] = hard
-                loss = loss + hard * hardWeight
-                let weight = share[0] * hardWeight
-                let g = gradient + decay(x - m) * (weight / s)
-                gradient = select(c.index == label.int32, g - weight, g)
+                if hardWeight != 0 {
+                    loss = loss + hard * hardWeight
+                    let weight = share[0] * hardWeight
+                    let g = gradient + decay(x - m) * (weight / s)
+                    gradient = select(c.index == label.int32, g - weight, g)
+                }
             }
             losses[row] = loss
             written?[row, c] = scales.map { overRowScale(gradient, $0, p) } ?? gradient

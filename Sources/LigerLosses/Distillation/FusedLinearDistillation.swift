@@ -82,9 +82,11 @@ public enum FusedLinearDistillation {
     /// The loss, and the needed gradients.
     ///
     /// - Parameters:
+    ///   - formula: Jensen-Shannon divergence, or cosine.
     ///   - student: its input is [..., H].
     ///   - teacher: a layer of as many tokens, or probabilities, which a Kullback-Leibler divergence takes.
     ///   - labels: as many as tokens, i64 or i32; nil where all tokens count and only the soft loss is wanted.
+    ///   - options: the weights of both losses, temperature and memory.
     ///   - needs: with none, only the loss is computed.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a
     ///   label that is neither a class nor ignored; one that names the package to install if there is no library

@@ -70,7 +70,16 @@ public enum FusedLinearCrossEntropy {
 
     /// How a call will be cut, and the memory it will take.
     ///
-    /// - Parameter dtype: of input, weight and bias.
+    /// - Parameters:
+    ///   - tokens: rows of the input.
+    ///   - hidden: the input's last dimension.
+    ///   - vocabulary: rows of the weight.
+    ///   - dtype: of input, weight and bias.
+    ///   - hasBias: whether the layer has a bias.
+    ///   - options: as for `forward`.
+    ///   - wants: as for `forward`.
+    ///   - needs: as for `forward`.
+    ///   - device: where the call will run.
     public static func plan(
         tokens: Int, hidden: Int, vocabulary: Int, dtype: DType = .f32, hasBias: Bool = false,
         options: Options = Options(), wants: CrossEntropy.Outputs = [], needs: Needs = .all,
@@ -115,6 +124,7 @@ public enum FusedLinearCrossEntropy {
     ///   - bias: b, [V]. All three f32, bf16 or f16, not necessarily the same.
     ///   - labels: as many as tokens, i64 or i32.
     ///   - classWeights: [V].
+    ///   - options: the loss, the budget and the type of sums.
     ///   - normaliser: as for `CrossEntropy.forward`.
     ///   - upstream: f32, the gradient of a loss without reduction, one per token: where it is known, gradients
     ///     are for it instead of 1.

@@ -33,6 +33,7 @@ public enum FusedLinearGRPO {
     ///   - head: its input is [B, T, H].
     ///   - samples: whose `reference` goes before a reference layer.
     ///   - reference: the reference model's last layer; nil where there is none, or its log-probabilities are given.
+    ///   - options: the formula's numbers and its memory.
     ///   - sequences: temperature and memory; the ignored label is not used.
     ///   - needs: with none, only the loss is computed.
     /// - Throws: as `FusedLinearPreference.forward`.

@@ -25,6 +25,8 @@ extension GRPO {
     ///
     /// - Parameters:
     ///   - logits: [B, T or more, V], f32, bf16 or f16; positions from T on are not used.
+    ///   - samples: tokens, mask, advantages and earlier log-probabilities.
+    ///   - options: the formula's numbers.
     ///   - temperature: what logits are divided by.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a
     ///   token that is no class.
@@ -51,6 +53,7 @@ extension GRPO {
     /// Writes the loss's gradient over its logits; positions that it does not use get 0.
     ///
     /// - Parameters:
+    ///   - logits: as `forward` read them; overwritten.
     ///   - result: as `forward` returned it for these logits.
     ///   - upstream: [B, T], f32: the gradient of the tokens' losses; nil is that of the whole loss.
     ///   - lossUpstream: one f32: the gradient of the whole loss, which f16 needs before it is rounded; nil is 1.

@@ -44,7 +44,9 @@ public enum GRPO {
 
     /// Numbers for answers with an advantage above 0 (from 0, for VESPO), and for the others.
     public struct BySign: Sendable, Hashable {
+        /// For answers that were better than expected.
         public var positive: Float
+        /// For the others.
         public var negative: Float
 
         /// Both numbers.

@@ -61,6 +61,7 @@ public enum FusedLinearKTO {
     ///   - preferences: [B], u8, i32 or i64: 0 for a bad answer.
     ///   - reference: nil takes its log-probabilities to be 0.
     ///   - divergence: z, one f32; nil is 0.
+    ///   - options: beta, averages and memory.
     ///   - needs: with none, only the loss is computed.
     /// - Throws: as `FusedLinearPreference.forward`.
     public static func forward(

@@ -12,6 +12,7 @@ extension FusedLinearKTO {
     ///   - head: its input is [B, T, H].
     ///   - labels: [B, T], i64 or i32.
     ///   - reference: its side of the same answers.
+    ///   - options: as for `forward`.
     /// - Returns: [1], f32, on the device.
     /// - Throws: as `forward`.
     /// - Cost: one product of tokens x vocabulary x hidden, and one for a reference's layer.

@@ -50,6 +50,7 @@ public enum LinearLogProbabilities {
 
     /// The needed gradients, like what they belong to; nil where not needed.
     public struct Gradients: Sendable {
+        /// Of the layer's input, weight and bias.
         public let dInput, dWeight, dBias: NDArray?
         /// What these still have to be multiplied by, where `LinearNeeds.scales` asked for it.
         public let scales: LinearScales
@@ -61,6 +62,7 @@ public enum LinearLogProbabilities {
     ///   - head: its input is [..., H].
     ///   - labels: as many as tokens, i64 or i32.
     ///   - secondLabels: other labels of the same tokens.
+    ///   - sequences: the ignored label, temperature and memory.
     ///   - sumsLogits: whether the sum of each token's logits is wanted.
     /// - Throws: as `FusedLinearPreference.forward`.
     public static func forward(
@@ -74,9 +76,14 @@ public enum LinearLogProbabilities {
     /// The gradients of a function of the log-probabilities.
     ///
     /// - Parameters:
+    ///   - head: as for `forward`.
+    ///   - labels: as for `forward`.
+    ///   - secondLabels: as for `forward`.
     ///   - result: as `forward` returned it for the same arguments.
     ///   - coefficients: dL/dl, as many as tokens, f32; what is given of ignored labels is not read.
     ///   - secondCoefficients: the same of the second labels.
+    ///   - sequences: the ignored label, temperature and memory.
+    ///   - needs: which gradients are wanted.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func backward(
         head: LinearHead, labels: NDArray, secondLabels: NDArray? = nil, _ result: Result,

@@ -116,11 +116,13 @@ public enum FusedLinearPreference {
     /// The loss, and the needed gradients.
     ///
     /// - Parameters:
+    ///   - formula: DPO with one of its losses, CPO, SimPO or ORPO.
     ///   - head: its input is [2 P, T, H]: the chosen answers of all pairs, then the rejected ones.
     ///   - labels: [2 P, T], i64 or i32, the class that each position predicts.
     ///   - likelihoodLabels: [2 P, T]: what the likelihood is of instead of the labels, such as prompt and
     ///     answer; only the chosen answers' count.
     ///   - reference: of DPO; nil takes its log-probabilities to be 0.
+    ///   - options: beta, averages, the likelihood's weight and memory.
     ///   - needs: with none, only the loss is computed.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a
     ///   label that is neither a class nor ignored; one that names the package to install if there is no library

@@ -19,6 +19,7 @@ import Tile
 public enum FusedLinearScaledCrossEntropy {
     /// What `forward` found of each token, [tokens] and f32.
     public struct Result: Sendable {
+        /// -log p(label); 0 where the label is ignored.
         public let nll: NDArray
         /// Nil where not asked for.
         public let entropy: NDArray?
@@ -27,6 +28,7 @@ public enum FusedLinearScaledCrossEntropy {
         /// The largest of z / T, and the sum of the exponentials of the others' distance to it.
         public let maximum, sumExp: NDArray
 
+        /// The result of an earlier call, of its parts that `backward` needs.
         public init(
             nll: NDArray, entropy: NDArray?, selected: NDArray? = nil, maximum: NDArray, sumExp: NDArray
         ) {
@@ -45,6 +47,7 @@ public enum FusedLinearScaledCrossEntropy {
         /// Nil is 0. A class that was selected twice has one column, with the sum of both derivatives.
         public var selected: (derivatives: NDArray, columns: NDArray)?
 
+        /// Derivatives; shapes are checked when they are used.
         public init(
             nll: NDArray, entropy: NDArray? = nil, selected: (derivatives: NDArray, columns: NDArray)? = nil
         ) {
@@ -54,6 +57,7 @@ public enum FusedLinearScaledCrossEntropy {
 
     /// The needed gradients, like what they belong to; nil where not needed.
     public struct Gradients: Sendable {
+        /// Of the layer's input, weight and bias.
         public let dInput, dWeight, dBias: NDArray?
     }
 
@@ -61,6 +65,8 @@ public enum FusedLinearScaledCrossEntropy {
     ///   - head: its input is [..., H].
     ///   - labels: as many as tokens, i64 or i32.
     ///   - classes: the selected ones, [n], i32; any may occur twice.
+    ///   - wantsEntropy: whether each token's entropy is computed too.
+    ///   - sequences: the ignored label, temperature and memory.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out; an error that names a label,
     ///   or a selected class, that the layer does not have.
     public static func forward(
@@ -72,9 +78,13 @@ public enum FusedLinearScaledCrossEntropy {
     }
 
     /// - Parameters:
+    ///   - head: as for `forward`.
+    ///   - labels: as for `forward`.
     ///   - result: as `forward` returned it for the same arguments; with the entropy where the upstream gradient has
     ///     its derivative.
     ///   - upstream: what is given of ignored tokens is not read.
+    ///   - sequences: the ignored label, temperature and memory.
+    ///   - needs: which gradients are wanted.
     /// - Throws: `RuntimeError` if shapes, types or options do not fit or memory runs out.
     public static func backward(
         head: LinearHead, labels: NDArray, _ result: Result, upstream: Upstream,

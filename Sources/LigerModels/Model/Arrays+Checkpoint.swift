@@ -42,8 +42,10 @@ extension SafetensorsFile {
     }
 
     /// Overwrites a contiguous array of the tensor's shape; as `Checkpoint.read(_:into:)`.
-    package func read(_ name: String, into array: NDArray) throws {
-        try array.fill(from: entry(of: name), named: name, in: path) { try read(name, from: $0, into: $1) }
+    package func read(_ name: String, into array: NDArray, requiringNumbers: Bool = false) throws {
+        try array.fill(from: entry(of: name), named: name, in: path, requiringNumbers: requiringNumbers) {
+            try read(name, from: $0, into: $1)
+        }
     }
 }
 

@@ -21,6 +21,7 @@ extension CausalLanguageModel {
     /// in one file or in shards, and `companions`. The folder appears complete or not at all.
     ///
     /// - Parameters:
+    ///   - url: a folder that does not exist, unless it is replaced.
     ///   - replacing: whether an existing folder may give way; it is refused else.
     ///   - dtype: what weights are stored in; the model's own by default. Others are rounded once.
     ///   - maximumShardByteCount: above it weights are cut into several files.

@@ -22,8 +22,12 @@ public final class CausalLanguageModel {
 
     /// A model whose weights are not set; `decoder.initialise` or `loadWeights` sets them.
     ///
-    /// - Parameter dtype: f32, bf16 or f16, of parameters and activations; by default what the
-    ///   configuration says, else f32.
+    /// - Parameters:
+    ///   - configuration: sizes and constants, of any supported architecture.
+    ///   - dtype: f32, bf16 or f16, of parameters and activations; by default what the
+    ///     configuration says, else f32.
+    ///   - kernels: fused or plain, part by part.
+    ///   - device: where weights and work are.
     /// - Throws: `CheckpointError` with everything that is not sound in the configuration; `RuntimeError`
     ///   when memory runs out.
     public init(

@@ -10,6 +10,8 @@ public final class Parameter {
     public enum Initialisation: Sendable, Hashable {
         /// Independent normal deviates around 0.
         case normal(deviation: Float)
+        /// Independent uniform deviates from -bound to bound.
+        case uniform(bound: Float)
         /// One number everywhere.
         case constant(Float)
     }
@@ -27,6 +29,8 @@ public final class Parameter {
     public var requiresGradient = true
     /// Storage of the gradient. f32 sums micro-batches and several uses without loss.
     public var gradientDType = DType.f32
+    /// Called by a backward pass that adds nothing more to the gradient: who takes it then sets it to nil.
+    package var gradientArrived: ((Parameter) throws -> Void)?
     /// Whether the optimiser may shrink it; off for norms and biases.
     public let decays: Bool
     /// How it starts.
@@ -82,6 +86,8 @@ public final class Parameter {
         switch initialisation {
         case .normal(let deviation):
             try RandomFill.normal(value, mean: 0, deviation: deviation, seed: seed, stream: stream)
+        case .uniform(let bound):
+            try RandomFill.uniform(value, from: -bound, to: bound, seed: seed, stream: stream)
         case .constant(let number): try Elementwise.fill(value, number)
         }
     }

@@ -116,12 +116,17 @@ public final class Tape {
         isSpent = true
         defer { (nodes, gradients) = ([], []) }
         gradients[start] = upstream
+        var uses = ParameterUses(nodes.lazy.flatMap(\.operands))
         while let node = nodes.popLast() {
-            guard let gradient = gradients.removeLast() else { continue }
-            let contributions = try Self.contributions(
-                of: node, Upstream(array: gradient, isOne: isOne && nodes.count == start))
-            for (origin, contribution) in zip(node.operands, contributions) {
-                try add(contribution, to: origin)
+            if let gradient = gradients.removeLast() {
+                let contributions = try Self.contributions(
+                    of: node, Upstream(array: gradient, isOne: isOne && nodes.count == start))
+                for (origin, contribution) in zip(node.operands, contributions) {
+                    try add(contribution, to: origin)
+                }
+            }
+            for parameter in uses.last(of: node.operands) where parameter.gradient != nil {
+                try parameter.gradientArrived?(parameter)
             }
         }
     }
@@ -160,6 +165,28 @@ public final class Tape {
             let earlier = gradients[number].take()
             gradients[number] = try contribution.added(
                 to: earlier, shape: nodes[number].shape, dtype: nodes[number].dtype)
+        }
+    }
+}
+
+/// How many operations of a tape have yet to add to the gradient of each parameter that waits for the last.
+private struct ParameterUses {
+    private var counts: [ObjectIdentifier: Int] = [:]
+
+    init(_ origins: some Sequence<Tensor.Origin>) {
+        for case .parameter(let parameter) in origins where parameter.gradientArrived != nil {
+            counts[ObjectIdentifier(parameter), default: 0] += 1
+        }
+    }
+
+    /// Takes an operation off; the parameters that it was the last of.
+    mutating func last(of operands: [Tensor.Origin]) -> [Parameter] {
+        if counts.isEmpty { return [] }
+        return operands.compactMap { origin in
+            guard case .parameter(let parameter) = origin, let count = counts[ObjectIdentifier(parameter)]
+            else { return nil }
+            counts[ObjectIdentifier(parameter)] = count - 1
+            return count == 1 ? parameter : nil
         }
     }
 }

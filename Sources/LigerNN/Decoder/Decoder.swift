@@ -21,6 +21,10 @@ public final class Decoder {
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]
+    /// Its linear layers, in the order in which they were made.
+    let slots: [AdapterSlot]
+    /// What is trained in the place of frozen weights; nil where the weights are.
+    package internal(set) var adapters: DecoderAdapters?
     /// The longest sequence.
     public let maximumPositions: Int
     /// What attention layers do with scores, each once.
@@ -39,6 +43,7 @@ public final class Decoder {
         self.head = head
         self.maximumPositions = maximumPositions
         parameters = scope.parameters
+        slots = scope.slots
     }
 
     /// Whether the head uses the embedding's weight.
@@ -72,6 +77,7 @@ public final class Decoder {
     /// - Parameters:
     ///   - ids: [batch, sequence], i64 or i32.
     ///   - documents: where documents begin that share rows; nil where each row is one.
+    ///   - tape: what records for the backward pass.
     /// - Returns: [batch, sequence, vocabulary], in the model's dtype.
     /// - Throws: an error naming the first id outside of the vocabulary; `RuntimeError` if the sequence is
     ///   longer than the model's positions or memory runs out.
@@ -87,10 +93,12 @@ public final class Decoder {
     /// - Parameters:
     ///   - ids: [batch, sequence], i64 or i32.
     ///   - labels: of the same shape: the token that follows each id, or `options.ignoreIndex`.
+    ///   - options: the ignored label, and what else the loss has.
     ///   - documents: where documents begin that share rows; nil where each row is one. The last token of a document
     ///     wants an ignored label, for what follows is another's.
     ///   - normaliser: one f32 to divide the summed loss by, such as the number of labels in all
     ///     micro-batches of a step; nil divides by the number of labels here that are not ignored.
+    ///   - tape: what records for the backward pass.
     /// - Returns: one number, f32; 0 if every label is ignored.
     /// - Throws: as `logits`, and an error naming the first label outside of the vocabulary.
     public func loss(
@@ -107,20 +115,22 @@ public final class Decoder {
 
     /// The last norm's output, [batch * sequence, hidden size], of which `head` makes scores and losses.
     ///
+    /// - Parameter cache: tokens that come before, of one sequence, and that these are to be added to.
     /// - Throws: as `logits`.
     package func hidden(
-        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape
+        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape, cache: KeyValueCache? = nil
     ) throws -> Tensor {
         guard ids.shape.count == 2, ids.count > 0 else {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
             batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
-            documents: documents)
+            documents: documents, cache: cache)
         try documents?.check(batch: context.batch, length: context.length)
-        if context.positions > maximumPositions {
+        let length = context.positions.upperBound
+        if length > maximumPositions {
             throw RuntimeError(
-                "a sequence of \(context.positions) tokens for a model of \(maximumPositions) positions. "
+                "a sequence of \(length) tokens for a model of \(maximumPositions) positions. "
                     + "Use shorter sequences")
         }
         var x = try embedding(ids.flattened, on: tape)

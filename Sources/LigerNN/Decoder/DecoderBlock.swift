@@ -1,14 +1,18 @@
 /// One of a decoder's blocks, with the parameters that it alone uses.
 public struct DecoderBlock {
     let layer: any Layer
-    let parameters: [Parameter]
+    private let own: [Parameter]
+    private let slots: [AdapterSlot]
 
     /// - Parameter make: makes the block's layers within the scope it is given.
     package init(_ scope: ParameterScope, _ make: (ParameterScope) -> any Layer) {
-        let before = scope.parameters.count
+        let (before, slotsBefore) = (scope.parameters.count, scope.slots.count)
         layer = make(scope)
-        parameters = Array(scope.parameters[before...])
+        own = Array(scope.parameters[before...])
+        slots = Array(scope.slots[slotsBefore...])
     }
+
+    private var parameters: [Parameter] { own + slots.flatMap { $0.adapter?.parameters ?? [] } }
 
     /// Like x. Where the tape recomputes blocks, nothing is kept but x.
     func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {

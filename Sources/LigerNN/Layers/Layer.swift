@@ -20,7 +20,13 @@ public struct SequenceContext {
     public let attention: AttentionMethod
     /// Where documents begin that share rows; nil where each row is one.
     var documents: DocumentBorders?
+    /// What was read before; nil where sequences are read whole, as documents are.
+    var cache: KeyValueCache?
 
-    /// The largest position and one.
-    var positions: Int { documents?.longest ?? length }
+    /// The positions of the tokens, or of the longest document's.
+    var positions: Range<Int> {
+        if let documents { return 0..<documents.longest }
+        let start = cache?.length ?? 0
+        return start..<start + length
+    }
 }

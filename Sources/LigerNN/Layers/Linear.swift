@@ -9,17 +9,25 @@ public struct Linear {
     /// Whether W^T is what is stored.
     public let isTransposed: Bool
 
+    /// Nil where W^T is stored: such a layer takes no adapter.
+    private let slot: AdapterSlot?
+
     package init(
         _ scope: ParameterScope, inputs: Int, outputs: Int, hasBias: Bool = false, isTransposed: Bool = false
     ) {
         weight = scope.weight(isTransposed ? [inputs, outputs] : [outputs, inputs])
+        slot = isTransposed ? nil : scope.slot(of: weight)
         bias = hasBias ? scope.bias(outputs) : nil
         self.isTransposed = isTransposed
     }
 
     /// [rows, outputs] for x [rows, inputs].
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try x.linear(
-            x.tape.tensor(of: weight), bias: bias.map { x.tape.tensor(of: $0) }, isTransposed: isTransposed)
+        let bias = bias.map { x.tape.tensor(of: $0) }
+        guard let adapter = slot?.adapter else {
+            return try x.linear(x.tape.tensor(of: weight), bias: bias, isTransposed: isTransposed)
+        }
+        let y = try adapter(x)
+        return try bias.map { try y.adding(row: $0) } ?? y
     }
 }

@@ -16,6 +16,7 @@ package struct ParameterScope {
         let deviation: Float
         var parameters: [Parameter] = []
         var attentionRules: Set<AttentionRule> = []
+        var slots: [AdapterSlot] = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -54,6 +55,16 @@ package struct ParameterScope {
 
     /// Notes what an attention layer does.
     func note(_ rule: AttentionRule) { model.attentionRules.insert(rule) }
+
+    /// The linear layers of the model made so far.
+    package var slots: [AdapterSlot] { model.slots }
+
+    /// Lists a linear layer, whose place this is.
+    func slot(of weight: Parameter) -> AdapterSlot {
+        let slot = AdapterSlot(path, weight)
+        model.slots.append(slot)
+        return slot
+    }
 
     /// A weight of products or look-ups.
     package func weight(_ shape: [Int]) -> Parameter {

@@ -7,7 +7,10 @@ public struct ResidualBlock: Layer {
 
     /// A block of these layers, which are best made in this order: it becomes the order of the parameters.
     ///
-    /// - Parameter scale: what both are multiplied by before they are added.
+    /// - Parameters:
+    ///   - attention: layers of the first part, applied in order.
+    ///   - feedForward: layers of the second part, applied in order.
+    ///   - scale: what both are multiplied by before they are added.
     public init(attention: [any Layer], feedForward: [any Layer], scale: Float = 1) {
         self.attention = attention
         self.feedForward = feedForward

@@ -120,8 +120,10 @@ public struct SelfAttention: Layer {
         let q = try placed(query, heads.query, queryNorm, context)
         let k = try placed(key, heads.keyValue, keyNorm, context)
         let v = split(value, heads.keyValue, context)
-        let attended = try q.attending(
-            to: k, v, rule: rule, documents: context.documents, method: context.attention)
+        let attended =
+            try context.cache?.attending(q, k, v, rule, context.attention)
+            ?? q.attending(
+                to: k, v, rule: rule, documents: context.documents, method: context.attention)
         return try output(
             attended.reshaped([context.batch * context.length, heads.query * heads.size]))
     }

@@ -44,38 +44,40 @@ package final class RotaryTables {
 
     /// The heads of x [batch, length, heads, head size], rotated by their positions.
     func rotating(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
-        let (count, documents) = (context.positions, context.documents)
-        let tables = try first(count, on: x.value.device)
+        let (positions, documents) = (context.positions, context.documents)
+        let room = max(positions.upperBound, context.cache?.capacity ?? 0)
+        let all = try first(positions.upperBound, room: room, on: x.value.device), tables = all[positions]
         if !context.kernels[.rope] { return try Reference.rope(x, tables, pairing, documents) }
         switch pairing {
         case .halves: return try Fused.rope(x, tables, positions: documents?.positions)
         case .interleaved:
             let size = x.shape[3]
-            let table = try pairs(tables, count, headSize: size).reshaped([count, size])
+            let table = try pairs(all, headSize: size).sliced(0, positions).reshaped([positions.count, size])
             let rows = try documents.map { try Embedding.forward(ids: $0.positions, table: table) } ?? table
             let sequences = documents == nil ? 1 : context.batch
             return try Fused.rope(x, pairs: rows.reshaped([sequences, context.length, size / 2, 2]))
         }
     }
 
-    /// The first `count` positions.
-    private func first(_ count: Int, on device: Device) throws -> Slice {
+    /// The first `count` positions of a sequence that long, and more.
+    ///
+    /// - Parameter room: positions that are computed at once, as the sequence will grow.
+    private func first(_ count: Int, room: Int, on device: Device) throws -> Slice {
         let waves = frequencies.waves(length: count)
         if let known, known.tables.cos.device === device, known.tables.cos.shape[0] >= count,
             known.waves == waves
         {
-            return known.tables.first(count)
+            return known.tables
         }
-        let tables = try device.measured == nil ? computed(waves, count, device) : unset(count, device)
+        let tables = try device.measured == nil ? computed(waves, room, device) : unset(room, device)
         known = Known(waves: waves, tables: tables)
         return tables
     }
 
     /// A cosine and a sine for each pair of a head, 1 and 0 for those beyond the waves.
-    private func pairs(_ tables: Slice, _ count: Int, headSize: Int) throws -> NDArray {
-        if let (size, pairs) = known?.pairs, size == headSize, pairs.shape[0] >= count {
-            return pairs.sliced(0, 0..<count)
-        }
+    private func pairs(_ tables: Slice, headSize: Int) throws -> NDArray {
+        if let (size, pairs) = known?.pairs, size == headSize { return pairs }
+        let count = tables.cos.shape[0]
         let (half, waves) = (headSize / 2, tables.cos.shape[1])
         let pairs = try NDArray(empty: [count, half, 2], device: tables.cos.device)
         for (place, table, rest) in [(0, tables.cos, Float(1)), (1, tables.sin, 0)] {
@@ -115,8 +117,8 @@ extension RotaryTables {
 }
 
 extension RotaryTables.Slice {
-    fileprivate func first(_ count: Int) -> Self {
-        Self(cos: cos.sliced(0, 0..<count), sin: sin.sliced(0, 0..<count))
+    fileprivate subscript(positions: Range<Int>) -> Self {
+        Self(cos: cos.sliced(0, positions), sin: sin.sliced(0, positions))
     }
 
     /// A number for each of a head's: [count, head size]; cosines of 1 and sines of 0 beyond the waves.

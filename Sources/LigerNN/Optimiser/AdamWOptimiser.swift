@@ -6,6 +6,9 @@ public import Tile
 ///
 /// Moments are f32, and parameters stored in 16 bits have an f32 master copy that updates are applied to,
 /// unless `Storage` says otherwise.
+///
+/// With `updatesInBackward` a parameter is updated as soon as a backward pass has its gradient, which is freed at once:
+/// then gradients never are there together, and clipping takes the norm of the step before.
 public final class AdamWOptimiser {
     /// The constants of the update.
     public struct Options: Sendable, Hashable {
@@ -35,43 +38,65 @@ public final class AdamWOptimiser {
         /// Whether 16-bit parameters have an f32 master copy. Without one an update smaller than half of a
         /// parameter's last bit is lost: with bf16 that is 0.2 to 0.4% of the parameter.
         public var keepsMasters: Bool
-        /// Of the mean of gradients and of their squares: f32, bf16 or f16.
+        /// Of the mean of gradients and of their squares: f32, bf16 or f16; or u8, codes with a scale for each
+        /// `AdamW.block` elements, where that divides a parameter's size, of 4,096 at least, and f32 elsewhere.
         public var moments: DType
+        /// Whether bf16 parameters without a master are rounded at random, so that small updates arrive on average.
+        public var roundsAtRandom: Bool
 
         /// Everything in f32 where nothing is said.
-        public init(keepsMasters: Bool = true, moments: DType = .f32) {
+        public init(keepsMasters: Bool = true, moments: DType = .f32, roundsAtRandom: Bool = false) {
             self.keepsMasters = keepsMasters
             self.moments = moments
+            self.roundsAtRandom = roundsAtRandom
+        }
+
+        fileprivate func moments(of shape: [Int]) -> DType {
+            let count = shape.reduce(1, *)
+            return moments == .u8 && (count < 4096 || count % AdamW.block != 0) ? .f32 : moments
         }
     }
 
-    private struct State {
+    struct State {
         let parameter: Parameter
         let mean: NDArray
         let meanSquare: NDArray
+        let scales: (m: NDArray, v: NDArray)?
         let master: NDArray?
+        /// The parameter's place among all, which its random numbers depend on.
+        let number: Int
     }
 
     /// The constants of the update.
     public let options: Options
     /// Updates done so far; a resumed run sets it to what was saved.
     public var steps = 0
-    private let states: [State]
+    let states: [State]
+    private let rounding: AdamW.Rounding
+    private let seed: UInt64
+    var updates: UpdatesInBackward?
 
     /// An optimiser for the parameters that are not frozen, from their present values.
     ///
+    /// - Parameter seed: of the random numbers that parameters and 8-bit moments are rounded with.
     /// - Throws: `RuntimeError` when memory runs out.
     public init(
-        _ parameters: [Parameter], _ options: Options = Options(), storage: Storage = Storage()
+        _ parameters: [Parameter], _ options: Options = Options(), storage: Storage = Storage(),
+        seed: UInt64 = 0
     ) throws {
         self.options = options
-        states = try parameters.filter(\.requiresGradient).map { parameter in
+        self.seed = seed
+        rounding = storage.roundsAtRandom ? .stochastic : .toNearest
+        states = try parameters.filter(\.requiresGradient).enumerated().map { number, parameter in
             let value = parameter.value
-            let zeros = { try NDArray.zeros(value.shape, dtype: storage.moments, device: value.device) }
+            let moments = storage.moments(of: value.shape)
+            let zeros = { try NDArray.zeros(value.shape, dtype: moments, device: value.device) }
+            let scales = { try NDArray.zeros([value.count / AdamW.block], device: value.device) }
             let hasMaster = storage.keepsMasters && value.dtype != .f32
             return State(
                 parameter: parameter, mean: try zeros(), meanSquare: try zeros(),
-                master: hasMaster ? try Cast.apply(value, to: .f32) : nil)
+                scales: moments == .u8 ? (try scales(), try scales()) : nil,
+                master: hasMaster ? try Cast.apply(value, to: .f32) : nil, number: number)
         }
     }
 
@@ -94,6 +119,7 @@ public final class AdamWOptimiser {
     /// The first half of a step: the norm of all gradients, which are scaled down if it is above the maximum.
     /// The same launches at every step.
     package func clippedNorm(_ maximumNorm: Float?) throws -> NDArray {
+        if let updates { return try updates.endNorm() }
         let gradients = states.compactMap(\.parameter.gradient)
         if gradients.isEmpty {
             throw RuntimeError("no parameter has a gradient. Run a backward pass before an optimiser's step")
@@ -105,18 +131,25 @@ public final class AdamWOptimiser {
 
     /// The second half: one update of every parameter that has a gradient.
     package func update(learningRate: Double) throws {
+        try update(states, learningRate: learningRate, step: steps + 1)
         steps += 1
+    }
+
+    func update(
+        _ states: [State], learningRate: Double, step: Int, factor: NDArray? = nil
+    ) throws {
         let slots = states.compactMap { state in
             state.parameter.gradient.map {
                 AdamW.Slot(
                     parameter: state.parameter.value, gradient: $0, m: state.mean, v: state.meanSquare,
-                    master: state.master, weightDecay: state.parameter.decays)
+                    scales: state.scales, master: state.master, weightDecay: state.parameter.decays,
+                    number: state.number)
             }
         }
         let update = AdamW.Options(
             lr: learningRate, beta1: options.beta1, beta2: options.beta2, eps: options.eps,
             weightDecay: options.weightDecay)
-        try AdamW.step(slots, update, step: steps)
+        try AdamW.step(slots, update, step: step, rounding: rounding, seed: seed, factor: factor)
     }
 
     /// Drops the gradients of all parameters.
@@ -125,15 +158,19 @@ public final class AdamWOptimiser {
     }
 
     /// What a checkpoint saves in addition to parameters and `steps`, by name: `exp_avg.NAME`, `exp_avg_sq.NAME` and,
-    /// for parameters with a master copy, `master.NAME`; shaped like the parameter. The arrays are the optimiser's
-    /// own: a resumed run writes what was saved into them.
+    /// for parameters with a master copy, `master.NAME`; shaped like the parameter. Of 8-bit moments also
+    /// `exp_avg_scale.NAME` and `exp_avg_sq_scale.NAME`, and `clip_factor` where the norm of the step before clips. The
+    /// arrays are the optimiser's own: a resumed run writes what was saved into them.
     public var state: [String: NDArray] {
         var arrays: [String: NDArray] = [:]
         for state in states {
             arrays["exp_avg." + state.parameter.name] = state.mean
             arrays["exp_avg_sq." + state.parameter.name] = state.meanSquare
+            arrays["exp_avg_scale." + state.parameter.name] = state.scales?.m
+            arrays["exp_avg_sq_scale." + state.parameter.name] = state.scales?.v
             arrays["master." + state.parameter.name] = state.master
         }
+        arrays["clip_factor"] = updates?.factor
         return arrays
     }
 }

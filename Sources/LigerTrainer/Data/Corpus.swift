@@ -12,13 +12,21 @@ public struct Corpus: Sendable {
     public struct Skipped: Sendable, Equatable {
         /// Why a file was left out.
         public enum Reason: String, Sendable, CaseIterable {
+            /// It has a byte of 0, as text has none.
             case binary = "binary (holds a NUL byte)"
+            /// Its bytes are no UTF-8.
             case notUTF8 = "not UTF-8"
+            /// It begins with UTF-16's mark.
             case utf16 = "UTF-16"
+            /// It has no bytes.
             case empty = "empty"
+            /// A symbolic link whose target is missing.
             case brokenLink = "a link that leads nowhere"
+            /// A symbolic link to a folder, which is not followed.
             case linkedFolder = "a link to a folder"
+            /// A socket, a pipe or a device.
             case notAFile = "neither file nor folder"
+            /// Its name cannot be shown.
             case nameNotUTF8 = "with a name that is not UTF-8"
         }
 

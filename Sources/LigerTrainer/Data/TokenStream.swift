@@ -21,8 +21,14 @@ public struct TokenStream: Sendable {
     public let evaluationSequences: Int
 
     /// Cuts tokens into sequences.
-    /// - Parameter evaluationFraction: the share kept for evaluation, from the end: at least one sequence,
-    ///   unless 0.
+    /// - Parameters:
+    ///   - tokens: of all text, one document after the other.
+    ///   - sequenceLength: tokens of a sequence.
+    ///   - batchSize: sequences of a forward pass.
+    ///   - accumulation: forward passes of a step.
+    ///   - evaluationFraction: the share kept for evaluation, from the end: at least one sequence,
+    ///     unless 0.
+    ///   - seed: decides the order.
     /// - Throws: `TrainerError` (`textTooShort`) when there is no sequence to train on in addition to one to
     ///   evaluate.
     public init(
@@ -61,6 +67,7 @@ public struct TokenStream: Sendable {
 
     /// The tokens of every document, one after the other.
     /// - Parameters:
+    ///   - corpus: the documents.
     ///   - separator: ids put after each document, such as the tokenizer's end of text.
     ///   - encode: the tokenizer.
     public static func tokens(

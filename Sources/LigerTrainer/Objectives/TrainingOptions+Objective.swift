@@ -11,6 +11,7 @@ extension TrainingOptions {
             case dpo
             /// From pairs of answers, without one.
             case orpo, cpo
+            /// From pairs of answers, by their mean log-probability and a margin, without a reference.
             case simPO = "simpo"
             /// From answers that are good or bad, with a reference.
             case kto
@@ -20,6 +21,7 @@ extension TrainingOptions {
 
         /// `--loss-type`
         public enum LossType: RawRepresentable, Sendable, Hashable, CaseIterable, Codable {
+            /// Of DPO: one of its formulas.
             case dpo(FusedLinearPreference.DPO.Name)
             /// Of distillation: Jensen-Shannon divergence.
             case jensenShannon

@@ -40,6 +40,15 @@ extension RunDirectory {
             remedy: "Repair it, or choose another --out to start again.")
     }
 
+    /// The folders of models in a run, the best to ask first: the final one, then checkpoints from the newest on. Only
+    /// those of which all was written.
+    package static func models(in path: String) -> [String] {
+        let directory = RunDirectory(reading: path)
+        let final = directory.finalPath
+        let isFinal = CheckpointManifest.fault(in: final, .sizes) == nil
+        return (isFinal ? [final] : []) + directory.checkpoints.reversed().map(\.path)
+    }
+
     /// Replaces the picture of the loss.
     /// - Throws: `TrainerError` (`outputUnwritable`).
     package func writeLossCurve(_ svg: String) throws {

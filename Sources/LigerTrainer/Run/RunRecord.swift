@@ -14,10 +14,13 @@ package struct RunRecord: Sendable, Equatable, Codable {
     /// What computes attention on a GPU, such as `flash, cuDNN 9.19.0`; nil for the processor, and in records
     /// from before there was a choice: those are of `blocked`.
     package var attention: String?
+    /// The frozen weights of an adapter; nil where the weights are trained.
+    package var base: BaseModel?
 
     package init(
         options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
-        deviceModel: String? = nil, frozenFingerprint: String? = nil, attention: String? = nil
+        deviceModel: String? = nil, frozenFingerprint: String? = nil, attention: String? = nil,
+        base: BaseModel? = nil
     ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
@@ -26,6 +29,7 @@ package struct RunRecord: Sendable, Equatable, Codable {
         self.deviceModel = deviceModel
         self.frozenFingerprint = frozenFingerprint
         self.attention = attention
+        self.base = base
     }
 
     /// Everything that would make resuming another run, in words.
@@ -42,6 +46,11 @@ package struct RunRecord: Sendable, Equatable, Codable {
         {
             let role = options.objective.kind.frozenRole ?? "reference"
             result.append("the \(role)'s weights have changed: they had \(before), have \(frozenFingerprint)")
+        }
+        if let base, let before = earlier.base, !base.isSame(as: before) {
+            result.append(
+                "the base's weights have changed: \(before.path) had \(before.summary), \(base.path) has "
+                    + base.summary)
         }
         let before = earlier.attention ?? "blocked"
         if let attention, earlier.deviceModel != nil, attention != before {

@@ -7,8 +7,10 @@ internal import Tile
 /// What is known of a reference or a teacher before its weights take memory.
 struct FrozenDescription {
     private enum Source {
-        /// The weights that training starts from.
+        /// A copy of the weights that training starts from.
         case start
+        /// The frozen weights themselves, without their adapter.
+        case base
         case folder(URL)
     }
 
@@ -27,7 +29,8 @@ struct FrozenDescription {
         guard let role = choice.kind.frozenRole else { return nil }
         self.role = role
         guard let path = choice.reference ?? choice.teacher else {
-            (source, self.path, configuration) = (.start, options.model, model)
+            source = options.adapter.isUsed ? .base : .start
+            (self.path, configuration) = (options.model, model)
             return
         }
         guard FileSystem.kind(of: path) == .folder else {
@@ -48,6 +51,9 @@ struct FrozenDescription {
         }
     }
 
+    /// Whether it takes no memory of its own.
+    var sharesWeights: Bool { if case .base = source { true } else { false } }
+
     /// As `ModelDescription.checkLength`.
     func checkLength(_ sequenceLength: Int) throws {
         guard sequenceLength > configuration.longestSequence else { return }
@@ -65,6 +71,7 @@ struct FrozenDescription {
         let (dtype, kernels) = (model.dtype, model.decoder.kernels)
         let frozen: CausalLanguageModel
         switch source {
+        case .base: return FrozenModel(sharing: model.decoder, configuration.stored(as: dtype).layers())
         case .start:
             frozen = try CausalLanguageModel(
                 configuration, dtype: dtype, kernels: kernels, device: device)

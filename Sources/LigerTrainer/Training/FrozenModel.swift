@@ -10,6 +10,15 @@ package struct FrozenModel {
 
     init(_ decoder: Decoder) { self.decoder = decoder }
 
+    /// An adapted model without its adapters: the same layers over the same memory, which nobody changes.
+    ///
+    /// - Parameter layers: like the model's, without memory.
+    init(sharing model: Decoder, _ layers: Decoder) {
+        for (own, parameter) in zip(layers.parameters, model.parameters) { own.value = parameter.value }
+        (layers.kernels, layers.attention) = (model.kernels, model.attention)
+        self.init(layers)
+    }
+
     /// A model's last layer with its input for ids [rows, length], computed without a tape.
     ///
     /// - Throws: also `RuntimeError` if its scores go through a softcap, which losses against it do not have.

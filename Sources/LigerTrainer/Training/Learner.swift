@@ -73,8 +73,9 @@ package final class Learner {
     package func step() throws {
         let index = optimiser.steps
         let batches = (0..<stream.accumulation).map { stream.batch(step: index, part: $0) }
-        let outputs = try gradients(of: batches)
         let rate = schedule.rate(at: index)
+        optimiser.learningRateInBackward = rate
+        let outputs = try gradients(of: batches)
         try optimiser.update(learningRate: rate)
         optimiser.clearGradients()
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
@@ -100,7 +101,7 @@ package final class Learner {
             return try work.passes(over: inputs)
         }
         let captured = try StepGraph(
-            model.decoder.parameters, inputs, device: model.device, work.passes(over:))
+            model.decoder.trainedParameters, inputs, device: model.device, work.passes(over:))
         graph = captured
         try captured.launch()
         return captured.outputs

@@ -43,9 +43,12 @@ package enum MemoryCheck {
     private static func advice(_ options: TrainingOptions, _ device: Device) -> String {
         if options.dtype == .f32 { return "Give --dtype bf16, or a smaller --model." }
         var smaller: [String] = []
-        if options.execution.masters != .none { smaller.append("--masters none") }
-        if options.execution.moments != .bf16 { smaller.append("--moments bf16") }
+        if options.execution.masters == .f32 { smaller.append("--masters stochastic") }
+        if options.execution.moments != .u8 { smaller.append("--moments u8") }
         if options.execution.gradients != .bf16 { smaller.append("--gradients bf16") }
+        if options.execution.updates != .inBackward && options.accumulate == 1 && !options.execution.graph {
+            smaller.append("--update-in-backward")
+        }
         let others = device.model == nil ? "" : ", or end other processes on the GPU (nvidia-smi lists them)"
         return smaller.isEmpty
             ? "Give a smaller --model\(others)."

@@ -24,19 +24,32 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// What every run of this model takes with these options, whatever its batch.
     package var least: Int { parameters + gradients + optimiser + frozen }
 
-    /// - Parameter other: the reference or teacher.
+    /// - Parameters:
+    ///   - other: the reference or teacher.
+    ///   - adapter: what is trained in the place of the weights.
     /// - Throws: `TrainerError` (`memoryTooSmall`) for sizes that no machine has; `RuntimeError` if
     ///   `--attention flash` was asked for and cannot be had.
     /// - Cost: milliseconds, once the kernels that the run needs are compiled.
     init(
-        _ configuration: ModelConfiguration, frozen other: ModelConfiguration?, _ options: TrainingOptions,
-        on device: Device
+        _ configuration: ModelConfiguration, frozen other: FrozenDescription?, adapter: AdapterDescription?,
+        _ options: TrainingOptions, on device: Device
     ) throws {
-        for model in [configuration, other].compactMap({ $0 }) { try Self.checkCountable(model, options) }
+        for model in [configuration, other?.configuration].compactMap({ $0 }) {
+            try Self.checkCountable(model, options)
+        }
         let meter = Meter(device.recordingMemory())
         let model = try Self.decoder(configuration, options, on: meter.device)
+        if let adapter {
+            model.adapt(adapter.options, seed: options.seed)
+            try model.allocateAdapters(on: meter.device)
+        }
         parameters = meter.bytes
-        let frozen = try other.map { FrozenModel(try Self.decoder($0, options, on: meter.device)) }
+        let frozen = try other.map { other in
+            let layers = { other.configuration.stored(as: options.dtype).layers() }
+            return other.sharesWeights
+                ? FrozenModel(sharing: model, layers())
+                : FrozenModel(try Self.decoder(other.configuration, options, on: meter.device))
+        }
         self.frozen = meter.bytes - parameters
         let share = try LossShare.unset(of: options.accumulate, on: meter.device)
         let beforeOptimiser = meter.bytes
@@ -45,7 +58,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
         (activations, loss) = try Self.step(work, options, meter)
-        gradients = model.parameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
+        gradients = model.trainedParameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
         total = withExtendedLifetime(results) { meter.peakBytes }
     }
 

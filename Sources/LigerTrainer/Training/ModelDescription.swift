@@ -15,6 +15,8 @@ package struct ModelDescription {
     let tokenizerName: String
     /// The reference or teacher that the objective asks, if it asks one.
     let frozen: FrozenDescription?
+    /// What is trained in the place of the weights, if they are frozen.
+    let adapter: AdapterDescription?
     private let name: String
 
     /// The preset or folder that `--model` names.
@@ -46,6 +48,7 @@ package struct ModelDescription {
             configuration = try ModelConfiguration(folder: url)
         }
         frozen = try FrozenDescription(options, of: configuration)
+        adapter = try AdapterDescription(options, of: configuration)
         guard tokenizer.vocabularySize > configuration.vocabularySize else { return }
         throw TrainerError(
             .vocabularyMismatch,
@@ -76,7 +79,7 @@ package struct ModelDescription {
     /// The memory that training it takes.
     /// - Throws: as `attention`.
     package func memory(_ options: TrainingOptions, on device: Device) throws -> MemoryEstimate {
-        try MemoryEstimate(configuration, frozen: frozen?.configuration, options, on: device)
+        try MemoryEstimate(configuration, frozen: frozen, adapter: adapter, options, on: device)
     }
 }
 

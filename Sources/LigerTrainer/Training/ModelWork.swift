@@ -12,14 +12,18 @@ package struct ModelWork: Sendable, Equatable {
     /// Of one token, forward and backward.
     package let operationsPerToken: Double
 
-    /// - Parameter length: tokens of a sequence.
-    package init(_ configuration: ModelConfiguration, length: Int) {
+    /// - Parameters:
+    ///   - length: tokens of a sequence.
+    ///   - adapterCount: numbers of an adapter; weights are frozen then, and no product makes their gradient.
+    package init(_ configuration: ModelConfiguration, length: Int, adapterCount: Int? = nil) {
         let model = configuration.layers()
         // The embedding is looked up, the head multiplied; a tied weight is counted once, as the head.
         let lookedUp = model.isTied ? 0 : model.embedding.weight.count
         let attention =
             configuration.layerCount * length * configuration.headCount * configuration.headSize
-        operationsPerToken = 6 * Double(model.parameterCount - lookedUp) + 6 * Double(attention)
+        let perWeight = adapterCount == nil ? 6.0 : 4
+        operationsPerToken =
+            perWeight * Double(model.parameterCount - lookedUp) + 6 * Double(attention + (adapterCount ?? 0))
     }
 
     /// 10^12 operations a second.

@@ -23,14 +23,16 @@ struct StepWork {
         objective = options.makeObjective(asking: frozen)
         clip = options.clip > 0 ? Float(options.clip) : nil
         recomputation = options.execution.recompute
-        for parameter in decoder.parameters { parameter.gradientDType = options.execution.gradients }
+        for parameter in decoder.trainedParameters { parameter.gradientDType = options.execution.gradients }
         optimiser = try AdamWOptimiser(
-            decoder.parameters,
+            decoder.trainedParameters,
             AdamWOptimiser.Options(
                 beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
                 weightDecay: options.weightDecay),
             storage: AdamWOptimiser.Storage(
-                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments))
+                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments,
+                roundsAtRandom: options.execution.masters == .stochastic), seed: options.seed)
+        if options.execution.updates == .inBackward { try optimiser.updateInBackward(maximumNorm: clip) }
     }
 
     /// A forward pass, of which a backward pass can follow.
@@ -41,9 +43,12 @@ struct StepWork {
     /// Leaves the step's gradients, clipped, with the parameters.
     func passes(over parts: [BatchArrays]) throws -> StepOutputs {
         var losses: [NDArray] = [], figures: [[NDArray]] = []
-        for part in parts {
-            let result = try loss(of: part)
-            try result.loss.tape.backward(result.loss)
+        for (number, part) in parts.enumerated() {
+            let result = try decoder.training(pass: optimiser.steps * parts.count + number) {
+                let result = try loss(of: part)
+                try result.loss.tape.backward(result.loss)
+                return result
+            }
             losses.append(result.loss.value)
             figures.append(result.figures)
         }

@@ -8,9 +8,11 @@ internal import Tile
 /// The model to train and the tokenizer that belongs to it.
 package struct TrainingModel {
     private let model: CausalLanguageModel
+    /// The folder that frozen weights are from; nil for a preset.
+    private let folder: String?
     /// Where its weights are and its kernels run.
     package let device: Device
-    private let tokenizer: any Tokenizer
+    let tokenizer: any Tokenizer
     /// What `--model` said.
     package let name: String
     /// How text becomes tokens, in words.
@@ -30,23 +32,42 @@ package struct TrainingModel {
         let kernels = options.kernels
         switch description.source {
         case .preset:
+            folder = nil
             model = try CausalLanguageModel(
                 description.configuration, dtype: options.dtype, kernels: kernels, device: device)
             try model.decoder.initialise(seed: options.seed)
         case .folder(let url):
+            folder = url.path
             model = try CausalLanguageModel(
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
         model.decoder.attention = options.execution.attention
         frozen = try description.frozen?.load(for: model, on: device)
+        try description.adapter?.add(to: model, seed: options.seed)
     }
 
+    /// The frozen weights that an adapter is trained with; nil where the weights are trained.
+    ///
+    /// - Cost: the weights and their files read once.
+    package func base() throws -> BaseModel? {
+        guard decoder.adapters != nil else { return nil }
+        return BaseModel(
+            path: folder ?? name, fingerprint: try FrozenModel(decoder).fingerprint(),
+            checksum: try folder.map { try BaseModel.checksum(of: $0) })
+    }
+
+    /// The numbers of an adapter; nil where the weights are trained.
+    package var adapterCount: Int? { decoder.adapters?.parameters.reduce(0) { $0 + $1.count } }
+
     package var decoder: Decoder { model.decoder }
+    var endTokenIDs: [Int] { model.configuration.endTokenIDs }
     package var vocabularySize: Int { model.configuration.vocabularySize }
     package var parameterCount: Int { model.decoder.parameterCount }
 
     /// The arithmetic of training on sequences of a length.
-    package func work(length: Int) -> ModelWork { ModelWork(model.configuration, length: length) }
+    package func work(length: Int) -> ModelWork {
+        ModelWork(model.configuration, length: length, adapterCount: adapterCount)
+    }
 
     /// All tokens of a text; each document ends with the tokenizer's end of text, if it has one.
     package func tokens(of corpus: Corpus) -> [Int32] {
@@ -64,15 +85,24 @@ package struct TrainingModel {
         }
     }
 
-    /// Writes configuration, weights and the tokenizer's files into an existing folder.
+    /// Writes configuration, weights and the tokenizer's files into an existing folder; of an adapted model the adapter
+    /// in the place of the first two.
     package func write(into folder: String) throws {
-        try model.write(into: URL(fileURLWithPath: folder, isDirectory: true))
+        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        guard decoder.adapters == nil else {
+            return try model.writeAdapter(base: self.folder ?? name, into: url)
+        }
+        try model.write(into: url)
     }
 
     /// Replaces the weights by those of a folder that `write` made, bit for bit.
     /// - Throws: `CheckpointError` when they are damaged, or not those of this model in its own type.
     package func readWeights(from folder: String) throws {
-        let weights = try Checkpoint(url: URL(fileURLWithPath: folder, isDirectory: true))
+        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        if let adapters = decoder.adapters {
+            return try AdapterFolder(url: url).read(into: adapters, isOwn: true)
+        }
+        let weights = try Checkpoint(url: url)
         let expected = StoredType(model.dtype)
         for (name, entry) in weights.tensors.sorted(by: { $0.key < $1.key })
         where entry.storedType != expected {

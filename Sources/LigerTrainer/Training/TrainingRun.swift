@@ -59,7 +59,8 @@ public final class TrainingRun {
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
-            frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name)
+            frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
+            base: try model.base())
         directory = try RunDirectory.open(record)
         self.options = options
 
@@ -115,6 +116,12 @@ public final class TrainingRun {
                 try reportSteps()
                 try report(evaluation())
                 try drawCurve()
+            }
+            if let prompt = options.sample, let interval = options.sampleInterval,
+                step % interval == 0 || isLast
+            {
+                try reportSteps()
+                display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
             }
             let signal = StopSignal.pending
             if isLast || signal != nil || isDue(step) {
@@ -234,6 +241,10 @@ public final class TrainingRun {
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        if let count = model.adapterCount {
+            display.note(
+                "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
+        }
         let device = model.device
         display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }

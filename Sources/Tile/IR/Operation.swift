@@ -24,6 +24,8 @@ package enum OperationKind: Hashable, Sendable {
     /// a * b + c with one rounding, f32.
     case multiplyAdd
     case convert(ElementKind)
+    /// The same 32 bits as another kind: f32 as u32, or u32 as f32.
+    case reinterpret(ElementKind)
     /// f32 rounded to a 16-bit storage type and widened again.
     case round(DType)
 

@@ -52,6 +52,7 @@ extension TileFunction: CustomStringConvertible {
         case .binary(let binary): return "\(binary.rawValue) \(list)"
         case .compare(let comparison): return "compare.\(comparison.rawValue) \(list)"
         case .convert(let element): return "convert.\(element.rawValue) \(list)"
+        case .reinterpret(let element): return "reinterpret.\(element.rawValue) \(list)"
         case .round(let dtype): return "round.\(dtype.rawValue) \(list)"
         case .product(let product):
             let part = product.isPart ? operands.suffix(3) : []

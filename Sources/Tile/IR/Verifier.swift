@@ -153,6 +153,11 @@ private struct Verifier {
             try elementwise(operation, operands: 3, result: .f32)
         case .convert(let element):
             try elementwise(operation, operands: 1, result: element)
+        case .reinterpret(let element):
+            try expect(
+                [operands[0].element, element].sorted { $0.rawValue < $1.rawValue } == [.f32, .u32],
+                "reinterpret is from f32 to u32 or back")
+            try elementwise(operation, operands: 1, result: element)
         case .round(let dtype):
             try expect(
                 (dtype == .bf16 || dtype == .f16) && operands[0].element == .f32,

@@ -115,8 +115,13 @@ extension Program {
     /// A launch runs the kernel for each of its programs and each such block; `index` is the program's number among
     /// those of its block. A kernel has one such axis at most.
     ///
-    /// - Parameter isWhole: whether the rows are known to be a multiple of the width, so that no block is cut: half the
-    ///   code, where that is so.
+    /// - Parameters:
+    ///   - view: a matrix.
+    ///   - width: rows of a block.
+    ///   - isWhole: whether the rows are known to be a multiple of the width, so that no block is cut: half the
+    ///     code, where that is so.
+    ///   - file: for messages; leave it out.
+    ///   - line: for messages; leave it out.
     public func blockOfRows(
         of view: View<Float>, width: Int, isWhole: Bool = false, file: StaticString = #fileID,
         line: UInt = #line

@@ -63,7 +63,7 @@ extension Program {
     ) -> View<E> {
         let matches =
             switch E.kind {
-            case .f32: dtype.isFloat
+            case .f32: dtype.widensToFloat
             case .u32: dtype == .u32
             case .i32, .index: [.i32, .i64, .u8].contains(dtype)
             case .mask: dtype == .u8

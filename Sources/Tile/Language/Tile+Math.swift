@@ -59,6 +59,23 @@ extension Tile where Element: TileNumber {
     }
 }
 
+extension Tile where Element == Float {
+    /// The 32 bits that stand for each float.
+    public var bits: Tile<UInt32> { reinterpreted(as: UInt32.self) }
+}
+
+/// The floats that 32 bits stand for: the inverse of `bits`.
+public func float(bits: Tile<UInt32>) -> Tile<Float> { bits.reinterpreted(as: Float.self) }
+
+extension Tile where Element: TileNumber {
+    fileprivate func reinterpreted<T: TileNumber>(as target: T.Type) -> Tile<T> {
+        var type = program.function.type(id)
+        type.element = T.kind
+        return Tile<T>(
+            program, program.emit(.reinterpret(T.kind), [id], type, at: program.location(of: id)))
+    }
+}
+
 extension Tile where Element == Bool {
     /// 1 where set, else 0.
     public var float: Tile<Float> {

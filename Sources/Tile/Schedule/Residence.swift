@@ -86,7 +86,8 @@ package struct Residence {
         case .load(let view, _):
             if !isUnchanged(maker.operation, view, from: maker.phase, to: phase) { return .infinity }
             return function.views[view].dtype == .f32 ? 0 : 1
-        case .iota, .splat, .binary, .compare, .select, .multiplyAdd, .convert, .round: return 1 + inputs
+        case .iota, .splat, .binary, .compare, .select, .multiplyAdd, .convert, .reinterpret, .round:
+            return 1 + inputs
         case .unary(let unary):
             return [.negate, .abs, .not].contains(unary) ? 1 + inputs : .infinity
         default: return .infinity

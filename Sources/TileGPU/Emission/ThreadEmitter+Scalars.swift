@@ -93,7 +93,7 @@ extension ThreadEmitter {
     /// What a load of the view gives: f32 for floats, b64 for 8-byte integers, else b32.
     func loadType(_ view: Int) -> RegisterType {
         let dtype = function.views[view].dtype
-        return dtype.isFloat ? .f32 : dtype == .i64 ? .b64 : .b32
+        return dtype.widensToFloat ? .f32 : dtype == .i64 ? .b64 : .b32
     }
 
     /// A loaded register as the element kind the kernel reads.
@@ -141,6 +141,7 @@ extension ThreadEmitter {
         case .multiplyAdd: return out.make(.f32, .arithmetic(.multiplyAdd, .f32), sources)
         case .round(let dtype): return out.make(.f32, .round(dtype), sources)
         case .convert(let target): return conversion(element, target, operands[0])
+        case .reinterpret(let target): return out.make(target.register, .move, sources)
         default: preconditionFailure("\(operation.kind) is not elementwise")
         }
     }

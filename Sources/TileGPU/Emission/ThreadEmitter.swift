@@ -27,7 +27,7 @@ extension ThreadFunction {
             localBytes: plan.memory.localBytes,
             clusterBlocks: plan.product?.tiling.cluster
                 ?? (plan.cluster.isCluster ? plan.schedule.blocks : 1), maps: plan.product?.maps ?? [],
-            columnBlocks: plan.function.columnBlocks)
+            columnBlocks: plan.function.columnBlocks, warpThreads: plan.limits.warpThreads)
     }
 }
 

@@ -3,6 +3,8 @@ package import Tile
 /// A kernel that cannot be mapped to threads, and what to change.
 package struct LoweringError: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
 }
 
 /// All that is decided about a kernel on a GPU before its first instruction is written. The emitter only reads it.
@@ -34,16 +36,41 @@ package struct GPUPlan {
     ) throws {
         self.function = function
         self.layouts = layouts
-        self.schedule = schedule ?? GPUSchedule(function, layouts: layouts)
+        self.schedule =
+            schedule ?? GPUSchedule(function, layouts: layouts, warp: limits.warpThreads)
         self.limits = limits
         facts = AccessFacts(function, layouts, vector: self.schedule.vector)
         try checkProduct()
         for pass in Self.passes { try pass.run(&self) }
+        try checkLimits()
+    }
+
+    /// That the GPU has what the schedule asks for.
+    private func checkLimits() throws {
+        func refuse(_ what: String) -> LoweringError {
+            LoweringError(description: "kernel \(function.name): the schedule asks for \(what)")
+        }
+        if cluster.isCluster && !limits.hasClusters {
+            throw refuse("blocks that meet in a cluster, which this GPU lacks. Serve a program by one block")
+        }
+        let isWhole =
+            schedule.threads <= limits.warpThreads || schedule.threads % limits.warpThreads == 0
+        if product == nil && !isWhole {
+            throw refuse(
+                "\(schedule.threads) threads a program, where a warp has \(limits.warpThreads). Take whole warps"
+            )
+        }
     }
 
     /// That blocks of columns, a product and its schedule come together.
     private func checkProduct() throws {
         let hasProduct = !function.products.isEmpty
+        if hasProduct && !limits.multiplies {
+            throw LoweringError(
+                description:
+                    "kernel \(function.name): it multiplies matrices itself, which is not written for "
+                    + "this GPU. Use the library's product there")
+        }
         if hasProduct == (schedule.product != nil) && (hasProduct || function.columnBlocks == nil) { return }
         throw LoweringError(
             description:

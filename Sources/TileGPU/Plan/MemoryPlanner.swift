@@ -91,7 +91,9 @@ struct MemoryPlanner {
 
     /// A ring for those of a loop's loads that can be asked for iterations ahead; nil where there are none, or no room.
     private func ring(_ loop: PlannedLoop) -> MemoryPlan.Ring? {
-        guard schedule.stages > 1, schedule.programsPerBlock == 1 else { return nil }
+        guard limits.copiesAsynchronously, schedule.stages > 1, schedule.programsPerBlock == 1 else {
+            return nil
+        }
         let region = loop.operation.regions[0]
         var changing = Set(region.arguments)
         region.forEachOperation { changing.formUnion($0.results) }
@@ -134,7 +136,7 @@ struct MemoryPlanner {
                 memory.prefetchedLanes[phase.number] = prefetchedLanes(phase.extent)
             }
         }
-        guard schedule.prefetchedChunks > 0 && phase.depth == 0 else { return }
+        guard limits.copiesAsynchronously && schedule.prefetchedChunks > 0 && phase.depth == 0 else { return }
         var written: Set<Int> = []
         for operation in phase.own {
             if operation.isStore, let view = operation.view { written.insert(view) }

@@ -144,6 +144,8 @@ package struct ThreadFunction: Sendable {
     /// Tiles that the copy engine moves. Their maps are parameters of the launch.
     package var maps: [TensorMap] = []
     package var columnBlocks: ColumnBlocks?
+    /// Threads that can exchange registers.
+    package var warpThreads = GPULimits.nvidiaWarp
 
     package func type(_ register: Register) -> RegisterType { registers[register.number] }
 }

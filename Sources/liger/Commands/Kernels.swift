@@ -3,6 +3,7 @@ internal import LigerCatalogue
 internal import LigerTrainer
 internal import Tile
 internal import TileGPU
+internal import TileLLVM
 internal import TilePTX
 
 /// Lists the operations, or shows what the compiler makes of one.
@@ -17,6 +18,7 @@ struct Kernels: ParsableCommand {
               liger kernels RMSNorm --plan
               liger kernels RMSNorm --plan --pass memory
               liger kernels RMSNorm --emit ptx --target 90
+              liger kernels RMSNorm --emit llvm --target gfx942
             """)
 
     @Argument(help: "An operation, to show the IR of its kernels.")
@@ -26,31 +28,43 @@ struct Kernels: ParsableCommand {
     var recorded = false
 
     /// A form a kernel passes through.
-    enum Form: String, ExpressibleByArgument, CaseIterable { case ir, ptx }
+    enum Form: String, ExpressibleByArgument, CaseIterable { case ir, ptx, llvm }
 
-    @Option(help: "The form to show: Tile IR, or PTX for NVIDIA GPUs (default: ir).")
+    @Option(help: "The form to show: Tile IR, PTX for NVIDIA GPUs, or LLVM IR for AMD GPUs (default: ir).")
     var emit: Form?
 
     @Flag(
         help:
-            "Show what is decided for a GPU before PTX is written: which lanes, places and accesses threads have."
+            "Show what is decided for a GPU before code is written: which lanes, places and accesses threads have."
     )
     var plan = false
 
     @Option(help: "The one pass of the plan to show: \(Self.passNames).")
     var pass: String?
 
-    @Option(help: "The GPU to plan or print PTX for: \(Self.targetNames) (default: 90).")
-    var target: Int?
+    @Option(help: "The GPU to plan or print for: \(Self.targetNames) (default: 90; gfx942 for llvm).")
+    var target: String?
 
-    private static let targetNames = Target.all.map { "\($0.capability)" }.joined(separator: ", ")
+    private static let targets: [String: any GPUTarget] = {
+        let nvidia = Target.all.map { ("\($0.capability)", $0 as any GPUTarget) }
+        let amd = AMDTarget.all.map { ($0.name, $0 as any GPUTarget) }
+        return Dictionary(uniqueKeysWithValues: nvidia + amd)
+    }()
+    private static let targetNames =
+        (Target.all.map { "\($0.capability)" } + AMDTarget.all.map(\.name)).joined(separator: ", ")
     private static let passNames = GPUPlan.passes.map(\.name).joined(separator: ", ")
-    private var gpu: Target { Target(capability: target ?? 90) }
+
+    private var targetName: String { target ?? (emit == .llvm ? "gfx942" : "90") }
+
+    private func gpu() throws -> any GPUTarget {
+        guard let found = Self.targets[targetName] else {
+            throw ValidationError("There is no target \(targetName). Targets: \(Self.targetNames).")
+        }
+        return found
+    }
 
     func validate() throws {
-        if !Target.all.contains(gpu) {
-            throw ValidationError("There is no target \(gpu.capability). Targets: \(Self.targetNames).")
-        }
+        let gpu = try gpu()
         if name == nil && (recorded || plan || emit != nil) {
             throw ValidationError(
                 "--recorded, --plan and --emit show kernels: name an operation. `liger kernels` lists them.")
@@ -59,8 +73,14 @@ struct Kernels: ParsableCommand {
             throw ValidationError(
                 "--plan and --emit \(emit?.rawValue ?? "") are two forms. Give one of them.")
         }
-        if target != nil && !plan && emit != .ptx {
-            throw ValidationError("--target is for --plan and --emit ptx. Give one of them.")
+        let printsForGPU = emit == .ptx || emit == .llvm
+        if target != nil && !plan && !printsForGPU {
+            throw ValidationError("--target is for --plan, --emit ptx and --emit llvm. Give one of them.")
+        }
+        if let emit, printsForGPU && type(of: gpu).language != emit.rawValue {
+            throw ValidationError(
+                "\(targetName) has \(type(of: gpu).language), not \(emit.rawValue). "
+                    + "Give --emit \(type(of: gpu).language), or another --target.")
         }
         guard let pass else { return }
         if !plan { throw ValidationError("--pass shows part of a plan. Give --plan too.") }
@@ -94,23 +114,15 @@ struct Kernels: ParsableCommand {
     }
 
     private func text(_ function: TileFunction) throws -> String {
-        if plan {
-            let plan = try gpuPlan(function)
-            return chosenPass.map { "\(function.name)\n\(plan.text($0))" } ?? plan.description
-        }
-        if emit == .ptx { return PTXModule(try ThreadFunction(gpuPlan(function)), target: gpu).text }
-        return function.description
-    }
-
-    /// For contiguous arrays at aligned addresses, the common case.
-    private func gpuPlan(_ function: TileFunction) throws -> GPUPlan {
+        if emit == .ir || (emit == nil && !plan) { return function.description }
+        // For contiguous arrays at aligned addresses, the common case.
         let layouts = function.views.map { _ in
             GPULayout(hasUnitStride: true, isAligned: true, hasWholeVectors: true)
         }
-        return try GPUPlan(
-            function, layouts: layouts,
-            schedule: GPUSchedule(function, layouts: layouts, capability: gpu.capability),
-            limits: GPULimits(sharedBytes: gpu.sharedBytes))
+        let gpu = try gpu()
+        let decided = try gpu.plan(function, layouts: layouts)
+        if !plan { return try gpu.text(ThreadFunction(decided)) }
+        return chosenPass.map { "\(function.name)\n\(decided.text($0))" } ?? decided.description
     }
 
     private func list() throws {

@@ -33,6 +33,23 @@ struct TrainingDType: ExpressibleByArgument, CustomStringConvertible {
     var description: String { dtype.rawValue }
 }
 
+/// A storage type of AdamW's means.
+struct MomentType: ExpressibleByArgument, CustomStringConvertible {
+    let dtype: DType
+
+    init(_ dtype: DType) { self.dtype = dtype }
+
+    init?(argument: String) {
+        guard let dtype = DType(rawValue: argument),
+            TrainingOptions.Execution.momentTypes.contains(dtype)
+        else { return nil }
+        self.dtype = dtype
+    }
+
+    static var allValueStrings: [String] { TrainingOptions.Execution.momentTypes.map(\.rawValue) }
+    var description: String { dtype.rawValue }
+}
+
 /// A storage type that kernels take.
 struct StorageType: ExpressibleByArgument {
     static let all: [DType] = [.f32, .bf16, .f16]

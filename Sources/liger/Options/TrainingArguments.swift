@@ -7,6 +7,7 @@ struct TrainingArguments: ParsableArguments {
 
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
+    @OptionGroup(title: "Adapter") var adapter: AdapterArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
     @OptionGroup(title: "Device and memory") var execution: Execution
@@ -101,12 +102,20 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             help: """
                 With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32; none \
-                keeps the weights alone, and loses updates smaller than half of their last bit.
+                keeps the weights alone, and loses updates smaller than half of their last bit; stochastic keeps them \
+                alone, rounded at random, right on average.
                 """)
         var masters = defaults.execution.masters
 
-        @Option(help: "How AdamW's two means are stored.")
-        var moments = TrainingDType(defaults.execution.moments)
+        @Option(help: "How AdamW's two means are stored; u8 is 8 bits with a scale for each 256 elements.")
+        var moments = MomentType(defaults.execution.moments)
+
+        @Flag(
+            help: """
+                Update each weight, and free its gradient, as soon as the backward pass has it. --clip then takes the \
+                norm of the step before.
+                """)
+        var updateInBackward = false
 
         @Option(help: "How sums of gradients are stored; bf16 only with --dtype bf16.")
         var gradients = TrainingDType(defaults.execution.gradients)
@@ -166,6 +175,18 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             parsing: .unconditional,
+            help: ArgumentHelp(
+                "Show now and then how the model continues this text, the likeliest token each time.",
+                valueName: "text"))
+        var sample: String?
+
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("Steps between samples. (default: ten in the run)", valueName: "steps"))
+        var sampleEvery: Int?
+
+        @Option(
+            parsing: .unconditional,
             help: ArgumentHelp("Steps between checkpoints; 0: only the final model.", valueName: "steps"))
         var saveEvery = defaults.saveEvery
 
@@ -211,6 +232,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         options.objective = objective.choice
+        options.adapter = adapter.choice
         optimiser.apply(to: &options)
         execution.apply(to: &options)
         options.kernels = kernels.selection
@@ -221,6 +243,8 @@ struct TrainingArguments: ParsableArguments {
         options.evaluationFraction = output.evalFraction
         options.evaluationEvery = output.evalEvery
         options.evaluationBatches = output.evalBatches
+        options.sample = output.sample
+        options.sampleEvery = output.sampleEvery
         options.saveEvery = output.saveEvery
         options.keep = output.keep
         options.out = output.out
@@ -262,6 +286,7 @@ extension TrainingArguments.Execution {
         options.device = device
         options.execution.masters = masters
         options.execution.moments = moments.dtype
+        options.execution.updates = updateInBackward ? .inBackward : .together
         options.execution.gradients = gradients.dtype
         options.execution.recompute = recompute
         options.execution.graph = graph

@@ -135,6 +135,8 @@ import Testing
     /// 16-bit weights have fp32 masters, which must come back too; without them the weights are all there is.
     @Test(arguments: [
         [], ["--masters", "none", "--moments", "bf16", "--gradients", "bf16", "--accumulate", "2"],
+        ["--masters", "stochastic", "--moments", "u8"],
+        ["--masters", "stochastic", "--moments", "u8", "--update-in-backward", "--clip", "0.5"],
     ])
     func resumesBF16(storage: [String]) throws {
         try withTemporaryFolder { folder in

@@ -103,6 +103,9 @@ import Tile
                 if isSmall, dtype == .bf16 {
                     ($0.execution.masters, $0.execution.gradients) = (.none, .bf16)
                 }
+                if isSmall, accumulation == 1 {
+                    ($0.execution.moments, $0.execution.updates) = (.u8, .inBackward)
+                }
             }
             _ = try Self.steps(2, learner, readEach: true)
             let estimate = try ModelDescription(options).memory(options, on: .cpu)
@@ -141,6 +144,21 @@ import Tile
         #expect(least.total < 90 << 30)
     }
 
+    /// All of 8 billion weights in 38 GiB: 2 bytes each, and 2 of 8-bit moments with scales of 8 bytes for 256; of gradients
+    /// those at a time that a backward pass makes together. The 65 norms' 4,096 weights have moments of 8 bits too.
+    @Test func memoryOfLlama3WithSmallStates() throws {
+        let count = 8_030_261_248
+        let options = Self.options {
+            ($0.execution.masters, $0.execution.moments, $0.execution.gradients) = (.stochastic, .u8, .bf16)
+            ($0.execution.updates, $0.execution.recompute, $0.batch) = (.inBackward, .blocks, 1)
+        }
+        let estimate = try ModelDescription(options).memory(options, on: .cpu)
+        #expect(estimate.parameters == 2 * count)
+        #expect(estimate.gradients == 0)
+        #expect(estimate.optimiser - (2 * count + count / 256 * 8) < 4096)
+        #expect(estimate.total < 38 << 30, "\(estimate.summary)")
+    }
+
     /// A damaged configuration must not end the process: products of its sizes are beyond any number.
     @Test func refusesSizesBeyondAllMachines() throws {
         try withTemporaryFolder { folder in
@@ -164,7 +182,10 @@ import Tile
             try MemoryCheck.run(estimate, options, on: .cpu, available: gpu - (20 << 30))
         }
         #expect(error?.kind == .memoryTooSmall)
-        #expect(error?.remedy == "Give --masters none --moments bf16 --gradients bf16, or a smaller --model.")
+        #expect(
+            error?.remedy
+                == "Give --masters stochastic --moments u8 --gradients bf16 --update-in-backward, or a "
+                + "smaller --model.")
         #expect(error?.problem.contains("There are 119.0 GiB of memory free on cpu") == true)
         #expect(
             try MemoryCheck.run(estimate, options, on: .cpu, available: estimate.total - 1)?

@@ -23,28 +23,49 @@ def __getattr__(name):
 
 
 def launch_counts():
-    """How often each kernel was launched by this process, by name: what proves that kernels ran."""
+    """How often each kernel was launched by this process, by name: what proves that kernels ran.
+
+    A dictionary from a kernel's name to a count, over all devices. It is empty before the first launch.
+    """
     from liger_kernel._library import launch_counts
 
     return launch_counts()
 
 
 def set_loss_memory(accum_dtype=None, budget_bytes=None):
-    """What chunked losses sum weight gradients in, and the bytes of a chunk's logits: see `ops._memory`."""
+    """What chunked losses do where their own arguments say nothing; without arguments, the defaults.
+
+    accum_dtype: what the weight's gradient is summed in over chunks: torch.float32, the default, or the weight's type.
+    budget_bytes: what the logits of a chunk may take. Raises ValueError for other values.
+    """
     from liger_kernel.ops._memory import set_loss_memory
 
     set_loss_memory(accum_dtype, budget_bytes)
 
 
 def report(model):
-    """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned."""
+    """Which modules of a Hugging Face model run which kernels, and why others do not: printed and returned.
+
+    The result is a `Receipt`, read from what is bound on the model now. Raises ValueError for a model of another type.
+    """
     from liger_kernel.transformers.reading import report
 
     return report(model)
 
 
 def recompute(model, budget="auto", verbose=True):
-    """Gradient checkpointing that keeps products and attention while a budget holds them: see `recomputation`."""
+    """Gradient checkpointing of a Hugging Face model that keeps products and attention while a budget holds them.
+
+    budget: "auto", a size such as "80GiB", or bytes. The first step is measured, the plan is made before the second.
+    Returns a handle whose `plan` says what is kept. Raises ValueError for models without gradient checkpointing.
+    """
     from liger_kernel.recomputation import recompute
 
     return recompute(model, budget, verbose)
+
+
+def fp8(model, scaling="tensor", gradients=None, head=False, skip=(), emulate=False):
+    """Products of linear layers in 8-bit floats; weights and the optimiser stay as they are: see `float8`."""
+    from liger_kernel.float8 import fp8
+
+    return fp8(model, scaling, gradients, head, skip, emulate)

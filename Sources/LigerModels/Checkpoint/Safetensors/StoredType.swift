@@ -22,6 +22,8 @@ public struct StoredType: RawRepresentable, Sendable, Hashable {
             case .i64: "I64"
             case .u32: "U32"
             case .u8: "U8"
+            case .e4m3: "F8_E4M3"
+            case .e5m2: "F8_E5M2"
             }
     }
 

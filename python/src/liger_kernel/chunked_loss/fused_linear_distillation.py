@@ -56,11 +56,13 @@ class LigerFusedLinearDistillationBase(FormulaFunction):
         needs = wanted(student_input, student_weight, student_bias)
         options = kernel_options(cls.distillation_loss_fn, beta=beta, **loss_kwargs)
         if options is not None:
+            # Whether it is returned or not: so the loss has the same bits, as sums of another kernel may not.
+            has_hard = compute_ce_loss and target is not None
             bytes_each = bytes_of_exact_logits(student_weight) * len(student_weight) + 4 * len(teacher_weight)
             out = cls.compute(
                 ctx, "fused_linear_distillation",
                 student | {f"teacher_{name}": t for name, t in teacher.items()} | {"labels": labels(target)},
-                hard_weight=weights[0], wants_hard=return_soft_hard_loss and compute_ce_loss, soft_weight=weights[1],
+                hard_weight=weights[0], wants_hard=has_hard, soft_weight=weights[1],
                 temperature=float(temperature), ignore_index=ignore_index, memory=(accum_dtype, budget_bytes),
                 of_chunks=chunk_bytes(chunk_size, CHUNK_SIZE, bytes_each), wanted=needs, **options,
             )  # fmt: skip

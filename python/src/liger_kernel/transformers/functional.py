@@ -144,59 +144,68 @@ def liger_fused_linear_cross_entropy(
 
 
 def liger_rms_norm(X, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):
-    """x / sqrt(mean(x^2) + eps) * (W + offset) over the last dimension."""
+    """x / sqrt(mean(x^2) + eps) * (W + offset) over the last dimension.
+
+    X: (..., H), W: (H) or None. Returns y like X. casting_mode: as for `LigerRMSNorm`; `in_place` changes nothing.
+    """
     return rms_norm(X, W, eps, offset, casting_mode)
 
 
 def liger_layer_norm(X, W, B, eps):
-    """(X - mean) / sqrt(var + eps) * W + B over the last dimension."""
+    """(X - mean) / sqrt(var + eps) * W + B over the last dimension.
+
+    X: (..., H), W and B: (H). Returns y like X.
+    """
     return LigerLayerNormFunction.apply(X, W, B, eps)
 
 
 def liger_swiglu(a, b):
-    """silu(a) b."""
+    """silu(a) b; a and b of one shape and type, as is the result."""
     return LigerSiLUMulFunction.apply(a, b)
 
 
 def liger_geglu(a, b):
-    """gelu(a) b, tanh form."""
+    """gelu(a) b with the tanh form; a and b of one shape and type, as is the result."""
     return LigerGELUMulFunction.apply(a, b)
 
 
 def liger_rope(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
-    """Rotated q and k."""
+    """Rotated q (B, Hq, S, D) and k (B, Hk, S, D); arguments as for `liger_rotary_pos_emb`."""
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
 
 
 def liger_softmax(x):
-    """Softmax over the last dimension."""
+    """Softmax over the last dimension of (..., V), in fp32; the result is like x."""
     return LigerSoftmaxFunction.apply(x)
 
 
 def liger_fused_add_rms_norm(X, R, W, eps, offset: float = 0.0, casting_mode: str = "llama", in_place: bool = True):
-    """(RMSNorm(s), s) with s = X + R."""
+    """(RMSNorm(s), s) with s = X + R. X and R: (..., H), W: (H); both results are like X."""
     return LigerFusedAddRMSNormFunction.apply(X, R, W, eps, offset, casting_mode, in_place)
 
 
 def liger_group_norm(X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps):
-    """Group normalisation of (batch, num_channels, ...)."""
+    """Group normalisation of (B, num_channels, ...); weight and bias: (num_channels). The result is like X."""
     return LigerGroupNormFunction.apply(
         X, affine_scaling_weight, affine_shifting_bias, num_channels, num_groups, eps
     )
 
 
 def liger_qwen2vl_mrope(q, k, cos, sin, mrope_section, unsqueeze_dim=1):
-    """Rotated q and k, sections of a head by a token's time, height and width."""
+    """Rotated q and k, sections of a head by a token's time, height and width.
+
+    q: (B, Hq, S, D), k: (B, Hk, S, D), cos and sin: (3, B, S, D). mrope_section: the sections' lengths, D / 2 in all.
+    """
     return LigerQwen2VLMRopeFunction.apply(q, k, cos, sin, mrope_section, unsqueeze_dim)
 
 
 def liger_relu_squared(x):
-    """max(x, 0)^2."""
+    """max(x, 0)^2 of any shape."""
     return LigerReLUSquaredFunction.apply(x)
 
 
 def liger_dyt(x, alpha, gamma, beta):
-    """gamma * tanh(alpha * x) + beta."""
+    """gamma * tanh(alpha * x) + beta. x: (..., H), alpha: (1), gamma: (H), beta: (H) or None."""
     return LigerDyTFunction.apply(x, alpha, gamma, beta)
 
 
@@ -204,12 +213,21 @@ def liger_kl_div(
     input, target, size_average: bool = True, reduce: bool = True, reduction: str = "mean", log_target: bool = False,
     eps: float = 1e-10,
 ):  # fmt: skip
-    """Kullback-Leibler divergence of log-probabilities. `size_average` and `reduce` have no effect."""
+    """Kullback-Leibler divergence of log-probabilities from a target.
+
+    input: (N, V) log-probabilities; target: (N, V) probabilities, or their logarithms with `log_target`. In fp32.
+    `size_average` and `reduce` have no effect. Raises ValueError for a reduction other than "none", "sum", "mean" and
+    "batchmean".
+    """
     return LigerKLDivLossFunction.apply(input, target, reduction, log_target, eps)
 
 
 def liger_jsd(input, target, shift_labels=None, beta: float = 0.5, ignore_index: int = -100):
-    """Generalised Jensen-Shannon divergence of log-probabilities."""
+    """Generalised Jensen-Shannon divergence of log-probabilities.
+
+    input (the student's) and target (the teacher's): (N, V); shift_labels: (N), whose `ignore_index` leaves rows out.
+    beta: 0 is the divergence of the teacher from the student, 1 the reverse.
+    """
     return LigerJSDFunction.apply(input, target, shift_labels, beta, ignore_index)
 
 
@@ -217,7 +235,11 @@ def liger_fused_linear_jsd(
     student_input, student_weight, teacher_input, teacher_weight, shift_labels=None, jsd_beta: float = 0.5,
     ignore_index: int = -100, temperature: float = 1.0, accum_dtype=None,
 ):  # fmt: skip
-    """Generalised Jensen-Shannon divergence of two linear layers' logits."""
+    """Generalised Jensen-Shannon divergence of two linear layers' logits.
+
+    student_input: (N, H), student_weight: (V, H), and the teacher's with an H of its own; shift_labels: (N). Gradients
+    are of the student's.
+    """
     from liger_kernel.ops.fused_linear_jsd import LigerFusedLinearJSDFunction
 
     return LigerFusedLinearJSDFunction.apply(
@@ -230,7 +252,10 @@ def liger_fused_linear_kl_div(
     student_input, student_weight, target, shift_labels=None, reduction: str = "batchmean", ignore_index: int = -100,
     temperature: float = 1.0, eps: float = 1e-10, accum_dtype=None,
 ):  # fmt: skip
-    """Kullback-Leibler divergence of a linear layer's softmax from probabilities."""
+    """Kullback-Leibler divergence of a linear layer's softmax from probabilities.
+
+    student_input: (N, H), student_weight: (V, H), target: (N, V) probabilities; shift_labels: (N).
+    """
     from liger_kernel.ops.fused_linear_kl_div import LigerFusedLinearKLDivFunction
 
     return LigerFusedLinearKLDivFunction.apply(
@@ -242,7 +267,10 @@ def liger_fused_linear_scaled_cross_entropy(
     input, weight, target, temperature: float = 1.0, ignore_index: int = -100, return_entropy: bool = False,
     selected_token_ids=None,
 ):  # fmt: skip
-    """Each token's negative log-likelihood; with its entropy, and log-probabilities of some classes, on request."""
+    """Each token's negative log-likelihood; with its entropy, and log-probabilities of some classes, on request.
+
+    input: (N, H), weight: (V, H), target: (N), selected_token_ids: (K). Results are fp32: (N), (N) and (N, K).
+    """
     from liger_kernel.ops.fused_linear_scaled_cross_entropy import LigerFusedLinearScaledCrossEntropyFunction
 
     return LigerFusedLinearScaledCrossEntropyFunction.apply(
@@ -277,5 +305,5 @@ def liger_fused_linear_scaled_cross_entropy_tp(
 
 
 def liger_tvd(input, target, shift_labels=None, reduction: str = "mean", ignore_index: int = -100):
-    """Total variation distance of probabilities."""
+    """Total variation distance of probabilities. input and target: (N, V); shift_labels: (N). In fp32."""
     return LigerTVDLossFunction.apply(input, target, shift_labels, reduction, ignore_index)

@@ -1,0 +1,102 @@
+// A kernel from outside the package: written, launched, and compared with its formula in Double.
+
+import LigerRuntime
+import Tile
+
+/// y = a x + y, one program a row.
+struct ScaledAdd: TileKernel {
+    let columns: Int
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.update("y", .f32, rank: 2)
+        let a = p.scalar("a")
+        let row = p.index, c = p.range(columns)
+        y[row, c] = a * x[row, c] + y[row, c]
+    }
+}
+
+/// y = x / sqrt(mean(x^2) + eps): a reduction over the row, then a second pass over it.
+struct Normalise: TileKernel {
+    let columns: Int
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.input("x", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
+        let row = p.index, c = p.range(columns)
+        let v = x[row, c]
+        y[row, c] = v * rsqrt(mean(v * v) + 1e-6)
+    }
+}
+
+/// The largest distance, relative to the largest expected value; NaN if any value is.
+func error(_ found: [Double], _ expected: [Double]) -> Double {
+    let distances = zip(found, expected).map { abs($0 - $1) }
+    if distances.contains(where: \.isNaN) { return .nan }
+    return (distances.max() ?? 0) / (expected.map(abs).max() ?? 1)
+}
+
+func checkScaledAdd(on device: Device) throws {
+    let (rows, columns) = (37, 129)
+    let values = (0..<rows * columns).map { Float(($0 * 37) % 101) / 50 - 1 }
+    let x = try NDArray(values, [rows, columns], device: device)
+    let y = try NDArray(values.reversed(), [rows, columns], device: device)
+    let expected = zip(values, values.reversed()).map { 0.5 * Double($0) + Double($1) }
+
+    try ScaledAdd(columns: columns)
+        .launch(programs: rows, ["x": x, "y": y], scalars: ["a": .float(0.5)])
+    report("ScaledAdd", error(try y.hostValues(), expected), bound: 1e-6)
+}
+
+func checkNormalise(on device: Device) throws {
+    for dtype in [DType.f32, .bf16, .f16] {
+        for columns in [1, 2, 3, 127, 128, 129] {
+            let values = (0..<3 * columns).map { Float(($0 * 53) % 97) / 40 - 1.2 }
+            let x = try NDArray(values, [3, columns], dtype: dtype, device: device)
+            let y = try NDArray(empty: [3, columns], dtype: dtype, device: device)
+            try Normalise(columns: columns, dtype: dtype).launch(programs: 3, ["x": x, "y": y])
+
+            let stored = try x.hostValues()
+            let expected = stride(from: 0, to: stored.count, by: columns).flatMap { start -> [Double] in
+                let row = stored[start..<start + columns]
+                let meanSquare = row.reduce(0) { $0 + $1 * $1 } / Double(columns)
+                return row.map { $0 / (meanSquare + 1e-6).squareRoot() }
+            }
+            // One rounding when the result is stored, and some in fp32 before it.
+            let bound = (dtype.epsilon ?? 0) / 2 + 1e-6
+            report("Normalise \(dtype) \(columns)", error(try y.hostValues(), expected), bound: bound)
+        }
+    }
+}
+
+/// A mistake: rows of x have one column more than rows of y.
+struct Mistaken: TileKernel {
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 2)
+        let sum = x[p.index, p.range(5)] + x[p.index, p.range(4)]
+        y[p.index, p.range(4)] = sum
+    }
+}
+
+func showMistakes() throws {
+    let x = try NDArray.zeros([2, 5]), y = try NDArray.zeros([2, 4])
+    do {
+        try Mistaken().launch(programs: 2, ["x": x, "y": y])
+        fatalError("a mistake was not found")
+    } catch let error as TileError {
+        print(error)
+    }
+}
+
+func report(_ name: String, _ error: Double, bound: Double) {
+    // Not so for NaN either.
+    guard error <= bound else { fatalError("\(name): the error is \(error), the bound \(bound)") }
+    print("\(name): largest relative error \(error), bound \(bound)")
+}
+
+// The CPU, and every NVIDIA GPU that is found: the kernels above are the same source for both.
+for device in Device.available {
+    print("on \(device)")
+    try checkScaledAdd(on: device)
+    try checkNormalise(on: device)
+}
+try showMistakes()

@@ -1,0 +1,121 @@
+package import LigerNN
+import LigerRuntime
+import LigerText
+package import Platform
+import Tile
+
+/// An adapter in PEFT's files: `adapter_config.json` and `adapter_model.safetensors`. Opening reads the first, and the
+/// header of the second.
+package struct AdapterFolder {
+    /// The name of the weights' file.
+    package static let weightsName = "adapter_model.safetensors"
+    /// What PEFT puts before a parameter's name.
+    private static let prefix = "base_model.model."
+
+    package let url: URL
+    /// Targets are the names of the layers that have tensors.
+    package let options: LowRankOptions
+    /// The model that was adapted, as whoever saved it named it.
+    package let base: String?
+    private let file: SafetensorsFile
+
+    /// Whether a folder holds an adapter.
+    package static func isAdapter(_ url: URL) -> Bool {
+        FileManager.default.fileExists(
+            atPath: url.appendingPathComponent(AdapterConfiguration.fileName).path)
+    }
+
+    /// - Throws: `CheckpointError` for anything in the files that is not sound or not supported.
+    package init(url: URL) throws {
+        let configuration = try AdapterConfiguration(folder: url)
+        self.url = url
+        base = configuration.base
+        file = try SafetensorsFile(url: url.appendingPathComponent(Self.weightsName))
+        let layers = Set(file.tensors.keys.compactMap(Self.layer(of:))).sorted()
+        if layers.isEmpty {
+            throw CheckpointError(
+                file.path, "the tensors", found: "none named \(Self.prefix)LAYER.lora_A.weight",
+                expected: "factors of at least one layer", advice: "Save the adapter again with PEFT.")
+        }
+        var options = configuration.options
+        if case .named(let names) = options.targets, !configuration.hasPattern {
+            let strangers = layers.filter { !LowRankOptions.Targets.named(names).contains($0) }
+            if let stranger = strangers.first {
+                throw CheckpointError(
+                    file.path, "layer \(stranger.quoted)", found: "factors",
+                    expected: "factors of the target_modules alone: \(names.joined(separator: ", "))",
+                    advice: "The two files do not belong together; fetch both again.")
+            }
+        }
+        options.targets = .named(layers)
+        self.options = options
+    }
+
+    private static func layer(of tensor: String) -> String? {
+        let suffix = ".lora_A.weight"
+        guard tensor.hasPrefix(prefix), tensor.hasSuffix(suffix) else { return nil }
+        let name = tensor.dropFirst(prefix.count).dropLast(suffix.count)
+        return name.isEmpty ? nil : String(name)
+    }
+
+    /// Checks that the tensors are exactly those of a decoder that was adapted by `options`, without reading any.
+    ///
+    /// - Throws: one `CheckpointError` with every tensor that is missing, has another shape, is not of a
+    ///   floating-point type, or has no place.
+    package func requireTensors(of adapters: DecoderAdapters) throws {
+        let places = Dictionary(
+            uniqueKeysWithValues: adapters.parameters.map { (Self.prefix + $0.name, $0) })
+        var problems: [CheckpointError.Problem] = []
+        for (name, parameter) in places.sorted(by: { $0.key < $1.key }) {
+            let entry = file.tensors[name]
+            if let entry, entry.shape == parameter.shape, entry.dtype?.isFloat == true { continue }
+            problems.append(
+                .init(
+                    "tensor \(name.quoted)",
+                    found: entry.map { "\($0.storedType.rawValue) of shape \($0.shape)" } ?? "no such tensor",
+                    expected: "F32, BF16 or F16 of shape \(parameter.shape)",
+                    advice: "The adapter is damaged or another model's: its base is \(base ?? "not named")."))
+        }
+        for name in file.tensors.keys.sorted() where places[name] == nil {
+            problems.append(
+                .init(
+                    "tensor \(name.quoted)", found: "a tensor without a place",
+                    expected: "only factors that adapter_config.json implies",
+                    advice: "Merge the adapter into its base with PEFT's merge_and_unload."))
+        }
+        if !problems.isEmpty { throw CheckpointError(file: file.path, problems: problems) }
+    }
+
+    /// Reads all tensors into a decoder's adapters.
+    ///
+    /// - Parameter isOwn: whether they must be stored in the parameters' type, as those of a checkpoint are.
+    /// - Throws: as `requireTensors`; `CheckpointError` for a number that is none.
+    package func read(into adapters: DecoderAdapters, isOwn: Bool = false) throws {
+        try requireTensors(of: adapters)
+        for parameter in adapters.parameters {
+            let name = Self.prefix + parameter.name
+            let stored = try file.entry(of: name).dtype
+            if isOwn, stored != parameter.dtype {
+                throw CheckpointError(
+                    file.path, "tensor \(name.quoted)", found: stored?.rawValue ?? "another type",
+                    expected: parameter.dtype.rawValue,
+                    advice:
+                        "Somebody changed the file; remove this checkpoint's folder to resume from the one "
+                        + "before.")
+            }
+            try file.read(name, into: parameter.value, requiringNumbers: true)
+        }
+    }
+
+    /// Writes both files into an existing folder, as PEFT would, in the parameters' types.
+    package static func write(
+        _ adapters: DecoderAdapters, base: String?, into folder: URL
+    ) throws {
+        let url = folder.appendingPathComponent(weightsName)
+        try SafetensorsWriter.write(
+            adapters.parameters.map { TensorContent(prefix + $0.name, $0.value, in: url) }, to: url)
+        let text = AdapterConfiguration(adapters.options, base: base).serialized(
+            layers: adapters.all.map(\.name))
+        try AtomicFile.write(text, to: folder.appendingPathComponent(AdapterConfiguration.fileName))
+    }
+}

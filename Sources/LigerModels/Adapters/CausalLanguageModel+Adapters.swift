@@ -1,0 +1,52 @@
+package import LigerNN
+import LigerRuntime
+import LigerText
+package import Platform
+
+extension CausalLanguageModel {
+    /// Freezes the weights and adds new adapters, which change nothing at first.
+    ///
+    /// - Parameter seed: decides their start, and what dropout drops.
+    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are.
+    package func adapt(_ options: LowRankOptions, seed: UInt64) throws {
+        try decoder.requireTargets(options.targets)
+        decoder.adapt(options, seed: seed)
+        try decoder.allocateAdapters(on: decoder.embedding.weight.value.device)
+        try decoder.initialiseAdapters(seed: seed)
+    }
+
+    /// Freezes the weights and adds the adapters of a folder.
+    ///
+    /// - Throws: `CheckpointError` when they are damaged or another model's.
+    package func adapt(_ folder: AdapterFolder, seed: UInt64) throws {
+        try adapt(folder.options, seed: seed)
+        guard let adapters = decoder.adapters else { return }
+        try folder.read(into: adapters)
+    }
+
+    /// Writes the adapters as PEFT would, and the tokenizer's files, into an existing folder.
+    ///
+    /// - Parameter base: where the weights came from.
+    package func writeAdapter(base: String?, into folder: URL) throws {
+        guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
+        try AdapterFolder.write(adapters, base: base, into: folder)
+        for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
+            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
+        }
+    }
+}
+
+extension Decoder {
+    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are.
+    package func requireTargets(_ targets: LowRankOptions.Targets) throws {
+        let unknown = unknown(targets)
+        guard !unknown.isEmpty else { return }
+        let names = Set(adaptableLayers.map { $0.split(separator: ".").last ?? "" }).sorted()
+        throw CheckpointError(
+            "the model", "layers to adapt", found: unknown.map(\.quoted).joined(separator: ", "),
+            expected: "names of its linear layers: \(names.joined(separator: ", "))",
+            advice:
+                "Name some of these, or all of them by all-linear. The embedding and the head stay as they are."
+        )
+    }
+}

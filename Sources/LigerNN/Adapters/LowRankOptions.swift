@@ -1,0 +1,55 @@
+/// Which layers are adapted, and how: what PEFT calls a LoRA configuration.
+public struct LowRankOptions: Sendable, Hashable, Codable {
+    /// Which linear layers get an adapter.
+    public enum Targets: Sendable, Hashable, Codable {
+        /// All within the blocks: every one but the head.
+        case all
+        /// Those whose name, or whose name's last parts, are one of these, such as `q_proj` or `mlp.up_proj`.
+        case named([String])
+    }
+
+    /// Columns of the narrow factor, r.
+    public var rank: Int
+    /// What the product of the factors is multiplied by, over `rank` or its root.
+    public var alpha: Double
+    /// Share of inputs that an adapter, but not its layer, misses in training.
+    public var dropout: Double
+    /// The layers.
+    public var targets: Targets
+    /// Whether alpha is over the root of the rank (Kalajdzievski, 2023).
+    public var isRankStabilised: Bool
+    /// Whether length and direction of a weight's rows are learned apart: DoRA (Liu and others, 2024).
+    public var isWeightDecomposed: Bool
+
+    /// Options; those of the paper where none is given.
+    public init(
+        rank: Int, alpha: Double, dropout: Double = 0, targets: Targets = .all,
+        isRankStabilised: Bool = false, isWeightDecomposed: Bool = false
+    ) {
+        self.rank = rank
+        self.alpha = alpha
+        self.dropout = dropout
+        self.targets = targets
+        self.isRankStabilised = isRankStabilised
+        self.isWeightDecomposed = isWeightDecomposed
+    }
+
+    /// What the product of the factors is multiplied by.
+    public var scale: Float {
+        Float(alpha / (isRankStabilised ? Double(rank).squareRoot() : Double(rank)))
+    }
+}
+
+extension LowRankOptions.Targets {
+    /// Whether a layer of this name gets an adapter, by PEFT's rule: a whole name, or its end from a dot on.
+    package func contains(_ name: String) -> Bool {
+        switch self {
+        case .all: true
+        case .named(let names): names.contains { Self.matches($0, name) }
+        }
+    }
+
+    static func matches(_ target: String, _ name: String) -> Bool {
+        name == target || name.hasSuffix("." + target)
+    }
+}

@@ -1,0 +1,124 @@
+internal import LigerModels
+package import LigerNN
+package import LigerRuntime
+internal import LigerText
+internal import Platform
+package import Tile
+
+/// A trained model with its tokenizer, to be asked: from a run, a checkpoint or an adapter.
+package struct LoadedModel {
+    /// Where the parts of a model are.
+    package struct Location: Sendable, Equatable {
+        /// The folder of the weights.
+        package let weights: String
+        /// The folder of the adapter, if there is one.
+        package let adapter: String?
+    }
+
+    let model: CausalLanguageModel
+    let tokenizer: any Tokenizer
+    /// Where it came from.
+    package let location: Location
+
+    /// - Parameters:
+    ///   - source: a run's folder, of which the final model or else the newest checkpoint is taken; a checkpoint's; or an
+    ///     adapter's.
+    ///   - adapter: an adapter to put on a checkpoint.
+    ///   - base: the checkpoint that an adapter belongs to, in the place of the one that it names.
+    ///   - dtype: of weights and activations; nil for the checkpoint's own.
+    /// - Throws: `TrainerError` (`unknownModel`) for a folder that is none of these; `CheckpointError`,
+    ///   `TokenizerError` and `RuntimeError` as the parts are loaded.
+    package init(
+        _ source: String, adapter: String? = nil, base: String? = nil, dtype: DType? = nil,
+        device: Device
+    ) throws {
+        location = try Location(source, adapter: adapter, base: base)
+        let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
+        model = try CausalLanguageModel(folder: folder, dtype: dtype, device: device)
+        if let adapter = location.adapter {
+            try model.adapt(
+                AdapterFolder(url: URL(fileURLWithPath: adapter, isDirectory: true)), seed: 0)
+        }
+        let folders = [location.adapter, location.weights].compactMap { $0 }
+        let found = folders.first {
+            FileSystem.kind(of: FileSystem.join($0, "tokenizer.json")) == .file
+        }
+        tokenizer =
+            try found.map { try Tokenizers.load(directory: URL(fileURLWithPath: $0, isDirectory: true)) }
+            ?? ByteTokenizer()
+        guard tokenizer.vocabularySize > model.configuration.vocabularySize else { return }
+        throw TrainerError(
+            .vocabularyMismatch,
+            "The tokenizer of \(source) has \(Format.integer(tokenizer.vocabularySize)) tokens, the model only "
+                + "\(Format.integer(model.configuration.vocabularySize)).",
+            remedy: "Give a model with its own tokenizer.json.")
+    }
+
+    package var decoder: Decoder { model.decoder }
+
+    /// Tokens that end a text.
+    var endTokens: Set<Int32> {
+        PromptTokens.ends(model.configuration.endTokenIDs, tokenizer)
+    }
+
+    /// The weights with the adapter in them, as a new folder that transformers loads as it is.
+    ///
+    /// - Throws: `CheckpointError`; nothing is left behind then.
+    package func saveMerged(to folder: String) throws {
+        try decoder.mergeAdapters()
+        try model.save(to: URL(fileURLWithPath: folder, isDirectory: true))
+    }
+}
+
+extension LoadedModel.Location {
+    package init(_ source: String, adapter: String? = nil, base: String? = nil) throws {
+        let folder = try Self.newest(in: source)
+        let isAdapter = AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true))
+        guard isAdapter else {
+            if base != nil { throw Self.error("\(folder) has weights of its own.", "Leave out --base.") }
+            try Self.requireWeights(folder, named: source)
+            self.init(weights: folder, adapter: try adapter.map { try Self.adapter($0) })
+            return
+        }
+        if adapter != nil {
+            throw Self.error(
+                "\(folder) is an adapter itself.", "Give the folder of its base and --adapter, or it alone.")
+        }
+        let named = try AdapterConfiguration(folder: URL(fileURLWithPath: folder, isDirectory: true)).base
+        guard let weights = base ?? named else {
+            throw Self.error("\(folder) does not name its base.", "Give the base's folder with --base.")
+        }
+        try Self.requireWeights(weights, named: "the base of \(folder), \(weights),")
+        self.init(weights: weights, adapter: folder)
+    }
+
+    /// The folder of a run's newest model; other folders are taken as they are.
+    private static func newest(in path: String) throws -> String {
+        guard RunDirectory.isRun(path) else { return path }
+        for folder in RunDirectory.models(in: path) { return folder }
+        throw error("The run in \(path) has no checkpoint yet.", "Wait for one, or give --save-every.")
+    }
+
+    private static func adapter(_ path: String) throws -> String {
+        let folder = try newest(in: path)
+        if AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true)) { return folder }
+        throw error(
+            "--adapter \(path) holds no \(AdapterConfiguration.fileName).",
+            "Give a folder that liger train --lora-rank or PEFT's save_pretrained wrote.")
+    }
+
+    private static func requireWeights(_ folder: String, named name: String) throws {
+        if FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) != nil { return }
+        let isPreset = ModelPreset(rawValue: folder) != nil
+        throw error(
+            isPreset
+                ? "\(name) is a preset, whose weights are random and nowhere on file."
+                : "\(name) is neither a run, nor a checkpoint with config.json, nor an adapter with "
+                    + "\(AdapterConfiguration.fileName).",
+            "Give the --out of liger train, or a folder in Hugging Face layout.")
+    }
+
+    private static func error(_ problem: String, _ remedy: String) -> TrainerError {
+        TrainerError(.unknownModel, problem, remedy: remedy)
+    }
+}

@@ -1,0 +1,97 @@
+internal import ArgumentParser
+internal import LigerModels
+internal import LigerTrainer
+internal import Platform
+
+/// Continues a prompt with a trained model.
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Continue a prompt with a trained model.",
+        discussion: """
+            Reads the prompt at once, then one token at a time, and shows text as it comes. A text ends with the \
+            model's or the tokenizer's end of text, which is not shown, or after --tokens. Without --temperature the \
+            likeliest token is taken each time; with it the same --seed draws the same text.
+
+            EXAMPLES:
+              liger generate runs/train --prompt "The kernel"
+              liger generate Llama-folder --adapter runs/lora --prompt "Once" --tokens 200 --temperature 0.8
+              echo "The kernel" | liger generate runs/train --prompt - --json
+            """)
+
+    @OptionGroup(title: "Model") var source: ModelArguments
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("The text to continue; - reads it from standard input.", valueName: "text"))
+    var prompt: String
+
+    @Option(parsing: .unconditional, help: ArgumentHelp("The most tokens to add.", valueName: "count"))
+    var tokens = 128
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("What scores are divided by; 0 takes the highest.", valueName: "number"))
+    var temperature = 0.0
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Draw from so many of the likeliest tokens. (default: all)", valueName: "count"))
+    var topK: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Draw from the likeliest tokens that have this probability together. (default: all)",
+            valueName: "share"))
+    var topP: Double?
+
+    @Option(parsing: .unconditional, help: "Decides what is drawn.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Print one JSON object, with tokens and times, instead of text.")
+    var json = false
+
+    func validate() throws {
+        if tokens < 1 { throw ValidationError("--tokens is \(tokens); it must be at least 1.") }
+        if !(temperature >= 0 && temperature.isFinite) {
+            throw ValidationError("--temperature is \(temperature); it must be at least 0.")
+        }
+        if let topK, topK < 1 { throw ValidationError("--top-k is \(topK); it must be at least 1.") }
+        if let topP, !(topP > 0 && topP <= 1) {
+            throw ValidationError("--top-p is \(topP); it must be above 0 and at most 1.")
+        }
+        if temperature == 0, topK != nil || topP != nil {
+            throw ValidationError("--top-k and --top-p have no meaning without --temperature.")
+        }
+    }
+
+    func run() throws {
+        warnOfDebugBuild()
+        let model = try source.load()
+        let text = try prompt == "-" ? Self.standardInput() : prompt
+        if !json { Self.write(text) }
+        let continuation = try model.continuing(
+            text, count: tokens,
+            Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
+        ) { if !json { Self.write($0) } }
+        Self.write((json ? try OutputArguments.line(continuation) : "") + "\n")
+    }
+
+    /// Without waiting for a line's end.
+    private static func write(_ text: String) {
+        print(text, terminator: "")
+        fflush(nil)
+    }
+
+    private static func standardInput() throws -> String {
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = read(STDIN_FILENO, &piece, piece.count), count > 0 {
+            bytes += piece[..<count]
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw ValidationError("The prompt on standard input is not UTF-8.")
+        }
+        return text.hasSuffix("\n") ? String(text.dropLast()) : text
+    }
+}

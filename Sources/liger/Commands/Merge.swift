@@ -1,0 +1,30 @@
+internal import ArgumentParser
+internal import LigerTrainer
+
+/// Puts an adapter into its weights.
+struct Merge: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Put an adapter into the weights, as a checkpoint that needs no adapter.",
+        discussion: """
+            Writes a new folder in Hugging Face layout with W + s B A in the place of W, computed in fp32 and rounded \
+            once to the type of the weights' files, or to --dtype. The tokenizer's files come along.
+
+            EXAMPLES:
+              liger merge runs/lora --out merged
+              liger merge Llama-folder --adapter peft-folder --out merged
+            """)
+
+    @OptionGroup(title: "Model") var source: ModelArguments
+
+    @Option(help: ArgumentHelp("The new folder.", valueName: "folder"))
+    var out: String
+
+    func run() throws {
+        let model = try source.load()
+        guard let adapter = model.location.adapter else {
+            throw ValidationError("\(source.model) has no adapter; name one with --adapter.")
+        }
+        try model.saveMerged(to: out)
+        print("The weights of \(model.location.weights) with the adapter of \(adapter) are in \(out).")
+    }
+}

@@ -1,0 +1,40 @@
+internal import ArgumentParser
+internal import LigerRuntime
+internal import LigerTrainer
+internal import Tile
+
+/// Which trained model a command asks.
+struct ModelArguments: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            """
+            A run's --out, of which the final model or else the newest checkpoint is taken; a folder in Hugging Face \
+            layout; or an adapter's folder.
+            """, valueName: "model"))
+    var model: String
+
+    @Option(help: ArgumentHelp("An adapter to put on the model.", valueName: "folder"))
+    var adapter: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The weights that an adapter belongs to. (default: those that it names)", valueName: "folder"))
+    var base: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How weights and activations are stored. (default: as in the model's files)",
+            valueName: "f32|bf16|f16"))
+    var dtype: StorageType?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where it runs: cpu, cuda for the first GPU, or cuda:1 and so on.", valueName: "cpu|cuda[:n]"))
+    var device = TrainingOptions.Device.cpu
+
+    /// Loads it.
+    func load() throws -> LoadedModel {
+        try LoadedModel(
+            model, adapter: adapter, base: base, dtype: dtype?.dtype, device: device.open())
+    }
+}
