@@ -202,7 +202,7 @@ extension Printer {
         return value("select i1 \(isNaN), i32 \(quiet), i32 \(rounded)")
     }
 
-    private static func float(_ value: Float) -> String {
+    static func float(_ value: Float) -> String {
         constant(UInt64(value.bitPattern), .f32)
     }
 }

@@ -12,8 +12,11 @@ extension Printer {
         var next = words.makeIterator()
         for instruction in group {
             guard case .load(_, let dtype, _) = instruction.kind else { continue }
-            if dtype == .u8 {
-                for result in instruction.results { define(result, next.next() ?? "undef") }
+            if dtype.byteCount == 1 {
+                for result in instruction.results {
+                    let byte = next.next() ?? "undef"
+                    define(result, dtype == .u8 ? byte : widenedByte(byte, dtype))
+                }
             } else {
                 unpack(next.next() ?? "undef", dtype, into: instruction.results)
             }
@@ -26,7 +29,7 @@ extension Printer {
     )] {
         guard case .load(let space, let dtype, let offset) = instruction.kind else { return [] }
         let count = instruction.results.count
-        if dtype == .u8 {
+        if dtype.byteCount == 1 {
             return (0..<count).map { byte in
                 let place = pointer(address, space, offset + byte)
                 return (value("zext i8 \(value("load i8, \(place), align 1")) to i32"), "i32")
@@ -42,7 +45,7 @@ extension Printer {
         let (element, number): (String, Int)
         switch dtype {
         case .f32: (element, number) = ("float", count)
-        case .i32, .u32, .u8: (element, number) = ("i32", count)
+        case .i32, .u32, .u8, .e4m3, .e5m2: (element, number) = ("i32", count)
         case .i64: (element, number) = ("i64", count)
         case .bf16, .f16: (element, number) = count == 1 ? ("i16", 1) : ("i32", count / 2)
         }
@@ -80,9 +83,10 @@ extension Printer {
         guard case .store(let space, let dtype, let offset) = instruction.kind else { return }
         let address = text(instruction.sources[0], .s64)
         let elements = Array(instruction.sources.dropFirst())
-        if dtype == .u8 {
+        if dtype.byteCount == 1 {
             for (byte, element) in elements.enumerated() {
-                let narrow = value("trunc i32 \(text(element, .s32)) to i8")
+                let word = dtype == .u8 ? text(element, .s32) : narrowedByte(text(element, .f32), dtype)
+                let narrow = value("trunc i32 \(word) to i8")
                 emit("store i8 \(narrow), \(pointer(address, space, offset + byte)), align 1")
             }
             return
@@ -98,7 +102,7 @@ extension Printer {
         switch dtype {
         case .f32: words = elements.map { text($0, .f32) }
         case .i64: words = elements.map { text($0, .s64) }
-        case .i32, .u32, .u8: words = elements.map { text($0, .s32) }
+        case .i32, .u32, .u8, .e4m3, .e5m2: words = elements.map { text($0, .s32) }
         case .bf16, .f16:
             let floats = elements.map { text($0, .f32) }
             if floats.count == 1 { return value("trunc i32 \(narrowed(floats[0], dtype)) to i16") }

@@ -90,8 +90,7 @@ extension Printer {
             emit("cvt.u32.u16 \(word), \(half);")
             return word
         }
-        // As CVector/Eighth.h, which says why.
-        let form = ByteForm(dtype)
+        let form = Float8Form(dtype)
         let (u, magnitude, odd, normal) = (
             temporary("b32"), temporary("b32"), temporary("b32"), temporary("b32")
         )
@@ -104,7 +103,7 @@ extension Printer {
         emit("shr.u32 \(normal), \(normal), \(form.cut);")
         let (absolute, subnormal) = (temporary("f32"), temporary("b32"))
         emit("mov.b32 \(absolute), \(magnitude);")
-        emit("add.rn.f32 \(absolute), \(absolute), \(form.adds);")
+        emit("add.rn.f32 \(absolute), \(absolute), \(text(.bits(UInt64(form.adds.bitPattern)), .f32));")
         emit("mov.b32 \(subnormal), \(absolute);")
         emit("and.b32 \(subnormal), \(subnormal), \(0xFF);")
         let chosen = temporary("b32"), condition = temporary("pred")
@@ -120,14 +119,14 @@ extension Printer {
     }
 
     private mutating func writeWideningByte(_ byte: String, _ dtype: DType, to result: String) {
-        let form = ByteForm(dtype)
+        let form = Float8Form(dtype)
         let (magnitude, shifted, sign) = (temporary("b32"), temporary("b32"), temporary("b32"))
         emit("and.b32 \(magnitude), \(byte), 127;")
         emit("shl.b32 \(shifted), \(magnitude), \(form.cut);")
         let float = temporary("f32")
         // Exponents grow by a product, exact for subnormal numbers too.
         emit("mov.b32 \(float), \(shifted);")
-        emit("mul.rn.f32 \(float), \(float), \(form.growth);")
+        emit("mul.rn.f32 \(float), \(float), \(text(.bits(UInt64(form.growth.bitPattern)), .f32));")
         emit("mov.b32 \(shifted), \(float);")
         let condition = temporary("pred")
         if let infinity = form.infinity {
@@ -139,32 +138,5 @@ extension Printer {
         emit("shr.u32 \(sign), \(byte), 7;")
         emit("bfi.b32 \(shifted), \(sign), \(shifted), 31, 1;")
         emit("mov.b32 \(result), \(shifted);")
-    }
-}
-
-/// Where an 8-bit float's parts are in a 32-bit one's bits.
-private struct ByteForm {
-    /// Bits of a fraction that are lost.
-    let cut: Int
-    /// The difference of exponents, in place.
-    let shift: Int
-    /// The bits of the least normal number, and of the largest.
-    let smallest: Int
-    let largest: Int
-    /// The largest number in 8 bits, and infinity.
-    let most: Int
-    let infinity: Int?
-    /// The power of two whose unit in the last place is the least number, and that by which exponents differ.
-    let adds: String
-    let growth: String
-
-    init(_ dtype: DType) {
-        if dtype == .e4m3 {
-            (cut, shift, smallest, largest) = (20, 120 << 23, 0x3C80_0000, 0x43E0_0000)
-            (most, infinity, adds, growth) = (0x7E, nil, "0f46800000", "0f7B800000")
-        } else {
-            (cut, shift, smallest, largest) = (21, 112 << 23, 0x3880_0000, 0x4760_0000)
-            (most, infinity, adds, growth) = (0x7B, 0x7C, "0f43000000", "0f77800000")
-        }
     }
 }
