@@ -51,6 +51,11 @@ let package = Package(
         .target(
             name: "LigerRuntime",
             dependencies: ["Tile", "LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording"]),
+        // What ranks exchange arrays through: NCCL, or memory that processes of the host share.
+        .target(name: "CNCCL"),
+        .target(
+            name: "LigerCollectives",
+            dependencies: ["Platform", "Tile", "CNCCL", "LigerCUDA", "LigerRuntime"]),
         .target(name: "LigerKernels", dependencies: ["Platform", "Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
@@ -75,9 +80,8 @@ let package = Package(
         .target(
             name: "LigerTrainer",
             dependencies: [
-                "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime",
-                "LigerText",
-                "Tile",
+                "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerCollectives",
+                "LigerRuntime", "LigerText", "Tile",
             ]),
         .executableTarget(
             name: "liger",

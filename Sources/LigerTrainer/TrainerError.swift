@@ -5,6 +5,7 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
         case dataNotFound, dataUnreadable, dataEmpty, dataMalformed, textTooShort
         case invalidOptions, outputUnwritable, outputInUse, cannotResume, metricsDamaged
         case unknownModel, vocabularyMismatch, notFinite, memoryTooSmall
+        case ranksUnusable, ranksDiffer, rankLost
     }
 
     /// The part that failed.

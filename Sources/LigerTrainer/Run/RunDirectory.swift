@@ -23,6 +23,9 @@ package struct RunDirectory: Sendable {
     /// Whether a folder holds a run.
     package static func isRun(_ path: String) -> Bool { (try? record(at: path)) != nil }
 
+    /// The folder that another process has opened.
+    init(path: String) { self.path = path }
+
     /// Prepares the folder for a new run, or for going on with the one it holds.
     ///
     /// Nothing that an earlier run left is changed unless `record` continues it.
