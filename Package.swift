@@ -96,8 +96,8 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["FakeCUDA", "LigerRuntime", "Tile"],
             path: "Tests/TestSupport"),
-        // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
-        .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
+        // A driver, a cuBLASLt, a cuDNN and an NCCL in plain C, which tests load in the place of NVIDIA's.
+        .target(name: "FakeCUDA", dependencies: ["CCUDA", "CNCCL"], path: "Tests/FakeCUDA"),
         .testTarget(name: "TileTests", dependencies: ["Tile"]),
         .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport"]),
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
@@ -113,6 +113,9 @@ let package = Package(
         .testTarget(
             name: "LigerCUDATests",
             dependencies: ["Platform", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
+        .testTarget(
+            name: "LigerCollectivesTests",
+            dependencies: ["CNCCL", "FakeCUDA", "LigerCollectives", "LigerRuntime", "Tile", "TestSupport"]),
         .testTarget(
             name: "LigerRecordingTests",
             dependencies: ["LigerRuntime", "LigerNN", "Tile", "FakeCUDA", "TestSupport"]),

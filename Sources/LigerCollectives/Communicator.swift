@@ -64,7 +64,8 @@ package final class Communicator: Sendable, CustomStringConvertible {
     }
 
     deinit {
-        if !isAborted.withLock({ $0 }) { _ = library.destroy(handle) }
+        // NCCL waits for other ranks in this, which may have ended: on a GPU the process's end gives all back.
+        if !device.isGPU, !isAborted.withLock({ $0 }) { _ = library.destroy(handle) }
     }
 
     /// Ends all exchanges, of all ranks sooner or later: whoever waits for one comes back. Nothing can be exchanged

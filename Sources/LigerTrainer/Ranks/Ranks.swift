@@ -127,6 +127,8 @@ package final class Ranks {
     /// - Throws: `RuntimeError` if NCCL is missing, too old, or cannot connect them.
     func connect(on device: Device) throws {
         guard let watch else { return }
+        // Who meets an error before this is waited for here, where it is told of, and not by NCCL.
+        _ = try agreed(onStopping: nil)
         let identifier = try told { try Communicator.makeIdentifier(for: device) }
         let communicator = try Communicator(rank: rank, of: count, identifier: identifier, device: device)
         self.communicator = communicator
@@ -148,6 +150,14 @@ package final class Ranks {
         guard let communicator else { return }
         if let failure = watch?.failure { throw RankWatch.error(failure) }
         do { try communicator.check() } catch { throw cause(of: error) }
+    }
+
+    /// Waits until all ranks have come here, with their devices' work done: until then others may read their memory.
+    func settle() throws {
+        guard count > 1 else { return }
+        try communicator?.device.synchronize()
+        try check()
+        _ = try agreed(onStopping: nil)
     }
 
     // MARK: Ends

@@ -144,6 +144,7 @@ public final class TrainingRun {
                 try save()
             }
             if let signal, !isLast {
+                try ranks.settle()
                 stopped(at: step)
                 return .stopped(signal: signal)
             }
@@ -207,6 +208,7 @@ public final class TrainingRun {
     }
 
     private func finish() throws {
+        try ranks.settle()
         guard ranks.isFirst else { return }
         try drawCurve()
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
