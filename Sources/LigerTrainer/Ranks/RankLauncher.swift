@@ -10,7 +10,7 @@ public struct RankLauncher {
     private let environment: [String: String]
 
     /// Seconds that ranks have to end by themselves once one has failed.
-    private static let grace = 40.0
+    private static let grace = 15.0
 
     /// - Parameters:
     ///   - count: how many ranks.
