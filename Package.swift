@@ -52,6 +52,11 @@ let package = Package(
         .target(
             name: "LigerRuntime",
             dependencies: ["Tile", "LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording"]),
+        // What ranks exchange arrays through: NCCL, or memory that processes of the host share.
+        .target(name: "CNCCL"),
+        .target(
+            name: "LigerCollectives",
+            dependencies: ["Platform", "Tile", "CNCCL", "LigerCUDA", "LigerRuntime"]),
         .target(name: "LigerKernels", dependencies: ["Platform", "Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
@@ -76,9 +81,8 @@ let package = Package(
         .target(
             name: "LigerTrainer",
             dependencies: [
-                "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerRuntime",
-                "LigerText",
-                "Tile",
+                "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerCollectives",
+                "LigerRuntime", "LigerText", "Tile",
             ]),
         .executableTarget(
             name: "liger",
@@ -104,8 +108,8 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["FakeCUDA", "LigerRuntime", "Tile"],
             path: "Tests/TestSupport"),
-        // A driver, a cuBLASLt and a cuDNN in plain C, which tests load in the place of NVIDIA's.
-        .target(name: "FakeCUDA", dependencies: ["CCUDA"], path: "Tests/FakeCUDA"),
+        // A driver, a cuBLASLt, a cuDNN and an NCCL in plain C, which tests load in the place of NVIDIA's.
+        .target(name: "FakeCUDA", dependencies: ["CCUDA", "CNCCL"], path: "Tests/FakeCUDA"),
         .testTarget(name: "TileTests", dependencies: ["Tile"]),
         .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport", "Tile"]),
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
@@ -127,6 +131,9 @@ let package = Package(
         .testTarget(
             name: "LigerCUDATests",
             dependencies: ["Platform", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
+        .testTarget(
+            name: "LigerCollectivesTests",
+            dependencies: ["CNCCL", "FakeCUDA", "LigerCollectives", "LigerRuntime", "Tile", "TestSupport"]),
         .testTarget(
             name: "LigerRecordingTests",
             dependencies: ["LigerRuntime", "LigerNN", "Tile", "FakeCUDA", "TestSupport"]),

@@ -30,6 +30,12 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
         case notFinite
         /// The estimated memory is far above what is free.
         case memoryTooSmall
+        /// Ranks do not come together, or cannot exchange anything.
+        case ranksUnusable
+        /// Ranks would not do the same.
+        case ranksDiffer
+        /// A rank has ended, or gives no sign of life.
+        case rankLost
     }
 
     /// The part that failed.

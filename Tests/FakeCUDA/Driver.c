@@ -1,5 +1,7 @@
 #include "Fake.h"
 
+#include <CNCCL.h>
+
 FakeCUDAState state;
 
 static struct CUctx_st {
@@ -447,7 +449,9 @@ void *fake_cuda_symbol(const char *name) {
     void *address = fake_find(symbols, sizeof symbols / sizeof symbols[0], name);
     if (!address) address = fake_captures_symbol(name);
     if (!address) address = fake_products_symbol(name);
-    return address ? address : fake_graphs_symbol(name);
+    if (!address) address = fake_graphs_symbol(name);
+    // Its memory is the host's, and its work is done when it is handed in.
+    return address ? address : host_nccl_symbol(name);
 }
 
 void *fake_find(const FakeSymbol *symbols, size_t count, const char *name) {

@@ -24,6 +24,12 @@ package struct LibrarySearch {
             packages: ["nvidia/cudnn/lib"], prefersPackages: true)
     }
 
+    package static func nccl(_ environment: [String: String]) -> LibrarySearch {
+        LibrarySearch(
+            environment: environment, variable: "LIGER_NCCL", fileNames: ["libnccl.so.2"],
+            packages: ["nvidia/nccl/lib"])
+    }
+
     private init(
         environment: [String: String], variable: String, fileNames: [String], packages: [String],
         prefersPackages: Bool = false

@@ -8,6 +8,13 @@ extension ProgressDisplay.Output {
     }
 }
 
+extension ProgressDisplay.Output {
+    /// Nowhere.
+    static var none: ProgressDisplay.Output {
+        ProgressDisplay.Output(write: { _ in }, writeBeside: { _ in })
+    }
+}
+
 extension ProgressDisplay.Style {
     /// JSON when asked for; else what standard output is: a terminal, or a file or pipe.
     package static func suited(json: Bool, plainEvery: Int) -> ProgressDisplay.Style {

@@ -4,8 +4,10 @@ package struct RunSummary: Sendable, Equatable {
     let device: String
     /// What computed attention on a GPU; nil for the processor.
     let attention: String?
-    /// Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
+    /// Of one rank. Without the first step, which compiles kernels, evaluations and checkpoints; nil if there was no other.
     let tokensPerSecond: Double?
+    /// How many ranks there were, each with a device.
+    let ranks: Int
     /// Of the model; nil where other work is done too.
     let work: ModelWork?
     /// What the device could do at best, in 10^12 operations a second, if known.
@@ -16,13 +18,15 @@ package struct RunSummary: Sendable, Equatable {
     let driverBytes: Int?
 
     package init(
-        device: String, attention: String? = nil, tokensPerSecond: Double?, work: ModelWork?,
+        device: String, attention: String? = nil, tokensPerSecond: Double?, ranks: Int = 1,
+        work: ModelWork?,
         peakTeraflops: Double?, peakBytes: Int,
         driverBytes: Int?
     ) {
         self.device = device
         self.attention = attention
         self.tokensPerSecond = tokensPerSecond
+        self.ranks = ranks
         self.work = work
         self.peakTeraflops = peakTeraflops
         self.peakBytes = peakBytes
@@ -45,8 +49,9 @@ package struct RunSummary: Sendable, Equatable {
             let work = teraflops.map { ", \(Format.significant($0)) model TFLOP/s" } ?? ""
             let share =
                 utilisation.map { ", \(Format.decimal(100 * $0, places: 1))% of the GPU's best" } ?? ""
+            let each = ranks == 1 ? "" : " on each of \(ranks) ranks"
             lines.append(
-                "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s\(work)\(share)")
+                "speed   \(Format.decimal(tokensPerSecond, places: 0)) tokens/s\(each)\(work)\(share)")
         }
         if let attention { lines.append("        attention \(attention)") }
         let driver = driverBytes.map { ", \(Format.bytes($0)) used as the driver counts" } ?? ""
@@ -62,6 +67,7 @@ package struct RunSummary: Sendable, Equatable {
             ("tokens_per_second", tokensPerSecond), ("model_teraflops", teraflops),
             ("model_flops_utilisation", utilisation),
         ]
+        if ranks > 1 { fields.append("\"ranks\":\(ranks)") }
         for case (let key, let value?) in numbers { fields.append("\"\(key)\":\(value)") }
         fields.append("\"peak_array_bytes\":\(peakBytes)")
         if let driverBytes { fields.append("\"driver_bytes\":\(driverBytes)") }

@@ -1,5 +1,5 @@
 /// A complete checkpoint in a run's folder.
-package struct RunCheckpoint: Sendable, Equatable {
+package struct RunCheckpoint: Sendable, Equatable, Codable {
     /// Optimiser steps done when it was written.
     package let step: Int
     /// Its folder.

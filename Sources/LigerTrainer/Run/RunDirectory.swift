@@ -23,7 +23,7 @@ package struct RunDirectory: Sendable {
     /// Whether a folder holds a run.
     package static func isRun(_ path: String) -> Bool { (try? record(at: path)) != nil }
 
-    /// A run's folder that is only read.
+    /// A folder that is only read, or that another process has opened.
     init(reading path: String) { self.path = path }
 
     /// Prepares the folder for a new run, or for going on with the one it holds.

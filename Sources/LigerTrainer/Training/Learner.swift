@@ -40,18 +40,29 @@ package final class Learner {
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
+    private let ranks: Ranks
+    private let rowsPerExample: Int
 
     /// A learner at step 0, from the model's present weights, on the model's device.
+    ///
+    /// - Parameters:
+    ///   - stream: deals out the batches of all ranks together.
+    ///   - options: of all ranks together.
+    ///   - ranks: those that learn together.
     /// - Throws: `RuntimeError` when memory runs out.
-    package init(_ model: TrainingModel, stream: any BatchStream, options: TrainingOptions) throws {
+    package init(
+        _ model: TrainingModel, stream: any BatchStream, options: TrainingOptions, ranks: Ranks = .alone
+    ) throws {
         self.model = model
         self.stream = stream
+        self.ranks = ranks
+        rowsPerExample = options.objective.kind.answersPerExample
         schedule = options.learningRateSchedule
         evaluationLimit = options.evaluationBatches
         usesGraph = options.execution.graph
         let share = try LossShare.part(
-            of: stream.accumulation, tokens: options.tokensPerStep, on: model.device)
-        work = try StepWork(model.decoder, asking: model.frozen, share: share, options)
+            of: stream.accumulation * ranks.count, tokens: options.tokensPerStep, on: model.device)
+        work = try StepWork(model.decoder, asking: model.frozen, share: share, options, ranks: ranks)
         results = try StepResults(
             parts: stream.accumulation, figures: work.objective.figureCount, device: model.device)
     }
@@ -75,7 +86,8 @@ package final class Learner {
         let batches = (0..<stream.accumulation).map { stream.batch(step: index, part: $0) }
         let rate = schedule.rate(at: index)
         optimiser.learningRateInBackward = rate
-        let outputs = try gradients(of: batches)
+        let outputs = try gradients(
+            of: batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) })
         try optimiser.update(learningRate: rate)
         optimiser.clearGradients()
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
@@ -109,7 +121,7 @@ package final class Learner {
 
     /// What the objective says of a step in addition to its loss.
     package func figures(of step: Step) -> [Figure: Double] {
-        work.objective.figures(step.figureSums, batches: stream.accumulation)
+        work.objective.figures(step.figureSums, batches: stream.accumulation * ranks.count)
     }
 
     /// Hands over what the steps since the last call came to, in order, after waiting for the device.
@@ -118,7 +130,9 @@ package final class Learner {
     ///   no number: steps before it have been handed over, and the weights are of no use any more; what
     ///   went wrong on the device; what `body` throws.
     package func takeResults(_ body: (Step) throws -> Void) throws {
-        for step in try results.read() {
+        let steps = try results.read()
+        try ranks.check()
+        for step in steps {
             try Self.checkFinite(step.loss, "loss", step: step.number)
             try Self.checkFinite(step.gradientNorm, "gradient norm", step: step.number)
             try body(step)
@@ -131,7 +145,8 @@ package final class Learner {
         precondition(stream.evaluationBatches > 0, "nothing was kept for evaluation")
         let count = min(evaluationLimit, stream.evaluationBatches)
         let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
-        let results = try batches.map { batch in
+        let shares = batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) }
+        let results = try shares.map { batch in
             let result = try work.objective.loss(
                 BatchArrays(batch, on: model.device), of: model.decoder, share: .all,
                 on: Tape(recording: false))
@@ -140,14 +155,15 @@ package final class Learner {
         // Read once all are under way.
         var total = 0.0
         var sums = [Double](repeating: 0, count: work.objective.figureCount)
-        for (batch, result) in zip(batches, results) {
+        for (batch, result) in zip(shares, results) {
             total += try result.loss.hostValues()[0] * Double(batch.weight)
             let numbers = try result.figures.flatMap { try $0.hostValues() }
             for (place, number) in numbers.enumerated() { sums[place] += number }
         }
+        let all = try ranks.sum([total] + sums)
         return Evaluation(
-            loss: total / Double(batches.reduce(0) { $0 + $1.weight }),
-            figures: work.objective.figures(sums, batches: count))
+            loss: all[0] / Double(batches.reduce(0) { $0 + $1.weight }),
+            figures: work.objective.figures(Array(all[1...]), batches: count * ranks.count))
     }
 
     private static func checkFinite(_ value: Double, _ name: String, step: Int) throws {

@@ -1,3 +1,4 @@
+internal import LigerCollectives
 internal import LigerModels
 internal import LigerNN
 internal import LigerRuntime
@@ -18,6 +19,8 @@ package struct MemoryEstimate: Sendable, Equatable {
     package let activations: Int
     /// Bytes of the loss: logits, and the gradients that come out of it.
     package let loss: Int
+    /// Bytes that the exchange with other ranks takes for itself.
+    let exchange: Int
     /// The most at a time; gradients come as activations go.
     package let total: Int
 
@@ -27,12 +30,14 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// - Parameters:
     ///   - other: the reference or teacher.
     ///   - adapter: what is trained in the place of the weights.
+    ///   - options: of one rank's own work.
+    ///   - ranks: how many there are.
     /// - Throws: `TrainerError` (`memoryTooSmall`) for sizes that no machine has; `RuntimeError` if
     ///   `--attention flash` was asked for and cannot be had.
     /// - Cost: milliseconds, once the kernels that the run needs are compiled.
     init(
         _ configuration: ModelConfiguration, frozen other: FrozenDescription?, adapter: AdapterDescription?,
-        _ options: TrainingOptions, on device: Device
+        _ options: TrainingOptions, on device: Device, ranks: Int
     ) throws {
         for model in [configuration, other?.configuration].compactMap({ $0 }) {
             try Self.checkCountable(model, options)
@@ -51,7 +56,7 @@ package struct MemoryEstimate: Sendable, Equatable {
                 : FrozenModel(try Self.decoder(other.configuration, options, on: meter.device))
         }
         self.frozen = meter.bytes - parameters
-        let share = try LossShare.unset(of: options.accumulate, on: meter.device)
+        let share = try LossShare.unset(of: options.accumulate * ranks, on: meter.device)
         let beforeOptimiser = meter.bytes
         let work = try StepWork(model, asking: frozen, share: share, options)
         optimiser = meter.bytes - beforeOptimiser
@@ -59,7 +64,10 @@ package struct MemoryEstimate: Sendable, Equatable {
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
         (activations, loss) = try Self.step(work, options, meter)
         gradients = model.trainedParameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
-        total = withExtendedLifetime(results) { meter.peakBytes }
+        exchange = min(gradients, Communicator.ownBytes(ranks: ranks))
+        // It begins when activations are gone.
+        let afterwards = parameters + gradients + optimiser + self.frozen + exchange
+        total = max(afterwards, withExtendedLifetime(results) { meter.peakBytes })
     }
 
     private static func decoder(
@@ -118,6 +126,7 @@ package struct MemoryEstimate: Sendable, Equatable {
             + (frozen == 0 ? "" : "reference or teacher \(Format.bytes(frozen)), ")
             + "gradients \(Format.bytes(gradients)), optimiser \(Format.bytes(optimiser)), activations "
             + "\(Format.bytes(activations)), loss \(Format.bytes(loss))"
+            + (exchange == 0 ? "" : ", exchange \(Format.bytes(exchange))")
     }
 }
 

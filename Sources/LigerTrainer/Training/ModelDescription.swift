@@ -77,9 +77,16 @@ package struct ModelDescription {
     }
 
     /// The memory that training it takes.
+    ///
+    /// - Parameters:
+    ///   - options: of one rank's own work.
+    ///   - ranks: how many there are.
     /// - Throws: as `attention`.
-    package func memory(_ options: TrainingOptions, on device: Device) throws -> MemoryEstimate {
-        try MemoryEstimate(configuration, frozen: frozen, adapter: adapter, options, on: device)
+    package func memory(
+        _ options: TrainingOptions, on device: Device, ranks: Int = 1
+    ) throws -> MemoryEstimate {
+        try MemoryEstimate(
+            configuration, frozen: frozen, adapter: adapter, options, on: device, ranks: ranks)
     }
 }
 

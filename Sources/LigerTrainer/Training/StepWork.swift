@@ -10,15 +10,19 @@ struct StepWork {
     private let share: LossShare
     private let clip: Float?
     private let recomputation: Recomputation
+    private let ranks: Ranks
 
     /// - Parameters:
     ///   - frozen: the model that the objective asks, if it asks one.
     ///   - share: what each part is of its step.
+    ///   - ranks: those that do the same with other parts.
     /// - Throws: `RuntimeError` when memory runs out.
     init(
-        _ decoder: Decoder, asking frozen: FrozenModel?, share: LossShare, _ options: TrainingOptions
+        _ decoder: Decoder, asking frozen: FrozenModel?, share: LossShare, _ options: TrainingOptions,
+        ranks: Ranks = .alone
     ) throws {
         self.decoder = decoder
+        self.ranks = ranks
         self.share = share
         objective = options.makeObjective(asking: frozen)
         clip = options.clip > 0 ? Float(options.clip) : nil
@@ -40,7 +44,7 @@ struct StepWork {
         try objective.loss(part, of: decoder, share: share, on: Tape(recomputing: recomputation))
     }
 
-    /// Leaves the step's gradients, clipped, with the parameters.
+    /// Leaves the step's gradients, of all ranks and clipped, with the parameters.
     func passes(over parts: [BatchArrays]) throws -> StepOutputs {
         var losses: [NDArray] = [], figures: [[NDArray]] = []
         for (number, part) in parts.enumerated() {
@@ -51,6 +55,9 @@ struct StepWork {
             }
             losses.append(result.loss.value)
             figures.append(result.figures)
+        }
+        if ranks.count > 1 {
+            try ranks.sum(decoder.trainedParameters.compactMap(\.gradient) + losses + figures.flatMap { $0 })
         }
         return StepOutputs(losses: losses, figures: figures, norm: try optimiser.clippedNorm(clip))
     }

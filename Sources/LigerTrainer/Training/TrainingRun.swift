@@ -25,11 +25,13 @@ public final class TrainingRun {
     private let options: TrainingOptions
     private let learner: Learner
     private let directory: RunDirectory
-    private let metrics: MetricsLog
+    /// Of rank 0.
+    private let metrics: MetricsLog?
     private let display: ProgressDisplay
     private let attention: AttentionSelection
     private let isDone: Bool
     private let resumedAt: Int
+    private let ranks: Ranks
     private var timer = StepTimer()
     private var tokensDone: Int
     private var began = 0.0
@@ -42,44 +44,59 @@ public final class TrainingRun {
         try self.init(options, output: .standard)
     }
 
-    package init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
+    package convenience init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
         try options.validate()
         try ThreadPool.checkEnvironment()
-        let device = try options.device.open()
+        let ranks = try Ranks.join(options)
+        do {
+            try self.init(options, output: ranks.isFirst ? output : .none, ranks: ranks)
+        } catch {
+            throw ranks.report(error)
+        }
+    }
+
+    private init(_ options: TrainingOptions, output: ProgressDisplay.Output, ranks: Ranks) throws {
+        let device = try ranks.device(options)
         let data = try TrainingData(options)
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
-        let attention = try description.attention(options, on: device)
-        let memory = try description.memory(options, on: device)
+        let own = options.share(of: ranks.count)
+        let attention = try description.attention(own, on: device)
+        let memory = try description.memory(own, on: device, ranks: ranks.count)
         let warning = try MemoryCheck.run(
-            memory, options, on: device, available: MemoryCheck.available(on: device))
+            memory, own, on: device, available: MemoryCheck.available(on: device))
         let model = try TrainingModel(description, options, device: device)
         let stream = try data.stream(for: model, options)
-        learner = try Learner(model, stream: stream, options: options)
+        try ranks.connect(on: device)
+        learner = try Learner(model, stream: stream, options: options, ranks: ranks)
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
             base: try model.base())
-        directory = try RunDirectory.open(record)
+        if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
         self.options = options
+        self.attention = attention
+        self.ranks = ranks
 
-        let final = directory.final()
-        let isDone = final.step.map { $0 >= options.steps } ?? false
-        let (start, damaged) = isDone ? (nil, []) : try directory.checkpointToResume()
-        if let start { try TrainingState.read(start, into: learner) }
-        resumedAt = start?.step ?? 0
+        let opened = ranks.isFirst ? try RunDirectory.open(record) : nil
+        let beginning = try ranks.told { try RunBeginning(of: opened, steps: options.steps) }
+        directory = opened ?? RunDirectory(reading: beginning.path)
+        isDone = beginning.isDone
+        if let start = beginning.checkpoint { try TrainingState.read(start, into: learner) }
+        resumedAt = beginning.checkpoint?.step ?? 0
         tokensDone = stream.tokens(before: resumedAt)
-        metrics = try MetricsLog(
-            path: directory.metricsPath,
-            resumingAfter: isDone ? .max : options.resume ? resumedAt : nil)
-        self.isDone = isDone
+        metrics = try opened.map {
+            try MetricsLog(
+                path: $0.metricsPath,
+                resumingAfter: beginning.isDone
+                    ? .max : options.resume ? beginning.checkpoint?.step ?? 0 : nil)
+        }
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
-        self.attention = attention
         introduce(data)
-        introduceResuming(from: start, final.fault, damaged)
+        introduce(beginning)
         introduce(memory, warning: warning)
     }
 
@@ -91,18 +108,23 @@ public final class TrainingRun {
             display.note(
                 "This run is finished: all \(Format.count(options.steps, "step")) are done. "
                     + "The model is in \(directory.finalPath).")
+            ranks.leave()
             return .alreadyFinished
         }
         do {
-            return try StopSignal.watching { try trainSteps() }
+            let outcome = try StopSignal.watching { try trainSteps() }
+            ranks.leave()
+            return outcome
         } catch {
             display.finish()
-            throw error
+            throw ranks.report(error)
         }
     }
 
     private func trainSteps() throws -> Outcome {
-        if resumedAt == 0, options.evaluationInterval != nil, metrics.lines.isEmpty {
+        if resumedAt == 0, options.evaluationInterval != nil,
+            try ranks.told({ metrics?.lines.isEmpty ?? true })
+        {
             try report(evaluation())
         }
         began = ProgressDisplay.seconds()
@@ -117,18 +139,19 @@ public final class TrainingRun {
                 try report(evaluation())
                 try drawCurve()
             }
-            if let prompt = options.sample, let interval = options.sampleInterval,
+            if ranks.isFirst, let prompt = options.sample, let interval = options.sampleInterval,
                 step % interval == 0 || isLast
             {
                 try reportSteps()
                 display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
             }
-            let signal = StopSignal.pending
+            let signal = try ranks.agreed(onStopping: StopSignal.pending)
             if isLast || signal != nil || isDue(step) {
                 try reportSteps()
                 try save()
             }
             if let signal, !isLast {
+                try ranks.settle()
                 stopped(at: step)
                 return .stopped(signal: signal)
             }
@@ -176,19 +199,24 @@ public final class TrainingRun {
     }
 
     private func report(_ line: MetricsLine) throws {
-        try metrics.append(line)
+        try metrics?.append(line)
         display.update(line)
     }
 
-    /// The metrics must be safe before the checkpoint that follows them.
+    /// The metrics must be safe before the checkpoint that follows them. Rank 0 writes; what it reads from the device
+    /// is checked before it counts.
     private func save() throws {
+        guard let metrics else { return }
         try metrics.synchronize()
         try directory.writeCheckpoint(step: learner.stepsDone, keepLast: options.keep) {
             try TrainingState.writeCheckpoint(learner, into: $0)
+            try ranks.check()
         }
     }
 
     private func finish() throws {
+        try ranks.settle()
+        guard ranks.isFirst else { return }
         try drawCurve()
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
         display.finish()
@@ -201,7 +229,9 @@ public final class TrainingRun {
         let device = learner.model.device
         let summary = RunSummary(
             device: device.model ?? device.name, attention: attention.name,
-            tokensPerSecond: timer.steps == 0 ? nil : Double(timer.tokens) / max(timer.seconds, 1e-9),
+            tokensPerSecond: timer.steps == 0
+                ? nil : Double(timer.tokens) / max(timer.seconds, 1e-9) / Double(ranks.count),
+            ranks: ranks.count,
             work: isText ? learner.model.work(length: options.sequenceLength) : nil,
             peakTeraflops: ModelWork.peakTeraflops(of: device.model, dtype: options.dtype),
             peakBytes: device.peakBytes,
@@ -217,6 +247,7 @@ public final class TrainingRun {
     }
 
     private func drawCurve() throws {
+        guard let metrics else { return }
         let objective = isText ? "" : "\(options.objective.kind.rawValue), "
         var curve = LossCurve(
             title: "\(options.model), \(objective)\(options.kernels.description) kernels",
@@ -246,21 +277,18 @@ public final class TrainingRun {
                 "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
         }
         let device = model.device
-        display.note("device  \(device.name)\(device.model.map { ", \($0)" } ?? "")")
+        let several =
+            ranks.count == 1 ? "" : "\(ranks.count) ranks, exchanging by \(ranks.exchange); this one: "
+        display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }
         display.note("output  \(directory.path)")
     }
 
-    private func introduceResuming(
-        from start: RunCheckpoint?, _ finalFault: String?, _ damaged: [DamagedCheckpoint]
-    ) {
-        if let finalFault {
-            display.note("\(directory.finalPath) is damaged and will be written again: \(finalFault)")
+    private func introduce(_ beginning: RunBeginning) {
+        for note in beginning.notes { display.note(note) }
+        if let start = beginning.checkpoint {
+            display.note("resumed after step \(Format.integer(start.step))")
         }
-        for each in damaged {
-            display.note("\(each.checkpoint.path) is damaged and passed over: \(each.fault)")
-        }
-        if let start { display.note("resumed after step \(Format.integer(start.step))") }
     }
 
     private func introduce(_ memory: MemoryEstimate, warning: String?) {

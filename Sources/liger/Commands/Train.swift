@@ -26,13 +26,35 @@ struct Train: ParsableCommand {
               liger train --data book.txt --steps 1000 --out runs/book
               liger train --data book.txt --steps 1000 --out runs/book --resume
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
+              liger train --model Llama-folder --dtype bf16 --device cuda --gpus 2
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
               liger train --objective distill --model small --teacher large --data texts.jsonl
             """)
 
     @OptionGroup var arguments: TrainingArguments
 
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            """
+            Train on so many GPUs of this machine, by a process each, which share every batch: the run is that of \
+            one GPU with the same --batch. torchrun, mpirun and srun start such processes too, also on several \
+            machines; leave it out there. With --device cpu the processes share the processor.
+            """, valueName: "count"))
+    var gpus = 1
+
+    func validate() throws {
+        if gpus < 1 { throw ValidationError("--gpus is \(gpus); it must be at least 1") }
+    }
+
     func run() throws {
+        if gpus > 1, try !RankLauncher.isRank(of: gpus) {
+            let options = arguments.options
+            try options.validate(ranks: gpus)
+            let status = try RankLauncher(count: gpus, arguments: CommandLine.arguments).run()
+            if status != 0 { throw ExitCode(status) }
+            return
+        }
         let run = try TrainingRun(arguments.options)
         if case .stopped(let signal) = try run.train() {
             // What shells report for a process that a signal ended.

@@ -1,4 +1,4 @@
-// A CUDA driver, a cuBLASLt and a cuDNN in host memory, for tests on machines without a GPU: device memory is malloc,
+// A CUDA driver, a cuBLASLt, a cuDNN and an NCCL in host memory, for tests on machines without a GPU: device memory is malloc,
 // work is done when it is handed in, and calls without a current context fail as the driver's would.
 #ifndef FAKE_CUDA_H
 #define FAKE_CUDA_H

@@ -1,0 +1,80 @@
+internal import LigerNN
+
+extension TrainingOptions {
+    /// Checks that a run of so many ranks can do what the options say.
+    ///
+    /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems.
+    public func validate(ranks: Int) throws {
+        let problems = ranks > 1 ? rankProblems(ranks) : []
+        guard !problems.isEmpty else { return }
+        throw TrainerError(
+            .invalidOptions,
+            "\(problems.count == 1 ? "An option is" : "\(problems.count) options are") not usable:\n"
+                + problems.map { "  \($0)\n" }.joined(), remedy: "See liger train --help.")
+    }
+
+    private func rankProblems(_ ranks: Int) -> [String] {
+        var problems: [String] = []
+        if !batch.isMultiple(of: ranks) {
+            problems.append(
+                "--batch is \(batch), which \(ranks) ranks cannot share evenly; give a multiple of \(ranks): it is the "
+                    + "batch of all of them together")
+        }
+        if device != .cpu, device != Device("cuda") {
+            problems.append(
+                "--device is \(device), but there are \(ranks) ranks; give --device cuda, and each takes a GPU of its "
+                    + "own")
+        }
+        if execution.updates == .inBackward {
+            problems.append(
+                "--update-in-backward updates weights by one rank's gradients, and there are \(ranks) ranks; leave it "
+                    + "out")
+        }
+        if let dropout = adapter.dropout, dropout > 0 {
+            problems.append(
+                "--lora-dropout is \(dropout), and \(ranks) ranks would drop the same of different rows; give 0")
+        }
+        if let reason = objective.reasonAgainstRanks {
+            problems.append("--objective \(objective.kind.rawValue) runs on one GPU only: \(reason)")
+        }
+        return problems
+    }
+
+    /// The options of one rank's own work: its share of the batch.
+    func share(of ranks: Int) -> TrainingOptions {
+        var options = self
+        options.batch = batch / ranks
+        return options
+    }
+
+    /// What a resumed run may change, but ranks that run together may not.
+    func liveDifferences(from first: TrainingOptions) -> [String] {
+        zip(first.live, live).compactMap { before, now in
+            before.value == now.value ? nil : "\(now.option) is \(now.value), on rank 0 \(before.value)"
+        }
+    }
+
+    private var live: [(option: String, value: String)] {
+        [
+            ("--steps", "\(steps)"), ("--eval-every", "\(evaluationInterval ?? 0)"),
+            ("--eval-batches", "\(evaluationBatches)"), ("--save-every", "\(saveEvery)"),
+            ("--recompute", execution.recompute.rawValue), ("--graph", "\(execution.graph)"),
+            ("--attention", execution.attention.rawValue), ("--resume", "\(resume)"), ("--out", out),
+        ]
+    }
+}
+
+extension TrainingOptions.ObjectiveChoice {
+    /// Why ranks that each see a part of the batch would learn something else than one that sees all of it; nil where
+    /// the loss is a mean over tokens or pairs that each counts alike.
+    fileprivate var reasonAgainstRanks: String? {
+        switch kind {
+        case .nextToken: nil
+        case .dpo, .orpo, .cpo, .simPO:
+            (resolvedAlpha ?? 0) == 0
+                ? nil : "the likelihood that --alpha adds is a mean over all tokens of a batch"
+        case .kto: "the models' divergence is estimated over a whole batch"
+        case .distill: "the loss is a mean over all tokens of a batch"
+        }
+    }
+}
