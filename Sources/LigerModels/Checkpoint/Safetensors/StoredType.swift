@@ -30,9 +30,10 @@ public struct StoredType: RawRepresentable, Sendable, Hashable {
     /// One byte per truth value.
     public static let bool = StoredType(rawValue: "BOOL")
 
-    /// What a kernel reads such elements as (`u8` for `BOOL`); nil when none can.
+    /// What a kernel reads such elements as (`u8` for `BOOL`); nil when none can. Floats of 8 bits are refused too: without
+    /// scales, which others keep in tensors of other names, they would be another model.
     public var dtype: DType? {
-        self == .bool ? .u8 : DType.allCases.first { StoredType($0) == self }
+        self == .bool ? .u8 : DType.allCases.first { !$0.isFloat8 && StoredType($0) == self }
     }
 
     /// Bits per element; nil for a name the format does not have.
