@@ -16,7 +16,8 @@ public final class PositionEmbedding {
     /// [batch * length, hidden size], as x.
     func adding(to x: Tensor, _ context: SequenceContext) throws -> Tensor {
         let device = x.value.device
-        let positions = try context.documents?.positions ?? positions(context.batch, context.positions, device)
+        let positions =
+            try context.documents?.positions ?? positions(context.batch, context.positions, device)
         return try x.adding(x.tape.tensor(of: weight).rows(positions))
     }
 

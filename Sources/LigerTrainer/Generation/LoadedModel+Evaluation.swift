@@ -28,7 +28,8 @@ extension LoadedModel {
     package func score(_ corpus: Corpus, length: Int, batch: Int) throws -> TextScore {
         guard length <= decoder.maximumPositions else {
             throw TrainerError(
-                .invalidOptions, "--seq is \(length), but the model has \(decoder.maximumPositions) positions.",
+                .invalidOptions,
+                "--seq is \(length), but the model has \(decoder.maximumPositions) positions.",
                 remedy: "Use --seq \(decoder.maximumPositions) or less.")
         }
         let tokens = TokenStream.tokens(

@@ -32,7 +32,8 @@ extension TrainingOptions {
         }
         if let dropout = adapter.dropout, dropout > 0 {
             problems.append(
-                "--lora-dropout is \(dropout), and \(ranks) ranks would drop the same of different rows; give 0")
+                "--lora-dropout is \(dropout), and \(ranks) ranks would drop the same of different rows; give 0"
+            )
         }
         if let reason = objective.reasonAgainstRanks {
             problems.append("--objective \(objective.kind.rawValue) runs on one GPU only: \(reason)")
