@@ -22,9 +22,10 @@ def expected_factor(x, kind, dimension):
     x = x.float()
     largest = x.abs().amax() if dimension is None else x.abs().amax(dim=dimension, keepdim=True)
     largest = largest.clamp(min=1e-30)
-    # A number over a tensor would be the tensor's reciprocal times the number, with two roundings.
-    scaled = (x * (torch.full_like(largest, LARGEST[kind]) / largest)).clamp(-LARGEST[kind], LARGEST[kind])
-    return scaled.to(TYPES[kind]), largest / LARGEST[kind]
+    # A number over a tensor, and on a GPU a tensor over a number, would be a product with a rounded reciprocal.
+    limit = torch.full_like(largest, LARGEST[kind])
+    scaled = (x * (limit / largest)).clamp(-LARGEST[kind], LARGEST[kind])
+    return scaled.to(TYPES[kind]), largest / limit
 
 
 def matrix(rows, columns, device, dtype, spread=6):
