@@ -274,6 +274,19 @@ def test_a_model_of_another_family_is_refused(name, error):
         functions()[f"apply_liger_kernel_to_{name}"](model=tiny.text_model("llama"))
 
 
+@pytest.mark.parametrize("model", ["meta-llama/Llama-3.2-1B", object()], ids=["name", "object"])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match="must be a model, a torch.nn.Module, not of type"):
+        apply_liger_kernel_to_llama(model=model)
+
+
+def test_a_module_without_anything_of_the_family_is_said():
+    receipt = apply_liger_kernel_to_llama(model=torch.nn.Linear(2, 2))
+    assert "Linear has no lm_head" in str(receipt)
+    with pytest.raises(PatchError):
+        apply_liger_kernel_to_llama(model=torch.nn.Linear(2, 2), strict=True)
+
+
 def test_arguments_are_filtered_by_the_signature_and_the_map_is_read_when_called(caplog):
     called = mock.Mock()
     called.__signature__ = inspect.signature(apply_liger_kernel_to_llama)

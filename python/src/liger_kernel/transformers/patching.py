@@ -17,6 +17,8 @@ from typing import Callable
 from typing import Dict
 from typing import Optional
 
+import torch
+
 from liger_kernel.transformers import leaves
 from liger_kernel.transformers import reading
 from liger_kernel.transformers import transformers_loss
@@ -67,6 +69,11 @@ def check_flags(row: Family, flags: dict) -> None:
 
 
 def check_instance(row: Family, model) -> None:
+    if not issubclass(type(model), torch.nn.Module):
+        raise TypeError(
+            f"apply_liger_kernel_to_{row.name}: `model` must be a model, a torch.nn.Module, not of type {type(model).__name__}; "
+            "leave it out to patch the classes of the family before a model is made"
+        )
     if row.refusal and not any(cls.__name__ in row.instances for cls in type(model).__mro__):
         raise row.refusal(
             f"apply_liger_kernel_to_{row.name} takes a model of {', '.join(row.instances)}, not {type(model).__name__}"
@@ -219,10 +226,14 @@ def patch_model(row: Family, flags: dict, model, more: dict) -> Receipt:
         reasons.update(bind_loss_forward(row, model))
     if flags.get("cross_entropy") or flags.get(FLCE):
         for module in model.modules():
-            if module is model or hasattr(module, lce.HEAD) and hasattr(type(module), "loss_function"):
+            if takes_loss(module) if module is model else hasattr(module, lce.HEAD) and takes_loss(type(module)):
                 transformers_loss.bind(module, bool(flags.get("cross_entropy")))
     model.__dict__["_liger_reasons"] = reasons
     return reading.read(model, rows, reasons)
+
+
+def takes_loss(module) -> bool:
+    return hasattr(module, "loss_function")
 
 
 def patch_modules(model, rows) -> Dict[str, str]:
