@@ -71,15 +71,15 @@ package final class LowRankAdapter {
         let read = try dropout.map { try $0.applied(to: x.value) } ?? x.value
         let narrow = try MatMul.apply(read, a.value, transposeB: true, alpha: scale)
         _ = try MatMul.apply(narrow, b.value, transposeB: true, into: y, accumulate: true)
-        let (saved, w, scale) = (x.saved, weight.value, scale)
+        let (saved, w, down, up, scale) = (x.saved, weight.value, a.value, b.value, scale)
         let needsInput = x.requiresGradient
         let sum = tape.record(y, from: [x, x, a, b]) { upstream in
             let dy = upstream.array
-            let dNarrow = try MatMul.apply(dy, b.value, alpha: scale)
+            let dNarrow = try MatMul.apply(dy, up, alpha: scale)
             let again = try saved.array()
             return [
                 needsInput ? .product(MatrixTerm(dy, w)) : .none,
-                needsInput ? try Self.inputTerm(dNarrow, a.value, dropout) : .none,
+                needsInput ? try Self.inputTerm(dNarrow, down, dropout) : .none,
                 .product(
                     MatrixTerm(
                         dNarrow, try dropout.map { try $0.applied(to: again) } ?? again, transposeA: true)),

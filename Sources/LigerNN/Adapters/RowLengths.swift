@@ -35,15 +35,15 @@ extension Tensor {
     ///
     /// - Parameter norms: [columns], f32; constants.
     func scaled(rows magnitude: Parameter, norms: NDArray) throws -> Tensor {
-        let m = tape.tensor(of: magnitude)
+        let m = magnitude.value
         func scaled(_ x: NDArray) throws -> NDArray {
             let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
             try ScaleColumnsKernel(columns: x.shape[1], x: x.dtype, magnitude: m.dtype).launch(
-                programs: x.shape[0], ["x": x, "magnitude": m.value, "norms": norms, "y": y])
+                programs: x.shape[0], ["x": x, "magnitude": m, "norms": norms, "y": y])
             return y
         }
         let z = value
-        return tape.record(try scaled(z), from: [self, m]) { upstream in
+        return tape.record(try scaled(z), from: [self, tape.tensor(of: magnitude)]) { upstream in
             let dy = upstream.array
             let products = try NDArray(empty: dy.shape, device: dy.device)
             try MultiplyByColumnNormKernel(columns: dy.shape[1], dtype: dy.dtype).launch(

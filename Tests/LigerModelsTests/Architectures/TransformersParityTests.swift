@@ -59,6 +59,24 @@ struct TransformersParityTests {
         Self.report("gradients", variant, kernels, worst)
     }
 
+    /// An estimate of memory and a pass that fails leave passes without a backward one behind.
+    @Test(
+        "A forward pass frees what it kept, without a backward pass",
+        arguments: TransformersFixture.variants, [KernelSelection.liger, .reference])
+    func forwardPassesAreFreed(variant: String, kernels: KernelSelection) throws {
+        let fixture = try TransformersFixture(variant)
+        let model = try Self.model(fixture, kernels)
+        for recomputation in Recomputation.allCases {
+            weak var tape: Tape?
+            try {
+                let one = Tape(recomputing: recomputation)
+                tape = one
+                _ = try model.decoder.loss(fixture.ids, fixture.labels, Self.options, on: one)
+            }()
+            #expect(tape == nil, "\(recomputation)")
+        }
+    }
+
     @Test(
         "The losses of 20 AdamW steps, within 1e-4",
         arguments: TransformersFixture.variants, kernels)

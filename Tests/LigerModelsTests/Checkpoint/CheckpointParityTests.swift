@@ -105,8 +105,6 @@ struct CheckpointParityTests {
                 "high_freq_factor": 4.25, "original_max_position_embeddings": 512,
             ]
         }
-        // transformers adds it when it loads this family.
-        if configuration.modelType == "phi3" { rope["partial_rotary_factor"] = 1.0 }
         let isScaled = configuration.rope.scaling != nil
         var expected: [String: Any] = [
             "model_type": configuration.modelType, "hidden_size": 96, "intermediate_size": 250,
@@ -116,9 +114,35 @@ struct CheckpointParityTests {
             "tie_word_embeddings": isScaled, "initializer_range": 0.006, "pad_token_id": 10,
             "bos_token_id": isScaled ? 7 : NSNull(), "eos_token_id": isScaled ? [8, 9] : NSNull(),
             "dtype": isScaled ? "bfloat16" : "float16",
-            "hidden_act": configuration.modelType == "gemma" ? "gelu_pytorch_tanh" : "silu",
+            "hidden_act": "silu",
         ]
-        if configuration.modelType == "mistral" { expected["sliding_window"] = NSNull() }
+        Self.adapt(&expected, to: configuration.modelType, rope: rope)
         return expected
+    }
+
+    /// Where a family says things otherwise than most.
+    private static func adapt(_ expected: inout [String: Any], to modelType: String, rope: [String: Any]) {
+        func replace(_ key: String, with other: String, _ value: Any) {
+            expected[key] = nil
+            expected[other] = value
+        }
+        switch modelType {
+        case "mistral": expected["sliding_window"] = NSNull()
+        // transformers adds the shares of heads that are rotated when it loads these families.
+        case "phi3": expected["rope_parameters"] = rope.merging(["partial_rotary_factor": 1.0]) { $1 }
+        case "glm4": expected["rope_parameters"] = rope.merging(["partial_rotary_factor": 0.5]) { $1 }
+        case "gemma": expected["hidden_act"] = "gelu_pytorch_tanh"
+        case "gemma2": replace("hidden_act", with: "hidden_activation", "gelu_pytorch_tanh")
+        case "gemma3_text":
+            replace("hidden_act", with: "hidden_activation", "gelu_pytorch_tanh")
+            let local: [String: Any] = ["rope_type": "default", "rope_theta": 10000.0]
+            expected["rope_parameters"] = ["full_attention": rope, "sliding_attention": local]
+        case "gpt2":
+            replace("hidden_act", with: "activation_function", "gelu_new")
+            replace("rms_norm_eps", with: "layer_norm_epsilon", 1e-5)
+            replace("intermediate_size", with: "n_inner", 250)
+            for key in ["num_key_value_heads", "head_dim", "rope_parameters"] { expected[key] = nil }
+        default: break
+        }
     }
 }

@@ -171,6 +171,21 @@ import Tile
         if y.count > 10 { #expect(others.allSatisfy { $0 != y }) }
     }
 
+    /// What a pass keeps goes with it, whether or not a backward pass came.
+    @Test(arguments: kinds + [.init(rank: 3, alpha: 5, dropout: 0.4)])
+    func forwardPassesAreFreed(options: LowRankOptions) throws {
+        let decoder = try Self.adapted(options)
+        for recomputation in Recomputation.allCases {
+            weak var tape: Tape?
+            try decoder.training(pass: 7) {
+                let one = Tape(recomputing: recomputation)
+                tape = one
+                _ = try Self.loss(decoder, on: one)
+            }
+            #expect(tape == nil, "\(recomputation)")
+        }
+    }
+
     @Test func namesAreMatchedAsPEFTDoes() throws {
         let decoder = SmallDecoder().unallocated()
         #expect(
