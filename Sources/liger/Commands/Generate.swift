@@ -30,7 +30,9 @@ struct Generate: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("What scores are divided by; 0 takes the highest.", valueName: "number"))
+        help: ArgumentHelp(
+            "Scores are divided by it: more is more varied. 0 takes the likeliest token.", valueName: "number"
+        ))
     var temperature = 0.0
 
     @Option(
