@@ -12,7 +12,7 @@ struct Evaluate: ParsableCommand {
 
             EXAMPLES:
               liger evaluate runs/train --data book.txt
-              liger evaluate Llama-folder --data book.txt --seq 2048 --batch 1 --device cuda --json
+              liger evaluate Llama-folder --data book.txt --seq 2048 --device cuda --json
             """)
 
     @OptionGroup(title: "Model") var source: ModelArguments

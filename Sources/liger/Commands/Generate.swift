@@ -14,7 +14,8 @@ struct Generate: ParsableCommand {
 
             EXAMPLES:
               liger generate runs/train --prompt "The kernel"
-              liger generate Llama-folder --adapter runs/lora --prompt "Once" --tokens 200 --temperature 0.8
+              liger generate runs/train --prompt "Once" --tokens 200 --temperature 0.8
+              liger generate Llama-folder --adapter runs/lora --prompt "Once"
               echo "The kernel" | liger generate runs/train --prompt - --json
             """)
 
