@@ -8,7 +8,7 @@ import torch
 
 # Modules in the order of the page, and what a reader looks for there.
 MODULES = {
-    "liger_kernel": "Receipts, counters, loss memory, recomputation, and which implementation runs.",
+    "liger_kernel": "Receipts, counters, loss memory, recomputation, 8-bit products, and which implementation runs.",
     "liger_kernel.transformers": "Patches for Hugging Face models, and layers for models of your own.",
     "liger_kernel.transformers.functional": "The operations as functions.",
     "liger_kernel.chunked_loss": "Losses of a last layer for post-training, as modules.",
@@ -18,10 +18,12 @@ MODULES = {
     "liger_kernel.chunked_loss.fused_linear_ppo": "The same for GRPO and its relatives.",
     "liger_kernel.chunked_loss.fused_linear_distillation": "The same for distillation.",
     "liger_kernel.transformers.receipt": "What a patch returns.",
+    "liger_kernel.optim": "An optimiser that takes little memory.",
+    "liger_kernel.float8": "Products of linear layers in 8-bit floats.",
     "liger_kernel.ops": "Autograd Functions, and the forward and backward passes behind them.",
     "liger_kernel.megatron": "Layers for Megatron.",
 }
-FURTHER = {"liger_kernel": ("launch_counts", "recompute", "report", "set_loss_memory")}
+FURTHER = {"liger_kernel": ("fp8", "launch_counts", "recompute", "report", "set_loss_memory")}
 
 # Modules that offer what they define, and nothing that they import.
 OF_ITS_OWN = ("fused_linear_preference", "fused_linear_unpaired_preference", "fused_linear_ppo",

@@ -13,7 +13,8 @@ BUILT = pages.ROOT / ".build/release"
 def extract(module, folder):
     """The symbol graph of a module's public declarations, those of modules that it exports among them."""
     folder.mkdir(parents=True)
-    includes = [part for name in ("Modules", "CVector.build", "CCUDA.build") for part in ("-I", BUILT / name)]
+    folders = ("Modules", "CVector.build", "CCUDA.build", "CNCCL.build")
+    includes = [part for name in folders for part in ("-I", BUILT / name)]
     run(
         "swift-symbolgraph-extract", "-module-name", module, *includes, "-target", target(),
         "-minimum-access-level", "public", "-skip-synthesized-members",

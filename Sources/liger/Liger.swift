@@ -9,7 +9,8 @@ internal import Platform
         discussion: """
             Start with `liger train`: it trains a small Llama on this package's own text and needs no \
             download. `liger compare` shows what the fused kernels save, `liger verify` that they are right, \
-            `liger bench` how close they come to the machine's memory bandwidth.
+            `liger bench` how close they come to the machine's memory bandwidth. `liger generate` continues a text \
+            with what was trained.
             """,
         version: Version.text + (System.isDebugBuild ? ", built for debugging" : ""),
         subcommands: [

@@ -30,6 +30,7 @@ public struct LaunchScalars: ExpressibleByDictionaryLiteral, Sendable {
 
     public init(dictionaryLiteral elements: (String, LaunchScalar?)...) { self.init(elements) }
 
+    /// Numbers by name, for a kernel whose scalars are made in a loop.
     public init(_ elements: [(String, LaunchScalar?)]) {
         names.reserveCapacity(elements.count)
         values.reserveCapacity(elements.count)

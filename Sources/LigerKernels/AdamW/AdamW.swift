@@ -50,6 +50,7 @@ public enum AdamW {
 
     /// How parameters of 16 bits are rounded.
     public enum Rounding: Sendable, Hashable {
+        /// To the nearest number: an update below half of the last bit is lost.
         case toNearest
         /// At random, up or down; bf16 only.
         case stochastic
@@ -131,10 +132,13 @@ public enum AdamW {
     /// As `step`, of one tensor or of several that lie in one array, with what changes from step to step in arrays.
     ///
     /// - Parameters:
+    ///   - tensor: the parameter, or several in one array, with gradient, moments and master.
     ///   - numbers: [7], f32: 1 - lr λ, 1 - β1, β2, 1 - β2, lr / (1 - β1^t), sqrt(1 - β2^t), eps.
     ///   - counters: [3], i32: the seed's lower and upper half, and t.
     ///   - tensors: [n, 2], i64: the number of a tensor and how far its places are from its elements' positions in the
     ///     array; a row for each `block` of elements, or one for all.
+    ///   - rounding: of 16-bit parameters without a master; others are rounded to nearest.
+    ///   - factor: one f32 that gradients are multiplied by; nil for 1.
     /// - Throws: `RuntimeError` if arrays do not fit.
     public static func step(
         _ tensor: Slot, numbers: NDArray, counters: NDArray?, tensors: NDArray?, rounding: Rounding,

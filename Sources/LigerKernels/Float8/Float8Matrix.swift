@@ -17,7 +17,10 @@ public import Tile
 public enum Float8Matrix {
     /// What has a scale of its own.
     public enum Scaling: String, CaseIterable, Sendable, Hashable {
-        case tensor, row
+        /// The whole matrix.
+        case tensor
+        /// Each row of y, and each row of y transposed.
+        case row
     }
 
     /// What `quantise` gives; nil for what was not asked for.
@@ -35,6 +38,7 @@ public enum Float8Matrix {
     /// - Parameters:
     ///   - x: [rows, columns], contiguous, f32, bf16 or f16.
     ///   - type: e4m3 or e5m2.
+    ///   - scaling: one scale for the matrix, or one for each row of y and of y transposed.
     ///   - rows: whether y is asked for.
     ///   - columns: whether y transposed is; both sizes are multiples of 16 then.
     /// - Throws: `RuntimeError` if the array does not fit or memory runs out.

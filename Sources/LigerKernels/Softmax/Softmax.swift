@@ -54,7 +54,8 @@ public enum Softmax {
     ///   - scores: [..., n], f32, bf16 or f16, contiguous; holds y afterwards.
     ///   - scale: as for `forward`.
     ///   - firstQuery: nil masks nothing; otherwise as in `Causal`.
-    ///   - queries: as in `Causal`, and `window`.
+    ///   - queries: as in `Causal`.
+    ///   - window: as in `Causal`.
     /// - Throws: `RuntimeError` if shapes or positions do not fit.
     public static func forward(
         inPlace scores: NDArray, scale: Float = 1, firstQuery: Int?, queries: Int, window: Int? = nil

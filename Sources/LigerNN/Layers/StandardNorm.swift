@@ -3,8 +3,9 @@ import LigerRuntime
 
 /// (x - mean) / sqrt(variance + eps) times a weight plus a bias, over the last dimension: `LayerNorm`.
 public struct StandardNorm: Layer {
-    /// [columns], both.
+    /// [columns]
     public let weight: Parameter
+    /// [columns]
     public let bias: Parameter
     private let eps: Float
 

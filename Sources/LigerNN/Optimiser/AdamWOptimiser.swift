@@ -78,7 +78,11 @@ public final class AdamWOptimiser {
 
     /// An optimiser for the parameters that are not frozen, from their present values.
     ///
-    /// - Parameter seed: of the random numbers that parameters and 8-bit moments are rounded with.
+    /// - Parameters:
+    ///   - parameters: in an order that a resumed run repeats, as random numbers depend on it.
+    ///   - options: the constants of the update.
+    ///   - storage: how moments are stored, and whether 16-bit parameters have masters.
+    ///   - seed: of the random numbers that parameters and 8-bit moments are rounded with.
     /// - Throws: `RuntimeError` when memory runs out.
     public init(
         _ parameters: [Parameter], _ options: Options = Options(), storage: Storage = Storage(),

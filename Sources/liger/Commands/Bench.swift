@@ -47,8 +47,8 @@ struct Bench: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Search every kernel's schedules for these shapes on a GPU and add the winners to this file, which is \
-            Sources/TileGPU/Schedule/TunedSchedules.swift where they are to ship.
+            Search every kernel's schedules for these shapes on a GPU and add the winners to this file. Those that \
+            ship are in Sources/TileGPU/Schedule/TunedSchedules.swift.
             """, valueName: "file"))
     var tune: String?
 

@@ -7,12 +7,12 @@ struct Evaluate: ParsableCommand {
         abstract: "Say how well a trained model predicts a text: its loss and perplexity.",
         discussion: """
             The text is cut into sequences of --seq tokens. Each token but the first is predicted once, from those \
-            before it in its sequence. The loss is the mean over these tokens, in nats. The model changes nothing and \
-            drops nothing.
+            before it in its sequence. The loss is the mean over these tokens, in nats. Nothing is trained, \
+            and no dropout is applied.
 
             EXAMPLES:
               liger evaluate runs/train --data book.txt
-              liger evaluate Llama-folder --data book.txt --seq 2048 --batch 1 --device cuda --json
+              liger evaluate Llama-folder --data book.txt --seq 2048 --device cuda --json
             """)
 
     @OptionGroup(title: "Model") var source: ModelArguments

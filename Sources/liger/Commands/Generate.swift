@@ -14,7 +14,8 @@ struct Generate: ParsableCommand {
 
             EXAMPLES:
               liger generate runs/train --prompt "The kernel"
-              liger generate Llama-folder --adapter runs/lora --prompt "Once" --tokens 200 --temperature 0.8
+              liger generate runs/train --prompt "Once" --tokens 200 --temperature 0.8
+              liger generate Llama-folder --adapter runs/lora --prompt "Once"
               echo "The kernel" | liger generate runs/train --prompt - --json
             """)
 
@@ -30,7 +31,9 @@ struct Generate: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("What scores are divided by; 0 takes the highest.", valueName: "number"))
+        help: ArgumentHelp(
+            "Scores are divided by it: more is more varied. 0 takes the likeliest token.", valueName: "number"
+        ))
     var temperature = 0.0
 
     @Option(

@@ -6,8 +6,8 @@ struct Merge: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Put an adapter into the weights, as a checkpoint that needs no adapter.",
         discussion: """
-            Writes a new folder in Hugging Face layout with W + s B A in the place of W, computed in fp32 and rounded \
-            once to the type of the weights' files, or to --dtype. The tokenizer's files come along.
+            Writes a new folder in Hugging Face layout. Each weight W with an adapter becomes W + s B A, computed in \
+            fp32 and rounded once to the type of the weights' files, or to --dtype. The tokenizer's files are copied.
 
             EXAMPLES:
               liger merge runs/lora --out merged
@@ -16,7 +16,7 @@ struct Merge: ParsableCommand {
 
     @OptionGroup(title: "Model") var source: ModelArguments
 
-    @Option(help: ArgumentHelp("The new folder.", valueName: "folder"))
+    @Option(help: ArgumentHelp("The new folder, which must not exist.", valueName: "folder"))
     var out: String
 
     func run() throws {

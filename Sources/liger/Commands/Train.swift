@@ -8,8 +8,9 @@ struct Train: ParsableCommand {
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
-            transformers loads as it is. A run that was stopped, in whatever way, goes on with --resume: its \
-            losses are those of a run that was not, bit for bit.
+            transformers loads as it is. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 end a run after its step, with a \
+            checkpoint. A run that was stopped, in whatever way, goes on with --resume: its losses are those of a \
+            run that was not, bit for bit.
 
             With another --objective than next-token, --data is a JSONL file with one object a line:
               dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
@@ -19,16 +20,17 @@ struct Train: ParsableCommand {
             has one. Only the answer's tokens count. What is longer than --seq is cut at its end; a line of \
             whose answer nothing is left is refused. Conversations must be strings: apply the tokenizer's chat \
             template first. The reference of dpo and kto is read in every step, without a tape, and takes the \
-            memory of its weights.
+            memory of its weights; where an adapter is trained, none.
 
             EXAMPLES:
               liger train
               liger train --data book.txt --steps 1000 --out runs/book
               liger train --data book.txt --steps 1000 --out runs/book --resume
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
+              liger train --model Llama-folder --dtype bf16 --lora-rank 16 --lr 2e-4
               liger train --model Llama-folder --dtype bf16 --device cuda --gpus 2
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
-              liger train --objective distill --model small --teacher large --data texts.jsonl
+              liger train --objective distill --model student --teacher tutor --data t.jsonl
             """)
 
     @OptionGroup var arguments: TrainingArguments
@@ -37,9 +39,9 @@ struct Train: ParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp(
             """
-            Train on so many GPUs of this machine, by a process each, which share every batch: the run is that of \
-            one GPU with the same --batch. torchrun, mpirun and srun start such processes too, also on several \
-            machines; leave it out there. With --device cpu the processes share the processor.
+            Train on this many GPUs of this machine, with --device cuda. Each has a process, and all share every \
+            batch, so that the run is that of one GPU. torchrun, mpirun and srun start such processes too, also on \
+            several machines; leave this out there. With --device cpu the processes share the processor.
             """, valueName: "count"))
     var gpus = 1
 

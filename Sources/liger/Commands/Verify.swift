@@ -34,7 +34,7 @@ struct Verify: ParsableCommand {
     @Option(
         parsing: .upToNextOption,
         help: """
-            Only rows so long, of \
+            Only rows of these lengths; there are \
             \(Verification.grid.map { String($0.columns) }.joined(separator: ", ")) (default: all).
             """)
     var columns: [Int] = []

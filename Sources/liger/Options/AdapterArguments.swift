@@ -8,7 +8,7 @@ struct AdapterArguments: ParsableArguments {
         parsing: .unconditional,
         help: ArgumentHelp(
             """
-            Train a LoRA adapter of this rank in the place of the weights, which stay as they are. Its files are \
+            Train a LoRA adapter of this rank instead of the weights, which stay as they are. Its files are \
             PEFT's; `liger merge` puts it into the weights.
             """, valueName: "rank"))
     var loraRank: Int?
@@ -16,31 +16,35 @@ struct AdapterArguments: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "What the adapter is multiplied by, over the rank. (default: twice the rank)",
+            "The adapter is multiplied by this number over the rank. (default: twice the rank)",
             valueName: "number"))
     var loraAlpha: Double?
 
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Share of its inputs that the adapter misses in training. (default: 0)", valueName: "share"))
+            "Share of the adapter's inputs that are dropped in training. (default: 0)", valueName: "share"))
     var loraDropout: Double?
 
     @Option(
         help: ArgumentHelp(
-            "Layers that get an adapter, by name: all-linear, or q_proj,v_proj and so on. (default: all-linear)",
-            valueName: "names"))
+            """
+            Layers that get an adapter, by name, as in q_proj,v_proj; all-linear is all but embedding and head. \
+            (default: all-linear)
+            """, valueName: "names"))
     var loraTargets: AdapterTargets?
 
-    @Flag(help: "Multiply the adapter by alpha over the root of the rank.")
+    @Flag(help: "Multiply the adapter by alpha over the root of the rank, not over the rank.")
     var rslora = false
 
     @Flag(
-        help: "Train the lengths of the weights' rows too (DoRA); memory and time of a norm of each weight.")
+        help: "Train the lengths of the weights' rows too (DoRA): more time and memory, and no dropout.")
     var dora = false
 
     @Option(
-        help: ArgumentHelp("Go on with the adapter in this folder, in PEFT's files.", valueName: "folder"))
+        help: ArgumentHelp(
+            "Go on with the adapter in this folder, in PEFT's files, with its own options.",
+            valueName: "folder"))
     var adapter: String?
 
     /// The adapter that the options come to.

@@ -14,18 +14,21 @@ struct ObjectiveArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What dpo and kto compare with: a folder. (default: a frozen copy of the weights the run starts from)",
-            valueName: "folder"))
+            """
+            The model that dpo and kto compare with. (default: a frozen copy of the weights that the run starts \
+            from; with an adapter, the weights without it)
+            """, valueName: "folder"))
     var reference: String?
 
     @Option(
         help: ArgumentHelp(
-            "Whom distill learns from: a model in a folder, with the same tokens.", valueName: "folder"))
+            "The model that distill learns from, with the same tokens.", valueName: "folder"))
     var teacher: String?
 
     @Option(
         help: ArgumentHelp(
-            "The formula of dpo or, of distill, jsd or cosine. (default: sigmoid, jsd)", valueName: "name"))
+            "The formula: jsd or cosine for distill, the others for dpo. (default: sigmoid; distill: jsd)",
+            valueName: "name"))
     var lossType: Choice.LossType?
 
     @Option(

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import LigerModels
 internal import LigerTrainer
 
 /// The options of a training run; defaults are those of `TrainingOptions`.
@@ -15,6 +16,8 @@ struct TrainingArguments: ParsableArguments {
     @OptionGroup(title: "Evaluation and output") var output: Output
 
     struct Subject: ParsableArguments {
+        private static let presetNames = ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")
+
         @Option(
             help: ArgumentHelp(
                 "A text file, or a folder whose text files are read; with another --objective, a JSONL file. "
@@ -23,7 +26,9 @@ struct TrainingArguments: ParsableArguments {
         var data: String?
 
         @Option(
-            help: ArgumentHelp("A preset, or a folder in Hugging Face layout.", valueName: "preset|folder"))
+            help: ArgumentHelp(
+                "A folder in Hugging Face layout, or a preset with new weights: \(presetNames).",
+                valueName: "preset|folder"))
         var model = defaults.model
 
         @Option(help: "How weights and activations are stored; arithmetic is fp32 either way.")
@@ -39,7 +44,7 @@ struct TrainingArguments: ParsableArguments {
         @Option(parsing: .unconditional, help: "Optimiser steps.")
         var steps = defaults.steps
 
-        @Option(parsing: .unconditional, help: "Sequences, pairs or answers per forward pass.")
+        @Option(parsing: .unconditional, help: "Sequences, pairs or answers per forward pass, of all GPUs.")
         var batch = defaults.batch
 
         @Option(parsing: .unconditional, help: "Tokens per sequence; longer examples are cut at their end.")
@@ -101,9 +106,9 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             help: """
-                With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32; none \
-                keeps the weights alone, and loses updates smaller than half of their last bit; stochastic keeps them \
-                alone, rounded at random, right on average.
+                With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32. none \
+                keeps no copy, and loses updates smaller than half of a weight's last bit. stochastic keeps no \
+                copy either, and rounds weights at random, so that small updates arrive on average.
                 """)
         var masters = defaults.execution.masters
 
@@ -113,7 +118,7 @@ struct TrainingArguments: ParsableArguments {
         @Flag(
             help: """
                 Update each weight, and free its gradient, as soon as the backward pass has it. --clip then takes the \
-                norm of the step before.
+                norm of the step before. Not with --accumulate, --graph or several GPUs.
                 """)
         var updateInBackward = false
 
@@ -138,7 +143,7 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             parsing: .unconditional,
             help: ArgumentHelp(
-                "What the logits of a chunk may take. (default: 48 on the processor, 512 on a GPU)",
+                "The most memory for logits at a time. (default: 48 on the processor, 640 on a GPU)",
                 valueName: "MiB"))
         var lossBudget: Int?
 

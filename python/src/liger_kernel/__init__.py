@@ -65,7 +65,10 @@ def recompute(model, budget="auto", verbose=True):
 
 
 def fp8(model, scaling="tensor", gradients=None, head=False, skip=(), emulate=False):
-    """Products of linear layers in 8-bit floats; weights and the optimiser stay as they are: see `float8`."""
+    """Lets a model's linear layers multiply in 8-bit floats; weights and the optimiser stay as they are.
+
+    Arguments and errors are those of `liger_kernel.float8.fp8`. Returns a receipt of what multiplies in 8 bits.
+    """
     from liger_kernel.float8 import fp8
 
     return fp8(model, scaling, gradients, head, skip, emulate)

@@ -128,7 +128,7 @@ def test_rounding_of_states_is_right_on_average(device):
 
 
 def test_rounding_of_weights_is_right_on_average(device):
-    """Updates of an eighth of a weight's last bit."""
+    """Updates of a sixteenth of a weight's last bit."""
     p = torch.nn.Parameter(torch.ones(256, 256, device=device, dtype=torch.bfloat16))
     optimiser = AdamW([p], lr=2.0**-11, eps=0.0, weight_decay=0.0, bits=32)
     for _ in range(8):
@@ -138,6 +138,24 @@ def test_rounding_of_weights_is_right_on_average(device):
     deviation = 2.0**-7 * 0.5 / 256
     assert abs(p.double().mean().item() - (1 + 8 * 2.0**-11)) < 5 * deviation
     assert set(p.double().unique().tolist()) <= {1 + i * 2.0**-7 for i in range(9)}
+    # Each step has numbers of its own: so three weights in five never move, not 15 in 16.
+    assert abs((p == 1).double().mean().item() - (15 / 16) ** 8) < 0.02
+
+
+def test_tensors_updated_together_are_as_alone(device, monkeypatch):
+    from liger_kernel.optim import _bundle
+
+    runs = []
+    for most in (_bundle._MOST, 0):
+        monkeypatch.setattr(_bundle, "_MOST", most)
+        params = parameters(torch.bfloat16, device, [(4096,), (16, 512), (4096,), (64, 128)])
+        optimiser = AdamW(params, **OPTIONS)
+        for step in range(3):
+            give_gradients(params, step)
+            optimiser.step()
+        assert [len(bundles) for bundles in optimiser._bundles] == [1 if most else 0]
+        runs.append(params)
+    assert all(torch.equal(p, q) for p, q in zip(*runs))
 
 
 @pytest.mark.parametrize("bits", [8, 32])
@@ -226,6 +244,18 @@ def test_updates_inside_the_backward_pass(device):
         theirs.zero_grad()
     for p, q in zip(model.parameters(), other.parameters()):
         assert torch.equal(p, q)
+
+
+def test_short_gradients_are_not_lengthened(device):
+    runs = []
+    for options in ({}, {"max_norm": 1e6}):
+        model, x = model_and_input(device)
+        optimiser = AdamW(model.parameters(), **OPTIONS, update_in_backward=True, **options)
+        for _ in range(3):
+            model(x).square().mean().backward()
+            optimiser.step()
+        runs.append(list(model.parameters()))
+    assert all(torch.equal(p, q) for p, q in zip(*runs))
 
 
 def test_clips_by_the_last_norm(device):
