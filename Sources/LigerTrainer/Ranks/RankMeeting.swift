@@ -56,7 +56,8 @@ struct RankMeeting {
             let rest = deadline - ProgressDisplay.seconds()
             guard rest > 0 else { throw missing(members.keys) }
             guard let connection = RankSocket.accept(listener, within: rest),
-                let newcomer = Self.decode(Member.self, connection.first(within: min(rest, 5))?.bytes)
+                let hello = connection.first(within: min(rest, 5), limit: 1 << 14),
+                let newcomer = Self.decode(Member.self, hello.bytes)
             else { continue }
             if let refusal = refusal(of: newcomer, members[newcomer.rank]) {
                 connection.send(.failure, Array(refusal.utf8))
