@@ -12,7 +12,8 @@ from conftest import random
 from test_system import python
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import liger_kernel.ops  # noqa: F401, that operations are known
+import liger_kernel.float8  # noqa: F401, that operations are known
+import liger_kernel.ops  # noqa: F401
 
 from liger_kernel import _library
 from liger_kernel import _operation
@@ -46,6 +47,7 @@ def chosen_cases():
     yield from rotations_and_tables()
     yield from losses()
     yield from experts()
+    yield from matrices_of_8_bits()
 
 
 def norms():
@@ -125,6 +127,12 @@ def experts():
         yield "experts_forward", x, *weights, *placed, keeps
     for needs in (15, 1, 2, 4, 8):
         yield "experts_backward", x, x, random(placed[1].shape[0], 128), *weights, *placed, needs
+
+
+def matrices_of_8_bits():
+    for x in (random(6, 48), random(6, 48).bfloat16()):
+        yield "fp8_quantise", x
+        yield "fp8_quantise", x, "e5m2"
 
 
 def rotations_and_tables():
