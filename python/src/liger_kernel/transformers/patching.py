@@ -71,8 +71,8 @@ def check_flags(row: Family, flags: dict) -> None:
 def check_instance(row: Family, model) -> None:
     if not issubclass(type(model), torch.nn.Module):
         raise TypeError(
-            f"apply_liger_kernel_to_{row.name}: `model` must be a model, a torch.nn.Module, not of type {type(model).__name__}; "
-            "leave it out to patch the classes of the family before a model is made"
+            f"apply_liger_kernel_to_{row.name}: `model` must be a model, a torch.nn.Module, not of type "
+            f"{type(model).__name__}; leave it out to patch the classes of the family before a model is made"
         )
     if row.refusal and not any(cls.__name__ in row.instances for cls in type(model).__mro__):
         raise row.refusal(
