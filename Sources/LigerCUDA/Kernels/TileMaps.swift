@@ -17,7 +17,8 @@ struct TileMap: Sendable {
     init(_ map: TensorMap, of view: MemoryView, at offset: Int, kernel: String) throws {
         // A single row may have any stride; of lines without elements nothing is copied.
         let rowBytes = view.strides[0] * view.dtype.byteCount
-        let reach = view.shape[0] > 1 && view.shape[1] > 0 ? rowBytes : max(16, (view.shape[1] * 2 + 15) & ~15)
+        let reach =
+            view.shape[0] > 1 && view.shape[1] > 0 ? rowBytes : max(16, (view.shape[1] * 2 + 15) & ~15)
         guard reach > 0, reach < 1 << 40, reach % 16 == 0, view.shape.allSatisfy({ $0 < 1 << 31 }) else {
             throw RuntimeError(
                 "kernel \(kernel): a matrix of shape \(view.shape) with rows \(reach) bytes apart is beyond the "
