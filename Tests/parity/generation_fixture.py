@@ -34,6 +34,9 @@ def main(root):
             for parameter in model.parameters():
                 if parameter.dim() == 2:
                     parameter.normal_(0, 0.3)
+            if model.config.model_type.startswith("gemma"):
+                # It multiplies embeddings by the root of their length, and would say its last token again and again.
+                model.get_input_embeddings().weight.div_(model.config.hidden_size**0.5)
         folder = root / name
         model.save_pretrained(folder)
         prompt = torch.randint(0, VOCABULARY, (1, PROMPT))

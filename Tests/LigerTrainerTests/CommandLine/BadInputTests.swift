@@ -50,7 +50,7 @@ import Testing
         (["verify", "--columns", "7000"], 64, "no row of the grid has 7000"),
         (["kernels", "NoSuchNorm"], 64, "There is no operation 'NoSuchNorm'"),
         (["kernels", "RMSNorm", "--target", "91"], 64, "There is no target 91"),
-        (["kernels", "RMSNorm", "--target", "80"], 64, "--target is for --plan and --emit ptx"),
+        (["kernels", "RMSNorm", "--target", "80"], 64, "--target is for --plan, --emit ptx and --emit llvm"),
         (["kernels", "--plan"], 64, "name an operation"),
         (["kernels", "RMSNorm", "--plan", "--emit", "ptx"], 64, "two forms"),
         (["kernels", "RMSNorm", "--pass", "memory"], 64, "Give --plan too"),

@@ -94,11 +94,15 @@ import Tile
     /// The estimate is never below what two steps took, nor far above it.
     @Test(arguments: [DType.f32, .bf16], Recomputation.allCases)
     func theEstimateHolds(dtype: DType, recompute: Recomputation) throws {
-        for (accumulation, isSmall) in [(1, false), (2, false), (1, true), (2, true)] {
+        let states: [(accumulation: Int, isSmall: Bool, rank: Int?)] = [
+            (1, false, nil), (2, false, nil), (1, true, nil), (2, true, nil), (1, false, 4), (2, false, 4),
+        ]
+        for (accumulation, isSmall, rank) in states {
             let device = Device(name: "own")
             let (learner, options) = try Self.learner(on: device) {
                 ($0.dtype, $0.accumulate, $0.execution.recompute) = (dtype, accumulation, recompute)
                 ($0.model, $0.batch, $0.sequenceLength) = ("tiny", 4, 128)
+                $0.adapter.rank = rank
                 if isSmall { $0.execution.moments = .bf16 }
                 if isSmall, dtype == .bf16 {
                     ($0.execution.masters, $0.execution.gradients) = (.none, .bf16)
