@@ -44,10 +44,11 @@ private enum Assembler {
 }
 
 @Suite struct PTXTests {
-    /// Every kernel at lengths that fill vectors, at two that do not, at one that shared memory holds and at one that
-    /// it does not; with logits as a GPU stores them.
+    /// Every kernel, once, at lengths that fill vectors, at two that do not, at one that shared memory holds and at one
+    /// that it does not; with logits as a GPU stores them.
     private func kernels(_ entry: CatalogueEntry) throws -> [any TileKernel] {
-        try [
+        var seen: Set<String> = []
+        return try [
             (4096, DType.bf16), (1000, .f16), (33, .f32), (128, .f32), (20_001, .f16), (32_768, .bf16),
             (262_144, .bf16),
         ]
@@ -58,6 +59,7 @@ private enum Assembler {
                 }
             }
         }
+        .filter { seen.insert("\($0)").inserted }
     }
 
     /// - Parameter isOneBlockEnough: what the runtime says where the assembler spills for the sake of more.

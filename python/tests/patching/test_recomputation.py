@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 import liger_kernel
 
 from liger_kernel.recomputation import function
+from liger_kernel.recomputation import measuring
 from liger_kernel.recomputation.gauges import GaugeOfCPU
 from liger_kernel.recomputation.keeping import HandingOut
 from liger_kernel.recomputation.keeping import Keeping
@@ -324,6 +325,36 @@ def test_compiled_without_graph_breaks_after_two_steps(budget, compiled):
         gradients(copied, batch)
     torch._dynamo.reset()
     assert same(gradients(compiled(copied, fullgraph=True), batch), expected)
+
+
+class ADeviceBehind(GaugeOfCPU):
+    """When a recomputation begins its queue is full, with 7 s of work: each mark waits a second for room."""
+
+    counts_memory = True
+    clock, behind = 0.0, 0.0
+
+    def take_peak(self):
+        self.behind = 7.0
+        return 0
+
+    def wait(self):
+        self.clock, self.behind = self.clock + self.behind, 0.0
+
+    def mark(self):
+        room = min(self.behind, 1.0)
+        self.clock, self.behind = self.clock + room, self.behind - room
+        return self.clock
+
+
+def test_waiting_for_the_device_is_no_time_of_the_host(monkeypatch):
+    device = ADeviceBehind()
+    monkeypatch.setattr(function, "gauge_of", lambda _: device)
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: device.clock)
+    model, recomputation = recomputed(MODELS["llama"](), "1GiB")
+    for _ in range(2):
+        gradients(model, batch_of())
+    calls = recomputation._profiles[0].calls.values()
+    assert calls and all(call.host_ms == 0 for call in calls)
 
 
 class ABusyDevice(GaugeOfCPU):

@@ -17,6 +17,9 @@ class GaugeOfCPU:
         """Milliseconds between two marks."""
         return (end - start) * 1e3
 
+    def wait(self):
+        pass
+
     def in_use(self):
         return 0
 
@@ -40,6 +43,10 @@ class GaugeOfGPU:
     def elapsed(self, start, end):
         end.synchronize()
         return start.elapsed_time(end)
+
+    def wait(self):
+        """Until all that was handed out is done."""
+        torch.cuda.synchronize(self.device)
 
     def in_use(self):
         return torch.cuda.memory_allocated(self.device)
