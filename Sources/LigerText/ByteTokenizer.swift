@@ -15,6 +15,12 @@ public struct ByteTokenizer: Tokenizer {
     /// Bytes have no closing token.
     public var endOfTextID: Int32? { nil }
 
+    /// Nothing.
+    public var openingIDs: [Int32] { [] }
+
+    /// Nothing.
+    public var closingIDs: [Int32] { [] }
+
     /// The UTF-8 bytes of `text`. Cost: linear.
     public func encode(_ text: String) -> [Int32] {
         text.utf8.map { Int32($0) }

@@ -15,6 +15,12 @@ public protocol Tokenizer: Sendable {
     /// The id that closes a text or document, if the tokenizer has one.
     var endOfTextID: Int32? { get }
 
+    /// What stands before the ids of a whole text, such as the id that opens one, where the tokenizer asks for it.
+    var openingIDs: [Int32] { get }
+
+    /// What stands behind the ids of a whole text, where the tokenizer asks for it.
+    var closingIDs: [Int32] { get }
+
     /// The ids of `text`, without opening or closing tokens. Special tokens that stand in the text are recognised.
     func encode(_ text: String) -> [Int32]
 
@@ -25,9 +31,25 @@ public protocol Tokenizer: Sendable {
     ///
     /// An id that names no token (a model's vocabulary is often padded) gives the replacement character U+FFFD.
     func decodeBytes(_ ids: [Int32]) -> [UInt8]
+
+    /// The text that `ids` stand for; bytes that are not UTF-8 become U+FFFD.
+    func decode(_ ids: [Int32]) -> String
 }
 
 extension Tokenizer {
+    /// The ids of `text` between those that open and close it.
+    public func encodeWithSpecialTokens(_ text: String) -> [Int32] { openingIDs + encode(text) + closingIDs }
+
+    /// The ids of a document to train on: as the tokenizer opens and closes it, and at its end the id that closes a text,
+    /// if there is one.
+    public func encodeDocument(_ text: String) -> [Int32] { openingIDs + encode(text) + documentEnd }
+
+    /// What ends a document or an answer to train on.
+    public var documentEnd: [Int32] {
+        guard let endOfTextID, closingIDs.last != endOfTextID else { return closingIDs }
+        return closingIDs + [endOfTextID]
+    }
+
     /// The text that `ids` stand for; bytes that are not UTF-8 become U+FFFD.
     public func decode(_ ids: [Int32]) -> String {
         String(decoding: decodeBytes(ids), as: UTF8.self)

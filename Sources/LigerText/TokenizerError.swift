@@ -31,6 +31,14 @@ public struct TokenizerError: Error, Equatable, CustomStringConvertible {
         self.advice = advice
     }
 
+    /// What is wrong with JSON at a byte.
+    init(json found: String, _ expected: String, at offset: Int, file: String) {
+        self.init(
+            .malformed, file: file, field: "",
+            found: "text that is not valid JSON: \(found) at byte \(offset)",
+            advice: "\(expected) is expected")
+    }
+
     /// One line: file, field, what was found, advice.
     public var description: String {
         let place = field.isEmpty ? file : "\(file): \(field)"

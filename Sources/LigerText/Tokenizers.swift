@@ -13,7 +13,7 @@ public enum Tokenizers {
                 .unreadable, file: url.path, field: "", found: "no such file",
                 advice: "save one with transformers' AutoTokenizer (use_fast), or train on bytes")
         }
-        var tokenizer = try BytePairTokenizer(contentsOf: url)
+        var tokenizer = try FileTokenizer(contentsOf: url)
         let configuration = directory.appendingPathComponent("tokenizer_config.json")
         guard FileManager.default.fileExists(atPath: configuration.path) else { return tokenizer }
         try tokenizer.readNames(from: configuration)
@@ -21,19 +21,21 @@ public enum Tokenizers {
     }
 }
 
-extension BytePairTokenizer {
+extension FileTokenizer {
     /// Takes `bos_token` and `eos_token` from a tokenizer_config.json; a name that is null or absent changes nothing.
     mutating func readNames(from url: URL) throws {
-        let fields: [String: JSONValue]
+        let bytes: [UInt8]
         do {
-            fields = try JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: url))
-        } catch let error as DecodingError {
-            throw TokenizerError(error, file: url.path)
+            bytes = [UInt8](try Data(contentsOf: url))
         } catch {
             throw TokenizerError(
                 .unreadable, file: url.path, field: "", found: "no readable file",
                 advice: "make the file readable or remove it")
         }
+        var reader = JSONReader(bytes) { TokenizerError(json: $0, $1, at: $2, file: url.path) }
+        var fields: [String: JSONValue] = [:]
+        try reader.readObject { reader, key in fields[key] = try reader.readValue() }
+        try reader.finish()
         let root = JSONObject(
             place: JSONField(file: url.path, path: "", value: .object(fields)), fields: fields)
         if let id = try specialToken(root["bos_token"]) { beginningOfTextID = id }

@@ -13,4 +13,13 @@ extension String {
             for scalar in _nfc { output.append(contentsOf: UTF8.encode(scalar) ?? .init()) }
         #endif
     }
+
+    /// Appends the UTF-8 of the canonical decomposition, Unicode's form D.
+    package func appendDecomposedForm(to output: inout [UInt8]) {
+        #if canImport(Darwin)
+            output.append(contentsOf: decomposedStringWithCanonicalMapping.utf8)
+        #else
+            for scalar in _nfd { output.append(contentsOf: UTF8.encode(scalar) ?? .init()) }
+        #endif
+    }
 }

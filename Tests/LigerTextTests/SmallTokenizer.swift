@@ -34,8 +34,8 @@ enum SmallTokenizer {
         try JSONSerialization.data(withJSONObject: contents, options: [.sortedKeys])
     }
 
-    static func load(_ contents: [String: Any] = contents()) throws -> BytePairTokenizer {
-        try BytePairTokenizer(json: json(contents), file: "small.json")
+    static func load(_ contents: [String: Any] = contents()) throws -> FileTokenizer {
+        try FileTokenizer(json: json(contents), file: "small.json")
     }
 
     static func addedToken(_ id: Int, _ content: String, special: Bool) -> [String: Any] {

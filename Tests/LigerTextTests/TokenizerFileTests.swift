@@ -26,37 +26,55 @@ import Testing
             says: "null is supported"),
         Refusal(path: ["surprise"], value: "1", kind: .unsupported, field: "surprise", says: "known fields"),
         Refusal(
-            path: ["normalizer"], value: #"{"type": "Lowercase"}"#, kind: .unsupported, field: "normalizer",
-            says: "Lowercase"),
+            path: ["normalizer"], value: #"{"type": "Nmt"}"#, kind: .unsupported, field: "normalizer",
+            says: "normalizers of type Nmt are not supported"),
+        Refusal(
+            path: ["normalizer"], value: #"{"type": "Precompiled", "precompiled_charsmap": "AAAA!"}"#,
+            kind: .malformed, field: "normalizer.precompiled_charsmap", says: "base64"),
+        Refusal(
+            path: ["normalizer"], value: #"{"type": "Precompiled", "precompiled_charsmap": "/////w=="}"#,
+            kind: .malformed, field: "normalizer.precompiled_charsmap", says: "size of a trie"),
         Refusal(
             path: ["normalizer"], value: #"{"type": "NFC", "x": 1}"#, kind: .unsupported,
             field: "normalizer.x", says: "known fields"),
         Refusal(
-            path: ["pre_tokenizer"], value: "null", kind: .unsupported, field: "pre_tokenizer",
-            says: "ByteLevel"),
+            path: ["pre_tokenizer"], value: #"{"type": "UnicodeScripts"}"#, kind: .unsupported,
+            field: "pre_tokenizer", says: "UnicodeScripts"),
         Refusal(
-            path: ["pre_tokenizer"], value: #"{"type": "Metaspace"}"#, kind: .unsupported,
-            field: "pre_tokenizer", says: "Metaspace"),
+            path: ["pre_tokenizer"], value: #"{"type": "Metaspace", "replacement": "__", "split": true}"#,
+            kind: .malformed, field: "pre_tokenizer.replacement", says: "one character"),
+        Refusal(
+            path: ["pre_tokenizer"],
+            value: #"{"type": "Metaspace", "replacement": "_", "prepend_scheme": "sometimes"}"#,
+            kind: .unsupported, field: "pre_tokenizer.prepend_scheme", says: "sometimes"),
+        Refusal(
+            path: ["pre_tokenizer"],
+            value: #"{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Whitespace"}]}"#,
+            kind: .unsupported, field: "pre_tokenizer.pretokenizers[1]", says: "behind ByteLevel"),
         Refusal(
             path: ["pre_tokenizer", "add_prefix_space"], value: "1", kind: .malformed,
             field: "pre_tokenizer.add_prefix_space", says: "true or false"),
         Refusal(
-            path: ["pre_tokenizer"], value: split(#"{"Regex": "\\w+|x"}"#), kind: .unsupported,
-            field: "pre_tokenizer.pretokenizers[0].pattern.Regex", says: #"\w+|x"#),
+            path: ["pre_tokenizer"], value: split(#"{"Regex": "(?<=a)\\w+|x"}"#), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].pattern.Regex", says: #"(?<=a)\w+|x"#),
         Refusal(
-            path: ["pre_tokenizer"], value: split(#"{"String": " "}"#), kind: .unsupported,
-            field: "pre_tokenizer.pretokenizers[0].pattern.String", says: "Regex"),
+            path: ["pre_tokenizer"], value: split(#"{"Text": " "}"#), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].pattern.Text", says: "Regex"),
         Refusal(
-            path: ["pre_tokenizer"], value: split("{}", behavior: "Removed"), kind: .unsupported,
-            field: "pre_tokenizer.pretokenizers[0].behavior", says: "Removed"),
+            path: ["pre_tokenizer"], value: split("{}", behavior: "Kept"), kind: .unsupported,
+            field: "pre_tokenizer.pretokenizers[0].behavior", says: "Kept"),
         Refusal(
-            path: ["decoder"], value: #"{"type": "WordPiece"}"#, kind: .unsupported, field: "decoder",
-            says: "ByteLevel"),
+            path: ["decoder"], value: #"{"type": "CTC"}"#, kind: .unsupported, field: "decoder", says: "CTC"),
         Refusal(
-            path: ["decoder"], value: "null", kind: .malformed, field: "decoder", says: "object is expected"),
+            path: ["decoder"], value: #"{"type": "Strip", "content": " ", "start": -1, "stop": 0}"#,
+            kind: .unsupported, field: "decoder.start", says: "-1"),
         Refusal(
-            path: ["post_processor"], value: #"{"type": "BertProcessing"}"#, kind: .unsupported,
-            field: "post_processor", says: "BertProcessing"),
+            path: ["post_processor"], value: #"{"type": "Foo"}"#, kind: .unsupported,
+            field: "post_processor", says: "Foo"),
+        Refusal(
+            path: ["post_processor"],
+            value: #"{"type": "BertProcessing", "sep": ["<pad>", 264], "cls": ["<none>", 266]}"#,
+            kind: .inconsistent, field: "post_processor", says: "266"),
         Refusal(
             path: ["post_processor", "special_tokens"], value: "{}", kind: .inconsistent,
             field: "post_processor.single[0].SpecialToken.id", says: "<pad>"),
@@ -67,19 +85,19 @@ import Testing
             path: ["post_processor", "single"], value: "[]", kind: .unsupported,
             field: "post_processor.single", says: "exactly one"),
         Refusal(
-            path: ["model", "type"], value: #""Unigram""#, kind: .unsupported, field: "model.type",
-            says: "Unigram"),
+            path: ["model", "type"], value: #""Foo""#, kind: .unsupported, field: "model.type",
+            says: "Foo"),
         Refusal(
             path: ["model", "dropout"], value: "0.1", kind: .unsupported, field: "model.dropout", says: "0.1"),
         Refusal(
-            path: ["model", "unk_token"], value: #""<unk>""#, kind: .unsupported, field: "model.unk_token",
-            says: "<unk>"),
+            path: ["model", "type"], value: #""Unigram""#, kind: .unsupported, field: "model",
+            says: "known fields"),
         Refusal(
             path: ["model", "end_of_word_suffix"], value: #""</w>""#, kind: .unsupported,
             field: "model.end_of_word_suffix", says: "</w>"),
         Refusal(
-            path: ["model", "byte_fallback"], value: "true", kind: .unsupported, field: "model.byte_fallback",
-            says: "false is supported"),
+            path: ["model", "byte_fallback"], value: "1", kind: .malformed, field: "model.byte_fallback",
+            says: "true or false"),
         Refusal(
             path: ["model", "unknown_option"], value: "true", kind: .unsupported,
             field: "model.unknown_option", says: "known fields"),
@@ -96,11 +114,11 @@ import Testing
             path: ["model", "vocab", "hello"], value: "4194304", kind: .malformed, field: "model.vocab",
             says: "4194304"),
         Refusal(
-            path: ["model", "vocab", "hello"], value: "1e40", kind: .malformed, field: "",
-            says: "out of range"),
+            path: ["model", "vocab", "hello"], value: "1e40", kind: .malformed,
+            field: #"model.vocab["hello"]"#, says: "1e+40"),
         Refusal(
-            path: ["model", "vocab", "hello"], value: #""x""#, kind: .malformed, field: "model.vocab.hello",
-            says: "Int"),
+            path: ["model", "vocab", "hello"], value: #""x""#, kind: .malformed,
+            field: #"model.vocab["hello"]"#, says: "whole number"),
         Refusal(
             path: ["model", "vocab", "hello"], value: "263", kind: .inconsistent, field: "added_tokens",
             says: "263"),
@@ -114,8 +132,10 @@ import Testing
             path: ["model", "merges"], value: #"["h"]"#, kind: .malformed, field: "model.merges[0]",
             says: "1 tokens"),
         Refusal(
-            path: ["model", "merges"], value: "7", kind: .malformed, field: "model.merges",
-            says: "another type"),
+            path: ["model", "merges"], value: "7", kind: .malformed, field: "", says: "an array"),
+        Refusal(
+            path: ["model", "merges"], value: "[7]", kind: .malformed, field: "model.merges[0]",
+            says: "two tokens"),
         Refusal(
             path: ["added_tokens"], value: #"[{"id": 263}]"#, kind: .malformed,
             field: "added_tokens[0].content", says: "null"),
@@ -160,7 +180,7 @@ import Testing
             "", "{", "[]", "nul", "{\"model\": {}", "\u{FEFF}", String(repeating: "[", count: 100_000),
         ] {
             let error = try #require(throws: TokenizerError.self) {
-                try BytePairTokenizer(json: Data(text.utf8), file: "broken.json")
+                try FileTokenizer(json: Data(text.utf8), file: "broken.json")
             }
             #expect(error.kind == .malformed || error.kind == .unsupported, "\(text.prefix(20)): \(error)")
         }

@@ -15,7 +15,7 @@ import Testing
         for _ in 0..<3000 {
             let mutated = Mutation.mutate(original, &random)
             do {
-                let tokenizer = try BytePairTokenizer(json: Data(mutated), file: "fuzz.json")
+                let tokenizer = try FileTokenizer(json: Data(mutated), file: "fuzz.json")
                 let ids = tokenizer.encode("hello  <pad> wor\u{301}ld's\n")
                 let size = Int32(tokenizer.vocabularySize)
                 #expect(ids.allSatisfy { (0..<size).contains($0) }, "seed \(seed)")

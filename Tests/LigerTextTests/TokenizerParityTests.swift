@@ -20,8 +20,8 @@ struct TokenizerParityTests {
         var half: String
     }
 
-    private func tokenizer(_ name: String) throws -> BytePairTokenizer {
-        try BytePairTokenizer(contentsOf: ParityFixture.folder().appendingPathComponent("\(name).json"))
+    private func tokenizer(_ name: String) throws -> FileTokenizer {
+        try FileTokenizer(contentsOf: ParityFixture.folder().appendingPathComponent("\(name).json"))
     }
 
     @Test(arguments: names)

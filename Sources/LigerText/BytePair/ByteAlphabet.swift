@@ -18,16 +18,22 @@ enum ByteAlphabet {
         return bytes
     }()
 
-    /// The bytes that `token` writes, or nil when a character of it is not of the alphabet.
-    static func bytes(of token: String) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(token.utf8.count)
-        for scalar in token.unicodeScalars {
-            guard scalar.value < byteOfScalar.count,
-                let byte = UInt8(exactly: byteOfScalar[Int(scalar.value)])
-            else { return nil }
-            bytes.append(byte)
+    /// The bytes that `token` writes, or nil when a character of it is not of the alphabet. `token` is UTF-8.
+    static func bytes(of token: ArraySlice<UInt8>) -> [UInt8]? {
+        token.withUnsafeBufferPointer { token in
+            let text = UTF8Text(bytes: token)
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(token.count)
+            var offset = 0
+            while offset < token.count {
+                let (value, length) = text.scalar(at: offset)
+                guard value < byteOfScalar.count, let byte = UInt8(exactly: byteOfScalar[Int(value)]) else {
+                    return nil
+                }
+                bytes.append(byte)
+                offset += length
+            }
+            return bytes
         }
-        return bytes
     }
 }

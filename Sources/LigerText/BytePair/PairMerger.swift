@@ -1,10 +1,11 @@
-/// Merges the bytes of one word, always the pair of least rank first, the leftmost of equals.
+/// Merges the symbols of one word, always the pair of least rank first, the leftmost of equals.
 ///
 /// Holds scratch memory, so that a word costs no allocation. Short words scan for the least rank, which beats every
 /// data structure; long ones keep a heap over a linked list, so that a word of n bytes costs n log n.
-struct PairMerger {
+struct PairMerger: WordEngine {
     private let merges: MergeTable
     private let tokenOfByte: [Int32]
+    private let characters: CharacterSymbols?
     private var tokens: [Int32] = []
     private var ranks: [UInt32] = []
     private var previous: [Int] = []
@@ -13,23 +14,28 @@ struct PairMerger {
 
     private static let longestScannedWord = 64
 
-    init(merges: MergeTable, tokenOfByte: [Int32]) {
-        self.merges = merges
-        self.tokenOfByte = tokenOfByte
+    init(_ model: BytePairModel) {
+        merges = model.merges
+        tokenOfByte = model.tokenOfByte
+        characters = model.characters
     }
 
     /// Appends the tokens of `word` to `output`.
     mutating func append(_ word: UnsafeBufferPointer<UInt8>, to output: inout [Int32]) {
-        guard word.count > 1 else {
-            for byte in word { output.append(tokenOfByte[Int(byte)]) }
-            return
-        }
         tokens.removeAll(keepingCapacity: true)
         ranks.removeAll(keepingCapacity: true)
-        for byte in word { tokens.append(tokenOfByte[Int(byte)]) }
+        if let characters {
+            characters.append(word, to: &tokens)
+        } else {
+            for byte in word { tokens.append(tokenOfByte[Int(byte)]) }
+        }
+        guard tokens.count > 1 else {
+            output += tokens
+            return
+        }
         for index in 1..<tokens.count { ranks.append(merges.rank(tokens[index - 1], tokens[index])) }
         ranks.append(MergeTable.never)
-        if word.count <= Self.longestScannedWord {
+        if tokens.count <= Self.longestScannedWord {
             mergeByScanning(&output)
         } else {
             mergeByHeap(&output)

@@ -56,7 +56,7 @@ package enum CanonicalComposition {
 
     /// Tibetan vowel signs that are starters but decompose into marks. The standard library (6.3) does not sort these
     /// marks among those before them, so they are decomposed first; form C never has them composed.
-    private static let marksThatDecompose: [Unicode.Scalar: [Unicode.Scalar]] = [
+    static let marksThatDecompose: [Unicode.Scalar: [Unicode.Scalar]] = [
         "\u{F73}": ["\u{F71}", "\u{F72}"],
         "\u{F75}": ["\u{F71}", "\u{F74}"],
         "\u{F81}": ["\u{F71}", "\u{F80}"],

@@ -20,24 +20,43 @@ extension TokenizerConfiguration {
         }
     }
 
-    /// ByteLevel (concerns positions only), TemplateProcessing, or a Sequence with at most one template.
+    /// What is put before and behind a text: by a template, as BERT and RoBERTa do, or a Sequence with at most one of
+    /// them. ByteLevel concerns positions only.
     mutating func readPostprocessor(_ place: JSONField) throws {
         if place.isNull { return }
-        switch try place.type() {
+        let type = try place.type()
+        switch type {
         case "ByteLevel":
             _ = try readByteLevel(place)
-        case "TemplateProcessing":
+        case "TemplateProcessing", "BertProcessing", "RobertaProcessing":
             guard opening.isEmpty, closing.isEmpty else {
-                throw place.error(.unsupported, "one TemplateProcessing is supported")
+                throw place.error(.unsupported, "one processor that adds tokens is supported")
             }
-            try readTemplate(place)
+            if type == "TemplateProcessing" { try readTemplate(place) } else { try readPairs(place) }
         case "Sequence":
             let sequence = try place.object(known: ["type", "processors"])
             for element in try sequence["processors"].array() { try readPostprocessor(element) }
         default:
-            throw place.replacing(.string(try place.type())).error(
-                .unsupported, "ByteLevel, TemplateProcessing and Sequences of them are supported")
+            throw place.replacing(.string(type)).error(
+                .unsupported,
+                "supported are ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing, and Sequences of them"
+            )
         }
+    }
+
+    /// `cls` before and `sep` behind a text, each a list of a token and its id.
+    private mutating func readPairs(_ place: JSONField) throws {
+        let processor = try place.object(known: ["type", "sep", "cls", "trim_offsets", "add_prefix_space"])
+        for name in ["trim_offsets", "add_prefix_space"] { _ = try processor.bool(name, absent: true) }
+        func id(_ name: String) throws -> Int32 {
+            let pair = try processor[name].array()
+            guard pair.count == 2 else {
+                throw processor[name].error(.malformed, "a token and its id are expected")
+            }
+            return try pair[1].id()
+        }
+        opening = [try id("cls")]
+        closing = [try id("sep")]
     }
 
     /// Only the template for one text: pairs of texts are not encoded here.

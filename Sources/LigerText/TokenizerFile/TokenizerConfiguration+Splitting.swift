@@ -1,43 +1,43 @@
 extension TokenizerConfiguration {
-    /// A ByteLevel pre-tokenizer alone, or a Split followed by one that does not split again.
+    /// Adds the steps of a pre-tokenizer, which may be a sequence.
+    ///
+    /// ByteLevel writes bytes as characters, so that nothing can cut behind it: it must be the last step.
     mutating func readPretokenizer(_ place: JSONField) throws {
-        let advice = """
-            supported are ByteLevel, and a Sequence of Split (a known pattern, Isolated) and ByteLevel \
-            with use_regex false
-            """
-        if place.isNull { throw place.error(.unsupported, advice) }
-        switch try place.type() {
-        case "ByteLevel":
-            try readLastByteLevel(place)
+        if place.isNull { return }
+        guard !isByteLevel else {
+            throw place.replacing(.string(try place.type())).error(
+                .unsupported, "a pre-tokenizer behind ByteLevel is not supported")
+        }
+        let type = try place.type()
+        switch type {
         case "Sequence":
             let sequence = try place.object(known: ["type", "pretokenizers"])
-            let elements = try sequence["pretokenizers"].array()
-            if elements.count == 1, try elements[0].type() == "ByteLevel" {
-                try readLastByteLevel(elements[0])
-                return
-            }
-            guard elements.count == 2, try elements[0].type() == "Split",
-                try elements[1].type() == "ByteLevel"
-            else {
-                let types = try elements.map { try $0.type() }
-                throw place.replacing(.string("Sequence of \(types.joined(separator: ", "))"))
-                    .error(.unsupported, advice)
-            }
-            pattern = try Self.splitPattern(elements[0])
-            let byteLevel = try readByteLevel(elements[1])
-            guard !byteLevel.splits, !byteLevel.addsPrefixSpace else {
-                throw elements[1].error(
-                    .unsupported, "after a Split, use_regex and add_prefix_space must be false")
-            }
+            for element in try sequence["pretokenizers"].array() { try readPretokenizer(element) }
+        case "ByteLevel":
+            let byteLevel = try readByteLevel(place)
+            if byteLevel.addsPrefixSpace { preTokenizers.append(.prefixSpace) }
+            if byteLevel.splits { preTokenizers.append(.scan(.gpt2)) }
+            isByteLevel = true
+        case "Split": preTokenizers.append(try Self.split(place))
+        case "Digits":
+            let individual = try place.object(known: ["type", "individual_digits"])["individual_digits"]
+                .bool()
+            preTokenizers.append(.splitAt(.digit, individual ? .isolated : .contiguous))
+        case "Punctuation":
+            let behavior = try place.object(known: ["type", "behavior"])["behavior"]
+            preTokenizers.append(
+                .splitAt(.punctuation, behavior.isNull ? .isolated : try SplitBehavior(behavior)))
+        case "Metaspace": preTokenizers.append(.metaspace(try Metaspace(place)))
+        case "Whitespace", "WhitespaceSplit", "BertPreTokenizer":
+            _ = try place.object(known: ["type"])
+            preTokenizers.append(type == "Whitespace" ? .wordsAndOthers : .splitAt(.space, .removed))
+            if type == "BertPreTokenizer" { preTokenizers.append(.splitAt(.punctuation, .isolated)) }
         default:
-            throw place.replacing(.string(try place.type())).error(.unsupported, advice)
+            throw place.replacing(.string(type)).error(
+                .unsupported,
+                "supported are ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, "
+                    + "BertPreTokenizer, and Sequences of them")
         }
-    }
-
-    private mutating func readLastByteLevel(_ place: JSONField) throws {
-        let byteLevel = try readByteLevel(place)
-        pattern = byteLevel.splits ? .gpt2 : nil
-        addsPrefixSpace = byteLevel.addsPrefixSpace
     }
 
     /// The options of ByteLevel; `trim_offsets` concerns positions in the text, which are not given out here.
@@ -50,18 +50,17 @@ extension TokenizerConfiguration {
         )
     }
 
-    private static func splitPattern(_ place: JSONField) throws -> SplitPattern {
+    /// A known expression whose matches are all pieces has a scanner of its own.
+    private static func split(_ place: JSONField) throws -> PreTokenizer {
         let split = try place.object(known: ["type", "pattern", "behavior", "invert"])
-        guard try split["behavior"].string() == "Isolated" else {
-            throw split["behavior"].error(.unsupported, "\"Isolated\" is supported")
+        let behavior = try SplitBehavior(split["behavior"])
+        let isInverted = try split.bool("invert", absent: false)
+        if case .object(let fields) = split["pattern"].value, fields.count == 1,
+            case .string(let regex)? = fields["Regex"], let known = SplitPattern.known[regex],
+            behavior == .isolated || behavior == .removed && isInverted
+        {
+            return .scan(known)
         }
-        guard try !split.bool("invert", absent: false) else {
-            throw split["invert"].error(.unsupported, "false is supported")
-        }
-        let regex = try split["pattern"].object(known: ["Regex"])["Regex"]
-        guard let pattern = SplitPattern.known[try regex.string()] else {
-            throw regex.error(.unsupported, "supported are the exact patterns of GPT-2, Llama 3 and Qwen 2")
-        }
-        return pattern
+        return .split(try TextPattern(split["pattern"]), behavior, isInverted: isInverted)
     }
 }

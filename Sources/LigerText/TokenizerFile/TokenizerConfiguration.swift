@@ -1,17 +1,21 @@
-/// What a tokenizer.json asks for, checked and in terms of this package.
+/// What a tokenizer.json asks for besides its tables, checked and in terms of this package.
 struct TokenizerConfiguration {
-    /// Nil: the text between added tokens is one word.
-    var pattern: SplitPattern?
-    var addsPrefixSpace = false
-    var composesCanonically = false
-    var ignoresMerges = false
+    var normalizers: [Normalizer] = []
+    /// None: the text between added tokens is one word.
+    var preTokenizers: [PreTokenizer] = []
+    /// Whether the vocabulary writes bytes in the byte alphabet.
+    var isByteLevel = false
+    /// Nil: tokens stand in the text with spaces between them.
+    var decoders: [TokenDecoder]?
     var addedTokens: [AddedToken] = []
     /// What the post-processor puts before a text.
     var opening: [Int32] = []
     /// What the post-processor puts behind a text.
     var closing: [Int32] = []
 
-    /// Interprets all of the file but vocabulary and merges.
+    init() {}
+
+    /// Interprets all of the file but the model.
     ///
     /// - Throws: `TokenizerError` of kind `unsupported` or `malformed` for the first field that cannot be honoured.
     init(_ contents: TokenizerFile, file: String) throws {
@@ -29,61 +33,11 @@ struct TokenizerConfiguration {
                 .unsupported,
                 "null is supported: set it to null in the file, batches are cut and filled by the caller")
         }
-        try readModelOptions(
-            JSONField(file: file, path: "model", value: .object(contents.model.options)))
         try readNormalizer(root["normalizer"])
         try readPretokenizer(root["pre_tokenizer"])
-        guard try root["decoder"].type() == "ByteLevel" else {
-            throw root["decoder"].error(.unsupported, "a decoder of type ByteLevel is supported")
-        }
-        _ = try readByteLevel(root["decoder"])
+        decoders = try Self.decoders(root["decoder"])
         addedTokens = try Self.addedTokens(root["added_tokens"])
         try readPostprocessor(root["post_processor"])
-    }
-
-    private mutating func readModelOptions(_ place: JSONField) throws {
-        let type = try place.type()
-        guard type == "BPE" else {
-            throw JSONObject(place: place, fields: [:])["type"].replacing(.string(type)).error(
-                .unsupported, "models of type BPE are supported")
-        }
-        let model = try place.object(known: [
-            "type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-            "byte_fallback", "ignore_merges",
-        ])
-        switch model["dropout"].value {
-        case .null, .integer(0), .number(0): break
-        default:
-            throw model["dropout"].error(.unsupported, "null is supported: merges are not dropped at random")
-        }
-        for name in ["unk_token", "continuing_subword_prefix", "end_of_word_suffix"] {
-            if model[name].isNull { continue }
-            if name != "unk_token", try model[name].string().isEmpty { continue }
-            throw model[name].error(
-                .unsupported, "null is supported: byte-level tokenizers represent every byte")
-        }
-        if try model.bool("byte_fallback", absent: false) {
-            throw model["byte_fallback"].error(.unsupported, "false is supported: use a byte-level tokenizer")
-        }
-        // Concerns unknown characters only, and to a byte-level vocabulary there are none.
-        _ = try model.bool("fuse_unk", absent: false)
-        ignoresMerges = try model.bool("ignore_merges", absent: false)
-    }
-
-    private mutating func readNormalizer(_ place: JSONField) throws {
-        if place.isNull { return }
-        switch try place.type() {
-        case "NFC":
-            _ = try place.object(known: ["type"])
-            composesCanonically = true
-        case "Sequence":
-            let sequence = try place.object(known: ["type", "normalizers"])
-            for element in try sequence["normalizers"].array() { try readNormalizer(element) }
-        default:
-            throw place.error(
-                .unsupported,
-                "normalizers of type \(try place.type()) are not supported, only null and NFC are")
-        }
     }
 }
 

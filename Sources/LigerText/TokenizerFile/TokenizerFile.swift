@@ -1,109 +1,137 @@
-import Platform
-
 /// A tokenizer.json as it was read: the model's large tables typed, the rest as JSON to be interpreted.
-struct TokenizerFile: Decodable {
+struct TokenizerFile {
     /// Ids are below this, so that a hostile file cannot ask for a table of gigabytes.
     static let idLimit = 1 << 22
 
-    var model: Model
-    var others: [String: JSONValue]
+    private(set) var model = Model()
+    private(set) var others: [String: JSONValue] = [:]
 
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: AnyKey.self)
-        model = try container.decode(Model.self, forKey: AnyKey("model"))
-        others = [:]
-        for key in container.allKeys where key.stringValue != "model" {
-            others[key.stringValue] = try container.decode(JSONValue.self, forKey: key)
+    /// The `model` object.
+    struct Model {
+        /// The tables that a vocabulary can be.
+        enum Table {
+            /// Tokens with their ids.
+            case ids(ByteStrings, [Int])
+            /// Tokens with their scores, whose ids are their places.
+            case scores(ByteStrings, [Double])
         }
+
+        fileprivate(set) var vocabulary: Table?
+        /// The left and the right token of each merge in turn; nil when the file has none.
+        fileprivate(set) var merges: ByteStrings?
+        fileprivate(set) var options: [String: JSONValue] = [:]
     }
 
     /// Reads the JSON text of `file`.
     ///
-    /// - Throws: `TokenizerError` of kind `malformed` naming the field.
-    static func parse(_ data: Data, file: String) throws -> TokenizerFile {
-        do {
-            return try JSONDecoder().decode(TokenizerFile.self, from: data)
-        } catch let error as DecodingError {
-            throw TokenizerError(error, file: file)
+    /// - Throws: `TokenizerError` of kind `malformed` naming the field, or the byte.
+    init(_ bytes: [UInt8], file: String) throws {
+        var reader = JSONReader(bytes) { TokenizerError(json: $0, $1, at: $2, file: file) }
+        var hasModel = false
+        try reader.readObject { reader, key in
+            if key == "model" {
+                hasModel = true
+                try readModel(&reader, file: file)
+            } else {
+                others[key] = try reader.readValue()
+            }
+        }
+        try reader.finish()
+        guard hasModel else {
+            throw TokenizerError(
+                .malformed, file: file, field: "", found: "no field \"model\"",
+                advice: "the field is required")
         }
     }
 
-    /// The `model` object.
-    struct Model: Decodable {
-        var vocabulary: [String: Int]
-        var merges: [Merge]
-        var options: [String: JSONValue]
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: AnyKey.self)
-            var options: [String: JSONValue] = [:]
-            for key in container.allKeys where key.stringValue != "vocab" && key.stringValue != "merges" {
-                options[key.stringValue] = try container.decode(JSONValue.self, forKey: key)
+    private mutating func readModel(_ reader: inout JSONReader, file: String) throws {
+        try reader.readObject { reader, key in
+            switch key {
+            case "vocab": model.vocabulary = try Self.vocabulary(&reader, file: file)
+            case "merges": model.merges = try Self.merges(&reader, file: file)
+            default: model.options[key] = try reader.readValue()
             }
-            self.options = options
-            // Other types of model have other tables, or none; their type is refused by name later.
-            guard case .string("BPE")? = options["type"] else {
-                vocabulary = [:]
-                merges = []
+        }
+    }
+
+    /// An object of ids, or a list of pairs of a token and its score.
+    private static func vocabulary(_ reader: inout JSONReader, file: String) throws -> Model.Table {
+        var tokens = ByteStrings()
+        guard reader.isNext("[") else {
+            var ids: [Int] = []
+            try reader.readTable { reader, token in
+                let value = try reader.readValue()
+                guard case .integer(let id) = value else {
+                    throw TokenizerError(
+                        .malformed, file: file, field: "model.vocab[\(token.quoted)]", found: value.summary,
+                        advice: "a whole number is expected")
+                }
+                tokens.append(token.utf8)
+                ids.append(id)
+            }
+            return .ids(tokens, ids)
+        }
+        var scores: [Double] = []
+        try reader.readArray { reader in
+            let place = "model.vocab[\(scores.count)]"
+            var parts = 0
+            try reader.readArray { reader in
+                if parts == 0 { tokens.append(try reader.readString().utf8) }
+                if parts == 1 { scores.append(try score(&reader, place: place, file: file)) }
+                if parts > 1 { _ = try reader.readValue() }
+                parts += 1
+            }
+            guard parts == 2 else {
+                throw pairExpected(file, place, "\(parts) values", "a token and its score")
+            }
+        }
+        return .scores(tokens, scores)
+    }
+
+    private static func score(_ reader: inout JSONReader, place: String, file: String) throws -> Double {
+        guard let score = ScoreText.value(of: try reader.readNumberText()) else {
+            throw TokenizerError(
+                .malformed, file: file, field: place, found: "a score out of range",
+                advice: "a finite number is expected")
+        }
+        return score
+    }
+
+    /// Each either a string "a b" or a pair ["a", "b"].
+    private static func merges(_ reader: inout JSONReader, file: String) throws -> ByteStrings {
+        var merges = ByteStrings()
+        var index = 0
+        try reader.readArray { reader in
+            let place = "model.merges[\(index)]"
+            index += 1
+            guard reader.isNext("[") else {
+                guard reader.isNext("\"") else {
+                    throw pairExpected(file, place, try reader.readValue().summary, "two tokens")
+                }
+                let line = try reader.readString()
+                if line.hasPrefix("#version") { return }
+                let parts = line.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+                guard parts.count == 2 else {
+                    throw pairExpected(file, place, "\(parts.count) tokens: \(line.quoted)", "two tokens")
+                }
+                for part in parts { merges.append(part) }
                 return
             }
-            vocabulary = try container.decode([String: Int].self, forKey: AnyKey("vocab"))
-            merges = try Self.merges(in: container)
+            var parts = 0
+            try reader.readArray { reader in
+                let token = try reader.readString()
+                if parts < 2 { merges.append(token.utf8) }
+                parts += 1
+            }
+            guard parts == 2 else { throw pairExpected(file, place, "\(parts) tokens", "two tokens") }
         }
-
-        /// Either strings "a b" or pairs ["a", "b"]; a file has one form throughout.
-        private static func merges(in container: KeyedDecodingContainer<AnyKey>) throws -> [Merge] {
-            let key = AnyKey("merges")
-            if let lines = try? container.decode([String].self, forKey: key) { return lines.map(Merge.line) }
-            return try container.decode([[String]].self, forKey: key).map(Merge.pair)
-        }
+        return merges
     }
 
-    /// One merge as it stands in the file.
-    enum Merge {
-        case line(String)
-        case pair([String])
-    }
-
-    /// A key of any name.
-    struct AnyKey: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-
-        init(_ name: String) { stringValue = name }
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-}
-
-extension TokenizerError {
-    /// What JSON's decoder has to say, with the place in the file.
-    init(_ error: DecodingError, file: String) {
-        let context: DecodingError.Context
-        var found = "a value of another type"
-        var advice: String?
-        switch error {
-        case .keyNotFound(let key, let details):
-            context = details
-            found = "no field \"\(key.stringValue)\""
-            advice = "the field is required"
-        case .valueNotFound(_, let details):
-            context = details
-            found = "null"
-        case .typeMismatch(_, let details):
-            context = details
-        case .dataCorrupted(let details):
-            context = details
-            let cause = details.underlyingError.map { ": \($0)" } ?? ""
-            found = "text that is not valid JSON or a number that is out of range\(cause)"
-        @unknown default:
-            context = DecodingError.Context(codingPath: [], debugDescription: "unknown error")
-        }
-        let field = context.codingPath.reduce("") { path, key in
-            if let index = key.intValue { return "\(path)[\(index)]" }
-            return path.isEmpty ? key.stringValue : "\(path).\(key.stringValue)"
-        }
-        self.init(
-            .malformed, file: file, field: field, found: found, advice: advice ?? context.debugDescription)
+    private static func pairExpected(
+        _ file: String, _ field: String, _ found: String, _ expected: String
+    ) -> TokenizerError {
+        TokenizerError(
+            .malformed, file: file, field: field, found: found, advice: "a list of \(expected) is expected")
     }
 }

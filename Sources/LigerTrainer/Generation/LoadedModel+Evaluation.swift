@@ -32,9 +32,7 @@ extension LoadedModel {
                 "--seq is \(length), but the model has \(decoder.maximumPositions) positions.",
                 remedy: "Use --seq \(decoder.maximumPositions) or less.")
         }
-        let tokens = TokenStream.tokens(
-            of: corpus, separator: tokenizer.endOfTextID.map { [$0] } ?? []
-        ) { tokenizer.encode($0) }
+        let tokens = TokenStream.tokens(of: corpus) { tokenizer.encodeDocument($0) }
         guard tokens.count > 1 else {
             throw TrainerError(
                 .textTooShort, "The text has \(Format.count(tokens.count, "token")), and 2 are needed.",

@@ -69,20 +69,19 @@ package struct TrainingModel {
         ModelWork(model.configuration, length: length, adapterCount: adapterCount)
     }
 
-    /// All tokens of a text; each document ends with the tokenizer's end of text, if it has one.
+    /// All tokens of a text; each document begins and ends as the tokenizer's post-processor has it, and ends with the
+    /// tokenizer's end of text, if it has one.
     package func tokens(of corpus: Corpus) -> [Int32] {
-        TokenStream.tokens(of: corpus, separator: tokenizer.endOfTextID.map { [$0] } ?? []) {
-            tokenizer.encode($0)
-        }
+        TokenStream.tokens(of: corpus) { tokenizer.encodeDocument($0) }
     }
 
-    /// All examples of a file as tokens; each answer ends with the tokenizer's end of text, if it has one.
+    /// All examples of a file as tokens; each prompt begins and each answer ends as a document does.
     ///
     /// - Throws: `TrainerError` (`textTooShort`).
     package func examples(of file: ExampleFile, _ options: TrainingOptions) throws -> ExampleStream {
-        try ExampleStream(file, options, end: tokenizer.endOfTextID.map { [$0] } ?? []) {
-            tokenizer.encode($0)
-        }
+        try ExampleStream(
+            file, options, opening: tokenizer.openingIDs, end: tokenizer.documentEnd
+        ) { tokenizer.encode($0) }
     }
 
     /// Writes configuration, weights and the tokenizer's files into an existing folder; of an adapted model the adapter

@@ -1,6 +1,7 @@
 /// Examples as tokens, dealt out in a repeatable random order.
 ///
-/// A sequence is the prompt's tokens, the answer's, tokenised separately, and the end of text if the tokenizer has one.
+/// A sequence is the tokenizer's opening tokens, if it has some, the prompt's tokens, the answer's, tokenised separately, and
+/// the end of text if the tokenizer has one.
 /// It is cut at its end to L + 1 tokens, of which the model reads L and predicts those one further; only the
 /// answer's tokens count. The last examples of the file are kept for evaluation and never trained on.
 ///
@@ -33,13 +34,15 @@ package struct ExampleStream: Sendable {
     /// Makes tokens of examples.
     ///
     /// - Parameters:
+    ///   - opening: put before each prompt, such as the tokenizer's beginning of text.
     ///   - end: put after each answer, such as the tokenizer's end of text.
     ///   - padsToSequenceLength: gives all batches one length.
     ///   - encode: the tokenizer.
     /// - Throws: `TrainerError`: `textTooShort` with the line whose answer has no token within the length, or when
     ///   there are too few examples.
     package init(
-        _ file: ExampleFile, _ options: TrainingOptions, end: [Int32], encode: (String) -> [Int32]
+        _ file: ExampleFile, _ options: TrainingOptions, opening: [Int32] = [], end: [Int32],
+        encode: (String) -> [Int32]
     ) throws {
         form = file.form
         sequenceLength = options.sequenceLength
@@ -50,7 +53,7 @@ package struct ExampleStream: Sendable {
         let length = sequenceLength
         examples = try file.examples.map { text in
             let example = Example(
-                prompt: encode(text.prompt), answers: text.answers.map { encode($0) + end },
+                prompt: opening + encode(text.prompt), answers: text.answers.map { encode($0) + end },
                 isGood: text.isGood)
             for answer in example.answers where Self.counted(example.prompt, answer, length) < 1 {
                 throw Self.nothingLeft(file.path, text.line, example, length)

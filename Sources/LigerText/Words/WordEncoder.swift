@@ -1,15 +1,21 @@
+/// What makes tokens of one word. Holds scratch memory, so that a word costs no allocation.
+protocol WordEngine {
+    /// Appends the tokens of `word` to `output`.
+    mutating func append(_ word: UnsafeBufferPointer<UInt8>, to output: inout [Int32])
+}
+
 /// Encodes the words of one text, remembering those it met before.
-struct WordEncoder {
+struct WordEncoder<Engine: WordEngine> {
     private let text: UnsafeBufferPointer<UInt8>
     private let wholeWords: WholeWords?
-    private var merger: PairMerger
+    private var engine: Engine
     private var cache: WordCache
 
     /// The caller keeps `text` alive.
-    init(_ tokenizer: BytePairTokenizer, text: UnsafeBufferPointer<UInt8>) {
+    init(_ engine: Engine, wholeWords: WholeWords?, text: UnsafeBufferPointer<UInt8>) {
         self.text = text
-        wholeWords = tokenizer.wholeWords
-        merger = PairMerger(merges: tokenizer.merges, tokenOfByte: tokenizer.tokenOfByte)
+        self.wholeWords = wholeWords
+        self.engine = engine
         cache = WordCache(textLength: text.count)
     }
 
@@ -17,7 +23,7 @@ struct WordEncoder {
     mutating func append(_ word: Range<Int>, to output: inout [Int32]) {
         let isCached = word.count > 1 && word.count <= WordCache.longestWord
         guard isCached || wholeWords != nil else {
-            merger.append(UnsafeBufferPointer(rebasing: text[word]), to: &output)
+            engine.append(UnsafeBufferPointer(rebasing: text[word]), to: &output)
             return
         }
         let hash = WordCache.hash(word, in: text)
@@ -31,7 +37,7 @@ struct WordEncoder {
         if let token = wholeWords?.token(for: bytes, hash: hash) {
             output.append(token)
         } else {
-            merger.append(bytes, to: &output)
+            engine.append(bytes, to: &output)
         }
         if isCached { cache.insert(word, hash: hash, tokens: first..<output.count) }
     }

@@ -1,5 +1,3 @@
-package import LigerText
-
 /// Reads JSON strictly, one value at a time, without building a tree.
 ///
 /// Stricter than the usual decoders where leniency hides damage: a repeated key, a lone surrogate, invalid
@@ -9,17 +7,18 @@ package struct JSONReader {
     /// Deepest nesting that is accepted.
     package static let maximumDepth = 64
 
+    /// Makes an error of what was found, what was expected, and the byte where.
+    package typealias Failure = (_ found: String, _ expected: String, _ offset: Int) -> any Error
+
     private let bytes: [UInt8]
-    private let file: String
-    private let part: String
+    private let failure: Failure
     private var position = 0
     private var depth = 0
 
-    /// A reader at the first byte. `file` and `part` (such as "header") name the text in messages.
-    package init(_ bytes: [UInt8], file: String, part: String) {
+    /// A reader at the first byte.
+    package init(_ bytes: [UInt8], failure: @escaping Failure) {
         self.bytes = bytes
-        self.file = file
-        self.part = part
+        self.failure = failure
     }
 
     /// Reads an object and calls `member` once per key; `member` must read the key's value.
@@ -31,6 +30,17 @@ package struct JSONReader {
                 throw reader.error(
                     "the key \(key.quoted) a second time", "each key once", at: start)
             }
+            reader.skipSpace()
+            guard reader.take(":") else { throw reader.error(reader.nextByte, "a colon after the key") }
+            try member(&reader, key)
+        }
+    }
+
+    /// Reads an object whose keys are a table's entries: two of one canonical form are two keys, and who reads a
+    /// table looks for repeated ones.
+    package mutating func readTable(_ member: (inout JSONReader, String) throws -> Void) throws {
+        try readItems(from: "{", to: "}", expected: "an object") { reader, _ in
+            let key = try reader.readString()
             reader.skipSpace()
             guard reader.take(":") else { throw reader.error(reader.nextByte, "a colon after the key") }
             try member(&reader, key)
@@ -98,11 +108,23 @@ package struct JSONReader {
         guard position == bytes.count else { throw error(nextByte, "nothing after the value") }
     }
 
+    /// Whether the next value begins with this character: `{`, `[`, a quotation mark.
+    package mutating func isNext(_ scalar: Unicode.Scalar) -> Bool {
+        skipSpace()
+        return position < bytes.count && UInt32(bytes[position]) == scalar.value
+    }
+
+    /// Reads a number as it is written.
+    package mutating func readNumberText() throws -> ArraySlice<UInt8> {
+        skipSpace()
+        let start = position
+        _ = try readNumber()
+        return bytes[start..<position]
+    }
+
     /// An error of this text at the current or the given byte.
-    package func error(_ found: String, _ expected: String, at offset: Int? = nil) -> CheckpointError {
-        CheckpointError(
-            file, "\(part), byte \(offset ?? position)", found: found, expected: expected,
-            advice: "The file is damaged or not what its name says; fetch or write it again.")
+    package func error(_ found: String, _ expected: String, at offset: Int? = nil) -> any Error {
+        failure(found, expected, offset ?? position)
     }
 }
 
