@@ -42,7 +42,9 @@ def render(tokenizer, case):
         text.encode()
         return {"text": text, "generated": []}
     options = dict(tools=case.get("tools"), add_generation_prompt=case.get("add_generation_prompt", False), **variables)
-    text = tokenizer.apply_chat_template(case["messages"], case["template"], tokenize=False, **options)
+    text = tokenizer.apply_chat_template(
+        case["messages"], chat_template=case["template"], tokenize=False, **options
+    )
     text.encode()
     if "generation" not in case["template"]:
         return {"text": text, "generated": []}

@@ -19,15 +19,17 @@ struct ChatTemplateParityTests {
         let expected = try #require(try ChatOracle.result(item))
         do {
             let rendering = try item.render()
+            let isSame = expected.text.map { Array($0.utf8) } == Array(rendering.text.utf8)
             #expect(
-                expected.text.map { Array($0.utf8) } == Array(rendering.text.utf8),
+                isSame,
                 "\(rendering.text.debugDescription), not \(expected.text?.debugDescription ?? expected.error ?? "")"
             )
             if expected.generated?.isEmpty == false {
                 #expect(rendering.generated.map { [$0.lowerBound, $0.upperBound] } == expected.generated)
             }
         } catch let error as ChatTemplateError {
-            #expect(expected.error != nil, "\(error), not \(expected.text?.debugDescription ?? "")")
+            let isRefusedToo = expected.error != nil
+            #expect(isRefusedToo, "\(error), not \(expected.text?.debugDescription ?? "")")
         }
     }
 }
