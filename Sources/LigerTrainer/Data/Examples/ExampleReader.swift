@@ -51,7 +51,7 @@ struct ExampleReader {
         guard case .object(let members) = value else {
             throw fault(" is \(value.summary), not an object")
         }
-        return members
+        return members.dictionary
     }
 
     private func text(_ key: String, _ members: [String: JSONValue]) throws -> String {
