@@ -9,7 +9,7 @@ internal import Tile
 package struct TrainingModel {
     private let model: CausalLanguageModel
     /// The folder that frozen weights are from; nil for a preset.
-    private let folder: String?
+    let folder: String?
     /// Where its weights are and its kernels run.
     package let device: Device
     let tokenizer: any Tokenizer
@@ -78,11 +78,21 @@ package struct TrainingModel {
 
     /// All examples of a file as tokens; each answer ends with the tokenizer's end of text, if it has one.
     ///
-    /// - Throws: `TrainerError` (`textTooShort`).
+    /// - Throws: `TrainerError`: as `ExampleStream` and `conversations`.
     package func examples(of file: ExampleFile, _ options: TrainingOptions) throws -> ExampleStream {
-        try ExampleStream(file, options, end: tokenizer.endOfTextID.map { [$0] } ?? []) {
-            tokenizer.encode($0)
-        }
+        try ExampleStream(
+            file, options, end: tokenizer.endOfTextID.map { [$0] } ?? [],
+            conversations: conversations(in: file, options)
+        ) { tokenizer.encode($0) }
+    }
+
+    /// All instructions of a file as tokens, in rows.
+    ///
+    /// - Throws: `TrainerError`: as `InstructionStream`, `InstructionEncoder` and `conversations`.
+    package func instructions(of file: ExampleFile, _ options: TrainingOptions) throws -> InstructionStream {
+        let encoder = InstructionEncoder(
+            file.path, tokenizer, options.instructions.resolvedLossOn, try conversations(in: file, options))
+        return try InstructionStream(file.examples.map(encoder.encode), of: file.path, options)
     }
 
     /// Writes configuration, weights and the tokenizer's files into an existing folder; of an adapted model the adapter

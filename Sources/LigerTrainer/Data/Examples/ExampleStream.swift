@@ -1,6 +1,7 @@
 /// Examples as tokens, dealt out in a repeatable random order.
 ///
-/// A sequence is the prompt's tokens, the answer's, tokenised separately, and the end of text if the tokenizer has one.
+/// A sequence is the prompt's tokens, the answer's, tokenised separately, and the end of text if the tokenizer has one. Of
+/// conversations both are the chat template's text, which has its own ends.
 /// It is cut at its end to L + 1 tokens, of which the model reads L and predicts those one further; only the
 /// answer's tokens count. The last examples of the file are kept for evaluation and never trained on.
 ///
@@ -34,12 +35,13 @@ package struct ExampleStream: Sendable {
     ///
     /// - Parameters:
     ///   - end: put after each answer, such as the tokenizer's end of text.
-    ///   - padsToSequenceLength: gives all batches one length.
+    ///   - conversations: writes those that the file has; nil where it has none.
     ///   - encode: the tokenizer.
     /// - Throws: `TrainerError`: `textTooShort` with the line whose answer has no token within the length, or when
-    ///   there are too few examples.
+    ///   there are too few examples; `dataMalformed` as `ConversationWriter`.
     package init(
-        _ file: ExampleFile, _ options: TrainingOptions, end: [Int32], encode: (String) -> [Int32]
+        _ file: ExampleFile, _ options: TrainingOptions, end: [Int32],
+        conversations: ConversationWriter? = nil, encode: (String) -> [Int32]
     ) throws {
         form = file.form
         sequenceLength = options.sequenceLength
@@ -49,9 +51,7 @@ package struct ExampleStream: Sendable {
         padsToSequenceLength = options.execution.graph
         let length = sequenceLength
         examples = try file.examples.map { text in
-            let example = Example(
-                prompt: encode(text.prompt), answers: text.answers.map { encode($0) + end },
-                isGood: text.isGood)
+            let example = try Self.example(text, of: file.path, end: end, conversations, encode)
             for answer in example.answers where Self.counted(example.prompt, answer, length) < 1 {
                 throw Self.nothingLeft(file.path, text.line, example, length)
             }
@@ -66,6 +66,28 @@ package struct ExampleStream: Sendable {
         }
         let share = Int((Double(examples.count) * options.evaluationFraction).rounded())
         trainingExamples = examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0)
+    }
+
+    private static func example(
+        _ text: ExampleFile.Example, of path: String, end: [Int32], _ conversations: ConversationWriter?,
+        _ encode: (String) -> [Int32]
+    ) throws -> Example {
+        var prompts: [String] = []
+        let answers = try text.answers.map { answer -> [Int32] in
+            switch (text.prompt, answer) {
+            case (.text(let prompt), .text(let answer)):
+                prompts.append(prompt)
+                return encode(answer) + end
+            case (.messages(let prompt), .messages(let answer)):
+                guard let conversations else { preconditionFailure("conversations need a template") }
+                let parts = try conversations.split(
+                    prompt: prompt, answer: answer, text.setting, at: "\(path), line \(text.line)")
+                prompts.append(parts.prompt)
+                return encode(parts.answer)
+            default: preconditionFailure("a prompt is of its answers' kind")
+            }
+        }
+        return Example(prompt: encode(prompts[0]), answers: answers, isGood: text.isGood)
     }
 
     private static func nothingLeft(
