@@ -1,5 +1,5 @@
-internal import LigerKernels
-internal import LigerRuntime
+package import LigerKernels
+package import LigerRuntime
 
 extension TokenBatch {
     /// The same examples in one row without padding: all layers but attention see tokens apart, and attention stays within
@@ -25,7 +25,7 @@ extension TokenBatch {
 
     /// Where examples begin that share rows, and the padding after them; nil where each row has one, which no token sees
     /// past.
-    func borders(on device: Device) throws -> DocumentBorders? {
+    package func borders(on device: Device) throws -> DocumentBorders? {
         guard let documents, documents.contains(where: { $0.count > 1 }) else { return nil }
         let starts = documents.map { row in
             let end = row.last?.upperBound ?? 0

@@ -53,13 +53,25 @@ package struct BatchArrays {
     package init(_ batch: TokenBatch, on device: Device) throws {
         // A GPU wants batches of few shapes; the processor takes any, and so no padding.
         let batch = device.isGPU ? batch : batch.withoutPadding
-        documents = try batch.borders(on: device)
-        let shape = [batch.rows, batch.sequenceLength]
-        ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: device)
-        labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: device)
-        preferences = try batch.preferences.map {
-            try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
-        }
+        try self.init(
+            ids: batch.inputs, labels: batch.labels, [batch.rows, batch.sequenceLength],
+            batch.borders(on: device),
+            preferences: batch.preferences.map {
+                try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
+            }, on: device)
+    }
+
+    /// Rows as they are.
+    ///
+    /// - Parameter shape: [rows, length].
+    package init(
+        ids: [Int32], labels: [Int64], _ shape: [Int], _ documents: DocumentBorders? = nil,
+        preferences: NDArray? = nil, on device: Device
+    ) throws {
+        self.init(
+            ids: try NDArray(copying: ids, shape, dtype: .i32, device: device),
+            labels: try NDArray(copying: labels, shape, dtype: .i64, device: device),
+            preferences: preferences, documents: documents)
     }
 
     private init(

@@ -76,6 +76,13 @@ package struct TrainingModel {
         }
     }
 
+    /// The batches of a file's examples.
+    ///
+    /// - Throws: `TrainerError`: as `examples` and `instructions`.
+    package func batches(of file: ExampleFile, _ options: TrainingOptions) throws -> any BatchStream {
+        file.form == .instructions ? try instructions(of: file, options) : try examples(of: file, options)
+    }
+
     /// All examples of a file as tokens; each answer ends with the tokenizer's end of text, if it has one.
     ///
     /// - Throws: `TrainerError`: as `ExampleStream` and `conversations`.

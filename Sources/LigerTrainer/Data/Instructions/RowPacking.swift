@@ -3,14 +3,14 @@
 ///
 /// The longest example comes first; each goes to the first row with room for it. Examples of one length are taken in the
 /// order in which they are given. Cost: n log n for n examples.
-struct RowPacking: Sendable, Equatable {
+package struct RowPacking: Sendable, Equatable {
     /// The examples of each row, in the order in which they came to it.
-    let rows: [[Int]]
+    package let rows: [[Int]]
 
     /// - Parameters:
     ///   - lengths: of the examples, each at most `capacity`.
     ///   - order: all examples, once.
-    init(lengths: [Int], order: [Int], capacity: Int) {
+    package init(lengths: [Int], order: [Int], capacity: Int) {
         precondition(lengths.allSatisfy { $0 <= capacity }, "an example longer than a row")
         // Swift's sort is stable by its implementation, not by its promise.
         let byLength = order.enumerated().sorted { first, second in
@@ -28,7 +28,7 @@ struct RowPacking: Sendable, Equatable {
     }
 
     /// A row for each example.
-    init(apart order: [Int]) { rows = order.map { [$0] } }
+    package init(apart order: [Int]) { rows = order.map { [$0] } }
 }
 
 /// The room left in each of some rows, as a tree of maxima: the first row with enough room is found from its root.

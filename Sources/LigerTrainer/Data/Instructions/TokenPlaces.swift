@@ -5,12 +5,12 @@ internal import LigerText
 /// The text is tokenised whole, as transformers does, so that ids do not depend on what is learned. A token that any
 /// learned byte belongs to is learned. The bytes of tokens are compared with the text from its start on. White space
 /// may be missing among them, which added tokens swallow, and one space that the tokenizer puts before a text.
-struct TokenPlaces {
+package struct TokenPlaces {
     /// Of each token, in UTF-8 offsets.
-    let ranges: [Range<Int>]
+    package let ranges: [Range<Int>]
 
     /// Nil if the tokens' bytes are not those of the text.
-    init?(_ tokens: [Int32], of text: [UInt8], bytes: (Int32) -> [UInt8]) {
+    package init?(_ tokens: [Int32], of text: [UInt8], bytes: (Int32) -> [UInt8]) {
         var position = 0
         var ranges: [Range<Int>] = []
         ranges.reserveCapacity(tokens.count)
@@ -36,7 +36,7 @@ struct TokenPlaces {
     }
 
     /// The tokens that have a byte within a part of the text.
-    func tokens(within part: Range<Int>) -> Range<Int> {
+    package func tokens(within part: Range<Int>) -> Range<Int> {
         let first = ranges.firstIndex { $0.upperBound > part.lowerBound } ?? ranges.count
         let end = ranges.lastIndex { $0.lowerBound < part.upperBound }.map { $0 + 1 } ?? 0
         return first..<max(first, end)
