@@ -45,7 +45,7 @@ extension BytePairTokenizer {
         if field.isNull { return nil }
         var name = field
         if case .object(let fields) = field.value {
-            name = JSONObject(place: field, fields: fields)["content"]
+            name = JSONObject(place: field, fields: fields.dictionary)["content"]
         }
         guard let id = specialTokens[try name.string()] else {
             throw name.error(.inconsistent, "tokenizer.json has no special token of this name")

@@ -35,7 +35,7 @@ package struct AdapterConfiguration: Sendable, Equatable {
                 file, "the file", found: "something else", expected: "a JSON object",
                 advice: "Save the adapter again with PEFT's save_pretrained.")
         }
-        var reader = AdapterKeys(members, file: file)
+        var reader = AdapterKeys(members.dictionary, file: file)
         options = LowRankOptions(
             rank: reader.integer("r", in: 1...65_536),
             alpha: reader.number("lora_alpha", "a finite number") { $0.isFinite && Float($0).isFinite },

@@ -177,7 +177,7 @@ extension ConfigurationKeys {
         let inner = "\(prefix)\(key)."
         exchange(key, &object, .some(nil), "an object") { value in
             if case .object(let members) = value {
-                ConfigurationKeys(reading: members, prefix: inner)
+                ConfigurationKeys(reading: members.dictionary, prefix: inner)
             } else {
                 nil
             }

@@ -13,7 +13,7 @@ extension ModelConfiguration {
                 file, "the file", found: "something else", expected: "a JSON object",
                 advice: "Fetch the file again.")
         }
-        self = try Self.read(members, file: file)
+        self = try Self.read(members.dictionary, file: file)
     }
 
     private static func read(_ members: [String: JSONValue], file: String) throws -> ModelConfiguration {

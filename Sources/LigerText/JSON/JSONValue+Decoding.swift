@@ -1,4 +1,5 @@
-/// The parts of a file whose shape depends on a `type` field are decoded as values first.
+/// The parts of a file whose shape depends on a `type` field are decoded as values first. Decoders do not tell the order of
+/// an object's members, so here it is that of the keys.
 extension JSONValue: Decodable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()

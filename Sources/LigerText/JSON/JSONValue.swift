@@ -1,5 +1,5 @@
-/// A JSON value as a tree. Whole numbers stay exact; `integer` and `number` are told apart by how they were
-/// written (`1` against `1.0`).
+/// A JSON value as a tree. Objects keep the order of their members. Whole numbers stay exact; `integer` and `number`
+/// are told apart by how they were written (`1` against `1.0`).
 package enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -7,7 +7,10 @@ package enum JSONValue: Sendable, Hashable {
     case number(Double)
     case string(String)
     case array([JSONValue])
-    case object([String: JSONValue])
+    case object(JSONMembers)
+
+    /// An object with members in the order of their keys.
+    package static func object(_ members: [String: JSONValue]) -> JSONValue { .object(JSONMembers(members)) }
 
     /// The value in a few words, for messages.
     package var summary: String {

@@ -41,7 +41,7 @@ struct JSONField {
     /// The fields of an object, all of which must be among `known`: an unknown option may not be ignored.
     func object(known: Set<String>) throws -> JSONObject {
         guard case .object(let fields) = value else { throw error(.malformed, "an object is expected") }
-        let object = JSONObject(place: self, fields: fields)
+        let object = JSONObject(place: self, fields: fields.dictionary)
         if let unknown = fields.keys.filter({ !known.contains($0) }).min() {
             throw object[unknown].error(
                 .unsupported, "the known fields here are \(known.sorted().joined(separator: ", "))")
@@ -52,7 +52,7 @@ struct JSONField {
     /// The `type` of an object, which decides on its other fields.
     func type() throws -> String {
         guard case .object(let fields) = value else { throw error(.malformed, "an object is expected") }
-        return try JSONObject(place: self, fields: fields)["type"].string()
+        return try JSONObject(place: self, fields: fields.dictionary)["type"].string()
     }
 }
 

@@ -70,7 +70,7 @@ extension TokenizerConfiguration {
         guard case .object(let tokens) = place.value else {
             throw place.error(.malformed, "an object is expected")
         }
-        let object = JSONObject(place: place, fields: tokens)
+        let object = JSONObject(place: place, fields: tokens.dictionary)
         var ids: [String: [Int32]] = [:]
         for name in tokens.keys {
             let token = try object[name].object(known: ["id", "ids", "tokens"])

@@ -17,7 +17,7 @@ enum ExampleShape: String, Sendable {
         guard let object = Self.firstObject(of: text.utf8.prefix(Self.limit)),
             case .object(let members)? = try? JSONValue(parsing: object, file: name),
             let shape = Self.shape(
-                of: members, isLines: name.hasSuffix(".jsonl") || name.hasSuffix(".ndjson"))
+                of: members.dictionary, isLines: name.hasSuffix(".jsonl") || name.hasSuffix(".ndjson"))
         else { return nil }
         self = shape
     }

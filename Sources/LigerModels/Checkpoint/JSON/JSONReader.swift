@@ -77,7 +77,7 @@ package struct JSONReader {
         guard position < bytes.count else { throw error(nextByte, "a value") }
         switch bytes[position] {
         case UInt8(ascii: "{"):
-            var members: [String: JSONValue] = [:]
+            var members = JSONMembers()
             try readObject { reader, key in members[key] = try reader.readValue() }
             return .object(members)
         case UInt8(ascii: "["):

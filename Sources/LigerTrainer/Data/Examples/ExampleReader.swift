@@ -97,7 +97,7 @@ struct ExampleReader {
         guard case .object(let members) = value else {
             throw fault(" is \(value.summary), not an object")
         }
-        return members
+        return members.dictionary
     }
 
     private func fault(_ problem: String) -> TrainerError {

@@ -1,0 +1,127 @@
+package import Platform
+
+extension ChatTemplate {
+    /// The largest file of a folder that is read, in bytes; a tokenizer's configuration can list many tokens.
+    private static let maximumFileSize = 64 << 20
+
+    /// The template of a model's folder in Hugging Face layout, or nil if the model has none.
+    ///
+    /// It is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`: a string, or a list of objects with
+    /// `name` and `template` of which "default" is taken. Conversations with tools take the template "tool_use", from that
+    /// list or from `additional_chat_templates/tool_use.jinja`, where there is one. Special tokens (`bos_token`, `eos_token`
+    /// and so on) are variables of every rendering; as in transformers they come from `tokenizer_config.json`, or from
+    /// `special_tokens_map.json` where the former lists no tokens by id.
+    ///
+    /// - Throws: `ChatTemplateError` for a file that cannot be read or is not what it should be, and as `init(_:name:)` does.
+    package init?(folder: URL) throws {
+        let configuration = try Self.object(folder, "tokenizer_config.json") ?? [:]
+        var tokens = configuration
+        if configuration["added_tokens_decoder"] == nil {
+            tokens.merge(try Self.object(folder, "special_tokens_map.json") ?? [:]) { $1 }
+        }
+        let constants = try Self.specialTokens(tokens, in: folder)
+        if let source = try Self.text(folder, "chat_template.jinja") {
+            try self.init(
+                source, name: folder.appendingPathComponent("chat_template.jinja").path,
+                toolTemplate: try Self.text(folder, "additional_chat_templates/tool_use.jinja"),
+                constants: constants)
+            return
+        }
+        let file = folder.appendingPathComponent("tokenizer_config.json").path
+        let templates = try Self.templates(configuration["chat_template"] ?? .null, file: file)
+        guard let source = templates["default"] else {
+            if templates.isEmpty { return nil }
+            throw ChatTemplateError(
+                .unsupported, source: file,
+                found:
+                    "chat templates named \(templates.keys.sorted().map(\.quoted).joined(separator: ", "))",
+                advice:
+                    "one of them must be \"default\"; write the one that is wanted into chat_template.jinja")
+        }
+        try self.init(
+            source, name: "\(file), chat_template", toolTemplate: templates["tool_use"], constants: constants)
+    }
+
+    /// Templates by name; a single one is "default".
+    private static func templates(_ value: JSONValue, file: String) throws -> [String: String] {
+        switch value {
+        case .null: return [:]
+        case .string(let source): return ["default": source]
+        case .array(let elements):
+            var templates: [String: String] = [:]
+            for element in elements {
+                guard case .object(let members) = element, case .string(let name)? = members["name"],
+                    case .string(let source)? = members["template"]
+                else {
+                    throw unreadable(
+                        file, "chat_template with \(element.summary)", "objects with name and template")
+                }
+                templates[name] = source
+            }
+            return templates
+        default: throw unreadable(file, "chat_template that is \(value.summary)", "a string or a list")
+        }
+    }
+
+    private static func specialTokens(_ members: [String: JSONValue], in folder: URL) throws -> [String:
+        JSONValue]
+    {
+        var tokens: [String: JSONValue] = [:]
+        for name in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map({ "\($0)_token" }) {
+            switch members[name] {
+            case nil, .null?: break
+            case .string(let text)?: tokens[name] = .string(text)
+            case .object(let token)?:
+                guard case .string(let text)? = token["content"] else { fallthrough }
+                tokens[name] = .string(text)
+            default:
+                throw unreadable(
+                    folder.path, "\(name) that is \(members[name]?.summary ?? "absent")",
+                    "a string or an object with content")
+            }
+        }
+        return tokens
+    }
+
+    private static func object(_ folder: URL, _ name: String) throws -> [String: JSONValue]? {
+        guard let data = try contents(folder, name) else { return nil }
+        do {
+            return try JSONDecoder().decode([String: JSONValue].self, from: data)
+        } catch {
+            throw unreadable(
+                folder.appendingPathComponent(name).path, "no JSON object", "JSON as transformers writes it")
+        }
+    }
+
+    private static func text(_ folder: URL, _ name: String) throws -> String? {
+        guard let data = try contents(folder, name) else { return nil }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw unreadable(
+                folder.appendingPathComponent(name).path, "bytes that are not UTF-8", "UTF-8 text")
+        }
+        return text
+    }
+
+    /// A file's bytes; nil if there is no such file. Only plain files of a sane size are opened.
+    private static func contents(_ folder: URL, _ name: String) throws -> Data? {
+        let url = folder.appendingPathComponent(name).resolvingSymlinksInPath()
+        guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: url.path),
+            attributes[.type] as? FileAttributeType == .typeRegular
+        else { throw unreadable(url.path, "no plain file", "one") }
+        let size = (attributes[.size] as? any BinaryInteger).map { Int(clamping: $0) } ?? .max
+        guard size <= maximumFileSize else {
+            throw unreadable(url.path, "a file of \(size) bytes", "at most \(maximumFileSize) bytes")
+        }
+        guard let data = try? Data(contentsOf: url) else {
+            throw unreadable(url.path, "a file that cannot be read", "one that this user may read")
+        }
+        return data
+    }
+
+    private static func unreadable(_ file: String, _ found: String, _ expected: String) -> ChatTemplateError {
+        ChatTemplateError(
+            .unreadable, source: file, found: found,
+            advice: "\(expected) is expected here: fetch the file again, or mend it")
+    }
+}

@@ -1,0 +1,3 @@
+import LigerText
+
+enum ChatFamilies { static let cases: [ChatCase] = [] }

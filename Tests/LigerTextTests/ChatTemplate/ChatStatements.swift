@@ -1,0 +1,142 @@
+import LigerText
+
+/// Templates for each statement, each rule of white space and scope, compared with Jinja.
+enum ChatStatements {
+    static let cases: [ChatCase] = (space + control + assignment + macros + namespaces + misuse).map {
+        ChatCase(name: $0, template: $0, variables: ChatExpressions.variables, isBare: true)
+    }
+
+    private static let space = [
+        "a\n", "a\n\n", "\n\na", "a\r\nb\rc\n", "", " ", "\n", "a{% if yes %}\nb\n{% endif %}\nc",
+        "a\n  {% if yes %}  \n  b\n  {% endif %}  \nc",
+        "a\n  {%- if yes -%}  \n  b\n  {%- endif -%}  \nc", "a\n  {%+ if yes +%}  \n  b\n  {%+ endif %}\nc",
+        "  {% if yes %}x{% endif %}", "x  {% if yes %}x{% endif %}", "a {{- n -}} b", "a {{ n }}\n b",
+        "a\n {{ n }} \n b", "a\n  {{- n }}",
+        "a {# c #} b", "a\n  {# c #}\nb", "a {#- c -#} b", "a\n {#+ c +#}\n b", "{#- x -#}\n  y", "{##}x",
+        "{#-#} y", "a\n\t{% set x = 1 %}\n\tb{{ x }}", "{% raw %}{{ x }} {% if %}{% endraw %}y",
+        "a\n  {% raw %}\n {{ x }}\n  {% endraw %}\nb", "a {%- raw -%}  {{ x }}  {%- endraw -%} b",
+        "{% raw %}{# {% endraw2 %}{% endraw %}",
+        "{% if yes %}\n\n\nx{% endif %}", "{{ '{{' }}{{ '}}' }}", "{{ {'a': {'b': 1}}.a.b }}",
+        "{{ {'a': {}} }}", "{ {a} } % }", "{{ 1 }}{{ 2 }}\n{{ 3 }}\n",
+        "{%- set x = 1 -%}\n\n{{ x }}\n\n{%- set y = 2 %}\n{{ y }}", "{{ -1 }}{{ 1 -}}\n{{ - 1 }}",
+        "a\n{% set x = 1 %}{% set y = 2 %}\nb", "a{{ n }}\n  {% if yes %}b{% endif %}",
+        "a{{ n -}}\n  {% if yes %}b{% endif %}", "{% if yes -%}\n  a\n{%- else %}\n  b\n{%- endif %}\nc",
+        "\u{A0}{% if yes %}\u{2003}x{%- endif %}", "a\n\u{A0}{% if yes %}b{% endif %}",
+    ]
+
+    private static let control = [
+        "{% if no %}a{% elif n == 7 %}b{% else %}c{% endif %}",
+        "{% if no %}a{% elif no %}b{% else %}c{% endif %}", "{% if no %}a{% endif %}b",
+        "{% if 1, 2 %}a{% endif %}", "{% for x in l %}{{ x }},{% endfor %}",
+        "{% for x in [] %}a{% else %}b{% endfor %}",
+        "{% for x in l if x > 1 %}{{ x }}{{ loop.index }}/{{ loop.length }} {% endfor %}",
+        "{% for x in l if x > 9 %}a{% else %}none{% endfor %}",
+        "{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}", "{% for k in d %}{{ k }}{% endfor %}",
+        "{% for c in wide %}{{ c }}.{% endfor %}", "{% for x in missing %}a{% else %}b{% endfor %}",
+        "{% for x in none %}{% endfor %}", "{% for x in 5 %}{% endfor %}",
+        "{% for a, b in [[1, 2], (3, 4), 'xy'] %}{{ a }}{{ b }} {% endfor %}",
+        "{% for a, b in [[1, 2, 3]] %}{% endfor %}",
+        "{% for a, (b, c) in [[1, [2, 3]]] %}{{ a }}{{ b }}{{ c }}{% endfor %}",
+        "{% for x in l %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.depth }}{{ loop.depth0 }} {% endfor %}",
+        "{% for x in l %}{{ loop.previtem }}<{{ x }}<{{ loop.nextitem }} {% endfor %}",
+        "{% for x in l %}{{ loop.previtem is defined }}{{ loop.nextitem is defined }}{% endfor %}",
+        "{% for x in l %}{{ loop.cycle('a', 'b') }}{% endfor %}",
+        "{% for x in [1, 1, 2] %}{{ loop.changed(x) }}{% endfor %}",
+        "{% for x in l %}{% for y in l %}{{ loop.index }}{{ loop.depth }}{% endfor %}{{ loop.index }}{% endfor %}",
+        "{% for x in l %}{% if x == 1 %}{% break %}{% endif %}{{ x }}{% endfor %}.",
+        "{% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% endfor %}.",
+        "{% for x in l %}{% continue %}{% else %}e{% endfor %}",
+        "{% for x in l %}{% break %}{% else %}e{% endfor %}",
+        "{% for x in l %}{% if loop.first %}{% continue %}{% endif %}{% else %}e{% endfor %}",
+        "{% for x in l %}{% for y in l %}{% break %}{% endfor %}{{ x }}{% endfor %}",
+        "{% for x in range(3) %}{{ x }}{% endfor %}", "{% for x in range(3, 0, -1) %}{{ x }}{% endfor %}",
+        "{% for x in l | reverse %}{{ x }}{% endfor %}",
+        "{% for x in l | map('string') %}{{ loop.length }}{% endfor %}",
+        "{% for x in 1, 2 %}{{ x }}{% endfor %}", "{% for x in (l if yes else []) %}{{ x }}{% endfor %}",
+        "{% for u in users %}{{ u.name }}{% if not loop.last %}, {% endif %}{% endfor %}",
+        "{% for x in l %}{{ loop.length }}{{ loop.nope is defined }}{% endfor %}{{ loop is defined }}",
+        "{% for x in users | selectattr('tags') | list %}{{ x.name }}{% endfor %}",
+        "{% set it = l | map('string') %}{{ it | first }}{{ it | join }}{{ it | join }}",
+        "{% set it = l | select %}{% for x in it %}{{ x }}{% endfor %}{% for x in it %}{{ x }}{% else %}gone{% endfor %}",
+        "{% set it = l | map('string') %}{{ '1' in it }}{{ it | list }}",
+    ]
+
+    private static let assignment = [
+        "{% set x = 1 %}{% for i in l %}{{ x }}{% set x = i %}{{ x }}{% endfor %}{{ x }}",
+        "{% if yes %}{% set x = 5 %}{% endif %}{{ x }}",
+        "{% if no %}{% set x = 5 %}{% endif %}{{ x is defined }}", "{% set a, b = 1, 2 %}{{ a }}{{ b }}",
+        "{% set a, b = [1] %}", "{% set (a, b) = (1, 2) %}{{ a }}",
+        "{% set x %}a{{ n }}b{% endset %}{{ x | length }}",
+        "{% set x | upper | replace('A', 'z') %}abc{% endset %}{{ x }}",
+        "{% set x %}\n  a\n  {% endset %}[{{ x }}]",
+        "{% set ns = namespace(c=0) %}{% for i in l %}{% set ns.c = ns.c + i %}{% endfor %}{{ ns.c }}",
+        "{% set ns = namespace() %}{% set ns.a, ns.b = 1, 2 %}{{ ns.a }}{{ ns.b }}",
+        "{% set ns = namespace() %}{% set ns.x %}abc{% endset %}{{ ns.x }}", "{% set d.x = 1 %}",
+        "{% set q.x = 1 %}", "{% set n = 8 %}{{ n }}",
+        "{% set x = 1 %}{% for i in [1] %}{% if yes %}{% set x = 2 %}{% endif %}{{ x }}{% endfor %}{{ x }}",
+        "{% with a = 1, b = n %}{{ a }}{{ b }}{% endwith %}{{ a is defined }}",
+        "{% set a = 5 %}{% with a = 1, b = a %}{{ b }}{% endwith %}",
+        "{% with %}{% set z = 1 %}{{ z }}{% endwith %}{{ z is defined }}",
+        "{% filter upper %}abc{{ s }}{% endfilter %}",
+        "{% filter replace('a', 'b') | trim %} aXa {% endfilter %}",
+        "{% filter upper %}{% set z = 1 %}{% endfilter %}{{ z is defined }}",
+        "{% set x %}{% set inner = 2 %}{{ inner }}{% endset %}{{ x }}{{ inner is defined }}",
+        "{% for i in l %}{% set x %}{% if i == 1 %}{% break %}{% endif %}{{ i }}{% endset %}{{ x }}{% endfor %}.",
+        "{% set x = 'a', %}{{ x }}", "{% set range = 5 %}{{ range }}",
+        "{% set x = l %}{% set x = x + [4] %}{{ x }}{{ l }}",
+        "{% set ns = namespace(l=[]) %}{% for i in l %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l }}",
+        "{% set ns = namespace(a=namespace(b=1)) %}{{ ns.a.b }}",
+        "{% for i in l %}{% set loop = 1 %}{% endfor %}",
+    ]
+
+    private static let macros = [
+        "{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }} {{ m(1, 3) }} {{ m(b=4, a=5) }} {{ m() }}",
+        "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(1) }}",
+        "{% macro m() %}x{% endmacro %}{{ m() + 'y' }}{{ m() | length }}",
+        "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}",
+        "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(z=1) }}",
+        "{% macro m(a) %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, 3, z=4) }}",
+        "{% macro m(a) %}{% if a > 0 %}{{ a }}{{ m(a - 1) }}{% endif %}{% endmacro %}{{ m(4) }}",
+        "{% macro m() %}{{ x }}{% endmacro %}{% set x = 1 %}{{ m() }}{% set x = 2 %}{{ m() }}",
+        "{% for x in l %}{% macro m() %}{{ x }}{% endmacro %}{{ m() }}{% endfor %}",
+        "{% macro m() %}{{ x is defined }}{% endmacro %}{% for x in l %}{{ m() }}{% endfor %}",
+        "{% macro m() %}{% set z = 1 %}{% endmacro %}{{ m() }}{{ z is defined }}",
+        "{% macro a() %}[{{ b() }}]{% endmacro %}{% macro b() %}b{% endmacro %}{{ a() }}",
+        "{% set ns = namespace(c=0) %}{% macro m() %}{% set ns.c = ns.c + 1 %}{% endmacro %}{{ m() }}{{ m() }}{{ ns.c }}",
+        "{% macro m(x) %}\n  a {{ x }}\n{% endmacro %}[{{ m(1) }}]",
+        "{% macro m(x) -%}\n  a {{ x }}\n{%- endmacro %}[{{ m(1) }}]",
+        "{% macro m(a, b) %}{{ a is defined }}{{ b is defined }}{% endmacro %}{{ m(1) }}",
+        "{% macro m(a) %}{% for x in a %}{{ x }}{% if loop.last %}!{% endif %}{% endfor %}{% endmacro %}{{ m(l) }}",
+        "{% macro m() %}{{ m.name }}{% endmacro %}{{ m() }}",
+        "{% macro m(n) %}{{ n }}{% endmacro %}{{ m(n=1) }}{{ n }}",
+        "{% macro m(a=none) %}{{ a is none }}{% endmacro %}{{ m() }}{{ m(missing) }}",
+    ]
+
+    private static let namespaces = [
+        "{{ strftime_now('%d %b %Y') }}",
+        "{{ strftime_now('%Y-%m-%d %H:%M:%S %p %I %A %a %B %j %y %w %u %U %W %% %e %F %T %R') }}",
+        "{{ strftime_now('%-d/%-m/%y %-I') }}", "{{ strftime_now('no directive') }}",
+        "{{ strftime_now is defined }}",
+        "{% if strftime_now is defined %}{% set d = strftime_now('%B %d, %Y') %}{% else %}{% set d = '1' %}{% endif %}{{ d }}",
+        "{% set ns = namespace(found=false) %}{% for u in users %}{% if u.age < 30 %}{% set ns.found = true %}{% endif %}{% endfor %}{{ ns.found }}",
+        "{% set ns = namespace(last=-1) %}{% for u in users[::-1] %}{% set i = (users | length - 1) - loop.index0 %}{% if ns.last < 0 and u.tags is defined and u.tags %}{% set ns.last = i %}{% endif %}{% endfor %}{{ ns.last }}",
+        "{% generation %}a{% set z = 1 %}{% endgeneration %}{{ z is defined }}",
+        "{% for x in l %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}|{% endfor %}",
+        "a\n  {% generation %}\n  b\n  {% endgeneration %}\nc",
+    ]
+
+    /// Errors in Jinja, and here.
+    private static let misuse = [
+        "{% if yes %}", "{% endif %}", "{% for x in l %}{% endif %}", "{{ 1 +", "{{ }}", "{% %}", "{{ (1 }}",
+        "{{ 1) }}", "{{ 'a }}", "{# a", "{% raw %}a", "{% break %}", "{% nope %}", "{% if %}{% endif %}",
+        "{{ a b }}", "{% set = 1 %}", "{% set 1 = 1 %}", "{% for in l %}{% endfor %}",
+        "{% for x of l %}{% endfor %}", "{% macro %}{% endmacro %}", "{% macro m(a=1, b) %}{% endmacro %}",
+        "{{ m(a=1, 2) }}", "{{ 1 | }}", "{{ 1 | nope }}", "{{ 1 is nope }}", "{{ x. }}", "{{ x[ }}",
+        "{{ x[] }}", "{{ [1, }}", "{{ {1} }}", "{{ a ! b }}", "{{ 'a' is is b }}", "{% set true = 1 %}",
+        "{% else %}", "{% for x in l %}{% else %}{% else %}{% endfor %}", "{% filter nope %}{% endfilter %}",
+        "{% set x = %}", "{% with a %}{% endwith %}", "{{ 1 if }}", "{{ a.b.1c }}", "{{ 'a' 1 }}",
+        "{{ not }}", "{{ * 2 }}", "{{ s.upper(x for x in y) }}", "{{ $ }}",
+        "{% for x in l recursive x %}{% endfor %}", "{% generation %}",
+        "{% for x in l %}{% generation %}{% break %}{% endgeneration %}{% endfor %}",
+    ]
+}
