@@ -1,4 +1,5 @@
 internal import LigerNN
+internal import LigerText
 
 extension TrainingOptions {
     /// How instructions become sequences (`--objective sft`); nil is the usual way.
@@ -65,7 +66,8 @@ extension TrainingOptions {
         }
         if packsRows, execution.attention == .flash {
             problems.append(
-                "--attention flash cannot keep apart examples that share rows; leave it out, or give --no-packing")
+                "--attention flash cannot keep apart examples that share rows; leave it out, or give "
+                    + "--no-packing")
         }
         return problems
     }
@@ -78,7 +80,7 @@ extension TrainingOptions {
         if resume, let earlier = try? RunDirectory.record(at: out) {
             options.instructions.chatDate = earlier.options.instructions.chatDate
         } else {
-            options.instructions.chatDate = ChatDate.today.description
+            options.instructions.chatDate = ChatDate.today?.description
         }
         return options
     }

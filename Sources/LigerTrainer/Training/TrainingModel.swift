@@ -17,15 +17,19 @@ package struct TrainingModel {
     package let name: String
     /// How text becomes tokens, in words.
     package let tokenizerName: String
+    /// What `--chat-template` said, and the text there; nil for the model's own template.
+    let givenTemplate: (path: String, source: String)?
     /// The reference or teacher that the objective asks, if it asks one.
     package let frozen: FrozenModel?
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
     /// New weights are made on the device; those of a folder go there piece by piece.
-    /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
+    /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out; `TrainerError`
+    ///   (`dataUnreadable`) if `--chat-template` cannot be read.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
+        givenTemplate = try options.instructions.chatTemplate.map { ($0, try Self.templateText(in: $0)) }
         tokenizer = description.tokenizer
         tokenizerName = description.tokenizerName
         self.device = device
@@ -102,14 +106,18 @@ package struct TrainingModel {
         return try InstructionStream(file.examples.map(encoder.encode), of: file.path, options)
     }
 
-    /// Writes configuration, weights and the tokenizer's files into an existing folder; of an adapted model the adapter
-    /// in the place of the first two.
+    /// Writes configuration, weights and the tokenizer's files into an existing folder, and the chat template that was
+    /// given; of an adapted model the adapter in the place of the first two.
     package func write(into folder: String) throws {
         let url = URL(fileURLWithPath: folder, isDirectory: true)
-        guard decoder.adapters == nil else {
-            return try model.writeAdapter(base: self.folder ?? name, into: url)
+        if decoder.adapters == nil {
+            try model.write(into: url)
+        } else {
+            try model.writeAdapter(base: self.folder ?? name, into: url)
         }
-        try model.write(into: url)
+        if let givenTemplate {
+            try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
+        }
     }
 
     /// Replaces the weights by those of a folder that `write` made, bit for bit.

@@ -45,7 +45,8 @@ struct TrainingArguments: ParsableArguments {
         @Option(parsing: .unconditional, help: "Optimiser steps.")
         var steps = defaults.steps
 
-        @Option(parsing: .unconditional, help: "Sequences, rows, pairs or answers per forward pass, of all GPUs.")
+        @Option(
+            parsing: .unconditional, help: "Sequences, rows, pairs or answers per forward pass, of all GPUs.")
         var batch = defaults.batch
 
         @Option(parsing: .unconditional, help: "Tokens per sequence; longer examples are cut at their end.")

@@ -26,7 +26,8 @@ import Testing
     private static var chats: [String] {
         (0..<16).map { i in
             let turns = (0...(i % 3)).map { turn in
-                message("user", "\(i) and \(turn)?") + ", " + message("assistant", "it is \(i * i % 11 + turn)")
+                message("user", "\(i) and \(turn)?") + ", "
+                    + message("assistant", "it is \(i * i % 11 + turn)")
             }
             return #"{"messages": [\#(turns.joined(separator: ", "))]}"#
         }
@@ -52,8 +53,10 @@ import Testing
             let result = try run(in: folder, out: "\(folder)/run", day)
             #expect(result.status == 0, "\(result.errors)")
             #expect(result.output.contains("13 examples to train on, 3 to evaluate"))
-            #expect(result.output.contains(/packed into \d rows of 128, \d\d\.\d% filled; one a row would be/))
-            #expect(result.output.contains(/sample  line \d+: \d+ tokens, \d+ of them learned; what is learned/))
+            #expect(
+                result.output.contains(/packed into \d rows of 128, \d\d\.\d% filled; one a row would be/))
+            #expect(
+                result.output.contains(/sample  line \d+: \d+ tokens, \d+ of them learned; what is learned/))
             #expect(result.output.contains(/31 Jul 2026\nuser:\d+ and 0\?;assistant:⟦it is \d+;⟧/))
             let losses = try MetricsLog.read("\(folder)/run/metrics.jsonl").compactMap(\.loss)
             #expect(losses.count == 12 && losses[11] < losses[0])
@@ -75,7 +78,8 @@ import Testing
     }
 
     /// Killed after a checkpoint, in the middle of steps; and the day is the one on which the run began.
-    @Test(arguments: [[], ["--no-packing", "--accumulate", "2"]]) func killedAndResumed(more: [String]) throws {
+    @Test(arguments: [[], ["--no-packing", "--accumulate", "2"]]) func killedAndResumed(more: [String]) throws
+    {
         try withTemporaryFolder { folder in
             let (whole, out, more) = ("\(folder)/whole", "\(folder)/run", more + ["--steps", "40"])
             let day = ["--chat-date", "2001-02-03"]
@@ -111,7 +115,10 @@ import Testing
         try withTemporaryFolder { folder in
             let cases: [(more: [String], status: Int32, message: String)] = [
                 (["--graph", "--device", "cuda"], 64, "give --no-packing"),
-                (["--attention", "flash", "--device", "cuda", "--dtype", "bf16"], 64, "--attention flash cannot"),
+                (
+                    ["--attention", "flash", "--device", "cuda", "--dtype", "bf16"], 64,
+                    "--attention flash cannot"
+                ),
                 (["--chat-date", "2026-02-30"], 64, "--chat-date is 2026-02-30"),
                 (["--objective", "next-token"], 64, "--chat-template has no meaning"),
                 (["--objective", "dpo", "--packing"], 64, "--packing has no meaning with --objective dpo"),

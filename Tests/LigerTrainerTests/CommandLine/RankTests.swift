@@ -52,7 +52,8 @@ import Testing
                 let out = "\(folder)/\(ranks)"
                 let result = try LigerProcess.run(
                     [
-                        "train", "--objective", kind.rawValue, "--data", data, "--model", "nano", "--steps", "8",
+                        "train", "--objective", kind.rawValue, "--data", data, "--model", "nano", "--steps",
+                        "8",
                         "--batch", "6", "--accumulate", "2", "--seq", "48", "--eval-fraction", "0.3",
                         "--eval-every", "4", "--out", out, "--gpus", "\(ranks)",
                     ], in: folder)

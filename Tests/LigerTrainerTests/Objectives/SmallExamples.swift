@@ -23,7 +23,8 @@ struct SmallExamples {
                 let isGood = i % 3 != 1
                 let answer = members([("prompt", prompt), ("completion", isGood ? good : bad)])
                 return "{\(answer), \"label\": \(isGood)}"
-            case .texts where i % 2 == 0, .instructions where i % 4 == 0: return "{\(members([("text", prompt + good)]))}"
+            case .texts where i % 2 == 0, .instructions where i % 4 == 0:
+                return "{\(members([("text", prompt + good)]))}"
             case .texts, .instructions: return "{\(members([("prompt", prompt), ("completion", good)]))}"
             }
         }

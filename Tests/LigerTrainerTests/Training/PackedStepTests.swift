@@ -15,7 +15,8 @@ import Tile
         let gradients: [NDArray]
     }
 
-    private func step(_ batch: BatchArrays, _ kernels: KernelSelection, blocked: Bool = false) throws -> Step {
+    private func step(_ batch: BatchArrays, _ kernels: KernelSelection, blocked: Bool = false) throws -> Step
+    {
         let options = SmallExamples.options(.sft) { $0.kernels = kernels }
         let decoder = try TrainingModel(ModelDescription(options), options, device: .cpu).decoder
         let tape = Tape()

@@ -57,7 +57,8 @@ struct ExampleReader {
         let count = zip(chosen, rejected).prefix { $0 == $1 }.count
         guard count > 0, count < min(chosen.count, rejected.count) else {
             throw fault(
-                " has no prompt in messages, and \"chosen\" and \"rejected\" do not begin with one that they share")
+                " has no prompt in messages, and \"chosen\" and \"rejected\" do not begin with one that "
+                    + "they share")
         }
         // Some sets repeat the last question as a string.
         if case .string(let question)? = members["prompt"], chosen[count - 1].content != question {
@@ -163,7 +164,7 @@ extension ExampleReader {
     private func variables(_ members: [String: JSONValue]) throws -> [String: JSONValue] {
         switch members["chat_template_kwargs"] {
         case nil, .null: return [:]
-        case .object(let variables): return variables
+        case .object(let variables): return variables.dictionary
         case let value?: throw fault(": \"chat_template_kwargs\" is \(value.summary), not an object")
         }
     }

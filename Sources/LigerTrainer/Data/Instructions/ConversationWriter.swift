@@ -96,7 +96,8 @@ package struct ConversationWriter: Sendable {
             .dataMalformed,
             "\(place): the chat template writes the first \(Format.count(messages.count, "message")) differently once "
                 + "others follow, so that the text of the assistant cannot be told by what comes before it.",
-            remedy: "Give a template that marks it by {% generation %} with --chat-template, or --loss-on all, or "
+            remedy:
+                "Give a template that marks it by {% generation %} with --chat-template, or --loss-on all, or "
                 + "one turn a line.")
     }
 
@@ -111,7 +112,8 @@ package struct ConversationWriter: Sendable {
                 .dataMalformed,
                 "\(place): the chat template does not take its first \(Format.count(messages.count, "message")): "
                     + "\(error).",
-                remedy: "Write the conversation as the template wants it, or give another with --chat-template.")
+                remedy:
+                    "Write the conversation as the template wants it, or give another with --chat-template.")
         }
     }
 }

@@ -66,7 +66,8 @@ package struct InstructionSample: Sendable, Equatable {
         let parts = parts.map {
             "{\"learned\":\($0.isLearned),\"text\":\(JSONValue.literal($0.text))}"
         }
-        return "{\"sample\":{\"line\":\(line),\"tokens\":\(tokenCount),\"learned\":\(learnedCount),\"parts\":["
+        return
+            "{\"sample\":{\"line\":\(line),\"tokens\":\(tokenCount),\"learned\":\(learnedCount),\"parts\":["
             + "\(parts.joined(separator: ","))]}}"
     }
 }

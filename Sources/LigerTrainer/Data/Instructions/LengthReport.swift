@@ -29,7 +29,8 @@ struct LengthReport: Sendable, Equatable {
         return (fitting, report)
     }
 
-    private static func tooLong(_ example: InstructionExample, _ path: String, _ length: Int) -> TrainerError {
+    private static func tooLong(_ example: InstructionExample, _ path: String, _ length: Int) -> TrainerError
+    {
         TrainerError(
             .textTooShort,
             "\(path), line \(example.line): the example has \(Format.integer(example.tokens.count)) tokens, and --seq "

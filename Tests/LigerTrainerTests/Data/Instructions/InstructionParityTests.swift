@@ -22,7 +22,9 @@ struct InstructionParityTests {
         let norm: Double
     }
 
-    @Test("Equal ids and masks by tags and by prefixes; loss within 1e-5, gradients' norm within 1e-4, packed and not")
+    @Test(
+        "Equal ids and masks by tags and by prefixes; loss within 1e-5, gradients' norm within 1e-4, packed and not"
+    )
     func maskedConversations() throws {
         let folder = try TemporaryFolder()
         try python.run(script: "instruction_fixture.py", folder.url.path)

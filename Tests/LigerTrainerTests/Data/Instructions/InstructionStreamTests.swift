@@ -66,8 +66,12 @@ import Testing
         let refused = #expect(throws: TrainerError.self) {
             try stream(lines) { ($0.sequenceLength, $0.instructions.overLength) = (4, .refuse) }
         }
-        #expect(refused?.problem.contains("line 2: the example has 6 tokens, and --seq 4 has room for 5.") == true)
-        let nothing = #expect(throws: TrainerError.self) { try stream([line(9, 1)]) { $0.sequenceLength = 4 } }
+        #expect(
+            refused?.problem.contains("line 2: the example has 6 tokens, and --seq 4 has room for 5.") == true
+        )
+        let nothing = #expect(throws: TrainerError.self) {
+            try stream([line(9, 1)]) { $0.sequenceLength = 4 }
+        }
         #expect(nothing?.kind == .textTooShort)
     }
 
