@@ -39,6 +39,9 @@ extension TrainingOptions {
     private var decisive: [(option: String, value: String)] {
         [
             ("--objective", objective.description), ("--model", model),
+            ("--packing", "\(packsRows)"), ("--loss-on", instructions.resolvedLossOn.rawValue),
+            ("--over-length", instructions.resolvedOverLength.rawValue),
+            ("--chat-date", instructions.chatDate ?? "not set"),
             ("the adapter", adapter.description), ("--device", device.kind),
             ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),

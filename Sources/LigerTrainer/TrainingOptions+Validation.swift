@@ -6,7 +6,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + objectiveProblems + adapterProblems + executionProblems + sizeProblems
+            nameProblems + objectiveProblems + instructionProblems + adapterProblems + executionProblems
+            + sizeProblems
             + rateProblems
             + evaluationProblems
         guard !problems.isEmpty else { return }

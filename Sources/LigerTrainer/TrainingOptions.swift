@@ -9,6 +9,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var objective = ObjectiveChoice()
     /// `--lora-rank`, `--adapter` and what goes with them.
     public var adapter = AdapterChoice()
+    /// `--packing`, `--loss-on` and what goes with them.
+    public var instructions = InstructionChoice()
     /// `--data`: a text file or a folder; nil for this package's own sources. Other objectives than the next token
     /// read a JSONL file.
     public var data: String?

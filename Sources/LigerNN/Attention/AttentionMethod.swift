@@ -56,14 +56,16 @@ package enum AttentionSelection: Sendable, Hashable {
 
     /// What computes the attention of layers that differ in what they do with scores.
     ///
-    /// - Parameter shape: that of all layers.
+    /// - Parameters:
+    ///   - shape: that of all layers.
+    ///   - isPacked: whether documents share rows.
     /// - Throws: as for one rule, if a layer cannot have the method.
     package init(
         _ method: AttentionMethod, _ shape: AttentionShape, rules: Set<AttentionRule>, _ dtype: DType,
-        on device: Device
+        isPacked: Bool = false, on device: Device
     ) throws {
         let all = try (rules.isEmpty ? [.causal] : rules).map {
-            try AttentionSelection(method, shape.with($0), dtype, on: device)
+            try AttentionSelection(method, shape.with($0), dtype, isPacked: isPacked, on: device)
         }
         var (flash, refusal): ((version: String, path: String)?, String?)
         for selection in all {

@@ -26,12 +26,12 @@ enum ExampleShape: String, Sendable {
     var remedy: String {
         switch self {
         case .conversations:
-            "Write each conversation as text first, by the tokenizer's chat template (apply_chat_template with "
-                + "tokenize=False)."
-        case .preferences: "Give --objective dpo, orpo, cpo or simpo, with prompt and answers as strings."
+            "Give --objective sft, which writes each conversation by the model's chat template: one object with "
+                + "\"messages\" a line."
+        case .preferences: "Give --objective dpo, orpo, cpo or simpo."
         case .answers:
-            "Give --objective kto for judged answers, or write each prompt with its answer as text."
-        case .texts: "Write the texts themselves into a file."
+            "Give --objective sft, with \"prompt\" and \"completion\"; or kto for judged answers."
+        case .texts: "Give --objective sft, or write the texts themselves into a file."
         }
     }
 

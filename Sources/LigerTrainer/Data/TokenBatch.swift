@@ -14,4 +14,7 @@ public struct TokenBatch: Sendable, Equatable {
     public let tokens: Int
     /// What the mean loss of the batch is a mean over: tokens, pairs or answers.
     public let weight: Int
+    /// Of each row, the places of its examples, one after the other from the row's start; what follows is padding. Nil
+    /// where rows are whole, or padding is left to labels.
+    public var documents: [[Range<Int>]]?
 }

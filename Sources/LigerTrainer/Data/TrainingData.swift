@@ -30,7 +30,7 @@ enum TrainingData {
                 tokens: model.tokens(of: corpus), sequenceLength: options.sequenceLength,
                 batchSize: options.batch, accumulation: options.accumulate,
                 evaluationFraction: options.evaluationFraction, seed: options.seed)
-        case .examples(let file): try model.examples(of: file, options)
+        case .examples(let file): try model.batches(of: file, options)
         }
     }
 }

@@ -23,12 +23,16 @@ extension LoadedModel {
 
     /// Continues a prompt.
     ///
-    /// - Parameter show: called with each piece of text as it comes, whole characters only.
+    /// - Parameters:
+    ///   - isChat: whether the prompt was written by a chat template, which has its own beginning of text.
+    ///   - show: called with each piece of text as it comes, whole characters only.
     /// - Throws: as `TextGenerator.continuing`; `TrainerError` (`textTooShort`) for a prompt without tokens.
     package func continuing(
-        _ prompt: String, count: Int, _ sampling: Sampling, show: (String) throws -> Void
+        _ prompt: String, isChat: Bool = false, count: Int, _ sampling: Sampling,
+        show: (String) throws -> Void
     ) throws -> Continuation {
-        let promptTokens = try PromptTokens.tokens(of: prompt, tokenizer)
+        let promptTokens =
+            try isChat ? tokenizer.encode(prompt) : PromptTokens.tokens(of: prompt, tokenizer)
         var text = StreamedText(tokenizer)
         let start = ProgressDisplay.seconds()
         var first: Double?

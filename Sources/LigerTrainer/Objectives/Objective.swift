@@ -40,8 +40,13 @@ package struct ObjectiveLoss {
 package struct LossShare {
     /// One f32: 1 / parts, for a loss that is a mean over its batch; nil is 1.
     let factor: NDArray?
-    /// One f32: the tokens of all parts, for a mean over tokens; nil is the batch's own.
+    /// One f32: the tokens that count of all parts, for a mean over tokens; nil is the batch's own.
     let tokens: NDArray?
+
+    /// Sets how many tokens of the next step count.
+    func write(tokens count: Int) throws {
+        try withUnsafeBytes(of: Float(count)) { try tokens?.write($0) }
+    }
 
     /// A batch that stands for itself.
     static var all: LossShare { LossShare(factor: nil, tokens: nil) }

@@ -10,7 +10,7 @@ extension TrainingOptions {
         let budget = execution.lossBudget.map { $0 << 20 }
         let sequences = SequenceOptions(budgetBytes: budget)
         switch objective.kind {
-        case .nextToken: return NextToken(options: LossOptions(budgetBytes: budget))
+        case .nextToken, .sft: return NextToken(options: LossOptions(budgetBytes: budget))
         case .dpo, .orpo, .cpo, .simPO:
             return Preferring(
                 formula: objective.pairFormula, options: objective.pairOptions(sequences), reference: frozen)
@@ -35,7 +35,7 @@ extension TrainingOptions.ObjectiveChoice {
         case .cpo: return .cpo(labelSmoothing: smoothing)
         case .simPO: return .simPO(gamma: Float(resolvedGamma ?? 0), labelSmoothing: smoothing)
         case .orpo: return .orpo
-        case .nextToken, .dpo, .kto, .distill: return .dpo(relative(smoothing))
+        case .nextToken, .sft, .dpo, .kto, .distill: return .dpo(relative(smoothing))
         }
     }
 

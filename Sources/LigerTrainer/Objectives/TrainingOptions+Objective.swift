@@ -7,6 +7,8 @@ extension TrainingOptions {
         public enum Kind: String, Sendable, CaseIterable, Codable {
             /// Cross entropy of each next token of a text.
             case nextToken = "next-token"
+            /// Cross entropy of the assistant's tokens in conversations, or of completions.
+            case sft
             /// From pairs of answers, with a reference.
             case dpo
             /// From pairs of answers, without one.
@@ -90,6 +92,7 @@ extension TrainingOptions.ObjectiveChoice.Kind {
         case .dpo, .orpo, .cpo, .simPO: .pairs
         case .kto: .judged
         case .distill: .texts
+        case .sft: .instructions
         }
     }
 
@@ -98,7 +101,7 @@ extension TrainingOptions.ObjectiveChoice.Kind {
         switch self {
         case .dpo, .kto: "reference"
         case .distill: "teacher"
-        case .nextToken, .orpo, .cpo, .simPO: nil
+        case .nextToken, .sft, .orpo, .cpo, .simPO: nil
         }
     }
 
@@ -127,13 +130,13 @@ extension TrainingOptions.ObjectiveChoice {
         switch kind {
         case .dpo: lossType ?? .dpo(.sigmoid)
         case .distill: lossType ?? .jensenShannon
-        case .nextToken, .orpo, .cpo, .simPO, .kto: nil
+        case .nextToken, .sft, .orpo, .cpo, .simPO, .kto: nil
         }
     }
 
     var resolvedBeta: Double? {
         switch kind {
-        case .nextToken: nil
+        case .nextToken, .sft: nil
         case .distill: beta ?? 0.5
         case .dpo, .orpo, .cpo, .simPO, .kto: beta ?? 0.1
         }
@@ -153,7 +156,7 @@ extension TrainingOptions.ObjectiveChoice {
         switch kind {
         case .dpo, .simPO: alpha ?? 0
         case .cpo, .orpo: alpha ?? 1
-        case .nextToken, .kto, .distill: nil
+        case .nextToken, .sft, .kto, .distill: nil
         }
     }
 

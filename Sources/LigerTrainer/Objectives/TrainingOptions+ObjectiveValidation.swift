@@ -10,7 +10,7 @@ extension TrainingOptions {
         if data == nil {
             problems.append("--objective \(kind.rawValue) needs --data, a JSONL file of its examples")
         }
-        if !kernels[.fusedLinearCrossEntropy] {
+        if kind != .sft, !kernels[.fusedLinearCrossEntropy] {
             problems.append(
                 "--objective \(kind.rawValue) is computed with the output layer and has no plain code; leave "
                     + "--kernels liger, or add --fused-linear-cross-entropy")

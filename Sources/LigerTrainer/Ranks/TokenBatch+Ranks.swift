@@ -17,10 +17,12 @@ extension TokenBatch {
             }
         }
         let labels = dealt(labels)
-        return TokenBatch(
+        var share = TokenBatch(
             rows: own.count * rowsPerExample, sequenceLength: sequenceLength, inputs: dealt(inputs),
             labels: labels, preferences: preferences.map { Array($0[own]) },
             tokens: tokens * own.count / examples,
             weight: rowsPerExample == 1 ? labels.count { $0 != ExampleStream.ignored } : own.count)
+        share.documents = documents.map { Array($0[own]) }
+        return share
     }
 }

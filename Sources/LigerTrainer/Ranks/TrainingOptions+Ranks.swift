@@ -70,7 +70,7 @@ extension TrainingOptions.ObjectiveChoice {
     /// the loss is a mean over tokens or pairs that each counts alike.
     fileprivate var reasonAgainstRanks: String? {
         switch kind {
-        case .nextToken: nil
+        case .nextToken, .sft: nil
         case .dpo, .orpo, .cpo, .simPO:
             (resolvedAlpha ?? 0) == 0
                 ? nil : "the likelihood that --alpha adds is a mean over all tokens of a batch"

@@ -77,6 +77,15 @@ package final class ProgressDisplay {
         }
     }
 
+    /// Shows an example before the first step; on standard output with --json, as an object.
+    package func show(_ sample: InstructionSample) {
+        switch style {
+        case .json: output.write(sample.json + "\n")
+        case .terminal: note(sample.lines(isTerminal: true))
+        case .plain: note(sample.lines(isTerminal: false))
+        }
+    }
+
     /// Shows what the run came to.
     package func summarise(_ summary: RunSummary) {
         if case .json = style { return output.write(summary.json + "\n") }

@@ -42,6 +42,8 @@ package final class Learner {
     private let results: StepResults
     private let ranks: Ranks
     private let rowsPerExample: Int
+    /// What the loss of the step before was a mean over.
+    private var weight: Int
 
     /// A learner at step 0, from the model's present weights, on the model's device.
     ///
@@ -60,8 +62,9 @@ package final class Learner {
         schedule = options.learningRateSchedule
         evaluationLimit = options.evaluationBatches
         usesGraph = options.execution.graph
+        weight = options.tokensPerStep
         let share = try LossShare.part(
-            of: stream.accumulation * ranks.count, tokens: options.tokensPerStep, on: model.device)
+            of: stream.accumulation * ranks.count, tokens: weight, on: model.device)
         work = try StepWork(model.decoder, asking: model.frozen, share: share, options, ranks: ranks)
         results = try StepResults(
             parts: stream.accumulation, figures: work.objective.figureCount, device: model.device)
@@ -84,6 +87,7 @@ package final class Learner {
     package func step() throws {
         let index = optimiser.steps
         let batches = (0..<stream.accumulation).map { stream.batch(step: index, part: $0) }
+        try setWeight(batches.reduce(0) { $0 + $1.weight })
         let rate = schedule.rate(at: index)
         optimiser.learningRateInBackward = rate
         let outputs = try gradients(
@@ -97,6 +101,13 @@ package final class Learner {
         try results.endStep(
             number: index + 1, norm: outputs.norm, learningRate: rate,
             tokens: batches.reduce(0) { $0 + $1.tokens })
+    }
+
+    /// Of a text each step has the same number of tokens; of examples few have.
+    private func setWeight(_ count: Int) throws {
+        guard count != weight else { return }
+        weight = count
+        try work.share.write(tokens: count)
     }
 
     /// Leaves the step's gradients, clipped, with the parameters. With a graph, the first step is done launch by

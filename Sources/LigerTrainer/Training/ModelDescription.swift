@@ -73,7 +73,8 @@ package struct ModelDescription {
     package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {
         try AttentionSelection(
             options.execution.attention, AttentionShape(configuration, options),
-            rules: configuration.layers().attentionRules, options.dtype, on: device)
+            rules: configuration.layers().attentionRules, options.dtype, isPacked: options.packsRows,
+            on: device)
     }
 
     /// The memory that training it takes.

@@ -1,3 +1,4 @@
+package import LigerKernels
 internal import LigerNN
 package import LigerRuntime
 internal import Tile
@@ -45,18 +46,39 @@ package struct BatchArrays {
     package let labels: NDArray
     /// Of judged answers, which are the first rows: 1 for a good one, i32.
     package let preferences: NDArray?
+    /// Where examples begin that share rows; nil where each row is one.
+    package let documents: DocumentBorders?
 
+    /// - Throws: `RuntimeError` when memory runs out.
     package init(_ batch: TokenBatch, on device: Device) throws {
-        let shape = [batch.rows, batch.sequenceLength]
-        ids = try NDArray(copying: batch.inputs, shape, dtype: .i32, device: device)
-        labels = try NDArray(copying: batch.labels, shape, dtype: .i64, device: device)
-        preferences = try batch.preferences.map {
-            try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
-        }
+        // A GPU wants batches of few shapes; the processor takes any, and so no padding.
+        let batch = device.isGPU ? batch : batch.withoutPadding
+        try self.init(
+            ids: batch.inputs, labels: batch.labels, [batch.rows, batch.sequenceLength],
+            batch.borders(on: device),
+            preferences: batch.preferences.map {
+                try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
+            }, on: device)
     }
 
-    private init(ids: NDArray, labels: NDArray, preferences: NDArray? = nil) {
+    /// Rows as they are.
+    ///
+    /// - Parameter shape: [rows, length].
+    package init(
+        ids: [Int32], labels: [Int64], _ shape: [Int], _ documents: DocumentBorders? = nil,
+        preferences: NDArray? = nil, on device: Device
+    ) throws {
+        self.init(
+            ids: try NDArray(copying: ids, shape, dtype: .i32, device: device),
+            labels: try NDArray(copying: labels, shape, dtype: .i64, device: device),
+            preferences: preferences, documents: documents)
+    }
+
+    private init(
+        ids: NDArray, labels: NDArray, preferences: NDArray? = nil, documents: DocumentBorders? = nil
+    ) {
         (self.ids, self.labels, self.preferences) = (ids, labels, preferences)
+        self.documents = documents
     }
 
     /// Memory for the largest part that the options allow, which holds nothing.
@@ -67,7 +89,10 @@ package struct BatchArrays {
             ids: try NDArray(empty: shape, dtype: .i32, device: device),
             labels: try NDArray(empty: shape, dtype: .i64, device: device),
             preferences: isJudged
-                ? try NDArray(empty: [options.rowsPerPass], dtype: .i32, device: device) : nil)
+                ? try NDArray(empty: [options.rowsPerPass], dtype: .i32, device: device) : nil,
+            documents: options.packsRows
+                ? try DocumentBorders(
+                    starts: Array(repeating: [0], count: shape[0]), length: shape[1], device: device) : nil)
     }
 
     /// Some rows' ids and labels.

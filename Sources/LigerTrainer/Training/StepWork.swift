@@ -7,7 +7,7 @@ struct StepWork {
     let decoder: Decoder
     let objective: any Objective
     let optimiser: AdamWOptimiser
-    private let share: LossShare
+    let share: LossShare
     private let clip: Float?
     private let recomputation: Recomputation
     private let ranks: Ranks

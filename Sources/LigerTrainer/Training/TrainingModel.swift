@@ -9,7 +9,7 @@ internal import Tile
 package struct TrainingModel {
     private let model: CausalLanguageModel
     /// The folder that frozen weights are from; nil for a preset.
-    private let folder: String?
+    let folder: String?
     /// Where its weights are and its kernels run.
     package let device: Device
     let tokenizer: any Tokenizer
@@ -17,15 +17,19 @@ package struct TrainingModel {
     package let name: String
     /// How text becomes tokens, in words.
     package let tokenizerName: String
+    /// What `--chat-template` said, and the text there; nil for the model's own template.
+    let givenTemplate: (path: String, source: String)?
     /// The reference or teacher that the objective asks, if it asks one.
     package let frozen: FrozenModel?
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
     /// New weights are made on the device; those of a folder go there piece by piece.
-    /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
+    /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out; `TrainerError`
+    ///   (`dataUnreadable`) if `--chat-template` cannot be read.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
+        givenTemplate = try options.instructions.chatTemplate.map { ($0, try Self.templateText(in: $0)) }
         tokenizer = description.tokenizer
         tokenizerName = description.tokenizerName
         self.device = device
@@ -75,23 +79,44 @@ package struct TrainingModel {
         TokenStream.tokens(of: corpus) { tokenizer.encodeDocument($0) }
     }
 
+    /// The batches of a file's examples.
+    ///
+    /// - Throws: `TrainerError`: as `examples` and `instructions`.
+    package func batches(of file: ExampleFile, _ options: TrainingOptions) throws -> any BatchStream {
+        file.form == .instructions ? try instructions(of: file, options) : try examples(of: file, options)
+    }
+
     /// All examples of a file as tokens; each prompt begins and each answer ends as a document does.
     ///
-    /// - Throws: `TrainerError` (`textTooShort`).
+    /// - Throws: `TrainerError`: as `ExampleStream` and `conversations`.
     package func examples(of file: ExampleFile, _ options: TrainingOptions) throws -> ExampleStream {
         try ExampleStream(
-            file, options, opening: tokenizer.openingIDs, end: tokenizer.documentEnd
+            file, options, opening: tokenizer.openingIDs, end: tokenizer.documentEnd,
+            conversations: conversations(in: file, options)
         ) { tokenizer.encode($0) }
     }
 
-    /// Writes configuration, weights and the tokenizer's files into an existing folder; of an adapted model the adapter
-    /// in the place of the first two.
+    /// All instructions of a file as tokens, in rows.
+    ///
+    /// - Throws: `TrainerError`: as `InstructionStream`, `InstructionEncoder` and `conversations`.
+    package func instructions(of file: ExampleFile, _ options: TrainingOptions) throws -> InstructionStream {
+        let encoder = InstructionEncoder(
+            file.path, tokenizer, options.instructions.resolvedLossOn, try conversations(in: file, options))
+        return try InstructionStream(file.examples.map(encoder.encode), of: file.path, options)
+    }
+
+    /// Writes configuration, weights and the tokenizer's files into an existing folder, and the chat template that was
+    /// given; of an adapted model the adapter in the place of the first two.
     package func write(into folder: String) throws {
         let url = URL(fileURLWithPath: folder, isDirectory: true)
-        guard decoder.adapters == nil else {
-            return try model.writeAdapter(base: self.folder ?? name, into: url)
+        if decoder.adapters == nil {
+            try model.write(into: url)
+        } else {
+            try model.writeAdapter(base: self.folder ?? name, into: url)
         }
-        try model.write(into: url)
+        if let givenTemplate {
+            try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
+        }
     }
 
     /// Replaces the weights by those of a folder that `write` made, bit for bit.

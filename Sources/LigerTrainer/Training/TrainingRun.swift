@@ -55,7 +55,8 @@ public final class TrainingRun {
         }
     }
 
-    private init(_ options: TrainingOptions, output: ProgressDisplay.Output, ranks: Ranks) throws {
+    private init(_ given: TrainingOptions, output: ProgressDisplay.Output, ranks: Ranks) throws {
+        let options = given.withChatDate()
         let device = try ranks.device(options)
         let data = try TrainingData(options)
         let description = try ModelDescription(options)
@@ -98,6 +99,9 @@ public final class TrainingRun {
         introduce(data)
         introduce(beginning)
         introduce(memory, warning: warning)
+        if !isDone, let stream = stream as? InstructionStream {
+            display.show(InstructionSample(stream.row(0)[0], model.tokenizer))
+        }
     }
 
     /// Trains until all steps are done or a signal asks to stop.

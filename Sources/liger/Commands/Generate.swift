@@ -16,6 +16,7 @@ struct Generate: ParsableCommand {
               liger generate runs/train --prompt "The kernel"
               liger generate runs/train --prompt "Once" --tokens 200 --temperature 0.8
               liger generate Llama-folder --adapter runs/lora --prompt "Once"
+              liger generate runs/tuned --chat --prompt "What is a tile?" --temperature 0.7
               echo "The kernel" | liger generate runs/train --prompt - --json
             """)
 
@@ -25,6 +26,17 @@ struct Generate: ParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp("The text to continue; - reads it from standard input.", valueName: "text"))
     var prompt: String
+
+    @Flag(
+        help: """
+            Take the prompt as a message to the model, written by its chat template, and show the answer alone.
+            """)
+    var chat = false
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("With --chat: what the system says before.", valueName: "text"))
+    var system: String?
 
     @Option(parsing: .unconditional, help: ArgumentHelp("The most tokens to add.", valueName: "count"))
     var tokens = 128
@@ -63,6 +75,7 @@ struct Generate: ParsableCommand {
         if let topP, !(topP > 0 && topP <= 1) {
             throw ValidationError("--top-p is \(topP); it must be above 0 and at most 1.")
         }
+        if system != nil, !chat { throw ValidationError("--system has no meaning without --chat.") }
         if temperature == 0, topK != nil || topP != nil {
             throw ValidationError("--top-k and --top-p have no meaning without --temperature.")
         }
@@ -72,9 +85,10 @@ struct Generate: ParsableCommand {
         warnOfDebugBuild()
         let model = try source.load()
         let text = try prompt == "-" ? Self.standardInput() : prompt
-        if !json { Self.write(text) }
+        let start = try chat ? model.chatPrompt(text, system: system) : text
+        if !json, !chat { Self.write(text) }
         let continuation = try model.continuing(
-            text, count: tokens,
+            start, isChat: chat, count: tokens,
             Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
         ) { if !json { Self.write($0) } }
         Self.write((json ? try OutputArguments.line(continuation) : "") + "\n")

@@ -1,10 +1,10 @@
 internal import ArgumentParser
 internal import LigerTrainer
 
-/// Trains a model on text, on preferences, or from a teacher.
+/// Trains a model on text, on instructions, on preferences, or from a teacher.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a model on text, on preferences, or from a teacher.",
+        abstract: "Train a model on text, on instructions, on preferences, or from a teacher.",
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
@@ -16,10 +16,12 @@ struct Train: ParsableCommand {
               dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
               kto                    {"prompt": "...", "completion": "...", "label": true}
               distill                {"text": "..."}, or prompt and completion
-            Prompt and answer are tokenised separately, and an answer ends with the tokenizer's end of text, if it \
-            has one. Only the answer's tokens count. What is longer than --seq is cut at its end; a line of \
-            whose answer nothing is left is refused. Conversations must be strings: apply the tokenizer's chat \
-            template first. The reference of dpo and kto is read in every step, without a tape, and takes the \
+              sft                    {"messages": [...]}, or prompt and completion, or text
+            Prompt and answers are strings, or lists of messages, which the model's chat template writes. Strings \
+            are tokenised separately, and an answer ends with the tokenizer's end of text, if it has one. Only the \
+            answer's tokens count. What is longer than --seq is cut at its end; a line of whose answer nothing is \
+            left is refused, or with sft left out. sft packs examples into rows of --seq tokens, and learns what \
+            the assistant says. The reference of dpo and kto is read in every step, without a tape, and takes the \
             memory of its weights; where an adapter is trained, none.
 
             EXAMPLES:
@@ -29,6 +31,7 @@ struct Train: ParsableCommand {
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
               liger train --model Llama-folder --dtype bf16 --lora-rank 16 --lr 2e-4
               liger train --model Llama-folder --dtype bf16 --device cuda --gpus 2
+              liger train --objective sft --model Llama-folder --data chats.jsonl --lr 2e-5
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
               liger train --objective distill --model student --teacher tutor --data t.jsonl
             """)

@@ -7,8 +7,9 @@ struct ObjectiveArguments: ParsableArguments {
 
     @Option(
         help: """
-            next-token learns a text. dpo, orpo, cpo and simpo learn from pairs of answers, kto from answers that \
-            are good or bad, distill from a teacher; --data is a JSONL file then, and --batch counts its lines.
+            next-token learns a text, sft what an assistant says in conversations. dpo, orpo, cpo and simpo learn from pairs of answers, kto from answers that \
+            are good or bad, distill from a teacher; --data is a JSONL file then, and --batch counts its lines, or \
+            with sft its rows.
             """)
     var objective = Choice.Kind.nextToken
 

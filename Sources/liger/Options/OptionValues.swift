@@ -10,6 +10,8 @@ extension AttentionMethod: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
 extension TrainingOptions.ObjectiveChoice.Kind: ExpressibleByArgument {}
+extension TrainingOptions.InstructionChoice.LossOn: ExpressibleByArgument {}
+extension TrainingOptions.InstructionChoice.OverLength: ExpressibleByArgument {}
 extension TrainingOptions.ObjectiveChoice.LossType: ExpressibleByArgument {}
 
 extension TrainingOptions.Device: ExpressibleByArgument {

@@ -8,6 +8,7 @@ struct TrainingArguments: ParsableArguments {
 
     @OptionGroup(title: "What to train") var subject: Subject
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
+    @OptionGroup(title: "Instructions") var instructions: InstructionArguments
     @OptionGroup(title: "Adapter") var adapter: AdapterArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
@@ -44,7 +45,8 @@ struct TrainingArguments: ParsableArguments {
         @Option(parsing: .unconditional, help: "Optimiser steps.")
         var steps = defaults.steps
 
-        @Option(parsing: .unconditional, help: "Sequences, pairs or answers per forward pass, of all GPUs.")
+        @Option(
+            parsing: .unconditional, help: "Sequences, rows, pairs or answers per forward pass, of all GPUs.")
         var batch = defaults.batch
 
         @Option(parsing: .unconditional, help: "Tokens per sequence; longer examples are cut at their end.")
@@ -237,6 +239,7 @@ struct TrainingArguments: ParsableArguments {
         var options = TrainingOptions()
         subject.apply(to: &options)
         options.objective = objective.choice
+        options.instructions = instructions.choice
         options.adapter = adapter.choice
         optimiser.apply(to: &options)
         execution.apply(to: &options)

@@ -43,16 +43,17 @@ import Testing
         }
     }
 
-    /// Pairs of answers stay together, and what is counted of them adds up.
-    @Test func learnFromPairs() throws {
+    /// Pairs of answers stay together, as do examples that share a row, and what is counted of them adds up.
+    @Test(arguments: [SmallExamples.Kind.dpo, .sft]) func learnFromExamples(kind: SmallExamples.Kind) throws {
         try withTemporaryFolder { folder in
-            let data = "\(folder)/pairs.jsonl"
-            try write(SmallExamples.lines(.pairs, count: 16).joined(separator: "\n"), to: data)
+            let data = "\(folder)/examples.jsonl"
+            try write(SmallExamples.lines(#require(kind.form), count: 16).joined(separator: "\n"), to: data)
             func train(_ ranks: Int) throws -> [MetricsLine] {
                 let out = "\(folder)/\(ranks)"
                 let result = try LigerProcess.run(
                     [
-                        "train", "--objective", "dpo", "--data", data, "--model", "nano", "--steps", "8",
+                        "train", "--objective", kind.rawValue, "--data", data, "--model", "nano", "--steps",
+                        "8",
                         "--batch", "6", "--accumulate", "2", "--seq", "48", "--eval-fraction", "0.3",
                         "--eval-every", "4", "--out", out, "--gpus", "\(ranks)",
                     ], in: folder)

@@ -1,3 +1,4 @@
+import LigerText
 import LigerTrainer
 import TestSupport
 import Testing
@@ -9,14 +10,47 @@ import Testing
         let pairs = try SmallExamples.file(
             ["", Self.good, " \t\r", #"{"rejected":"ü\n","id":[1],"prompt":"","chosen":"b"}"#], .pairs)
         #expect(pairs.examples.map(\.line) == [2, 4])
-        #expect(pairs.examples[1].answers == ["b", "ü\n"] && pairs.examples[1].prompt.isEmpty)
+        #expect(pairs.examples[1].answers == [.text("b"), .text("ü\n")])
+        #expect(pairs.examples[1].prompt == .text(""))
         let judged = try SmallExamples.file(
             [#"{"prompt": "a", "completion": "b", "label": false}"#], .judged)
-        #expect(judged.examples[0].isGood == false && judged.examples[0].answers == ["b"])
+        #expect(judged.examples[0].isGood == false && judged.examples[0].answers == [.text("b")])
         let texts = try SmallExamples.file(
             [#"{"text": "a"}"#, #"{"prompt": "a", "completion": "b"}"#], .texts)
-        #expect(texts.examples.map(\.prompt) == ["", "a"])
-        #expect(texts.examples.map(\.answers) == [["a"], ["b"]])
+        #expect(texts.examples.map(\.prompt) == [.text(""), .text("a")])
+        #expect(texts.examples.map(\.answers) == [[.text("a")], [.text("b")]])
+    }
+
+    /// A prompt and its answers may be lists of messages; a prompt may also be what both answers begin with.
+    @Test func readsMessages() throws {
+        func message(_ role: String, _ text: String) -> String {
+            #"{"role": "\#(role)", "content": "\#(text)"}"#
+        }
+        let (ask, yes, no) = (message("user", "a"), message("assistant", "y"), message("assistant", "n"))
+        let pairs = try SmallExamples.file(
+            [
+                #"{"prompt": [\#(ask)], "chosen": [\#(yes)], "rejected": [\#(no)]}"#,
+                #"{"chosen": [\#(ask), \#(yes)], "rejected": [\#(ask), \#(no)]}"#,
+                #"{"prompt": "a", "chosen": [\#(ask), \#(yes)], "rejected": [\#(ask), \#(no)]}"#,
+            ], .pairs)
+        for example in pairs.examples {
+            #expect(example.prompt == pairs.examples[0].prompt)
+            #expect(example.answers == pairs.examples[0].answers && example.answers[0] != example.answers[1])
+        }
+        let chats = try SmallExamples.file(
+            [
+                #"{"messages": [\#(ask), \#(yes)], "tools": [{}], "chat_template_kwargs": {"x": 1}}"#,
+                #"{"prompt": [\#(ask)], "completion": [\#(yes)], "tools": null}"#,
+            ], .instructions)
+        #expect(chats.examples[0].prompt == .messages([]))
+        #expect(chats.examples[0].setting.tools?.count == 1)
+        #expect(chats.examples[0].setting.variables == ["x": .integer(1)])
+        #expect(chats.examples[1].setting.tools == nil)
+        guard case .messages(let messages) = chats.examples[0].answers[0] else {
+            Issue.record("a conversation is messages")
+            return
+        }
+        #expect(messages.count == 2)
     }
 
     private static let faults: [(form: ExampleFile.Form, line: String, message: String)] = [
@@ -32,7 +66,7 @@ import Testing
         (.pairs, #"{"prompt": "a", "chosen": "", "rejected": "c"}"#, #"line 2: "chosen" is empty"#),
         (
             .pairs, #"{"prompt": "a", "chosen": [{"role": "user"}], "rejected": "c"}"#,
-            #"line 2: "chosen" is a list of messages"#
+            #"line 2: of "chosen" and "rejected" one is a string and one a list of messages"#
         ),
         (.pairs, "[]", "line 2 is a list of 0, not an object."),
         (.pairs, good + " " + good, "line 2, byte 48: found '{', expected nothing after the value."),
@@ -45,6 +79,35 @@ import Testing
         ),
         (.texts, #"{"text": 1.5}"#, #""text" is 1.5, not a string."#),
         (.texts, #"{"prompt": "a"}"#, #"line 2 has no "completion""#),
+        (.instructions, #"{"messages": []}"#, #"line 2: "messages" has no messages"#),
+        (.instructions, #"{"messages": "a"}"#, #""messages" is "a", not a list of messages"#),
+        (.instructions, #"{"messages": [3]}"#, #"element 1 of "messages" is 3, not an object"#),
+        (
+            .instructions, #"{"messages": [{"role": "user"}, {"from": "human"}]}"#,
+            #"message 2 of "messages" has no "role""#
+        ),
+        (
+            .instructions, #"{"messages": [{"role": "user"}], "tools": ["a"]}"#,
+            #"element 1 of "tools" is "a", not an object"#
+        ),
+        (
+            .instructions, #"{"messages": [{"role": "user"}], "chat_template_kwargs": 1}"#,
+            #""chat_template_kwargs" is 1, not an object"#
+        ),
+        (
+            .pairs, #"{"chosen": [{"role": "user"}], "rejected": [{"role": "assistant"}]}"#,
+            "do not begin with one that they share"
+        ),
+        (
+            .pairs,
+            #"{"prompt": "a", "chosen": [{"role": "u", "content": "b"}, {"role": "x"}], "rejected": "#
+                + #"[{"role": "u", "content": "b"}, {"role": "y"}]}"#,
+            #""prompt" is not the last message that "chosen" and "rejected" share"#
+        ),
+        (
+            .judged, #"{"prompt": "a", "completion": [{"role": "x"}], "label": true}"#,
+            #"of "prompt" and "completion" one is a string"#
+        ),
     ]
 
     @Test(arguments: faults.indices) func eachFaultIsNamedWithItsLine(index: Int) throws {

@@ -24,7 +24,7 @@ import Tile
             switch form {
             case .pairs: #"{"prompt": "p\#(i)", "chosen": "good", "rejected": "bad \#(i * i)"}"#
             case .judged: #"{"prompt": "p\#(i)", "completion": "c\#(i * i)", "label": \#(i % 2 == 0)}"#
-            case .texts: #"{"text": "text number \#(i * i)"}"#
+            case .texts, .instructions: #"{"text": "text number \#(i * i)"}"#
             }
         }
         try lines.joined(separator: "\n").write(
@@ -40,10 +40,10 @@ import Tile
             options.objective.teacher = path.path
         }
         let model = try TrainingModel(ModelDescription(options), options, device: device)
-        return try Learner(model, stream: model.examples(of: file, options), options: options)
+        return try Learner(model, stream: model.batches(of: file, options), options: options)
     }
 
-    @Test(arguments: [(Kind.dpo, 2), (.orpo, 1), (.kto, 1), (.distill, 1)])
+    @Test(arguments: [(Kind.dpo, 2), (.orpo, 1), (.kto, 1), (.distill, 1), (.sft, 2)])
     func stepsWaitForNothing(kind: Kind, accumulation: Int) throws {
         let device = try makeFakeDevice()
         let learner = try learner(on: device, kind) { $0.accumulate = accumulation }

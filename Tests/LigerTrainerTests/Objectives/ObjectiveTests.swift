@@ -46,7 +46,7 @@ import Tile
         // In the order of metrics.jsonl.
         let expected: [Figure] =
             switch kind {
-            case .nextToken: []
+            case .nextToken, .sft: []
             case .dpo, .simPO: [.chosenReward, .rejectedReward, .rewardMargin, .accuracy]
             case .orpo, .cpo: [.chosenReward, .rejectedReward, .rewardMargin, .accuracy, .likelihoodLoss]
             case .kto: [.chosenReward, .rejectedReward, .rewardMargin, .divergence]
@@ -172,6 +172,7 @@ import Tile
     /// The estimate is never below what two steps took, nor far above it.
     @Test(arguments: [
         (Kind.dpo, DType.f32), (.orpo, .bf16), (.kto, .f32), (.distill, .f32), (.distill, .bf16),
+        (.sft, .f32), (.sft, .bf16),
     ])
     func theEstimateHolds(kind: Kind, dtype: DType) throws {
         let device = Device(name: "own")

@@ -23,8 +23,9 @@ struct SmallExamples {
                 let isGood = i % 3 != 1
                 let answer = members([("prompt", prompt), ("completion", isGood ? good : bad)])
                 return "{\(answer), \"label\": \(isGood)}"
-            case .texts where i % 2 == 0: return "{\(members([("text", prompt + good)]))}"
-            case .texts: return "{\(members([("prompt", prompt), ("completion", good)]))}"
+            case .texts where i % 2 == 0, .instructions where i % 4 == 0:
+                return "{\(members([("text", prompt + good)]))}"
+            case .texts, .instructions: return "{\(members([("prompt", prompt), ("completion", good)]))}"
             }
         }
     }
@@ -69,7 +70,7 @@ struct SmallExamples {
             let model = try TrainingModel(ModelDescription(options), options, device: device)
             var padded = options
             if isPadded { padded.execution.graph = true }
-            return try Learner(model, stream: model.examples(of: file, padded), options: options)
+            return try Learner(model, stream: model.batches(of: file, padded), options: options)
         }
     }
 }

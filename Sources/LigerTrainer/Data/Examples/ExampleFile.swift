@@ -1,27 +1,48 @@
 internal import LigerModels
+package import LigerText
 
 /// Examples to learn from: a JSONL file, one JSON object a line.
 ///
 ///     {"prompt": "...", "chosen": "...", "rejected": "..."}        pairs
 ///     {"prompt": "...", "completion": "...", "label": true}        judged
-///     {"prompt": "...", "completion": "..."} or {"text": "..."}    texts
+///     {"prompt": "...", "completion": "..."} or {"text": "..."}    texts, instructions
+///     {"messages": [{"role": "user", "content": "..."}, ...]}      instructions
 ///
-/// Other keys are passed over, empty lines and a byte order mark too. The file is hostile until it is read: every fault is an error with
-/// the line it is in.
+/// A prompt and its answers may be lists of messages in the place of strings. Such a line may have `tools` and
+/// `chat_template_kwargs`, which the chat template is given. Other keys are passed over, empty lines and a byte order mark
+/// too. The file is hostile until it is read: every fault is an error with the line it is in.
 package struct ExampleFile: Sendable {
     /// What an example is.
-    package enum Form: Sendable, Hashable { case pairs, judged, texts }
+    package enum Form: Sendable, Hashable { case pairs, judged, texts, instructions }
+
+    /// A prompt, or an answer.
+    package enum Passage: Sendable, Equatable {
+        case text(String)
+        case messages([JSONValue])
+    }
 
     /// One line's.
     package struct Example: Sendable, Equatable {
         /// Counted from 1.
         package let line: Int
-        /// Empty for a text.
-        package let prompt: String
-        /// One or, of pairs, the chosen and the rejected one.
-        package let answers: [String]
+        /// Empty for a text, and for a whole conversation.
+        package let prompt: Passage
+        /// One or, of pairs, the chosen and the rejected one; messages if and only if the prompt is.
+        package let answers: [Passage]
         /// Of judged answers.
         package let isGood: Bool?
+        /// What the chat template is given in addition to messages.
+        package let setting: ChatSetting
+    }
+
+    /// What a chat template is given in addition to messages.
+    package struct ChatSetting: Sendable, Equatable {
+        /// `tools`
+        package var tools: [JSONValue]?
+        /// `chat_template_kwargs`
+        package var variables: [String: JSONValue] = [:]
+
+        package init() {}
     }
 
     package let path: String
@@ -60,6 +81,9 @@ package struct ExampleFile: Sendable {
         }
     }
 
+    /// Whether a line has messages, so that a chat template is needed.
+    var hasMessages: Bool { examples.contains { if case .messages = $0.prompt { true } else { false } } }
+
     /// One line for people.
     var summary: String { "\(Format.count(examples.count, form.noun)) from \(path)" }
 }
@@ -70,6 +94,7 @@ extension ExampleFile.Form {
         case .pairs: "pair"
         case .judged: "answer"
         case .texts: "text"
+        case .instructions: "example"
         }
     }
 
@@ -79,6 +104,9 @@ extension ExampleFile.Form {
         case .pairs: #"{"prompt": "...", "chosen": "...", "rejected": "..."}"#
         case .judged: #"{"prompt": "...", "completion": "...", "label": true}"#
         case .texts: #"{"text": "..."} or {"prompt": "...", "completion": "..."}"#
+        case .instructions:
+            #"{"messages": [{"role": "user", "content": "..."}, ...]}, {"prompt": "...", "completion": "..."} or "#
+                + #"{"text": "..."}"#
         }
     }
 }

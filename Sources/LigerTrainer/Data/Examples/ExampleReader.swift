@@ -3,6 +3,8 @@ internal import LigerText
 
 /// Reads the example of one line.
 struct ExampleReader {
+    private typealias Passage = ExampleFile.Passage
+
     private let path: String
     private let line: Int
     private let form: ExampleFile.Form
@@ -15,24 +17,69 @@ struct ExampleReader {
     func read(_ bytes: [UInt8]) throws -> ExampleFile.Example {
         let members = try members(bytes)
         switch form {
-        case .pairs:
-            return example(
-                try text("prompt", members),
-                [try answer("chosen", members), try answer("rejected", members)])
+        case .pairs: return try pair(members)
         case .judged:
-            return example(
-                try text("prompt", members), [try answer("completion", members)],
-                isGood: try label(members))
-        case .texts:
-            if members["text"] != nil { return example("", [try answer("text", members)]) }
-            return example(try text("prompt", members), [try answer("completion", members)])
+            return try answered(members, isGood: try label(members))
+        case .instructions where members["messages"] != nil:
+            return try example(.messages([]), [.messages(messages("messages", members))], members)
+        case .texts, .instructions:
+            guard members["text"] != nil else { return try answered(members) }
+            return try example(.text(""), [.text(filledText("text", members))], members)
         }
     }
 
+    /// `prompt` and `completion`.
+    private func answered(_ members: [String: JSONValue], isGood: Bool? = nil) throws -> ExampleFile.Example {
+        let (prompt, answer) = (try passage("prompt", members), try answer("completion", members))
+        try checkAlike("prompt", prompt, "completion", answer)
+        return try example(prompt, [answer], members, isGood: isGood)
+    }
+
+    /// `prompt`, `chosen` and `rejected`; lists of messages may have the prompt as their common beginning.
+    private func pair(_ members: [String: JSONValue]) throws -> ExampleFile.Example {
+        let answers = try ["chosen", "rejected"].map { try answer($0, members) }
+        try checkAlike("chosen", answers[0], "rejected", answers[1])
+        if case .messages(let chosen) = answers[0], case .messages(let rejected) = answers[1],
+            let split = try sharedPrompt(chosen, rejected, members)
+        {
+            return try example(split.prompt, split.answers, members)
+        }
+        let prompt = try passage("prompt", members)
+        try checkAlike("prompt", prompt, "chosen", answers[0])
+        return try example(prompt, answers, members)
+    }
+
+    /// The messages with which both answers begin, and what is left of these; nil where the prompt is a list for itself.
+    private func sharedPrompt(
+        _ chosen: [JSONValue], _ rejected: [JSONValue], _ members: [String: JSONValue]
+    ) throws -> (prompt: Passage, answers: [Passage])? {
+        if case .array? = members["prompt"] { return nil }
+        let count = zip(chosen, rejected).prefix { $0 == $1 }.count
+        guard count > 0, count < min(chosen.count, rejected.count) else {
+            throw fault(
+                " has no prompt in messages, and \"chosen\" and \"rejected\" do not begin with one that "
+                    + "they share")
+        }
+        // Some sets repeat the last question as a string.
+        if case .string(let question)? = members["prompt"], chosen[count - 1].content != question {
+            throw fault(": \"prompt\" is not the last message that \"chosen\" and \"rejected\" share")
+        }
+        return (
+            .messages(Array(chosen[..<count])),
+            [.messages(Array(chosen[count...])), .messages(Array(rejected[count...]))]
+        )
+    }
+
     private func example(
-        _ prompt: String, _ answers: [String], isGood: Bool? = nil
-    ) -> ExampleFile.Example {
-        ExampleFile.Example(line: line, prompt: prompt, answers: answers, isGood: isGood)
+        _ prompt: Passage, _ answers: [Passage], _ members: [String: JSONValue], isGood: Bool? = nil
+    ) throws -> ExampleFile.Example {
+        var setting = ExampleFile.ChatSetting()
+        if case .messages = prompt {
+            setting.tools = try list("tools", of: "objects", members)
+            setting.variables = try variables(members)
+        }
+        return ExampleFile.Example(
+            line: line, prompt: prompt, answers: answers, isGood: isGood, setting: setting)
     }
 
     private func members(_ bytes: [UInt8]) throws -> [String: JSONValue] {
@@ -54,25 +101,82 @@ struct ExampleReader {
         return members.dictionary
     }
 
+    private func fault(_ problem: String) -> TrainerError {
+        TrainerError(
+            .dataMalformed, "\(path), line \(line)\(problem).",
+            remedy: "Each line must be \(form.shape).")
+    }
+}
+
+extension ExampleReader {
+    private func passage(_ key: String, _ members: [String: JSONValue]) throws -> Passage {
+        if case .array? = members[key] { return .messages(try messages(key, members)) }
+        return .text(try text(key, members))
+    }
+
+    private func answer(_ key: String, _ members: [String: JSONValue]) throws -> Passage {
+        if case .array? = members[key] { return .messages(try messages(key, members)) }
+        return .text(try filledText(key, members))
+    }
+
     private func text(_ key: String, _ members: [String: JSONValue]) throws -> String {
         switch members[key] {
         case .string(let text): return text
         case nil:
             let keys = members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", ")
             throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")
-        case .array:
-            throw TrainerError(
-                .dataMalformed, "\(path), line \(line): \"\(key)\" is a list of messages, not a string.",
-                remedy: "Write the conversation as text first, by the tokenizer's chat template "
-                    + "(apply_chat_template with tokenize=False): all before the answer as the prompt.")
         case let value?: throw fault(": \"\(key)\" is \(value.summary), not a string")
         }
     }
 
-    private func answer(_ key: String, _ members: [String: JSONValue]) throws -> String {
+    private func filledText(_ key: String, _ members: [String: JSONValue]) throws -> String {
         let text = try text(key, members)
         if text.isEmpty { throw fault(": \"\(key)\" is empty: there is nothing to learn from") }
         return text
+    }
+
+    /// Objects with a role; what else they hold is the template's business.
+    private func messages(_ key: String, _ members: [String: JSONValue]) throws -> [JSONValue] {
+        let list = try list(key, of: "messages", members) ?? []
+        if list.isEmpty { throw fault(": \"\(key)\" has no messages: there is nothing to learn from") }
+        for (index, message) in list.enumerated() where message.role == nil {
+            throw fault(": message \(index + 1) of \"\(key)\" has no \"role\", a string")
+        }
+        return list
+    }
+
+    /// A list of objects; nil where there is none.
+    private func list(
+        _ key: String, of noun: String, _ members: [String: JSONValue]
+    ) throws -> [JSONValue]? {
+        switch members[key] {
+        case nil, .null: return nil
+        case .array(let elements):
+            for (index, element) in elements.enumerated() {
+                if case .object = element { continue }
+                throw fault(": element \(index + 1) of \"\(key)\" is \(element.summary), not an object")
+            }
+            return elements
+        case let value?: throw fault(": \"\(key)\" is \(value.summary), not a list of \(noun)")
+        }
+    }
+
+    private func variables(_ members: [String: JSONValue]) throws -> [String: JSONValue] {
+        switch members["chat_template_kwargs"] {
+        case nil, .null: return [:]
+        case .object(let variables): return variables.dictionary
+        case let value?: throw fault(": \"chat_template_kwargs\" is \(value.summary), not an object")
+        }
+    }
+
+    private func checkAlike(
+        _ first: String, _ one: Passage, _ second: String, _ other: Passage
+    ) throws {
+        switch (one, other) {
+        case (.text, .text), (.messages, .messages): return
+        case (.text, .messages), (.messages, .text):
+            throw fault(": of \"\(first)\" and \"\(second)\" one is a string and one a list of messages")
+        }
     }
 
     private func label(_ members: [String: JSONValue]) throws -> Bool {
@@ -82,10 +186,16 @@ struct ExampleReader {
         case let value?: throw fault(": \"label\" is \(value.summary), not true or false")
         }
     }
+}
 
-    private func fault(_ problem: String) -> TrainerError {
-        TrainerError(
-            .dataMalformed, "\(path), line \(line)\(problem).",
-            remedy: "Each line must be \(form.shape).")
+extension JSONValue {
+    /// Of a message.
+    var role: String? { text("role") }
+    /// Of a message that says a text.
+    fileprivate var content: String? { text("content") }
+
+    private func text(_ key: String) -> String? {
+        guard case .object(let members) = self, case .string(let text)? = members[key] else { return nil }
+        return text
     }
 }

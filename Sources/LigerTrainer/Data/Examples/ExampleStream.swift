@@ -1,7 +1,8 @@
 /// Examples as tokens, dealt out in a repeatable random order.
 ///
 /// A sequence is the tokenizer's opening tokens, if it has some, the prompt's tokens, the answer's, tokenised separately, and
-/// the end of text if the tokenizer has one.
+/// the end of text if the tokenizer has one. Of conversations prompt and answer are the chat template's text, which has its own
+/// beginning and ends.
 /// It is cut at its end to L + 1 tokens, of which the model reads L and predicts those one further; only the
 /// answer's tokens count. The last examples of the file are kept for evaluation and never trained on.
 ///
@@ -36,13 +37,13 @@ package struct ExampleStream: Sendable {
     /// - Parameters:
     ///   - opening: put before each prompt, such as the tokenizer's beginning of text.
     ///   - end: put after each answer, such as the tokenizer's end of text.
-    ///   - padsToSequenceLength: gives all batches one length.
+    ///   - conversations: writes those that the file has; nil where it has none.
     ///   - encode: the tokenizer.
     /// - Throws: `TrainerError`: `textTooShort` with the line whose answer has no token within the length, or when
-    ///   there are too few examples.
+    ///   there are too few examples; `dataMalformed` as `ConversationWriter`.
     package init(
         _ file: ExampleFile, _ options: TrainingOptions, opening: [Int32] = [], end: [Int32],
-        encode: (String) -> [Int32]
+        conversations: ConversationWriter? = nil, encode: (String) -> [Int32]
     ) throws {
         form = file.form
         sequenceLength = options.sequenceLength
@@ -52,9 +53,8 @@ package struct ExampleStream: Sendable {
         padsToSequenceLength = options.execution.graph
         let length = sequenceLength
         examples = try file.examples.map { text in
-            let example = Example(
-                prompt: opening + encode(text.prompt), answers: text.answers.map { encode($0) + end },
-                isGood: text.isGood)
+            let example = try Self.example(
+                text, of: file.path, (opening, end), conversations, encode)
             for answer in example.answers where Self.counted(example.prompt, answer, length) < 1 {
                 throw Self.nothingLeft(file.path, text.line, example, length)
             }
@@ -69,6 +69,28 @@ package struct ExampleStream: Sendable {
         }
         let share = Int((Double(examples.count) * options.evaluationFraction).rounded())
         trainingExamples = examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0)
+    }
+
+    private static func example(
+        _ text: ExampleFile.Example, of path: String, _ ends: (opening: [Int32], end: [Int32]),
+        _ conversations: ConversationWriter?, _ encode: (String) -> [Int32]
+    ) throws -> Example {
+        var prompts: [[Int32]] = []
+        let answers = try text.answers.map { answer -> [Int32] in
+            switch (text.prompt, answer) {
+            case (.text(let prompt), .text(let answer)):
+                prompts.append(ends.opening + encode(prompt))
+                return encode(answer) + ends.end
+            case (.messages(let prompt), .messages(let answer)):
+                guard let conversations else { preconditionFailure("conversations need a template") }
+                let parts = try conversations.split(
+                    prompt: prompt, answer: answer, text.setting, at: "\(path), line \(text.line)")
+                prompts.append(encode(parts.prompt))
+                return encode(parts.answer)
+            default: preconditionFailure("a prompt is of its answers' kind")
+            }
+        }
+        return Example(prompt: prompts[0], answers: answers, isGood: text.isGood)
     }
 
     private static func nothingLeft(

@@ -1,0 +1,147 @@
+internal import LigerModels
+package import LigerText
+
+/// Writes conversations as text by a chat template, and says which of it the assistant wrote.
+///
+/// Templates mark that by `{% generation %}`. Where one does not, the text up to a message of the assistant, with the prompt
+/// to go on, is taken from the text that ends with it:
+///
+///     user  assistant  user  assistant
+///     ----------------------prefix, with the prompt to go on
+///     ----------------------learned--------
+///
+/// So each of these must be the beginning of the whole. A template whose earlier text changes with later messages, such as
+/// one that drops old thoughts, is refused. Cost: two renderings for each message of the assistant.
+package struct ConversationWriter: Sendable {
+    /// A conversation as text, and what the template's tags mark, in UTF-8 offsets.
+    package struct Rendering: Sendable {
+        let text: String
+        let generated: [Range<Int>]
+
+        package init(_ text: String, generated: [Range<Int>] = []) {
+            (self.text, self.generated) = (text, generated)
+        }
+    }
+
+    /// Renders messages; with the prompt for the assistant to go on, if that is asked for.
+    package typealias Render =
+        @Sendable (
+            _ messages: [JSONValue], _ setting: ExampleFile.ChatSetting, _ addsGenerationPrompt: Bool
+        ) throws -> Rendering
+
+    private let marksGenerated: Bool
+    private let render: Render
+
+    /// - Parameter marksGenerated: whether the template has tags for what the assistant wrote.
+    package init(marksGenerated: Bool, _ render: @escaping Render) {
+        (self.marksGenerated, self.render) = (marksGenerated, render)
+    }
+
+    /// A conversation, with what the assistant wrote after the prompt.
+    ///
+    /// - Parameters:
+    ///   - prompt: messages that nothing is learned from.
+    ///   - place: of the conversation, for errors: file and line.
+    /// - Throws: `TrainerError` (`dataMalformed`) if the template refuses the messages, or does not tell what is learned.
+    package func written(
+        prompt: [JSONValue], answer: [JSONValue], _ setting: ExampleFile.ChatSetting,
+        _ lossOn: TrainingOptions.InstructionChoice.LossOn, at place: String
+    ) throws -> MarkedText {
+        let messages = prompt + answer
+        let whole = try rendered(messages[...], setting, at: place)
+        if lossOn == .all { return MarkedText(whole.text, [0..<whole.text.utf8.count]) }
+        let turns = messages.indices.filter { $0 >= prompt.count && messages[$0].role == "assistant" }
+        if turns.isEmpty {
+            throw TrainerError(
+                .dataMalformed,
+                "\(place) has no message of the role \"assistant\"\(prompt.isEmpty ? "" : " after the prompt").",
+                remedy: "There is nothing to learn from: add one, or leave the line out.")
+        }
+        if marksGenerated {
+            let start = try prompt.isEmpty ? 0 : prefix(of: whole, prompt[...], setting, true, at: place)
+            return MarkedText(whole.text, whole.generated.filter { $0.lowerBound >= start })
+        }
+        return MarkedText(
+            whole.text,
+            try turns.map { turn in
+                let start = try prefix(of: whole, messages[..<turn], setting, true, at: place)
+                let end = try prefix(of: whole, messages[...turn], setting, false, at: place)
+                return min(start, end)..<end
+            })
+    }
+
+    /// A prompt, and the text that an answer adds to it.
+    ///
+    /// - Throws: as `written`.
+    package func split(
+        prompt: [JSONValue], answer: [JSONValue], _ setting: ExampleFile.ChatSetting, at place: String
+    ) throws -> (prompt: String, answer: String) {
+        let whole = try rendered((prompt + answer)[...], setting, at: place)
+        let count = try prefix(of: whole, prompt[...], setting, true, at: place)
+        let bytes = whole.text.utf8
+        return (
+            String(decoding: bytes.prefix(count), as: UTF8.self),
+            String(decoding: bytes.dropFirst(count), as: UTF8.self)
+        )
+    }
+
+    /// The length of the text of some messages, with which the whole must begin.
+    private func prefix(
+        of whole: Rendering, _ messages: ArraySlice<JSONValue>, _ setting: ExampleFile.ChatSetting,
+        _ addsGenerationPrompt: Bool, at place: String
+    ) throws -> Int {
+        let text = try rendered(messages, setting, addsGenerationPrompt, at: place).text
+        if whole.text.utf8.starts(with: text.utf8) { return text.utf8.count }
+        throw TrainerError(
+            .dataMalformed,
+            "\(place): the chat template writes the first \(Format.count(messages.count, "message")) differently once "
+                + "others follow, so that the text of the assistant cannot be told by what comes before it.",
+            remedy:
+                "Give a template that marks it by {% generation %} with --chat-template, or --loss-on all, or "
+                + "one turn a line.")
+    }
+
+    private func rendered(
+        _ messages: ArraySlice<JSONValue>, _ setting: ExampleFile.ChatSetting,
+        _ addsGenerationPrompt: Bool = false, at place: String
+    ) throws -> Rendering {
+        do {
+            return try render(Array(messages), setting, addsGenerationPrompt)
+        } catch {
+            throw TrainerError(
+                .dataMalformed,
+                "\(place): the chat template does not take its first \(Format.count(messages.count, "message")): "
+                    + "\(error).",
+                remedy:
+                    "Write the conversation as the template wants it, or give another with --chat-template.")
+        }
+    }
+}
+
+/// A text, of which some is learned.
+package struct MarkedText: Sendable, Equatable {
+    package let text: String
+    /// In UTF-8 offsets, ascending.
+    package let learned: [Range<Int>]
+
+    package init(_ text: String, _ learned: [Range<Int>]) { (self.text, self.learned) = (text, learned) }
+
+    /// The same with each part, learned or not, in Unicode's composed form.
+    var composed: MarkedText {
+        var (bytes, ranges): ([UInt8], [Range<Int>]) = ([], [])
+        let source = Array(text.utf8)
+        func add(_ range: Range<Int>) {
+            bytes += CanonicalComposition.composed(String(decoding: source[range], as: UTF8.self)).utf8
+        }
+        var start = 0
+        for range in learned {
+            add(start..<range.lowerBound)
+            let first = bytes.count
+            add(range)
+            ranges.append(first..<bytes.count)
+            start = range.upperBound
+        }
+        add(start..<source.count)
+        return MarkedText(String(decoding: bytes, as: UTF8.self), ranges)
+    }
+}

@@ -1,0 +1,48 @@
+/// One example as tokens, and which of them are learned.
+package struct InstructionExample: Sendable, Equatable {
+    /// Of the file, counted from 1.
+    package let line: Int
+    /// All tokens; the model reads all but the last.
+    package private(set) var tokens: [Int32]
+    /// Places of tokens that are learned: ascending, apart, each after the first token.
+    package private(set) var learned: [Range<Int>]
+
+    /// - Parameter learned: ascending; nothing comes before a first token, which is passed over.
+    package init(line: Int, tokens: [Int32], learned: [Range<Int>]) {
+        (self.line, self.tokens) = (line, tokens)
+        self.learned = learned.map { max(1, $0.lowerBound)..<max(1, $0.upperBound) }.filter { !$0.isEmpty }
+    }
+
+    /// Tokens that the model reads.
+    package var length: Int { max(0, tokens.count - 1) }
+
+    /// How many tokens are learned.
+    package var learnedCount: Int { learned.reduce(0) { $0 + $1.count } }
+
+    /// Leaves as many tokens as the model can read, and the one after them.
+    mutating func cut(to length: Int) {
+        guard self.length > length else { return }
+        tokens.removeLast(tokens.count - length - 1)
+        let end = tokens.count
+        learned = learned.compactMap { $0.lowerBound < end ? $0.clamped(to: 0..<end) : nil }
+    }
+
+    /// The token that follows each one that the model reads, or the label that does not count.
+    var labels: [Int64] {
+        var labels = [Int64](repeating: ExampleStream.ignored, count: length)
+        for place in learned.joined() { labels[place - 1] = Int64(tokens[place]) }
+        return labels
+    }
+
+    /// Runs of tokens that are learned, or are not, in order.
+    var runs: [(tokens: ArraySlice<Int32>, isLearned: Bool)] {
+        var runs: [(ArraySlice<Int32>, Bool)] = [], start = 0
+        for range in learned {
+            if start < range.lowerBound { runs.append((tokens[start..<range.lowerBound], false)) }
+            runs.append((tokens[range], true))
+            start = range.upperBound
+        }
+        if start < tokens.count { runs.append((tokens[start...], false)) }
+        return runs
+    }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import LigerTrainer
+import TestSupport
+import Testing
+
+/// Training on conversations with the real command.
+@Suite(.serialized) struct InstructionCommandTests {
+    /// With tags, and the day in front.
+    private static let template = """
+        {{- strftime_now('%d %b %Y') + '\\n' }}
+        {%- for message in messages %}
+        {{- message.role + ':' }}
+        {%- if message.role == 'assistant' %}
+        {%- generation %}{{ message.content + ';' }}{% endgeneration %}
+        {%- else %}
+        {{- message.content + ';' }}
+        {%- endif %}
+        {%- endfor %}
+        {%- if add_generation_prompt %}{{ 'assistant:' }}{% endif %}
+        """
+
+    private static func message(_ role: String, _ text: String) -> String {
+        #"{"role": "\#(role)", "content": "\#(text)"}"#
+    }
+
+    private static var chats: [String] {
+        (0..<16).map { i in
+            let turns = (0...(i % 3)).map { turn in
+                message("user", "\(i) and \(turn)?") + ", "
+                    + message("assistant", "it is \(i * i % 11 + turn)")
+            }
+            return #"{"messages": [\#(turns.joined(separator: ", "))]}"#
+        }
+    }
+
+    private func arguments(in folder: String, out: String, _ more: [String] = []) throws -> [String] {
+        try write(Self.chats.joined(separator: "\n"), to: "\(folder)/chats.jsonl")
+        try write(Self.template, to: "\(folder)/chat.jinja")
+        return [
+            "train", "--objective", "sft", "--data", "\(folder)/chats.jsonl", "--chat-template",
+            "\(folder)/chat.jinja", "--model", "nano", "--steps", "12", "--batch", "2", "--seq", "128",
+            "--eval-fraction", "0.2", "--eval-every", "5", "--save-every", "4", "--out", out,
+        ] + more
+    }
+
+    private func run(in folder: String, out: String, _ more: [String] = []) throws -> LigerProcess.Result {
+        try LigerProcess.run(arguments(in: folder, out: out, more), in: folder)
+    }
+
+    @Test func showsASampleAndTheFillOfRows() throws {
+        try withTemporaryFolder { folder in
+            let day = ["--chat-date", "2026-07-31"]
+            let result = try run(in: folder, out: "\(folder)/run", day)
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(result.output.contains("13 examples to train on, 3 to evaluate"))
+            #expect(
+                result.output.contains(/packed into \d rows of 128, \d\d\.\d% filled; one a row would be/))
+            #expect(
+                result.output.contains(/sample  line \d+: \d+ tokens, \d+ of them learned; what is learned/))
+            #expect(result.output.contains(/31 Jul 2026\nuser:\d+ and 0\?;assistant:⟦it is \d+;⟧/))
+            let losses = try MetricsLog.read("\(folder)/run/metrics.jsonl").compactMap(\.loss)
+            #expect(losses.count == 12 && losses[11] < losses[0])
+
+            let json = try run(in: folder, out: "\(folder)/json", day + ["--json", "--steps", "1"])
+            struct Line: Decodable {
+                struct Sample: Decodable {
+                    struct Part: Decodable { let learned: Bool; let text: String }
+                    let line, tokens, learned: Int
+                    let parts: [Part]
+                }
+                let sample: Sample
+            }
+            let first = Data(json.output.prefix { $0 != "\n" }.utf8)
+            let sample = try JSONDecoder().decode(Line.self, from: first).sample
+            #expect(sample.parts.map(\.text).joined().utf8.count == sample.tokens)
+            #expect(sample.parts.filter(\.learned).map(\.text.utf8.count).reduce(0, +) == sample.learned)
+        }
+    }
+
+    /// Killed after a checkpoint, in the middle of steps; and the day is the one on which the run began.
+    @Test(arguments: [[], ["--no-packing", "--accumulate", "2"]]) func killedAndResumed(more: [String]) throws
+    {
+        try withTemporaryFolder { folder in
+            let (whole, out, more) = ("\(folder)/whole", "\(folder)/run", more + ["--steps", "40"])
+            let day = ["--chat-date", "2001-02-03"]
+            #expect(try run(in: folder, out: whole, more + day).status == 0)
+            let process = try LigerProcess(arguments(in: folder, out: out, more + day), in: folder)
+            process.stop {
+                let names = try? FileManager.default.contentsOfDirectory(atPath: "\(out)/checkpoints")
+                return names?.contains { $0.hasPrefix("step-") && !$0.contains(".partial") } ?? false
+            }
+            process.send(SIGKILL)
+            #expect(try process.wait().wasKilled)
+            let resumed = try run(in: folder, out: out, more + ["--resume"])
+            #expect(resumed.status == 0 && resumed.output.contains("resumed after step"), "\(resumed.errors)")
+            let numbers = try SmallRun.numbers(of: whole)
+            #expect(numbers.count > 40)
+            #expect(try SmallRun.numbers(of: out) == numbers)
+            try SmallRun.expectSameModels(whole, out)
+
+            let changes = [
+                (["--loss-on", "all"], "--loss-on was assistant, is all"),
+                (["--chat-date", "2001-02-04"], "--chat-date was 2001-02-03, is 2001-02-04"),
+                (["--over-length", "drop"], "--over-length was cut, is drop"),
+                (["--packing"], "--packing was false, is true"),
+            ]
+            for (change, message) in changes.prefix(more.contains("--no-packing") ? 4 : 3) {
+                let refused = try run(in: folder, out: out, more + change + ["--resume"])
+                #expect(refused.status == 1 && refused.errors.contains(message), "\(refused.errors)")
+            }
+        }
+    }
+
+    @Test func refusesWhatCannotBeUsed() throws {
+        try withTemporaryFolder { folder in
+            let cases: [(more: [String], status: Int32, message: String)] = [
+                (["--graph", "--device", "cuda"], 64, "give --no-packing"),
+                (
+                    ["--attention", "flash", "--device", "cuda", "--dtype", "bf16"], 64,
+                    "--attention flash cannot"
+                ),
+                (["--chat-date", "2026-02-30"], 64, "--chat-date is 2026-02-30"),
+                (["--objective", "next-token"], 64, "--chat-template has no meaning"),
+                (["--objective", "dpo", "--packing"], 64, "--packing has no meaning with --objective dpo"),
+                (["--beta", "0.2"], 64, "--beta has no meaning with --objective sft"),
+                (["--chat-template", "\(folder)/none"], 1, "none"),
+                (["--seq", "16", "--over-length", "refuse"], 1, "line 1: the example has"),
+            ]
+            for (more, status, message) in cases {
+                let result = try run(in: folder, out: "\(folder)/refused", more)
+                #expect(result.status == status, "\(more): \(result.errors)")
+                #expect(result.errors.contains(message), "\(more): \(result.errors)")
+                #expect(!FileManager.default.fileExists(atPath: "\(folder)/refused"))
+            }
+            let plain = try LigerProcess.run(
+                [
+                    "train", "--model", "nano", "--data", "\(folder)/chats.jsonl", "--out",
+                    "\(folder)/refused",
+                ], in: folder)
+            #expect(plain.status == 1 && plain.errors.contains("Give --objective sft"), "\(plain.errors)")
+        }
+    }
+
+    /// Preferences are written by the template too.
+    @Test func pairsMayBeMessages() throws {
+        try withTemporaryFolder { folder in
+            let lines = (0..<6).map { i in
+                let ask = Self.message("user", "\(i)?")
+                let (yes, no) = (Self.message("assistant", "yes \(i)"), Self.message("assistant", "no"))
+                return #"{"prompt": [\#(ask)], "chosen": [\#(yes)], "rejected": [\#(no)]}"#
+            }
+            try write(lines.joined(separator: "\n"), to: "\(folder)/pairs.jsonl")
+            let result = try run(
+                in: folder, out: "\(folder)/run",
+                ["--objective", "dpo", "--data", "\(folder)/pairs.jsonl", "--eval-fraction", "0"])
+            #expect(result.status == 0 && result.output.contains("6 pairs to train on"), "\(result.errors)")
+        }
+    }
+}
