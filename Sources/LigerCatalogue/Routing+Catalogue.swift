@@ -4,7 +4,8 @@ import Tile
 
 extension Routing: Catalogued {
     package static let entry = CatalogueEntry(
-        name: "Routing", summary: "w_k = p[e_k], p = softmax(x), e_k the K largest; E sum of f P; rows of experts",
+        name: "Routing",
+        summary: "w_k = p[e_k], p = softmax(x), e_k the K largest; E sum of f P; rows of experts",
         workload: { size in
             let sample = try RoutingSample(
                 size.samples(seed: 34), tokens: size.rows, experts: 128,

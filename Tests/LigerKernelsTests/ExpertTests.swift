@@ -25,9 +25,11 @@ import Tile
     }
 
     /// Odd sizes, one expert, and more experts than choices, so that some have no token.
-    @Test(arguments: [(5, 3, 7, 2, 2), (1, 1, 1, 1, 1), (9, 48, 19, 4, 1), (4, 16, 8, 11, 3)], [
-        DType.f32, .bf16,
-    ])
+    @Test(
+        arguments: [(5, 3, 7, 2, 2), (1, 1, 1, 1, 1), (9, 48, 19, 4, 1), (4, 16, 8, 11, 3)],
+        [
+            DType.f32, .bf16,
+        ])
     func productsMatchDouble(
         size: (tokens: Int, hidden: Int, inner: Int, experts: Int, choices: Int), dtype: DType
     ) throws {
@@ -65,6 +67,17 @@ import Tile
         let a = try Experts.forward(sample.x, sample.weights, rows, keepsGates: false).y
         let b = try GroupedExperts.forward(sample.x, sample.weights, groups).y
         #expect(relativeError(a.doubles, b.doubles) < bound(.f32, terms: 128))
+        let gates = try #require(Experts.forward(sample.x, sample.weights, rows, keepsGates: true).gates)
+        let terms = try Experts.terms(
+            dy: sample.dy, x: sample.x, gates: gates, sample.weights, rows, needs: .all)
+        for (term, expected) in [
+            (terms.dGateUp, sample.expected.dGateUp), (terms.dDown, sample.expected.dDown),
+        ] {
+            let like = expected.count == 5 * 128 * 128 ? [5, 128, 128] : [5, 128, 64]
+            let sum = try NDArray.zeros(like)
+            for accumulate in [false, true] { try term?.apply(into: sum, accumulate: accumulate) }
+            #expect(relativeError(sum.doubles, expected.map { 2 * $0 }) < bound(.f32, terms: 128))
+        }
     }
 
     @Test func refusesExpertsThatAreNone() throws {

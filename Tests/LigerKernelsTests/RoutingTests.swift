@@ -27,7 +27,8 @@ private let sizes: [(experts: Int, choices: Int)] = [
             let expected = zip(rows, byRow(dw)).flatMap {
                 Routing.Reference.backward(dWeights: $1, scores: $0, options)
             }
-            #expect(relativeError(dx.doubles, expected, scale: largest(expected, 0.1)) < bound(dtype, terms: 16))
+            #expect(
+                relativeError(dx.doubles, expected, scale: largest(expected, 0.1)) < bound(dtype, terms: 16))
         }
     }
 

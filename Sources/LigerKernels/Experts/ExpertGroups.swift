@@ -84,22 +84,14 @@ package struct ExpertGroups {
         }
         return y
     }
-}
 
-/// dW = dy^T x over each expert's rows, not yet computed: zeros where an expert has none.
-package struct ExpertTerm {
-    package let dy: NDArray
-    private let makeX: () throws -> NDArray
-    private let ranges: [Range<Int>]
-
-    /// - Parameter x: made when it is needed.
-    package init(_ dy: NDArray, _ groups: ExpertGroups, _ x: @escaping () throws -> NDArray) {
-        (self.dy, makeX, ranges) = (dy, x, groups.ranges)
-    }
-
-    /// Adds the products to `sum`, [experts, columns of dy, columns of x], or writes them there.
-    package func apply(into sum: NDArray, accumulate: Bool) throws {
-        let x = try makeX()
+    /// dy^T x over each expert's rows, zeros where it has none: added to `sum`, or written there.
+    ///
+    /// - Parameter sum: [experts, columns of dy, columns of x].
+    /// - Throws: `RuntimeError` if shapes do not fit or memory runs out.
+    package func weightGradient(
+        _ dy: NDArray, _ x: NDArray, into sum: NDArray, accumulate: Bool
+    ) throws {
         for (expert, range) in ranges.enumerated() {
             let matrix = sum.matrix(expert)
             if !range.isEmpty {

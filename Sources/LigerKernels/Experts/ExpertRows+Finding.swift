@@ -13,7 +13,8 @@ extension ExpertRows {
     package init(finding choices: NDArray, experts count: Int) throws {
         guard choices.dtype == .i32, choices.isContiguous, count > 0 else {
             throw RuntimeError(
-                "choices of \(count) experts are \(choices.dtype.rawValue). Give contiguous i32, and an expert")
+                "choices of \(count) experts are \(choices.dtype.rawValue). Give contiguous i32, and an expert"
+            )
         }
         let list = choices.flattened, part = ExpertCounts.part
         let parts = (list.count + part - 1) / part

@@ -23,12 +23,6 @@ package enum GroupedExperts {
         return (try groups.mixed(results, by: weights.choices.flattened, like: x), gates)
     }
 
-    /// Those gradients that are wanted; of matrices as what is yet to be computed, right into a sum.
-    package struct Gradients {
-        package var dInput, dChoices: NDArray?
-        package var dGateUp, dDown: ExpertTerm?
-    }
-
     /// Gradients, given that of y.
     ///
     /// - Parameters:
@@ -42,7 +36,7 @@ package enum GroupedExperts {
     package static func backward(
         dy: NDArray, x: @escaping () throws -> NDArray, gates: NDArray, _ weights: Experts.Weights,
         _ groups: ExpertGroups, needs: Experts.Needs
-    ) throws -> Gradients {
+    ) throws -> ExpertTerms {
         try check(dy, weights, groups)
         let (rows, inner, dtype) = (gates.shape[0], weights.down.shape[2], dy.dtype)
         let dyRows = try groups.gathered(dy)
@@ -61,11 +55,17 @@ package enum GroupedExperts {
                 "dgates": dgates, "activations": activations, "sums": sums,
             ])
 
-        var gradients = Gradients()
+        var gradients = ExpertTerms()
         gradients.dChoices = try sums.map { try groups.choiceGradients($0, like: weights.choices) }
-        gradients.dDown = activations.map { activations in ExpertTerm(dyRows, groups) { activations } }
+        gradients.dDown = activations.map { activations in
+            ExpertTerm(dy.device) {
+                try groups.weightGradient(dyRows, activations, into: $0, accumulate: $1)
+            }
+        }
         if needs.contains(.gateUp) {
-            gradients.dGateUp = ExpertTerm(dgates, groups) { try groups.gathered(x()) }
+            gradients.dGateUp = ExpertTerm(dy.device) {
+                try groups.weightGradient(dgates, groups.gathered(x()), into: $0, accumulate: $1)
+            }
         }
         if needs.contains(.input) {
             let results = try groups.product(dgates, weights.gateUp, transposes: false)

@@ -40,7 +40,8 @@ public enum RouterBalance {
     /// - Throws: `RuntimeError` if shapes or types do not fit or memory runs out.
     public static func loss(_ sums: [NDArray], tokens: Int) throws -> (loss: NDArray, slopes: NDArray) {
         guard let first = sums.first, first.shape.count == 2, tokens > 0 else {
-            throw RuntimeError("a loss of \(sums.count) routers of \(tokens) tokens. Give at least one of each")
+            throw RuntimeError(
+                "a loss of \(sums.count) routers of \(tokens) tokens. Give at least one of each")
         }
         let (width, device) = (first.shape[1], first.device)
         let totals = try NDArray(empty: [width], device: device)

@@ -24,7 +24,8 @@ struct RoutingForward: TileKernel {
             let expert = minimum(maximum(lane, 0), Int32(experts - 1))
             let isTurn = k.index == turn.int32
             return (
-                select(c.index == expert, -Float.infinity, left), select(isTurn, p.full(k, 0) + value, picked),
+                select(c.index == expert, -Float.infinity, left),
+                select(isTurn, p.full(k, 0) + value, picked),
                 select(isTurn, p.full(k, integer: 0) + expert, lanes)
             )
         }

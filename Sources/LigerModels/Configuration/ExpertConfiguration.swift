@@ -28,7 +28,8 @@ package struct ExpertConfiguration: Sendable, Hashable {
     ///   - countKeys: the names of the first: of those that a file has, all must agree.
     ///   - layers: of the model.
     package mutating func visit(
-        _ keys: inout ConfigurationKeys, countKeys: [String], defaults: (count: Int, choices: Int), layers: Int
+        _ keys: inout ConfigurationKeys, countKeys: [String], defaults: (count: Int, choices: Int),
+        layers: Int
     ) {
         let name = visitCount(&keys, countKeys, default: defaults.count)
         keys.integer(
@@ -38,7 +39,8 @@ package struct ExpertConfiguration: Sendable, Hashable {
             expected: "as many experts as a token has, at least")
         let (all, overflows) = count.multipliedReportingOverflow(by: max(0, layers))
         keys.check(
-            !overflows && all <= Self.mostMatrices, name, "num_hidden_layers", found: "\(count) and \(layers)",
+            !overflows && all <= Self.mostMatrices, name, "num_hidden_layers",
+            found: "\(count) and \(layers)",
             expected: "\(Self.mostMatrices) experts of all layers at most")
         keys.flag("output_router_logits", &hasLoss, default: false)
         keys.number(

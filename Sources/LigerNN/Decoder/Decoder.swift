@@ -43,7 +43,7 @@ public final class Decoder {
         routerLossWeight: Float? = nil
     ) {
         expertSizes = scope.expertSizes
-        self.routerLossWeight = expertSizes.isEmpty ? nil : routerLossWeight
+        self.routerLossWeight = scope.expertSizes.isEmpty ? nil : routerLossWeight
         self.embedding = embedding
         self.positions = positions
         attentionRules = scope.attentionRules

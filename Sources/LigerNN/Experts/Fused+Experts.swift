@@ -58,11 +58,9 @@ extension Fused {
         let saved = x.saved
         return tape.record(y, from: [x, gateUp, down, weights]) { upstream in
             guard let gates else { preconditionFailure("gates are kept for a backward pass") }
-            let found = try Experts.backward(
-                dy: upstream.array, x: try saved.array(), gates: gates, matrices, rows, needs: needs)
-            return [found.dInput, found.dGateUp, found.dDown, found.dChoices].map { array in
-                array.map { .array($0) } ?? .none
-            }
+            return contributions(
+                try Experts.terms(
+                    dy: upstream.array, x: try saved.array(), gates: gates, matrices, rows, needs: needs))
         }
     }
 
@@ -75,16 +73,20 @@ extension Fused {
         let (y, gates) = try GroupedExperts.forward(x.value, matrices, groups)
         let saved = x.saved
         return x.tape.record(y, from: [x, gateUp, down, weights]) { upstream in
-            let found = try GroupedExperts.backward(
-                dy: upstream.array, x: { try saved.array() }, gates: gates, matrices, groups, needs: needs)
-            return [
-                found.dInput.map { .array($0) } ?? .none, found.dGateUp.map { .product($0) } ?? .none,
-                found.dDown.map { .product($0) } ?? .none, found.dChoices.map { .array($0) } ?? .none,
-            ]
+            return contributions(
+                try GroupedExperts.backward(
+                    dy: upstream.array, x: { try saved.array() }, gates: gates, matrices, groups,
+                    needs: needs))
         }
+    }
+
+    /// To x, gates and ups, downs, and weights.
+    private static func contributions(_ found: ExpertTerms) -> [Contribution] {
+        [
+            found.dInput.map { .array($0) } ?? .none, found.dGateUp.map { .product($0) } ?? .none,
+            found.dDown.map { .product($0) } ?? .none, found.dChoices.map { .array($0) } ?? .none,
+        ]
     }
 }
 
-extension ExpertTerm: SumTerm {
-    package var device: Device { dy.device }
-}
+extension ExpertTerm: SumTerm {}

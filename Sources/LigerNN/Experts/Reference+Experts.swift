@@ -76,7 +76,11 @@ extension Tensor {
             let dy = upstream.array
             return [
                 needs.0 ? .array(try groups.product(dy, w, transposes: false)) : .none,
-                needs.1 ? .product(ExpertTerm(dy, groups) { x }) : .none,
+                needs.1
+                    ? .product(
+                        ExpertTerm(dy.device) {
+                            try groups.weightGradient(dy, x, into: $0, accumulate: $1)
+                        }) : .none,
             ]
         }
     }

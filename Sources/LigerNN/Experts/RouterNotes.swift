@@ -35,7 +35,7 @@ package final class RouterNotes {
     ///   - normaliser: the labels of the step; nil if the batch is all of it.
     func adding(
         to loss: Tensor, weight: Float, tokens: Int, labels: NDArray, ignoreIndex: Int, normaliser: NDArray?
-    ) throws -> (loss: Tensor, routers: NDArray) {
+    ) throws -> (loss: Tensor, routers: NDArray?) {
         let (own, values) = try RouterBalance.loss(sums, tokens: tokens)
         sums = []
         guard loss.tape.isRecording else { return (loss, own) }

@@ -6,7 +6,8 @@ import Tile
 
 @Suite("Configurations of models with experts")
 struct ExpertConfigurationTests {
-    private static func parse(_ type: String, _ members: [String: String] = [:]) throws -> ModelConfiguration {
+    private static func parse(_ type: String, _ members: [String: String] = [:]) throws -> ModelConfiguration
+    {
         try ModelConfigurationTests.parse(
             ["model_type": "\"\(type)\"", "num_key_value_heads": "2"].merging(members) { $1 })
     }
@@ -103,7 +104,9 @@ struct ExpertConfigurationTests {
         ("qwen3_moe", "sliding_window", "0", "sliding_window"),
     ]
 
-    @Test("What is not supported or not sound is refused by its key, and nothing else is blamed", arguments: refused)
+    @Test(
+        "What is not supported or not sound is refused by its key, and nothing else is blamed",
+        arguments: refused)
     func refuses(_ example: (type: String, key: String, value: String, subject: String)) throws {
         var members = [example.key: example.value]
         if example.key == "sliding_window" { members["use_sliding_window"] = "true" }

@@ -118,7 +118,10 @@ import Tile
                 ["generate", whole, "--prompt", "the", "--tokens", "8"], in: folder)
             #expect(said.status == 0, "\(said.errors)")
             let compared = try LigerProcess.run(
-                ["compare", "--model", "\(whole)/final", "--data", small.dataPath, "--steps", "3", "--seq", "32"],
+                [
+                    "compare", "--model", "\(whole)/final", "--data", small.dataPath, "--steps", "3", "--seq",
+                    "32",
+                ],
                 in: folder)
             #expect(compared.status == 0, "\(compared.errors)\(compared.output)")
         }
