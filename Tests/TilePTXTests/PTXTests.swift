@@ -115,6 +115,12 @@ private enum Assembler {
                 choices: try NDArray.zeros([1, 2]))
             let gates = try Experts.forward(x, weights, rows, keepsGates: true).gates
             _ = try Experts.backward(dy: x, x: x, gates: #require(gates), weights, rows)
+            // As the trainer sums gradients.
+            let terms = try Experts.terms(
+                dy: x, x: x, gates: #require(gates), weights, rows, needs: [.gateUp, .down])
+            for (term, like) in [(terms.dGateUp, weights.gateUp), (terms.dDown, weights.down)] {
+                try term?.apply(into: NDArray.zeros(like.shape), accumulate: true)
+            }
         }
         #expect(Set(kernels.map(\.name)).count == 7)
         try expectProductsWithoutSpills(kernels)

@@ -109,6 +109,25 @@ VARIANTS = {
         model_type="gpt2", n_inner=100, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2,
         scale_attn_by_inverse_layer_idx=True,
     ),
+    # Experts, whose routers have a loss or none; a window; a token for one expert alone; blocks without experts.
+    "mixtral": dict(
+        model_type="mixtral", num_key_value_heads=2, num_local_experts=5, num_experts_per_tok=2, sliding_window=9,
+        output_router_logits=True, router_aux_loss_coef=0.5,
+    ),
+    "mixtral-one": dict(
+        model_type="mixtral", num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=1,
+        output_router_logits=True, router_aux_loss_coef=0.02,
+    ),
+    "mixtral-ties": dict(model_type="mixtral", num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=4),
+    "qwen3-moe": dict(
+        model_type="qwen3_moe", num_key_value_heads=2, head_dim=14, num_experts=7, num_experts_per_tok=3,
+        moe_intermediate_size=19, norm_topk_prob=True, mlp_only_layers=[1], attention_bias=True,
+        output_router_logits=True, router_aux_loss_coef=0.3,
+    ),
+    "qwen3-moe-idle": dict(
+        model_type="qwen3_moe", num_key_value_heads=2, num_experts=16, num_experts_per_tok=2, moe_intermediate_size=24,
+        norm_topk_prob=False, decoder_sparse_step=2, use_sliding_window=True, sliding_window=7,
+    ),
     "stretched": dict(
         model_type="llama",
         num_key_value_heads=1,
@@ -125,6 +144,8 @@ VARIANTS = {
 }
 
 BATCH, SEQUENCE, VOCABULARY = 3, 37, 211
+# Experts whose scores are the same for every token, by variant.
+EQUAL_EXPERTS = {"mixtral-ties": (1, 2), "qwen3-moe-idle": (3, 7)}
 OPTIMISER = dict(lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
 STEPS = 20
 
@@ -142,7 +163,7 @@ def make_model(options):
     if options["model_type"] == "gpt2":
         del sizes["intermediate_size"]
     config = AutoConfig.for_model(**{**sizes, **options})
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="eager")
     # Weights of norms start at one and biases at zero, which would hide a lost factor or term.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -153,17 +174,36 @@ def make_model(options):
     return model
 
 
-def shifted_loss(logits, labels):
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+def tie(model, experts, idle):
+    """Makes scores of experts equal; those of idle ones 0, which others exceed."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("mlp.gate.weight"):
+                for expert in experts:
+                    parameter[expert] = 0 if idle else parameter[experts[0]]
+
+
+def stored_name(model, name):
+    """What a parameter is called in checkpoints, of which experts are parts."""
+    return name.replace(".mlp.", ".block_sparse_moe.") if model.config.model_type == "mixtral" else name
+
+
+def forward(model, ids, labels):
+    """Logits, and the loss with that of routers if the configuration asks for it. Labels are shifted already."""
+    output = model(input_ids=ids)
+    loss = torch.nn.functional.cross_entropy(
+        output.logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+    if getattr(model.config, "output_router_logits", False):
+        loss = loss + model.config.router_aux_loss_coef * output.aux_loss
+    return output.logits, loss
 
 
 def record(model, ids, labels, folder):
-    logits = model(input_ids=ids).logits
-    loss = shifted_loss(logits, labels)
+    logits, loss = forward(model, ids, labels)
     loss.backward()
     tensors = {"input_ids": ids, "labels": labels, "logits": logits.detach(), "loss": loss.detach().reshape(1)}
     for name, parameter in model.named_parameters():
-        tensors["gradient." + name] = parameter.grad.detach().clone()
+        tensors["gradient." + stored_name(model, name)] = parameter.grad.detach().clone()
         parameter.grad = None
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "step.safetensors")
 
@@ -175,7 +215,7 @@ def train(model, ids, labels):
     optimiser = torch.optim.AdamW(groups, **OPTIMISER)
     losses = []
     for _ in range(STEPS):
-        loss = shifted_loss(model(input_ids=ids).logits, labels)
+        _, loss = forward(model, ids, labels)
         losses.append(loss.item())
         optimiser.zero_grad()
         loss.backward()
@@ -190,6 +230,8 @@ def main(folder):
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         model = make_model(options)
+        if name in EQUAL_EXPERTS:
+            tie(model, EQUAL_EXPERTS[name], idle=name.endswith("idle"))
         model.save_pretrained(target)
         ids = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
         ids[1, 3:6] = PADDING

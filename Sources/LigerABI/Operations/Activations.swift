@@ -5,6 +5,7 @@ import Tile
 extension OperationFamily {
     static let activations = [
         softmax, sparsemax, OperationFamily(BlockedAttention.self), swiGLU, geGLU, reluSquared, experts,
+        OperationFamily(Routing.self),
     ]
 
     private static let softmax = OperationFamily(

@@ -149,26 +149,29 @@ struct ExpertGateGradients: TileKernel {
     }
 }
 
-/// dW = dy^T x over each expert's rows; one program a row of the experts' matrices and block of columns. Zeros where an
-/// expert has no rows.
+/// dW = dy^T x over each expert's rows, added to what is there where asked; one program a row of the experts' matrices and
+/// block of columns. Zeros where an expert has no rows.
 struct ExpertWeightGradient: TileKernel {
     /// Rows and columns of an expert's matrix.
     let rows: Int
     let columns: Int
     let dtype: DType
+    let stored: DType
+    let accumulates: Bool
 
     func body(_ p: Program) {
         let dy = p.input("dy", dtype, rank: 2), x = p.input("x", dtype, rank: 2)
         let starts = p.input("starts", .i32, rank: 1, as: Int.self)
-        let dw = p.output("dw", dtype, rank: 2)
+        let dw = accumulates ? p.update("dw", stored, rank: 2) : p.output("dw", stored, rank: 2)
         let width = blockWidth(of: columns, step: 64, atMost: 256)
         let c = p.blockOfColumns(of: dw, width: width, isWhole: columns % width == 0)
         let expert = p.index / rows, start = starts[expert] * ExpertRows.block
         let count = starts[expert + 1] * ExpertRows.block - start
 
-        dw[p.index, c] = product(
+        let gradient = product(
             dy.column(p.index % rows).part(from: start, count: count),
             x.columns(c).part(from: start, count: count))
+        dw[p.index, c] = accumulates ? dw[p.index, c] + gradient : gradient
     }
 }
 

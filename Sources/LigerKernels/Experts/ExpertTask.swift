@@ -8,7 +8,7 @@ struct ExpertTask {
     let inner: Int
     private let experts: Int
     private let choices: Int
-    private let weights: Experts.Weights
+    let weights: Experts.Weights
     private let rows: ExpertRows
     private let dtype: DType
     private let device: Device
@@ -87,10 +87,17 @@ struct ExpertTask {
             ])
     }
 
-    /// dy of each row, through the second product and the gate. Sets the gradients that it finds on the way.
-    func throughGate(
-        _ dy: NDArray, _ gates: NDArray, _ needs: Experts.Needs, _ gradients: inout Experts.Gradients
-    ) throws -> NDArray {
+    /// What comes of dy through the second product and the gate.
+    struct BehindGate {
+        let dyRows: NDArray
+        let dgates: NDArray
+        /// Rows that downs' gradient needs.
+        let activations: NDArray?
+        let dChoices: NDArray?
+    }
+
+    /// dy of each row, through the second product and the gate.
+    func throughGate(_ dy: NDArray, _ gates: NDArray, _ needs: Experts.Needs) throws -> BehindGate {
         let dyRows = try gathered(dy)
         let kernel = ExpertGateGradients(
             columns: inner, depth: hidden, dtype: dtype, weights: weights.choices.dtype,
@@ -106,26 +113,37 @@ struct ExpertTask {
                 "weights": weights.choices.flattened, "source": rows.source, "experts": rows.experts,
                 "count": rows.count, "dgates": dgates, "activations": activations, "sums": sums,
             ])
-        if let activations {
-            gradients.dDown = try weightGradient(dyRows, activations, like: weights.down)
-        }
-        if let sums {
+        let dChoices = try sums.map { sums in
             let dweights = try NDArray(
                 empty: weights.choices.shape, dtype: weights.choices.dtype, device: device)
             try ChoiceGradients(blocks: blocks, dtype: dweights.dtype).launch(
                 programs: dweights.count,
                 ["sums": sums, "place": rows.place, "dweights": dweights.flattened])
-            gradients.dChoices = dweights
+            return dweights
         }
-        return dgates
+        return BehindGate(
+            dyRows: dyRows, dgates: dgates, activations: activations, dChoices: dChoices)
+    }
+
+    /// The gradient of the tokens.
+    func inputGradient(_ dgates: NDArray, like x: NDArray) throws -> NDArray {
+        let results = try rows(hidden)
+        try multiply(dgates, weights.gateUp, hasRows: false, into: results)
+        return try mixed(results, by: nil, like: x)
     }
 
     /// dy^T x over the rows of each expert.
     func weightGradient(_ dy: NDArray, _ x: NDArray, like matrices: NDArray) throws -> NDArray {
         let dw = try NDArray(empty: matrices.shape, dtype: dtype, device: device)
-        let (lines, columns) = (matrices.shape[1], matrices.shape[2])
-        try ExpertWeightGradient(rows: lines, columns: columns, dtype: dtype).launch(
-            programs: experts * lines, ["dy": dy, "x": x, "starts": rows.starts, "dw": dw.rows])
+        try weightGradient(dy, x, into: dw, accumulate: false)
         return dw
+    }
+
+    /// The same, written to an array of any type or added to what it holds.
+    func weightGradient(_ dy: NDArray, _ x: NDArray, into dw: NDArray, accumulate: Bool) throws {
+        let (lines, columns) = (dw.shape[1], dw.shape[2])
+        try ExpertWeightGradient(
+            rows: lines, columns: columns, dtype: dtype, stored: dw.dtype, accumulates: accumulate
+        ).launch(programs: experts * lines, ["dy": dy, "x": x, "starts": rows.starts, "dw": dw.rows])
     }
 }

@@ -83,16 +83,48 @@ public enum Experts {
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
         try gates.expect("gates", shape: [task.capacity, 2 * task.inner], dtype: x.dtype)
         var gradients = Gradients()
-        let dgates = try task.throughGate(dy, gates, needs, &gradients)
-        if needs.contains(.input) {
-            let results = try task.rows(task.hidden)
-            try task.multiply(dgates, weights.gateUp, hasRows: false, into: results)
-            gradients.dInput = try task.mixed(results, by: nil, like: x)
-        }
+        let dgates = try behindGate(task, dy, gates, needs, &gradients)
+        if needs.contains(.input) { gradients.dInput = try task.inputGradient(dgates, like: x) }
         if needs.contains(.gateUp) {
             gradients.dGateUp = try task.weightGradient(
                 dgates, try task.gathered(x), like: weights.gateUp)
         }
         return gradients
+    }
+
+    /// The gates' gradient. Sets those that are found on the way, whose rows are free again then.
+    private static func behindGate(
+        _ task: ExpertTask, _ dy: NDArray, _ gates: NDArray, _ needs: Needs, _ gradients: inout Gradients
+    ) throws -> NDArray {
+        let found = try task.throughGate(dy, gates, needs)
+        gradients.dChoices = found.dChoices
+        gradients.dDown = try found.activations.map {
+            try task.weightGradient(found.dyRows, $0, like: task.weights.down)
+        }
+        return found.dgates
+    }
+
+    /// The same gradients, of matrices as what is yet to be computed, right into a sum of any type.
+    package static func terms(
+        dy: NDArray, x: NDArray, gates: NDArray, _ weights: Weights, _ rows: ExpertRows, needs: Needs
+    ) throws -> ExpertTerms {
+        let task = try ExpertTask(x, weights, rows)
+        try dy.expect("dy", shape: x.shape, dtype: x.dtype)
+        try gates.expect("gates", shape: [task.capacity, 2 * task.inner], dtype: x.dtype)
+        let found = try task.throughGate(dy, gates, needs)
+        var terms = ExpertTerms(dChoices: found.dChoices)
+        terms.dDown = found.activations.map { activations in
+            ExpertTerm(dy.device) {
+                try task.weightGradient(found.dyRows, activations, into: $0, accumulate: $1)
+            }
+        }
+        let dgates = found.dgates
+        if needs.contains(.gateUp) {
+            terms.dGateUp = ExpertTerm(dy.device) {
+                try task.weightGradient(dgates, try task.gathered(x), into: $0, accumulate: $1)
+            }
+        }
+        if needs.contains(.input) { terms.dInput = try task.inputGradient(dgates, like: x) }
+        return terms
     }
 }

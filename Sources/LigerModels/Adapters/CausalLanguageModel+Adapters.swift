@@ -46,7 +46,8 @@ extension Decoder {
             "the model", "layers to adapt", found: unknown.map(\.quoted).joined(separator: ", "),
             expected: "names of its linear layers: \(names.joined(separator: ", "))",
             advice:
-                "Name some of these, or all of them by all-linear. The embedding and the head stay as they are."
+                "Name some of these, or all of them by all-linear. The embedding and the head stay as they are"
+                + (expertSizes.isEmpty ? "." : ", and so do experts and their routers, as in PEFT.")
         )
     }
 }

@@ -36,9 +36,11 @@ package enum Architectures {
         GPT2.self,
         Granite.self,
         OLMo2.self,
+        Mixtral.self,
         Phi3.self,
         Qwen2.self,
         Qwen3.self,
+        Qwen3MoE.self,
         SmolLM3.self,
     ]
 }

@@ -13,6 +13,8 @@ extension DecoderConfiguration {
         package var endTokens = [2]
         package var paddingToken: Int?
         package var rmsNormEpsilon = 1e-6
+        /// Base of rotary positions' frequencies.
+        package var theta = RopeConfiguration.standardTheta
         package var tiesWordEmbeddings = false
         /// The only one that the architecture has.
         package var activation = GatedFeedForward.Activation.silu
@@ -43,7 +45,8 @@ extension DecoderConfiguration {
         }
         if !defaults.hasOwnPositions {
             rope.visit(
-                &keys, positions: maximumPositions, headSize: headSize, rotatedShare: defaults.rotatedShare)
+                &keys, positions: maximumPositions, headSize: headSize, rotatedShare: defaults.rotatedShare,
+                theta: defaults.theta)
         }
         visitTokens(
             &keys, tied: defaults.tiesWordEmbeddings, begin: defaults.beginToken, end: defaults.endTokens,

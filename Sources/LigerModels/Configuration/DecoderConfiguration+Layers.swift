@@ -50,10 +50,12 @@ extension DecoderConfiguration {
     ///   - embeddingScale: what rows of the embedding are multiplied by.
     ///   - norm: makes the last norm; the usual one by default.
     ///   - softcap: of the scores.
+    ///   - routerLossWeight: of the loss of routers; nil for none.
     ///   - block: makes the layers of one block, given its number.
     package func decoder(
         _ scope: ParameterScope, embeddingScale: Float = 1,
         norm makeNorm: ((_ scope: ParameterScope) -> any Layer)? = nil, softcap: Double? = nil,
+        routerLossWeight: Double? = nil,
         block: (_ scope: ParameterScope, _ number: Int) -> any Layer
     ) -> Decoder {
         let embedding = TokenEmbedding(
@@ -69,6 +71,6 @@ extension DecoderConfiguration {
             softcap: softcap.map { Float($0) })
         return Decoder(
             scope, embedding: embedding, blocks: blocks, norm: norm, head: head,
-            maximumPositions: longestSequence)
+            maximumPositions: longestSequence, routerLossWeight: routerLossWeight.map { Float($0) })
     }
 }

@@ -31,8 +31,10 @@ public struct RopeConfiguration: Sendable, Hashable {
     ///   - positions: the longest sequence.
     ///   - headSize: numbers of a head.
     ///   - share: of a head that is rotated, where the file does not say; nil if it must be 1.
+    ///   - standard: the frequencies' base where the file does not say.
     mutating func visit(
-        _ keys: inout ConfigurationKeys, positions: Int, headSize: Int, rotatedShare share: Double? = nil
+        _ keys: inout ConfigurationKeys, positions: Int, headSize: Int, rotatedShare share: Double? = nil,
+        theta standard: Double = standardTheta
     ) {
         if let share { visitShare(&keys, default: share, headSize: headSize) }
         keys.write("rope_theta", .number(theta))
@@ -49,7 +51,7 @@ public struct RopeConfiguration: Sendable, Hashable {
             &keys,
             RopeScaling.Surroundings(
                 positions: positions, waves: rotatedSize(ofHead: headSize) / 2, originalContext: context,
-                rotatedShare: rotatedShare))
+                rotatedShare: rotatedShare, theta: standard))
         check(&keys)
     }
 
@@ -129,7 +131,7 @@ extension RopeConfiguration {
             }
         }
         return newer ?? older
-            ?? RopeConfiguration(theta: outerTheta ?? standardTheta, rotatedShare: around.rotatedShare)
+            ?? RopeConfiguration(theta: outerTheta ?? around.theta, rotatedShare: around.rotatedShare)
     }
 
     /// Reads one object; nil where there is none, or where it is not sound.
@@ -142,7 +144,7 @@ extension RopeConfiguration {
         guard var nested = keys.object(key) else { return nil }
         defer { keys.take(problemsOf: nested) }
         var theta = standardTheta
-        nested.number("rope_theta", &theta, default: outerTheta ?? standardTheta)
+        nested.number("rope_theta", &theta, default: outerTheta ?? around.theta)
         let share = around.rotatedShare
         nested.refuse(
             "partial_rotary_factor",

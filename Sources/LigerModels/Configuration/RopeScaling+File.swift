@@ -14,6 +14,8 @@ extension RopeScaling {
         let originalContext: Int?
         /// The share of a head that is rotated.
         var rotatedShare = 1.0
+        /// The frequencies' base where nothing is said.
+        var theta = RopeConfiguration.standardTheta
     }
 
     private static let types = ["default", "llama3", "linear", "dynamic", "yarn", "longrope"]

@@ -13,7 +13,9 @@ extension CausalLanguageModel {
     public func loadWeights(from checkpoint: Checkpoint) throws {
         try checkpoint.requireWeights(of: configuration)
         for parameter in decoder.parameters {
-            try checkpoint.read(parameter.name, into: parameter.value, requiringNumbers: true)
+            for piece in parameter.stored {
+                try checkpoint.read(piece.name, into: piece.of(parameter.value), requiringNumbers: true)
+            }
         }
     }
 
@@ -42,7 +44,11 @@ extension CausalLanguageModel {
     ) throws {
         let dtype = dtype ?? self.dtype
         try Checkpoint.write(
-            decoder.parameters.map { TensorContent($0.name, $0.value, storedAs: dtype, in: folder) },
+            decoder.parameters.flatMap { parameter in
+                parameter.stored.map {
+                    TensorContent($0.name, $0.of(parameter.value), storedAs: dtype, in: folder)
+                }
+            },
             configuration: configuration.stored(as: dtype), others: companions, into: folder,
             maximumShardByteCount: maximumShardByteCount)
     }

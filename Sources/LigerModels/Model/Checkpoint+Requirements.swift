@@ -11,8 +11,9 @@ extension Checkpoint {
     /// tensor that is missing, has another shape, is not of a floating-point type, or has no place.
     package func requireWeights(of configuration: ModelConfiguration) throws {
         let model = configuration.layers()
-        var problems = model.parameters.compactMap { problem(of: $0.name, shape: $0.shape) }
-        let names = Set(model.parameters.map(\.name))
+        let pieces = model.parameters.flatMap(\.stored)
+        var problems = pieces.compactMap { problem(of: $0.name, shape: $0.shape) }
+        let names = Set(pieces.map(\.name))
         for name in self.names where !names.contains(name) && !name.hasSuffix(".rotary_emb.inv_freq") {
             if model.isTied, name == Self.headName {
                 if let problem = try problemOfTiedHead(model.embedding.weight) { problems.append(problem) }

@@ -10,6 +10,8 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
     case tiny
     /// 23 million parameters: an hour on a processor, a minute on a GPU.
     case small
+    /// 0.2 million parameters, in the feed-forward layers as four experts, of which a token has two.
+    case nanoMixture = "nano-moe"
     /// Llama 2 with 6.7 billion parameters.
     case llama2With7B = "llama-2-7b"
     /// Llama 3 with 8.0 billion parameters.
@@ -22,6 +24,10 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
     case llama32With3B = "llama-3.2-3b"
     /// Mistral 0.3 with 7.2 billion parameters.
     case mistralWith7B = "mistral-7b"
+    /// Mixtral 0.1 with 46.7 billion parameters, of which a token uses 12.9.
+    case mixtralWith8x7B = "mixtral-8x7b"
+    /// Qwen3 with 30.5 billion parameters, of which a token uses 3.3.
+    case qwen3With30B = "qwen3-30b-a3b"
 
     /// Its architecture, sizes and constants.
     public var configuration: ModelConfiguration {
@@ -29,6 +35,7 @@ public enum ModelPreset: String, Sendable, Hashable, CaseIterable {
         case .nano: Self.bytes(hiddenSize: 64, intermediateSize: 176, layerCount: 2, headCount: 4)
         case .tiny: Self.bytes(hiddenSize: 256, intermediateSize: 688, layerCount: 4, headCount: 4)
         case .small: Self.bytes(hiddenSize: 512, intermediateSize: 1376, layerCount: 8, headCount: 8)
+        case .nanoMixture, .mixtralWith8x7B, .qwen3With30B: mixture
         case .llama2With7B:
             ModelConfiguration(
                 Llama(

@@ -16,12 +16,20 @@ package enum Contribution {
     case none
     /// An array like the value.
     case array(NDArray)
-    /// A matrix product like the value, computed right into the sum.
-    case product(MatrixTerm)
+    /// Matrix products like the value, computed right into the sum.
+    case product(any SumTerm)
+}
+
+/// What is like a value and not yet computed.
+package protocol SumTerm {
+    /// Where it will be.
+    var device: Device { get }
+    /// Adds it to `sum`, or writes it there.
+    func apply(into sum: NDArray, accumulate: Bool) throws
 }
 
 /// op(a) op(b) of two matrices, not yet computed.
-package struct MatrixTerm {
+package struct MatrixTerm: SumTerm {
     package let a: NDArray
     package let b: NDArray
     package var transposeA = false
@@ -34,10 +42,11 @@ package struct MatrixTerm {
         self.transposeB = transposeB
     }
 
+    package var device: Device { a.device }
+
     var shape: [Int] { [a.shape[transposeA ? 1 : 0], b.shape[transposeB ? 0 : 1]] }
 
-    /// Adds the product to `sum`, or writes it there.
-    func apply(into sum: NDArray, accumulate: Bool) throws {
+    package func apply(into sum: NDArray, accumulate: Bool) throws {
         _ = try MatMul.apply(
             a, b, transposeA: transposeA, transposeB: transposeB, into: sum.reshaped(shape),
             accumulate: accumulate)
@@ -76,7 +85,7 @@ extension Contribution {
                 try Elementwise.accumulate(earlier, into: product)
                 return product
             }
-            let product = try NDArray(empty: shape, dtype: dtype, device: term.a.device)
+            let product = try NDArray(empty: shape, dtype: dtype, device: term.device)
             try term.apply(into: product, accumulate: false)
             return product
         }

@@ -35,12 +35,23 @@ public final class Parameter {
     public let decays: Bool
     /// How it starts.
     public let initialisation: Initialisation
+    /// How checkpoints store it where they cut it into pieces; nil where they do not.
+    private let pieces: ExpertPieces?
 
     /// A parameter without memory.
-    public init(
+    public convenience init(
         _ name: String, _ shape: [Int], dtype: DType = .f32, initialisation: Initialisation,
         decays: Bool = true
     ) {
+        self.init(name, shape, dtype: dtype, initialisation: initialisation, decays: decays, pieces: nil)
+    }
+
+    /// A parameter without memory that checkpoints store in pieces.
+    init(
+        _ name: String, _ shape: [Int], dtype: DType, initialisation: Initialisation, decays: Bool = true,
+        pieces: ExpertPieces?
+    ) {
+        self.pieces = pieces
         self.name = name
         self.shape = shape
         self.dtype = dtype
@@ -54,6 +65,14 @@ public final class Parameter {
             let (larger, overflows) = product.multipliedReportingOverflow(by: extent)
             return overflows ? .max : larger
         }
+    }
+
+    /// The share of it that a token's products read: less than 1 where a token goes to some experts.
+    package var usedShare: Double { pieces?.usedShare ?? 1 }
+
+    /// The tensors that it is in a checkpoint, in order: mostly itself.
+    package var stored: [StoredPiece] {
+        pieces?.list(shape) ?? [StoredPiece(name: name, shape: shape, place: 0)]
     }
 
     /// The numbers, once `allocate` has taken memory for them. Whoever replaces them keeps shape and dtype.

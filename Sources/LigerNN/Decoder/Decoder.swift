@@ -29,12 +29,21 @@ public final class Decoder {
     public let maximumPositions: Int
     /// What attention layers do with scores, each once.
     package let attentionRules: Set<AttentionRule>
+    /// What experts its layers have, each once.
+    package let expertSizes: Set<ExpertSizes>
+    /// What the loss of routers is multiplied by, which is added to a loss that is to be differentiated; nil for none.
+    package let routerLossWeight: Float?
 
-    /// - Parameter scope: in which all these layers, and no others, were made.
+    /// - Parameters:
+    ///   - scope: in which all these layers, and no others, were made.
+    ///   - routerLossWeight: of the loss of routers, where there is to be one.
     package init(
         _ scope: ParameterScope, embedding: TokenEmbedding, positions: PositionEmbedding? = nil,
-        blocks: [DecoderBlock], norm: any Layer, head: LanguageHead, maximumPositions: Int
+        blocks: [DecoderBlock], norm: any Layer, head: LanguageHead, maximumPositions: Int,
+        routerLossWeight: Float? = nil
     ) {
+        expertSizes = scope.expertSizes
+        self.routerLossWeight = scope.expertSizes.isEmpty ? nil : routerLossWeight
         self.embedding = embedding
         self.positions = positions
         attentionRules = scope.attentionRules
@@ -99,33 +108,52 @@ public final class Decoder {
     ///   - normaliser: one f32 to divide the summed loss by, such as the number of labels in all
     ///     micro-batches of a step; nil divides by the number of labels here that are not ignored.
     ///   - tape: what records for the backward pass.
-    /// - Returns: one number, f32; 0 if every label is ignored.
+    /// - Returns: one number, f32; 0 if every label is ignored. Where the tape records, the loss of routers is in it, if
+    ///   the model has one, by the share of a step's labels that are here.
     /// - Throws: as `logits`, and an error naming the first label outside of the vocabulary.
     public func loss(
         _ ids: NDArray, _ labels: NDArray, _ options: LossOptions = LossOptions(),
         documents: DocumentBorders? = nil, normaliser: NDArray? = nil, on tape: Tape
     ) throws -> Tensor {
+        try lossAndRouters(
+            ids, labels, options, documents: documents, normaliser: normaliser, on: tape
+        ).loss
+    }
+
+    /// The same, and the loss of routers by itself, [1], where the model has one: over all tokens of the batch.
+    package func lossAndRouters(
+        _ ids: NDArray, _ labels: NDArray, _ options: LossOptions, documents: DocumentBorders? = nil,
+        normaliser: NDArray?, on tape: Tape
+    ) throws -> (loss: Tensor, routers: NDArray?) {
         if labels.shape != ids.shape {
             throw RuntimeError("labels have shape \(labels.shape), ids \(ids.shape). Give one label per id")
         }
-        return try head.loss(
-            hidden(ids, documents: documents, on: tape), labels.flattened, options, normaliser: normaliser,
-            kernels)
+        let routers = routerLossWeight == nil ? nil : RouterNotes()
+        let loss = try head.loss(
+            hidden(ids, documents: documents, on: tape, routers: routers), labels.flattened, options,
+            normaliser: normaliser, kernels)
+        guard let weight = routerLossWeight, let routers else { return (loss, nil) }
+        return try routers.adding(
+            to: loss, weight: weight, tokens: ids.count, labels: labels.flattened,
+            ignoreIndex: options.ignoreIndex, normaliser: normaliser)
     }
 
     /// The last norm's output, [batch * sequence, hidden size], of which `head` makes scores and losses.
     ///
-    /// - Parameter cache: tokens that come before, of one sequence, and that these are to be added to.
+    /// - Parameters:
+    ///   - cache: tokens that come before, of one sequence, and that these are to be added to.
+    ///   - routers: where routers note what their loss needs.
     /// - Throws: as `logits`.
     package func hidden(
-        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape, cache: KeyValueCache? = nil
+        _ ids: NDArray, documents: DocumentBorders? = nil, on tape: Tape, cache: KeyValueCache? = nil,
+        routers: RouterNotes? = nil
     ) throws -> Tensor {
         guard ids.shape.count == 2, ids.count > 0 else {
             throw RuntimeError("ids have shape \(ids.shape). Give [batch, sequence], both at least 1")
         }
         let context = SequenceContext(
             batch: ids.shape[0], length: ids.shape[1], kernels: kernels, attention: attention,
-            documents: documents, cache: cache)
+            documents: documents, routers: routers, cache: cache)
         try documents?.check(batch: context.batch, length: context.length)
         let length = context.positions.upperBound
         if length > maximumPositions {

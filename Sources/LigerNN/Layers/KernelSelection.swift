@@ -14,7 +14,7 @@ public struct KernelSelection: Sendable, Hashable, Codable, CustomStringConverti
         case rope
         /// RMS normalisation.
         case rmsNorm
-        /// The gate of the feed-forward layer.
+        /// The gate of the feed-forward layer, and what sends tokens to experts and adds up what these make of them.
         case swiGLU
         /// Loss from logits that exist all at once; `fusedLinearCrossEntropy` goes before it.
         case crossEntropy

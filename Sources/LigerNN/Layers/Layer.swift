@@ -20,6 +20,8 @@ public struct SequenceContext {
     public let attention: AttentionMethod
     /// Where documents begin that share rows; nil where each row is one.
     var documents: DocumentBorders?
+    /// What routers note for their loss; nil where nobody asks.
+    var routers: RouterNotes?
     /// What was read before; nil where sequences are read whole, as documents are.
     var cache: KeyValueCache?
 

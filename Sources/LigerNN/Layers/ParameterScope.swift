@@ -17,6 +17,7 @@ package struct ParameterScope {
         var parameters: [Parameter] = []
         var attentionRules: Set<AttentionRule> = []
         var slots: [AdapterSlot] = []
+        var expertSizes: Set<ExpertSizes> = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -70,6 +71,29 @@ package struct ParameterScope {
     package func weight(_ shape: [Int]) -> Parameter {
         add("weight", shape, .normal(deviation: model.deviation), decays: true)
     }
+
+    /// Weights of a layer's experts, a matrix each, which checkpoints store apart.
+    ///
+    /// - Parameters:
+    ///   - name: of all of them.
+    ///   - shape: [experts, rows, columns].
+    ///   - parts: the names of an expert's matrices, which share its rows equally.
+    ///   - choices: experts of a token.
+    package func expertWeights(_ name: String, _ shape: [Int], parts: [String], choices: Int) -> Parameter {
+        let share = Double(choices) / Double(max(1, shape[0]))
+        let parameter = Parameter(
+            "\(path).\(name)", shape, dtype: model.dtype,
+            initialisation: .normal(deviation: model.deviation),
+            pieces: ExpertPieces(path: path, parts: parts, usedShare: share))
+        model.parameters.append(parameter)
+        return parameter
+    }
+
+    /// Notes what experts a layer has.
+    func note(_ sizes: ExpertSizes) { model.expertSizes.insert(sizes) }
+
+    /// What experts the model's layers have, each once.
+    package var expertSizes: Set<ExpertSizes> { model.expertSizes }
 
     /// What is added after a product.
     package func bias(_ size: Int) -> Parameter { add("bias", [size], .constant(0), decays: false) }

@@ -95,7 +95,8 @@ package enum Reference {
         return try total.multiplied(by: logits.tape.constant(factor))
     }
 
-    private static func countLabels(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
+    /// How many labels are not ignored, [1], at least 1.
+    static func countLabels(_ labels: NDArray, ignoreIndex: Int) throws -> NDArray {
         let number = try NDArray(empty: [1], device: labels.device)
         try CountLabelsKernel(labels: labels.dtype).launch(
             programs: 1, ["labels": labels, "number": number],
@@ -106,7 +107,7 @@ package enum Reference {
 
 extension Tensor {
     /// y[row] = self[row, labels[row]], 0 where ignored.
-    fileprivate func gathered(_ labels: NDArray, ignoreIndex: Int) throws -> Tensor {
+    func gathered(_ labels: NDArray, ignoreIndex: Int) throws -> Tensor {
         let columns = shape[1], shape = shape
         let y = try NDArray(empty: [shape[0]], device: value.device)
         try GatherLabelKernel(columns: columns, labels: labels.dtype).launch(

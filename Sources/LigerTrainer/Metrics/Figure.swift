@@ -16,6 +16,8 @@ public enum Figure: String, Sendable, Hashable, CaseIterable {
     case softLoss = "soft_loss"
     /// Mean cross entropy of the next tokens.
     case hardLoss = "hard_loss"
+    /// How unevenly routers send tokens to experts: K for even ones, with K experts a token.
+    case routerLoss = "router_loss"
 
     /// As the progress display shows it.
     package func shown(_ value: Double) -> String {
@@ -27,6 +29,7 @@ public enum Figure: String, Sendable, Hashable, CaseIterable {
         case .likelihoodLoss: "nll \(Format.decimal(value, places: 4))"
         case .divergence: "kl \(Format.decimal(value, places: 3))"
         case .softLoss: "soft \(Format.decimal(value, places: 4))"
+        case .routerLoss: "routers \(Format.decimal(value, places: 3))"
         case .hardLoss: "hard \(Format.decimal(value, places: 4))"
         }
     }

@@ -5,12 +5,16 @@ internal import LigerRuntime
 extension TrainingOptions {
     /// The objective itself; options must have passed `validate()`.
     ///
-    /// - Parameter frozen: the model it asks, where it asks one.
-    func makeObjective(asking frozen: FrozenModel?) -> any Objective {
+    /// - Parameters:
+    ///   - model: the one that learns.
+    ///   - frozen: the model it asks, where it asks one.
+    func makeObjective(of model: Decoder, asking frozen: FrozenModel?) -> any Objective {
         let budget = execution.lossBudget.map { $0 << 20 }
         let sequences = SequenceOptions(budgetBytes: budget)
         switch objective.kind {
-        case .nextToken, .sft: return NextToken(options: LossOptions(budgetBytes: budget))
+        case .nextToken, .sft:
+            return NextToken(
+                options: LossOptions(budgetBytes: budget), hasRouters: model.routerLossWeight != nil)
         case .dpo, .orpo, .cpo, .simPO:
             return Preferring(
                 formula: objective.pairFormula, options: objective.pairOptions(sequences), reference: frozen)

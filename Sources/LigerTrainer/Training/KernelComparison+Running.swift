@@ -18,6 +18,11 @@ extension KernelComparison {
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()
         let description = try ModelDescription(options, vocabularySize: vocabularySize)
         try description.checkLength(options.sequenceLength)
+        for kernels in [KernelSelection.Preset.reference, .liger] {
+            var options = options
+            options.kernels = KernelSelection(kernels)
+            try description.checkExperts(options, on: device)
+        }
         _ = try MemoryCheck.run(
             try description.memory(options, on: device), options, on: device,
             available: MemoryCheck.available(on: device), copies: 2)

@@ -68,6 +68,26 @@ package struct ModelDescription {
             remedy: "Use --seq \(most) or less.")
     }
 
+    /// Checks what models with experts cannot have.
+    /// - Throws: `TrainerError` (`invalidOptions`).
+    package func checkExperts(_ options: TrainingOptions, on device: Device) throws {
+        let layers = configuration.layers()
+        if layers.routerLossWeight != nil, options.objective.kind != .nextToken {
+            throw TrainerError(
+                .invalidOptions,
+                "The model's config.json asks for a loss of routers (output_router_logits), which --objective "
+                    + "\(options.objective.kind.rawValue) does not have.",
+                remedy: "Set output_router_logits to false there, or train on text.")
+        }
+        if options.execution.graph,
+            let hindrance = layers.hindranceToGraphs(options.dtype, options.kernels, on: device)
+        {
+            throw TrainerError(
+                .invalidOptions, "--graph cannot be had with this model. \(hindrance).",
+                remedy: "Leave --graph out.")
+        }
+    }
+
     /// What will compute its attention.
     /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
     package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {

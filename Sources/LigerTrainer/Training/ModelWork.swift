@@ -6,6 +6,8 @@ package import Tile
 ///
 ///     operations per token = 6 (weights in matrix products) + 6 layers length heads headSize
 ///
+/// Of experts those that a token goes to.
+///
 /// Forward a product takes 2 operations per weight, backward 4. Attention takes two products over half of the
 /// sequence on average, as it is causal. (Chowdhery and others, 2022, appendix B, who count the whole square.)
 package struct ModelWork: Sendable, Equatable {
@@ -21,9 +23,10 @@ package struct ModelWork: Sendable, Equatable {
         let lookedUp = model.isTied ? 0 : model.embedding.weight.count
         let attention =
             configuration.layerCount * length * configuration.headCount * configuration.headSize
+        let used = model.parameters.reduce(0.0) { $0 + $1.usedShare * Double($1.count) }
         let perWeight = adapterCount == nil ? 6.0 : 4
         operationsPerToken =
-            perWeight * Double(model.parameterCount - lookedUp) + 6 * Double(attention + (adapterCount ?? 0))
+            perWeight * (used - Double(lookedUp)) + 6 * Double(attention + (adapterCount ?? 0))
     }
 
     /// 10^12 operations a second.

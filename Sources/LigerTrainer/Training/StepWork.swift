@@ -24,7 +24,7 @@ struct StepWork {
         self.decoder = decoder
         self.ranks = ranks
         self.share = share
-        objective = options.makeObjective(asking: frozen)
+        objective = options.makeObjective(of: decoder, asking: frozen)
         clip = options.clip > 0 ? Float(options.clip) : nil
         recomputation = options.execution.recompute
         for parameter in decoder.trainedParameters { parameter.gradientDType = options.execution.gradients }

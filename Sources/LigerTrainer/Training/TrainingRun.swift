@@ -62,6 +62,7 @@ public final class TrainingRun {
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
         let own = options.share(of: ranks.count)
+        try description.checkExperts(options, on: device)
         let attention = try description.attention(own, on: device)
         let memory = try description.memory(own, on: device, ranks: ranks.count)
         let warning = try MemoryCheck.run(

@@ -27,6 +27,7 @@ struct TransformersFixture {
         "windowed", "phi3-windowed", "qwen2-windowed", "qwen3-windowed", "smollm3-windowed", "gemma2",
         "gemma3",
         "glm4", "gpt2",
+        "mixtral", "mixtral-one", "mixtral-ties", "qwen3-moe", "qwen3-moe-idle",
     ]
 
     let ids: NDArray

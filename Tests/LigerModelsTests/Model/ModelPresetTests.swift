@@ -14,6 +14,7 @@ struct ModelPresetTests {
         (.nano, 125_248), (.tiny, 3_033_344), (.small, 23_470_592), (.llama2With7B, 6_738_415_616),
         (.llama3With8B, 8_030_261_248), (.llama31With8B, 8_030_261_248), (.llama32With1B, 1_235_814_400),
         (.llama32With3B, 3_212_749_824), (.mistralWith7B, 7_248_023_552),
+        (.nanoMixture, 205_632), (.mixtralWith8x7B, 46_702_792_704), (.qwen3With30B, 30_532_122_624),
     ]
 
     @Test("Presets have the sizes of the models they are named after", arguments: counts)
