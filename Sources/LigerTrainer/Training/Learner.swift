@@ -40,7 +40,7 @@ package final class Learner {
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
-    private let ranks: Ranks
+    let ranks: Ranks
     private let rowsPerExample: Int
 
     /// A learner at step 0, from the model's present weights, on the model's device.
@@ -69,6 +69,9 @@ package final class Learner {
 
     var optimiser: AdamWOptimiser { work.optimiser }
 
+    /// Bytes of moments and masters.
+    package var stateBytes: Int { optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount } }
+
     /// Optimiser steps done, or handed to the device.
     package var stepsDone: Int { optimiser.steps }
 
@@ -88,8 +91,7 @@ package final class Learner {
         optimiser.learningRateInBackward = rate
         let outputs = try gradients(
             of: batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) })
-        try optimiser.update(learningRate: rate)
-        optimiser.clearGradients()
+        try work.update(learningRate: rate)
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
         for (part, figures) in outputs.figures.enumerated() {
             try results.keep(figures: figures, part: part)
