@@ -159,8 +159,8 @@ let package = Package(
         .testTarget(
             name: "LigerTrainerTests",
             dependencies: [
-                "LigerTrainer", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime", "LigerText", "Tile",
-                "FakeCUDA", "TestSupport", "liger",
+                "LigerTrainer", "LigerCollectives", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime",
+                "LigerText", "Tile", "FakeCUDA", "TestSupport", "liger",
             ]),
     ],
     swiftLanguageModes: [.v6],

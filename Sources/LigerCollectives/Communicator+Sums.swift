@@ -11,70 +11,91 @@ extension Communicator {
     /// Replaces each array by the sum over all ranks, which is the same on all, bit for bit.
     ///
     /// NCCL moves bytes and adds nothing, so that neither its version nor the wires between GPUs decide how sums round:
-    /// every rank gets its share of each array from all others, adds in the order of ranks in fp32, rounds once, and
+    /// every rank gets its part of each array from all others, adds in the order of ranks in fp32, rounds once, and
     /// sends the sums back. That moves what a ring would, 2 (ranks - 1) / ranks of the bytes each way.
     ///
     /// - Parameter arrays: contiguous; of the same shapes on every rank.
     package func sum(_ arrays: [NDArray]) throws {
         guard count > 1 else { return }
-        for bucket in Self.buckets(arrays.map(\.flattened)) {
-            try addShares(of: bucket)
-            try spreadShares(of: bucket)
+        for bucket in buckets(arrays.map { PartedArray(even: $0, ranks: count) }) {
+            try add(bucket) { $0.stretch(of: rank) }
+            try spread(bucket)
         }
     }
 
-    /// Arrays in their order, or parts of long ones, some at a time.
-    private static func buckets(_ arrays: [NDArray]) -> [[NDArray]] {
-        var buckets: [[NDArray]] = []
-        var bytes = bucketBytes
-        for array in arrays {
-            let most = bucketBytes / array.dtype.byteCount
-            for first in stride(from: 0, to: array.count, by: most) {
-                if bytes >= bucketBytes { (buckets, bytes) = (buckets + [[]], 0) }
-                let part = array.sliced(0, first..<min(first + most, array.count))
-                buckets[buckets.count - 1].append(part)
-                bytes += part.byteCount
+    /// This rank's parts of the sums over all ranks, with the bits that `sum` gives them; the arrays stay as they are.
+    ///
+    /// - Parameter arrays: of the same shapes and parts on every rank.
+    /// - Returns: an array of one dimension for each.
+    package func scatter(_ arrays: [PartedArray]) throws -> [NDArray] {
+        let sums = try arrays.map { parted in
+            let own = parted.part(of: rank)
+            let sum = try NDArray(empty: own.shape, dtype: own.dtype, device: device)
+            try own.copyBytes(to: sum)
+            return sum
+        }
+        guard count > 1 else { return sums }
+        for bucket in buckets(arrays) {
+            try add(bucket) { piece in
+                sums[piece.index].sliced(0, piece.first..<piece.first + piece.stretch(of: rank).count)
             }
         }
-        return buckets
+        return sums
     }
 
-    /// The elements of a flat array that a rank adds up: whole vectors of 16 bytes, the last rank's fewer.
-    func share(of array: NDArray, rank: Int) -> NDArray {
-        let vector = 16 / array.dtype.byteCount
-        let each = ((array.count + count - 1) / count + vector - 1) / vector * vector
-        return array.sliced(0, min(rank * each, array.count)..<min((rank + 1) * each, array.count))
+    /// Gives every rank the parts of all others.
+    ///
+    /// - Parameter arrays: of the same shapes and parts on every rank; each has its own part, and gets the rest.
+    package func gather(_ arrays: [PartedArray]) throws {
+        guard count > 1 else { return }
+        for bucket in buckets(arrays) { try spread(bucket) }
+    }
+
+    /// Sends a contiguous array to a rank that receives one of its size.
+    package func send(_ array: NDArray, to peer: Int) throws {
+        try exchange { try $0.send(array, to: peer) }
+    }
+
+    /// Receives what a rank sends.
+    package func receive(_ array: NDArray, from peer: Int) throws {
+        try exchange { try $0.receive(array, from: peer) }
+    }
+
+    private func buckets(_ arrays: [PartedArray]) -> [[ArrayPiece]] {
+        ArrayPiece.buckets(arrays, ranks: count, bytes: Self.bucketBytes)
     }
 
     private var others: [Int] { (0..<count).filter { $0 != rank } }
 
-    /// Leaves the sums of this rank's shares in the arrays.
-    private func addShares(of arrays: [NDArray]) throws {
-        let received = try arrays.map { array in
-            let own = share(of: array, rank: rank)
-            return try NDArray(empty: [count - 1, own.count], dtype: array.dtype, device: device)
+    /// Adds the others' elements to those of this rank.
+    ///
+    /// - Parameter own: this rank's elements of a piece, which become the sums.
+    private func add(_ pieces: [ArrayPiece], to own: (ArrayPiece) -> NDArray) throws {
+        let received = try pieces.map { piece in
+            let elements = piece.stretch(of: rank)
+            return try NDArray(empty: [count - 1, elements.count], dtype: elements.dtype, device: device)
         }
         try exchange { exchange in
-            for (array, received) in zip(arrays, received) {
+            for (piece, received) in zip(pieces, received) {
                 for (place, peer) in others.enumerated() {
-                    try exchange.send(share(of: array, rank: peer), to: peer)
+                    try exchange.send(piece.stretch(of: peer), to: peer)
                     try exchange.receive(received.sliced(0, place..<place + 1).flattened, from: peer)
                 }
             }
         }
-        for (array, received) in zip(arrays, received) where received.count > 0 {
-            try RankSumKernel(others: count - 1, rank: rank, dtype: array.dtype).launch(
-                over: share(of: array, rank: rank), received)
+        for (piece, received) in zip(pieces, received) where received.count > 0 {
+            try RankSumKernel(others: count - 1, rank: rank, dtype: received.dtype).launch(
+                over: own(piece), received)
         }
     }
 
-    /// Gives all ranks the shares of each.
-    private func spreadShares(of arrays: [NDArray]) throws {
+    /// Gives all ranks the stretches of each.
+    private func spread(_ pieces: [ArrayPiece]) throws {
         try exchange { exchange in
-            for array in arrays {
+            for piece in pieces {
                 for peer in others {
-                    try exchange.send(share(of: array, rank: rank), to: peer)
-                    try exchange.receive(share(of: array, rank: peer), from: peer)
+                    try exchange.send(piece.stretch(of: rank), to: peer)
+                    try exchange.receive(piece.stretch(of: peer), from: peer)
                 }
             }
         }

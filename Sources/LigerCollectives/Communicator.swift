@@ -16,9 +16,10 @@ package final class Communicator: Sendable, CustomStringConvertible {
     /// How many there are.
     package let count: Int
     package let device: Device
-    let library: NCCL
+    /// Nil for one that exchanges nothing.
+    private let library: NCCL?
     // A handle that is only touched within the lock, or by the thread that makes calls.
-    private nonisolated(unsafe) let handle: ncclComm_t
+    private nonisolated(unsafe) let handle: ncclComm_t?
     private let isAborted = Mutex(false)
 
     /// What all ranks find each other by, made by one of them.
@@ -58,14 +59,20 @@ package final class Communicator: Sendable, CustomStringConvertible {
             (rank, count, device, library, handle)
     }
 
+    /// One that exchanges nothing, to learn on a device that records what a rank's exchanges take.
+    package init(rehearsing rank: Int, of count: Int, device: Device) {
+        (self.rank, self.count, self.device, library, handle) = (rank, count, device, nil, nil)
+    }
+
     /// What moves the bytes: "NCCL 2.27.3", or "shared memory".
     package var description: String {
-        device.isGPU ? "NCCL \(library.versionText)" : library.path
+        guard let library else { return "nothing" }
+        return device.isGPU ? "NCCL \(library.versionText)" : library.path
     }
 
     deinit {
         // NCCL waits for other ranks in this, which may have ended: on a GPU the process's end gives all back.
-        if !device.isGPU, !isAborted.withLock({ $0 }) { _ = library.destroy(handle) }
+        if !device.isGPU, !isAborted.withLock({ $0 }), let library, let handle { _ = library.destroy(handle) }
     }
 
     /// Ends all exchanges, of all ranks sooner or later: whoever waits for one comes back. Nothing can be exchanged
@@ -74,7 +81,7 @@ package final class Communicator: Sendable, CustomStringConvertible {
         isAborted.withLock { isAborted in
             guard !isAborted else { return }
             isAborted = true
-            _ = library.abort(handle)
+            if let library, let handle { _ = library.abort(handle) }
         }
     }
 
@@ -82,6 +89,7 @@ package final class Communicator: Sendable, CustomStringConvertible {
     package func check() throws {
         try isAborted.withLock { isAborted in
             guard !isAborted else { throw Self.ended }
+            guard let library, let handle else { return }
             var code = ncclSuccess
             try library.check(
                 library.asynchronousError(handle, &code), handle, "asking for the state of exchanges")
@@ -94,6 +102,7 @@ package final class Communicator: Sendable, CustomStringConvertible {
     /// Begins what `body` sends and receives together.
     func exchange(_ body: (Exchange) throws -> Void) throws {
         if isAborted.withLock({ $0 }) { throw Self.ended }
+        guard let library, let handle else { return }
         try device.withLibraryStream { stream in
             try library.check(library.beginGroup(), handle, "beginning an exchange between ranks")
             let result = Result {

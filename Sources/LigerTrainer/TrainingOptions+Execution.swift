@@ -31,6 +31,14 @@ extension TrainingOptions {
             case inBackward
         }
 
+        /// What each of several ranks keeps a part of.
+        public enum Shard: String, Sendable, CaseIterable, Codable {
+            /// Nothing.
+            case none
+            /// AdamW's means and masters, and gradients once they are summed.
+            case optimizer
+        }
+
         /// `--masters`
         public var masters = Masters.f32
         /// `--moments`: storage of AdamW's two means; u8 is codes of 8 bits with scales.
@@ -47,6 +55,8 @@ extension TrainingOptions {
         public var lossBudget: Int?
         /// `--attention`
         public var attention = AttentionMethod.auto
+        /// `--shard`: results have the same bits.
+        public var shard = Shard.none
 
         /// Everything exact, everything kept.
         public init() {}
@@ -55,6 +65,12 @@ extension TrainingOptions {
         public static let dtypes: [DType] = [.f32, .bf16]
         /// The storage types of moments.
         public static let momentTypes = dtypes + [.u8]
+
+        /// How AdamW keeps its state.
+        var storage: AdamWOptimiser.Storage {
+            AdamWOptimiser.Storage(
+                keepsMasters: masters == .f32, moments: moments, roundsAtRandom: masters == .stochastic)
+        }
     }
 }
 
@@ -69,6 +85,13 @@ extension KeyedDecodingContainer {
         _ type: TrainingOptions.Execution.Updates.Type, forKey key: Key
     ) throws -> TrainingOptions.Execution.Updates {
         try decodeIfPresent(type, forKey: key) ?? .together
+    }
+
+    /// Before there was a choice, every rank kept everything.
+    func decode(
+        _ type: TrainingOptions.Execution.Shard.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Shard {
+        try decodeIfPresent(type, forKey: key) ?? .none
     }
 
     /// Before there was a choice, runs began with a warning.

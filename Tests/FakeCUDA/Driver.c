@@ -123,15 +123,27 @@ CUresult fake_current_context(CUcontext *context) { return currentContext(contex
 
 int32_t fake_has_context(void) { return depth > 0 && stack[depth - 1] == &primary; }
 
+struct CUevent_st {
+    /// That it was last recorded in.
+    CUstream stream;
+};
+
 static CUresult waitForEvent(CUstream stream, CUevent event, uint32_t flags) {
     NEEDS_CONTEXT;
-    return stream && event && flags == 0 ? 0 : 1;
+    // A driver would let the stream go on at an event that was never recorded, or in the same stream: a mistake here.
+    if (!stream || !event || flags != 0 || !event->stream || event->stream == stream) return 1;
+    if (state.waits < 8) {
+        state.waiting[state.waits] = stream;
+        state.waited_for[state.waits] = event->stream;
+    }
+    state.waits += 1;
+    return 0;
 }
 
 static CUresult createEvent(CUevent *event, uint32_t flags) {
     NEEDS_CONTEXT;
     (void)flags;
-    *event = malloc(1);
+    *event = calloc(1, sizeof **event);
     return 0;
 }
 
@@ -142,7 +154,7 @@ static CUresult destroyEvent(CUevent event) {
 
 static CUresult recordEvent(CUevent event, CUstream stream) {
     NEEDS_CONTEXT;
-    (void)stream;
+    if (event) event->stream = stream;
     return event ? 0 : 1;
 }
 

@@ -1,7 +1,6 @@
 import Dispatch
 import LigerCollectives
 import LigerRuntime
-import Synchronization
 import TestSupport
 import Testing
 import Tile
@@ -13,19 +12,9 @@ import Tile
         _ count: Int, _ body: @escaping @Sendable (Communicator) throws -> Value
     ) throws -> [Value] {
         let identifier = try Communicator.makeIdentifier(for: .cpu)
-        let results = Mutex<[Int: Result<Value, any Error>]>([:])
-        let group = DispatchGroup()
-        for rank in 0..<count {
-            // A queue each, as all must run at a time.
-            DispatchQueue(label: "rank \(rank)").async(group: group) {
-                let result = Result {
-                    try body(Communicator(rank: rank, of: count, identifier: identifier, device: .cpu))
-                }
-                results.withLock { $0[rank] = result }
-            }
+        return try onThreads(count) { rank in
+            try body(Communicator(rank: rank, of: count, identifier: identifier, device: .cpu))
         }
-        group.wait()
-        return try results.withLock { results in try (0..<count).map { try results[$0]!.get() } }
     }
 
     private static func values(rank: Int, array: Int, count: Int) -> [Float] {
@@ -75,6 +64,69 @@ import Tile
             }
         }
         #expect(found == [0, 0])
+    }
+
+    /// Parts of any length and order, of which a rank may have none: the sums are those that `sum` gives, part by part, and
+    /// gathered again they are all of it.
+    @Test(arguments: [2, 3], [DType.f32, .bf16])
+    func partsAreScatteredAndGathered(count: Int, dtype: DType) throws {
+        let found = try ranks(count) { communicator in
+            let rank = communicator.rank
+            let arrays = try Self.sizes.enumerated().map { index, size in
+                try NDArray(Self.values(rank: rank, array: index, count: size), dtype: dtype, device: .cpu)
+            }
+            let parted = arrays.enumerated().map { index, array in
+                PartedArray(array, parts: Self.parts(of: array.count, index: index, ranks: count))
+            }
+            let before = try arrays.map { try $0.hostValues() }
+            let sums = try communicator.scatter(parted)
+            let isUnchanged = try arrays.map { try $0.hostValues() } == before
+            for (sum, parted) in zip(sums, parted) {
+                try sum.copyBytes(to: parted.array.sliced(0, parted.parts[rank]))
+            }
+            try communicator.gather(parted)
+            let gathered = try arrays.map { try $0.hostValues() }
+            let again = try zip(before, arrays).map {
+                try NDArray($0.map { Float($0) }, dtype: dtype, device: $1.device)
+            }
+            try communicator.sum(again)
+            return (isUnchanged, gathered, try again.map { try $0.hostValues() })
+        }
+        for (isUnchanged, gathered, sums) in found {
+            #expect(isUnchanged && gathered == sums && gathered == found[0].1)
+        }
+    }
+
+    /// A third of an array to each, or all of it to one, in an order that goes round.
+    private static func parts(of size: Int, index: Int, ranks: Int) -> [Range<Int>] {
+        let each = index % 2 == 0 ? size : (size + ranks - 1) / ranks
+        return (0..<ranks).map { rank in
+            let place = (rank + index) % ranks
+            return min(place * each, size)..<min((place + 1) * each, size)
+        }
+    }
+
+    /// Parts longer than a bucket come in stretches.
+    @Test func longPartsComeInStretches() throws {
+        let size = 20 << 20
+        let wrong = try ranks(2) { communicator in
+            let array = try NDArray(empty: [size], device: .cpu)
+            let values = UnsafeMutableBufferPointer(
+                start: try array.hostAddress().assumingMemoryBound(to: Float.self), count: size)
+            for i in 0..<size { values[i] = Float(i % 1000 + communicator.rank) }
+            let parts = [4 << 20..<size, 0..<4 << 20]
+            let parted = PartedArray(array, parts: parts)
+            let own = try communicator.scatter([parted])[0]
+            let part = parts[communicator.rank]
+            let sums = try own.hostAddress().assumingMemoryBound(to: Float.self)
+            let wrong = part.count { sums[$0 - part.lowerBound] != Float(2 * ($0 % 1000) + 1) }
+            try own.copyBytes(to: array.sliced(0, part))
+            try communicator.gather([parted])
+            return withExtendedLifetime(array) {
+                wrong + (0..<size).count { values[$0] != Float(2 * ($0 % 1000) + 1) }
+            }
+        }
+        #expect(wrong == [0, 0])
     }
 
     /// Whoever waits for a rank that does not come is let go.

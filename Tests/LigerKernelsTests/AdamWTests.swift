@@ -36,6 +36,43 @@ import Tile
         }
     }
 
+    /// Parts that begin at whole blocks are updated as the whole is, bit for bit: where random words are shared by two
+    /// elements (whole blocks) and where not, with 8-bit states and weights rounded at random.
+    @Test(arguments: [40_960, 40_192, 40_001], [DType.f32, .bf16], [DType.f32, .u8])
+    func partsHaveTheBitsOfTheWhole(size: Int, dtype: DType, moments: DType) throws {
+        if moments == .u8, size % AdamW.block != 0 { return }
+        var random = SeededGenerator(seed: UInt64(size))
+        let gradients = try (0..<3).map { _ in try random.array([size], .f32) }
+        let start = try random.array([size], dtype)
+        func run(_ cuts: [Int]) throws -> [[Float]] {
+            let zeros = { try NDArray.zeros([size / AdamW.block]) }
+            let scales: (m: NDArray, v: NDArray)? = moments == .u8 ? (try zeros(), try zeros()) : nil
+            let whole = AdamW.Slot(
+                parameter: try NDArray(start.floats, dtype: dtype), gradient: gradients[0],
+                m: try NDArray.zeros([size], dtype: moments), v: try NDArray.zeros([size], dtype: moments),
+                scales: scales, number: 7)
+            for (step, gradient) in gradients.enumerated() {
+                let slots = zip(cuts, cuts.dropFirst()).map { Self.part(whole, gradient, $0..<$1) }
+                try AdamW.step(slots, .init(lr: 0.02), step: step + 1, rounding: .stochastic, seed: 3)
+            }
+            return [whole.parameter.floats, whole.m.floats, whole.v.floats, whole.scales?.m.floats ?? []]
+        }
+        #expect(try run([0, size]) == run([0, 16_384, 32_768, size]))
+    }
+
+    private static func part(_ whole: AdamW.Slot, _ gradient: NDArray, _ range: Range<Int>) -> AdamW.Slot {
+        func elements(_ array: NDArray) -> NDArray { array.sliced(0, range) }
+        var slot = AdamW.Slot(
+            parameter: elements(whole.parameter), gradient: elements(gradient), m: elements(whole.m),
+            v: elements(whole.v),
+            scales: whole.scales.map { scales in
+                let blocks = range.lowerBound / AdamW.block..<range.upperBound / AdamW.block
+                return (scales.m.sliced(0, blocks), scales.v.sliced(0, blocks))
+            }, number: whole.number)
+        (slot.offset, slot.whole) = (range.lowerBound, whole.parameter.count)
+        return slot
+    }
+
     @Test func updatesManyTensorsAndNoOthers() throws {
         func slot(_ shape: [Int], _ dtype: DType) throws -> AdamW.Slot {
             let ones = [Float](repeating: 1, count: shape.reduce(1, *))

@@ -25,6 +25,28 @@ import Tile
         #expect(relativeError(gradients.flatMap(\.doubles), scaled) < bound(dtype))
     }
 
+    /// Parts of two ranks have the norm of the whole, bit for bit.
+    @Test(arguments: floatTypes) func partsHaveTheBitsOfTheWhole(dtype: DType) throws {
+        var random = SeededGenerator(seed: 9)
+        let gradients = try [[3, 5], [5, 16_384], [40_000], [1]].map { try random.array($0, dtype) }
+        // What the first rank has of each; the second has the rest.
+        let ends = [15, 32_768, 16_384, 0]
+        func parts(_ rank: Int) -> [GradientNorm.Part] {
+            zip(gradients, ends).map { gradient, end in
+                let range = rank == 0 ? 0..<end : end..<gradient.count
+                return GradientNorm.Part(
+                    gradient.flattened.sliced(0, range), first: range.lowerBound, of: gradient.count)
+            }
+        }
+        var first: [Float] = []
+        _ = try GradientNorm.compute(parts(0)) { first = $0.floats }
+        let norm = try GradientNorm.compute(parts(1)) { sums in
+            #expect(zip(first, sums.floats).allSatisfy { $0 == 0 || $1 == 0 })
+            try NDArray(zip(first, sums.floats).map { $0 + $1 }).copyBytes(to: sums)
+        }
+        #expect(try norm.floats == GradientNorm.compute(gradients).floats)
+    }
+
     @Test(arguments: [Float.nan, .infinity, -.infinity])
     func showsWhatIsNotFinite(value: Float) throws {
         var values = [Float](repeating: 1, count: 20_000)

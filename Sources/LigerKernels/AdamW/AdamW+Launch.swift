@@ -62,6 +62,13 @@ extension AdamW.Slot {
         } else {
             for (name, states) in [("m", m), ("v", v)] { try states.expectFloats(name, shape: shape) }
         }
+        if let whole {
+            precondition(
+                parameter.count == 0
+                    || offset % 4096 == 0 && offset + parameter.count <= whole
+                        && (parameter.count % 4096 == 0 || offset + parameter.count == whole),
+                "a part of whole blocks, or the last")
+        }
         if rounding == .stochastic, master == nil, parameter.dtype == .f16 {
             throw RuntimeError("f16 parameters are not rounded at random. Keep a master copy, or use bf16")
         }
@@ -75,11 +82,13 @@ extension AdamWStep {
         isBundle: Bool = false
     ) {
         let isRounded = slot.master == nil && slot.parameter.dtype == .bf16
+        // Which words an element gets depends on the whole tensor, so that parts are updated as the whole is.
+        let whole = slot.whole ?? slot.parameter.count
         self.init(
             parameter: slot.parameter.dtype, gradient: slot.gradient.dtype, m: slot.m.dtype, v: slot.v.dtype,
             hasMaster: slot.master != nil, rounding: isRounded ? rounding : .toNearest,
             scalesGradient: scalesGradient,
-            isPaired: slot.parameter.count % Self.block(slot.m.dtype, isBundle: isBundle) == 0,
+            isPaired: whole % Self.block(slot.m.dtype, isBundle: isBundle) == 0,
             isBundle: isBundle, readsNumbers: readsNumbers)
     }
 

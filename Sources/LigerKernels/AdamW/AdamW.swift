@@ -77,6 +77,10 @@ public enum AdamW {
         public var weightDecay: Bool
         /// Tells the tensors of one seed apart in random words.
         public var number: Int
+        /// Where these are a part of a tensor that is updated in several: the elements before them, a multiple of 4,096.
+        package var offset = 0
+        /// Elements of the tensor that these are a part of; nil where they are all of it.
+        package var whole: Int?
 
         /// A parameter with what belongs to it; `step` checks that they fit.
         public init(
@@ -120,7 +124,8 @@ public enum AdamW {
                     ("seed", .uint32(UInt32(truncatingIfNeeded: seed))),
                     ("upper seed", .uint32(UInt32(truncatingIfNeeded: seed >> 32))),
                     ("step", .uint32(UInt32(truncatingIfNeeded: step))),
-                    ("tensor", .uint32(UInt32(truncatingIfNeeded: tensor.number))), ("offset", .index(0)),
+                    ("tensor", .uint32(UInt32(truncatingIfNeeded: tensor.number))),
+                    ("offset", .index(tensor.offset)),
                 ]
             }
             try kernel.launch(

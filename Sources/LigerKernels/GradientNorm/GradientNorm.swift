@@ -33,6 +33,50 @@ public enum GradientNorm {
         try RootOfTotal().launch(programs: 1, ["x": partial, "root": norm])
     }
 
+    /// A stretch of a gradient whose rest is with other ranks.
+    package struct Part {
+        package let elements: NDArray
+        /// Elements of the gradient before it: a multiple of `block`.
+        package let first: Int
+        /// Elements of the whole gradient.
+        package let whole: Int
+
+        package init(_ elements: NDArray, first: Int, of whole: Int) {
+            precondition(first % GradientNorm.block == 0 || elements.count == 0, "a part of whole blocks")
+            (self.elements, self.first, self.whole) = (elements, first, whole)
+        }
+    }
+
+    /// Elements whose squares are added up in one go: parts that begin at multiples of it have the sums of the whole.
+    package static let block = SquareSums.block
+
+    /// As above, where each rank has parts of the gradients, with the bits that the whole gradients give.
+    ///
+    /// - Parameters:
+    ///   - parts: of every gradient one, also where it is empty.
+    ///   - add: replaces an f32 array by its sum over all ranks. Where one rank has a sum of squares all others have 0.
+    package static func compute(_ parts: [Part], adding add: (NDArray) throws -> Void) throws -> NDArray {
+        let device = parts.first?.elements.device ?? .cpu
+        func blocks(_ count: Int) -> Int { (count + block - 1) / block }
+        let sums = try NDArray.zeros([parts.reduce(0) { $0 + blocks($1.whole) }], device: device)
+        var start = 0
+        for part in parts {
+            let x = part.elements.flattened
+            try x.expectFloats("a gradient", shape: x.shape)
+            let place = start + part.first / block
+            if x.count > 0 {
+                try SquareSums(dtype: x.dtype).launch(
+                    programs: blocks(x.count),
+                    ["x": x, "sums": sums.sliced(0, place..<place + blocks(x.count))])
+            }
+            start += blocks(part.whole)
+        }
+        try add(sums)
+        let norm = try NDArray(empty: [1], device: device)
+        try RootOfTotal().launch(programs: 1, ["x": sums, "root": norm])
+        return norm
+    }
+
     /// What `clip` would scale gradients by, for whoever multiplies later: one f32, 1 where the norm is within the limit or
     /// no number.
     package static func factor(norm: NDArray, maximum: Float, into factor: NDArray) throws {

@@ -41,6 +41,15 @@ extension SafetensorsFile {
         return array
     }
 
+    /// Overwrites a contiguous array with as many of the tensor's elements, from `first` on; as
+    /// `Checkpoint.read(_:into:)`.
+    package func read(_ name: String, from first: Int, into array: NDArray) throws {
+        let entry = try entry(of: name)
+        try array.fill(from: entry, elementsFrom: first, named: name, in: path) {
+            try read(name, from: $0, into: $1)
+        }
+    }
+
     /// Overwrites a contiguous array of the tensor's shape; as `Checkpoint.read(_:into:)`.
     package func read(_ name: String, into array: NDArray, requiringNumbers: Bool = false) throws {
         try array.fill(from: entry(of: name), named: name, in: path, requiringNumbers: requiringNumbers) {
@@ -70,20 +79,27 @@ extension NDArray {
         try self.init(empty: entry.shape, dtype: dtype, device: device)
     }
 
-    /// A contiguous array's elements in order, `pieceBytes` at a time; none if it is empty.
+    /// So many elements in order, 16 MiB at a time; none if there are none.
+    package static func pieces(of count: Int, _ dtype: DType) -> [Range<Int>] {
+        let step = pieceBytes / dtype.byteCount
+        return stride(from: 0, to: count, by: step).map { $0..<Swift.min($0 + step, count) }
+    }
+
+    /// A contiguous array's elements in such pieces.
     fileprivate var pieces: [NDArray] {
-        let (flat, step) = (flattened, pieceBytes / dtype.byteCount)
-        return stride(from: 0, to: count, by: step).map { flat.sliced(0, $0..<Swift.min($0 + step, count)) }
+        let flat = flattened
+        return Self.pieces(of: count, dtype).map { flat.sliced(0, $0) }
     }
 
     /// Reads the file's bytes from an offset on, piece by piece.
     fileprivate func fill(
-        from entry: TensorEntry, named name: String, in file: String, requiringNumbers: Bool = false,
+        from entry: TensorEntry, elementsFrom first: Int? = nil, named name: String, in file: String,
+        requiringNumbers: Bool = false,
         read: (_ offset: Int, _ target: UnsafeMutableRawBufferPointer) throws -> Void
     ) throws {
         guard let stored = entry.dtype else { preconditionFailure("entries are checked when asked for") }
-        precondition(entry.shape == shape, "the tensor's shape")
-        var offset = 0
+        precondition(first != nil || entry.shape == shape, "the tensor's shape")
+        var offset = (first ?? 0) * stored.byteCount
         for piece in pieces {
             let host = try NDArray(empty: piece.shape, dtype: stored)
             try read(offset, UnsafeMutableRawBufferPointer(start: host.hostAddress(), count: host.byteCount))

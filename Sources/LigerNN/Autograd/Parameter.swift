@@ -23,7 +23,8 @@ public final class Parameter {
     /// How the numbers are stored.
     public let dtype: DType
     private var memory: NDArray?
-    /// The sum of what backward passes have found since it was last set to nil; shaped like the value.
+    /// The sum of what backward passes have found since it was last set to nil; shaped like the value. Where ranks
+    /// share the optimiser's work, once it is summed over them, the elements of this rank alone, in one dimension.
     public var gradient: NDArray?
     /// False while frozen: it is not differentiated.
     public var requiresGradient = true

@@ -51,9 +51,8 @@ public final class AdamWOptimiser {
             self.roundsAtRandom = roundsAtRandom
         }
 
-        fileprivate func moments(of shape: [Int]) -> DType {
-            let count = shape.reduce(1, *)
-            return moments == .u8 && (count < 4096 || count % AdamW.block != 0) ? .f32 : moments
+        func moments(of count: Int) -> DType {
+            moments == .u8 && (count < 4096 || count % AdamW.block != 0) ? .f32 : moments
         }
     }
 
@@ -65,6 +64,8 @@ public final class AdamWOptimiser {
         let master: NDArray?
         /// The parameter's place among all, which its random numbers depend on.
         let number: Int
+        /// The elements that are updated here, whose state this is; nil for all.
+        let part: Range<Int>?
     }
 
     /// The constants of the update.
@@ -74,6 +75,8 @@ public final class AdamWOptimiser {
     let states: [State]
     private let rounding: AdamW.Rounding
     private let seed: UInt64
+    /// What this rank has the state of; nil for everything.
+    let shard: OptimiserShard?
     var updates: UpdatesInBackward?
 
     /// An optimiser for the parameters that are not frozen, from their present values.
@@ -84,23 +87,33 @@ public final class AdamWOptimiser {
     ///   - storage: how moments are stored, and whether 16-bit parameters have masters.
     ///   - seed: of the random numbers that parameters and 8-bit moments are rounded with.
     /// - Throws: `RuntimeError` when memory runs out.
-    public init(
+    public convenience init(
         _ parameters: [Parameter], _ options: Options = Options(), storage: Storage = Storage(),
         seed: UInt64 = 0
     ) throws {
+        try self.init(parameters, options, storage: storage, seed: seed, shard: nil)
+    }
+
+    /// As above, with the state of this rank's part of each parameter alone, and updates of no more.
+    package init(
+        _ parameters: [Parameter], _ options: Options, storage: Storage, seed: UInt64,
+        shard: OptimiserShard?
+    ) throws {
         self.options = options
         self.seed = seed
+        self.shard = shard
         rounding = storage.roundsAtRandom ? .stochastic : .toNearest
         states = try parameters.filter(\.requiresGradient).enumerated().map { number, parameter in
-            let value = parameter.value
-            let moments = storage.moments(of: value.shape)
+            let part = shard?.parts(of: parameter.count, number: number)[shard?.rank ?? 0]
+            let value = parameter.value.elements(part)
+            let moments = storage.moments(of: parameter.count)
             let zeros = { try NDArray.zeros(value.shape, dtype: moments, device: value.device) }
             let scales = { try NDArray.zeros([value.count / AdamW.block], device: value.device) }
             let hasMaster = storage.keepsMasters && value.dtype != .f32
             return State(
                 parameter: parameter, mean: try zeros(), meanSquare: try zeros(),
                 scales: moments == .u8 ? (try scales(), try scales()) : nil,
-                master: hasMaster ? try Cast.apply(value, to: .f32) : nil, number: number)
+                master: hasMaster ? try Cast.apply(value, to: .f32) : nil, number: number, part: part)
         }
     }
 
@@ -122,13 +135,17 @@ public final class AdamWOptimiser {
 
     /// The first half of a step: the norm of all gradients, which are scaled down if it is above the maximum.
     /// The same launches at every step.
-    package func clippedNorm(_ maximumNorm: Float?) throws -> NDArray {
+    ///
+    /// - Parameter add: replaces an array by its sum over all ranks; needed where this one has a part of the gradients.
+    package func clippedNorm(
+        _ maximumNorm: Float?, adding add: ((NDArray) throws -> Void)? = nil
+    ) throws -> NDArray {
         if let updates { return try updates.endNorm() }
         let gradients = states.compactMap(\.parameter.gradient)
         if gradients.isEmpty {
             throw RuntimeError("no parameter has a gradient. Run a backward pass before an optimiser's step")
         }
-        let norm = try GradientNorm.compute(gradients)
+        let norm = try shard == nil ? GradientNorm.compute(gradients) : normOfParts(adding: add)
         if let maximumNorm { try GradientNorm.clip(gradients, norm: norm, maximum: maximumNorm) }
         return norm
     }
@@ -143,17 +160,22 @@ public final class AdamWOptimiser {
         _ states: [State], learningRate: Double, step: Int, factor: NDArray? = nil
     ) throws {
         let slots = states.compactMap { state in
-            state.parameter.gradient.map {
-                AdamW.Slot(
-                    parameter: state.parameter.value, gradient: $0, m: state.mean, v: state.meanSquare,
-                    scales: state.scales, master: state.master, weightDecay: state.parameter.decays,
-                    number: state.number)
-            }
+            state.parameter.gradient.map { state.slot(gradient: $0) }
         }
         let update = AdamW.Options(
             lr: learningRate, beta1: options.beta1, beta2: options.beta2, eps: options.eps,
             weightDecay: options.weightDecay)
         try AdamW.step(slots, update, step: step, rounding: rounding, seed: seed, factor: factor)
+    }
+
+    private func normOfParts(adding add: ((NDArray) throws -> Void)?) throws -> NDArray {
+        guard let add else { preconditionFailure("the norm of all ranks' gradients takes an exchange") }
+        let parts = states.compactMap { state in
+            state.parameter.gradient.map {
+                GradientNorm.Part($0, first: state.part?.lowerBound ?? 0, of: state.parameter.count)
+            }
+        }
+        return try GradientNorm.compute(parts, adding: add)
     }
 
     /// Drops the gradients of all parameters.
@@ -166,15 +188,6 @@ public final class AdamWOptimiser {
     /// `exp_avg_scale.NAME` and `exp_avg_sq_scale.NAME`, and `clip_factor` where the norm of the step before clips. The
     /// arrays are the optimiser's own: a resumed run writes what was saved into them.
     public var state: [String: NDArray] {
-        var arrays: [String: NDArray] = [:]
-        for state in states {
-            arrays["exp_avg." + state.parameter.name] = state.mean
-            arrays["exp_avg_sq." + state.parameter.name] = state.meanSquare
-            arrays["exp_avg_scale." + state.parameter.name] = state.scales?.m
-            arrays["exp_avg_sq_scale." + state.parameter.name] = state.scales?.v
-            arrays["master." + state.parameter.name] = state.master
-        }
-        arrays["clip_factor"] = updates?.factor
-        return arrays
+        Dictionary(uniqueKeysWithValues: savedArrays.map { ($0.name, $0.array) })
     }
 }

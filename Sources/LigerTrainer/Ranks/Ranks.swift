@@ -1,4 +1,4 @@
-internal import LigerCollectives
+package import LigerCollectives
 internal import LigerRuntime
 internal import Platform
 
@@ -16,11 +16,33 @@ package final class Ranks {
     private let watch: RankWatch?
     private let members: [RankMeeting.Member]
     private var communicator: Communicator?
+    /// Where exchanges are handed in.
+    private var queue: (any SideQueue)?
+    /// Of gradients that are summed together while the backward pass goes on.
+    let bucketBytes: Int
 
     /// One process.
     package static var alone: Ranks { Ranks() }
 
-    private init() { (rank, count, localRank, watch, members) = (0, 1, 0, nil, []) }
+    /// Ranks that exchange arrays and nothing else: they neither send messages nor watch each other.
+    ///
+    /// - Parameters:
+    ///   - queue: nil for the device's own.
+    ///   - bucketBytes: of gradients that are summed together.
+    package init(
+        _ communicator: Communicator, queue: (any SideQueue)? = nil,
+        bucketBytes: Int = GradientExchange.bucketBytes
+    ) throws {
+        (rank, count, localRank, watch, members) = (communicator.rank, communicator.count, 0, nil, [])
+        self.bucketBytes = bucketBytes
+        self.communicator = communicator
+        self.queue = try queue ?? communicator.device.makeSideQueue()
+    }
+
+    private init() {
+        (rank, count, localRank, watch, members) = (0, 1, 0, nil, [])
+        bucketBytes = GradientExchange.bucketBytes
+    }
 
     /// Meets the others.
     ///
@@ -29,6 +51,7 @@ package final class Ranks {
         let outcome = try RankMeeting(place).hold()
         (rank, count, localRank, members) = (place.rank, place.count, place.localRank, outcome.members)
         watch = RankWatch(outcome, launcher: place.launcher)
+        bucketBytes = GradientExchange.bucketBytes
     }
 
     /// Those that a launcher started together with this process, once all are there; else `alone`.
@@ -132,17 +155,45 @@ package final class Ranks {
         let identifier = try told { try Communicator.makeIdentifier(for: device) }
         let communicator = try Communicator(rank: rank, of: count, identifier: identifier, device: device)
         self.communicator = communicator
+        queue = try device.makeSideQueue()
         watch.protect { communicator.abort() }
     }
 
-    /// Replaces each array by its sum over all ranks.
-    func sum(_ arrays: [NDArray]) throws {
-        guard let communicator else { return }
-        do {
-            try communicator.sum(arrays)
-        } catch {
-            throw cause(of: error)
+    /// Hands an exchange in beside the device's other work. Its arrays must be left alone until it is joined.
+    func aside(_ exchange: @escaping (Communicator) throws -> Void) throws -> any SideWork {
+        guard let communicator, let queue else {
+            preconditionFailure("ranks exchange once they are connected")
         }
+        let work = try explained { try queue.run { try exchange(communicator) } }
+        return ExplainedWork(work: work, ranks: self)
+    }
+
+    /// Does an exchange in its turn.
+    private func inTurn(_ exchange: @escaping (Communicator) throws -> Void) throws {
+        if count > 1 { try aside(exchange).join() }
+    }
+
+    /// Replaces each array by its sum over all ranks.
+    func sum(_ arrays: [NDArray]) throws { try inTurn { try $0.sum(arrays) } }
+
+    /// Gives all ranks each other's parts of arrays.
+    func gather(_ arrays: [PartedArray]) throws { try inTurn { try $0.gather(arrays) } }
+
+    /// Sends an array to a rank that receives one of its size.
+    func send(_ array: NDArray, to rank: Int) throws { try inTurn { try $0.send(array, to: rank) } }
+
+    /// Receives what a rank sends.
+    func receive(_ array: NDArray, from rank: Int) throws { try inTurn { try $0.receive(array, from: rank) } }
+
+    private struct ExplainedWork: SideWork {
+        let work: any SideWork
+        let ranks: Ranks
+
+        func join() throws { try ranks.explained { try work.join() } }
+    }
+
+    private func explained<Value>(_ body: () throws -> Value) throws -> Value {
+        do { return try body() } catch { throw cause(of: error) }
     }
 
     /// Throws if the run has failed on another rank, or an exchange has: what was computed since means nothing.
@@ -178,6 +229,7 @@ package final class Ranks {
 
     /// An exchange fails when another rank ends: that comes to be known a moment later.
     private func cause(of error: any Error) -> any Error {
+        if watch == nil { return error }
         let end = ProgressDisplay.seconds() + 3
         while ProgressDisplay.seconds() < end {
             if let failure = watch?.failure { return RankWatch.error(failure) }

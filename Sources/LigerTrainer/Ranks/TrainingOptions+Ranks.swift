@@ -60,7 +60,8 @@ extension TrainingOptions {
             ("--steps", "\(steps)"), ("--eval-every", "\(evaluationInterval ?? 0)"),
             ("--eval-batches", "\(evaluationBatches)"), ("--save-every", "\(saveEvery)"),
             ("--recompute", execution.recompute.rawValue), ("--graph", "\(execution.graph)"),
-            ("--attention", execution.attention.rawValue), ("--resume", "\(resume)"), ("--out", out),
+            ("--attention", execution.attention.rawValue), ("--shard", execution.shard.rawValue),
+            ("--resume", "\(resume)"), ("--out", out),
         ]
     }
 }

@@ -4,6 +4,8 @@ package struct RunCheckpoint: Sendable, Equatable, Codable {
     package let step: Int
     /// Its folder.
     package let path: String
+
+    package init(step: Int, path: String) { (self.step, self.path) = (step, path) }
 }
 
 /// A checkpoint that is never taken, and why.

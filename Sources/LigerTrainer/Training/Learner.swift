@@ -40,7 +40,7 @@ package final class Learner {
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
-    private let ranks: Ranks
+    let ranks: Ranks
     private let rowsPerExample: Int
     /// What the loss of the step before was a mean over.
     private var weight: Int
@@ -72,6 +72,9 @@ package final class Learner {
 
     var optimiser: AdamWOptimiser { work.optimiser }
 
+    /// Bytes of moments and masters.
+    package var stateBytes: Int { optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount } }
+
     /// Optimiser steps done, or handed to the device.
     package var stepsDone: Int { optimiser.steps }
 
@@ -92,8 +95,7 @@ package final class Learner {
         optimiser.learningRateInBackward = rate
         let outputs = try gradients(
             of: batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) })
-        try optimiser.update(learningRate: rate)
-        optimiser.clearGradients()
+        try work.update(learningRate: rate)
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
         for (part, figures) in outputs.figures.enumerated() {
             try results.keep(figures: figures, part: part)

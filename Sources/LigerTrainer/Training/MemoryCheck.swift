@@ -28,7 +28,7 @@ package enum MemoryCheck {
             throw TrainerError(
                 .memoryTooSmall,
                 "There are \(free), but weights, gradients and optimiser alone take \(Format.bytes(least)).",
-                remedy: advice(options, device))
+                remedy: advice(options, device, ofSeveral: estimate.exchange > 0))
         }
         guard total > available else { return nil }
         if Double(total) > margin * Double(available), !isMeant {
@@ -40,9 +40,12 @@ package enum MemoryCheck {
     }
 
     /// What would make weights and their company smaller.
-    private static func advice(_ options: TrainingOptions, _ device: Device) -> String {
+    private static func advice(
+        _ options: TrainingOptions, _ device: Device, ofSeveral: Bool
+    ) -> String {
         if options.dtype == .f32 { return "Give --dtype bf16, or a smaller --model." }
         var smaller: [String] = []
+        if ofSeveral && options.execution.shard == .none { smaller.append("--shard optimizer") }
         if options.execution.masters == .f32 { smaller.append("--masters stochastic") }
         if options.execution.moments != .u8 { smaller.append("--moments u8") }
         if options.execution.gradients != .bf16 { smaller.append("--gradients bf16") }

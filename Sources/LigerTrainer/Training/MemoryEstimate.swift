@@ -56,15 +56,19 @@ package struct MemoryEstimate: Sendable, Equatable {
                 : FrozenModel(try Self.decoder(other.configuration, options, on: meter.device))
         }
         self.frozen = meter.bytes - parameters
+        // Of the rank whose part is the largest: others take less, and all decide alike.
+        let shard = options.execution.storage.largestShard(model.trainedParameters, ranks: ranks)
+        let team = try Ranks(Communicator(rehearsing: shard.rank, of: ranks, device: meter.device))
         let share = try LossShare.unset(of: options.accumulate * ranks, on: meter.device)
         let beforeOptimiser = meter.bytes
-        let work = try StepWork(model, asking: frozen, share: share, options)
+        let work = try StepWork(model, asking: frozen, share: share, options, ranks: team)
         optimiser = meter.bytes - beforeOptimiser
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
         (activations, loss) = try Self.step(work, options, meter)
         gradients = model.trainedParameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
-        exchange = min(gradients, Communicator.ownBytes(ranks: ranks))
+        let trained = model.trainedParameters.reduce(0) { $0 + $1.count * $1.gradientDType.byteCount }
+        exchange = min(trained, Communicator.ownBytes(ranks: ranks))
         // It begins when activations are gone.
         let afterwards = parameters + gradients + optimiser + self.frozen + exchange
         total = max(afterwards, withExtendedLifetime(results) { meter.peakBytes })

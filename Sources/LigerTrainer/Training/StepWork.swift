@@ -1,3 +1,4 @@
+internal import LigerCollectives
 internal import LigerNN
 internal import LigerRuntime
 internal import Tile
@@ -11,6 +12,8 @@ struct StepWork {
     private let clip: Float?
     private let recomputation: Recomputation
     private let ranks: Ranks
+    /// What the last backward pass of a step does with gradients; nil for one rank.
+    private let exchange: GradientExchange?
 
     /// - Parameters:
     ///   - frozen: the model that the objective asks, if it asks one.
@@ -28,14 +31,18 @@ struct StepWork {
         clip = options.clip > 0 ? Float(options.clip) : nil
         recomputation = options.execution.recompute
         for parameter in decoder.trainedParameters { parameter.gradientDType = options.execution.gradients }
+        let shard =
+            options.execution.shard == .optimizer && ranks.count > 1
+            ? OptimiserShard(rank: ranks.rank, of: ranks.count) : nil
         optimiser = try AdamWOptimiser(
             decoder.trainedParameters,
             AdamWOptimiser.Options(
                 beta1: options.beta1, beta2: options.beta2, eps: options.epsilon,
                 weightDecay: options.weightDecay),
-            storage: AdamWOptimiser.Storage(
-                keepsMasters: options.execution.masters == .f32, moments: options.execution.moments,
-                roundsAtRandom: options.execution.masters == .stochastic), seed: options.seed)
+            storage: options.execution.storage, seed: options.seed, shard: shard)
+        exchange =
+            ranks.count > 1
+            ? GradientExchange(decoder.trainedParameters, parts: optimiser.parts, ranks: ranks) : nil
         if options.execution.updates == .inBackward { try optimiser.updateInBackward(maximumNorm: clip) }
     }
 
@@ -50,15 +57,29 @@ struct StepWork {
         for (number, part) in parts.enumerated() {
             let result = try decoder.training(pass: optimiser.steps * parts.count + number) {
                 let result = try loss(of: part)
-                try result.loss.tape.backward(result.loss)
+                let backward = { try result.loss.tape.backward(result.loss) }
+                if let exchange, number == parts.count - 1 {
+                    try exchange.during(backward)
+                } else {
+                    try backward()
+                }
                 return result
             }
             losses.append(result.loss.value)
             figures.append(result.figures)
         }
-        if ranks.count > 1 {
-            try ranks.sum(decoder.trainedParameters.compactMap(\.gradient) + losses + figures.flatMap { $0 })
-        }
-        return StepOutputs(losses: losses, figures: figures, norm: try optimiser.clippedNorm(clip))
+        if ranks.count > 1 { try ranks.sum(losses + figures.flatMap { $0 }) }
+        let norm = try optimiser.clippedNorm(clip) { try ranks.sum([$0]) }
+        return StepOutputs(losses: losses, figures: figures, norm: norm)
+    }
+
+    /// Updates the weights by the gradients that `passes` left, and drops those. Where each rank updates a part, all get
+    /// the others'.
+    func update(learningRate: Double) throws {
+        try optimiser.update(learningRate: learningRate)
+        optimiser.clearGradients()
+        let parts = optimiser.parts
+        if parts.isEmpty { return }
+        try ranks.gather(parts.map { PartedArray($0.parameter.value, parts: $0.parts) })
     }
 }

@@ -208,10 +208,10 @@ public final class TrainingRun {
         display.update(line)
     }
 
-    /// The metrics must be safe before the checkpoint that follows them. Rank 0 writes; what it reads from the device
-    /// is checked before it counts.
+    /// The metrics must be safe before the checkpoint that follows them. Rank 0 writes; what it reads from the device,
+    /// or gets from other ranks, is checked before it counts.
     private func save() throws {
-        guard let metrics else { return }
+        guard let metrics else { return try TrainingState.sendParts(learner) }
         try metrics.synchronize()
         try directory.writeCheckpoint(step: learner.stepsDone, keepLast: options.keep) {
             try TrainingState.writeCheckpoint(learner, into: $0)
@@ -283,7 +283,11 @@ public final class TrainingRun {
         }
         let device = model.device
         let several =
-            ranks.count == 1 ? "" : "\(ranks.count) ranks, exchanging by \(ranks.exchange); this one: "
+            ranks.count == 1
+            ? ""
+            : "\(ranks.count) ranks, exchanging by \(ranks.exchange)"
+                + (options.execution.shard == .none ? "" : ", with a part of the optimiser each")
+                + "; this one: "
         display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }
         display.note("output  \(directory.path)")

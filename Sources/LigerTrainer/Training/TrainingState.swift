@@ -21,9 +21,22 @@ package enum TrainingState {
     /// Writes everything that resuming needs.
     package static func writeCheckpoint(_ learner: Learner, into folder: String) throws {
         try writeModel(learner, into: folder)
-        let arrays = learner.optimiser.state.sorted { $0.key < $1.key }
         let url = URL(fileURLWithPath: FileSystem.join(folder, optimiserFile))
-        try SafetensorsWriter.write(arrays.map { TensorContent($0.key, $0.value, in: url) }, to: url)
+        try SafetensorsWriter.write(contents(of: learner, in: url), to: url)
+    }
+
+    /// What ranks other than the first add to a checkpoint that rank 0 writes: their parts of the optimiser's state.
+    package static func sendParts(_ learner: Learner) throws {
+        guard learner.optimiser.isSharded else { return }
+        let contents = contents(of: learner, in: URL(fileURLWithPath: optimiserFile))
+        for content in SafetensorsWriter.inOrder(contents) { try content.produce { _ in } }
+    }
+
+    private static func contents(of learner: Learner, in url: URL) -> [TensorContent] {
+        learner.optimiser.savedArrays.map { saved in
+            saved.parts.map { TensorContent(saved, parts: $0, of: learner.ranks) }
+                ?? TensorContent(saved.name, saved.array, in: url)
+        }
     }
 
     /// Writes the model alone.
@@ -47,17 +60,18 @@ package enum TrainingState {
         try learner.model.readWeights(from: checkpoint.path)
         let path = FileSystem.join(checkpoint.path, optimiserFile)
         let file = try SafetensorsFile(url: URL(fileURLWithPath: path))
-        for (name, array) in learner.optimiser.state.sorted(by: { $0.key < $1.key }) {
-            let entry = try file.entry(of: name)
-            guard entry.shape == array.shape, entry.dtype == array.dtype else {
+        for saved in learner.optimiser.savedArrays.sorted(by: { $0.name < $1.name }) {
+            let entry = try file.entry(of: saved.name)
+            guard entry.shape == saved.shape, entry.dtype == saved.array.dtype else {
                 throw CheckpointError(
-                    path, "tensor '\(name)'",
+                    path, "tensor '\(saved.name)'",
                     found: "\(entry.storedType.rawValue) of shape \(entry.shape)",
-                    expected: "\(StoredType(array.dtype).rawValue) of shape \(array.shape)",
+                    expected: "\(StoredType(saved.array.dtype).rawValue) of shape \(saved.shape)",
                     advice: "Resume with the options of the run that wrote it, or remove this checkpoint's "
                         + "folder to go on from the one before.")
             }
-            try file.read(name, into: array)
+            let first = saved.parts.map { $0[learner.ranks.rank].lowerBound } ?? 0
+            try file.read(saved.name, from: first, into: saved.array)
         }
         learner.optimiser.steps = checkpoint.step
     }

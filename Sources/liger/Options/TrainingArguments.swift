@@ -143,6 +143,13 @@ struct TrainingArguments: ParsableArguments {
         var graph = false
 
         @Option(
+            help: """
+                On several GPUs: what each keeps a part of. optimizer: AdamW's two means and the fp32 copies of weights, \
+                and gradients once they are summed. Results keep their bits.
+                """)
+        var shard = defaults.execution.shard
+
+        @Option(
             parsing: .unconditional,
             help: ArgumentHelp(
                 "The most memory for logits at a time. (default: 48 on the processor, 640 on a GPU)",
@@ -300,6 +307,7 @@ extension TrainingArguments.Execution {
         options.execution.graph = graph
         options.execution.lossBudget = lossBudget
         options.execution.attention = attention
+        options.execution.shard = shard
         options.memoryLimit = ignoreMemory ? .ignored : .enforced
     }
 }

@@ -39,6 +39,10 @@ typedef struct {
     int32_t contexts_popped;
     int32_t modules_loaded;
     int32_t synchronizations;
+    /// Waits of streams for events, and of the first 8 which stream waits, and for an event in which.
+    int32_t waits;
+    CUstream waiting[8];
+    CUstream waited_for[8];
     int32_t shared_bytes_allowed;
     int32_t wide_clusters_allowed;
     int32_t launches;

@@ -43,6 +43,35 @@ import Testing
         }
     }
 
+    /// Parts of the optimiser's state change no bit, of a run or of what it saves. What three ranks saved goes on with two,
+    /// with parts or without, to the same bits.
+    @Test func shareTheOptimiser() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            func train(_ ranks: Int, _ shard: String, _ more: [String], out: String) throws {
+                let shared = ["--schedule", "constant", "--dtype", "bf16", "--shard", shard]
+                let result = try self.train(small, ranks, shared + more, out: out)
+                #expect(result.status == 0, "\(result.errors)")
+                #expect(result.output.contains("a part of the optimiser each") == (shard == "optimizer"))
+            }
+            let folders = ["none", "optimizer"].map { "\(folder)/\($0)" }
+            for out in folders { try train(3, "\(out.split(separator: "/").last!)", [], out: out) }
+            try SmallRun.expectSameModels(folders[0], folders[1])
+            #expect(try SmallRun.numbers(of: folders[0]) == SmallRun.numbers(of: folders[1]))
+            let states = try folders.map {
+                try SmallRun.bytes("\($0)/checkpoints/step-00000012/optimizer.safetensors")
+            }
+            let isSame = states[0] == states[1]
+            #expect(isSame)
+            // Each goes on as the other was.
+            let more = ["--steps", "16", "--resume"]
+            try train(2, "optimizer", more, out: folders[0])
+            try train(2, "none", more, out: folders[1])
+            try SmallRun.expectSameModels(folders[0], folders[1])
+            #expect(try steps(of: folders[0]).count == 16)
+        }
+    }
+
     /// Pairs of answers stay together, as do examples that share a row, and what is counted of them adds up.
     @Test(arguments: [SmallExamples.Kind.dpo, .sft]) func learnFromExamples(kind: SmallExamples.Kind) throws {
         try withTemporaryFolder { folder in
@@ -112,12 +141,12 @@ import Testing
     /// goes on with one rank as with all.
     @Test(
         .enabled(if: hasProcessFiles),
-        arguments: [(0, SIGKILL), (1, SIGKILL), (1, SIGSTOP)])
-    func endTogether(rank: Int, signal: Int32) throws {
+        arguments: [(0, SIGKILL, "none"), (1, SIGKILL, "optimizer"), (1, SIGSTOP, "optimizer")])
+    func endTogether(rank: Int, signal: Int32, shard: String) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
             let constant = ["--schedule", "constant", "--warmup", "5"]
-            let process = try longRun(small, constant + ["--keep", "1"])
+            let process = try longRun(small, constant + ["--keep", "1", "--shard", shard])
             let victim = try #require(self.process(of: rank, small))
             kill(victim, signal)
             let began = ContinuousClock.now
@@ -187,6 +216,7 @@ import Testing
             try write(text + "more", to: "\(folder)/other.txt")
             let cases = [
                 (["--lr", "0.002"], "--lr was 0.001, is 0.002"),
+                (["--shard", "optimizer"], "--shard is optimizer, on rank 0 none"),
                 (["--save-every", "5"], "--save-every is 5, on rank 0 4"),
                 (["--data", "\(folder)/other.txt"], "the text has changed"),
             ]

@@ -17,7 +17,7 @@ public enum SafetensorsWriter {
     public static func write(
         _ tensors: [TensorContent], metadata: [String: String] = standardMetadata, to url: URL
     ) throws {
-        let ordered = layout(tensors)
+        let ordered = inOrder(tensors)
         let header = try header(ordered, metadata: metadata, file: url.path)
         try AtomicFile.write(to: url) { sink in
             try sink.write(header)
@@ -25,7 +25,8 @@ public enum SafetensorsWriter {
         }
     }
 
-    private static func layout(_ tensors: [TensorContent]) -> [TensorContent] {
+    /// Tensors in the order in which `write` asks for their bytes.
+    package static func inOrder(_ tensors: [TensorContent]) -> [TensorContent] {
         tensors.sorted { first, second in
             let (left, right) = (first.storedType.layoutRank, second.storedType.layoutRank)
             return left != right

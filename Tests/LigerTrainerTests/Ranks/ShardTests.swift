@@ -1,0 +1,135 @@
+import Dispatch
+import LigerCollectives
+import LigerNN
+import LigerRuntime
+import LigerTrainer
+import TestSupport
+import Testing
+import Tile
+
+/// Sums behind the backward pass, and optimisers of which each rank has a part: all with the bits of sums after the pass
+/// and of unsharded optimisers.
+@Suite(.serialized) struct ShardTests {
+    typealias Change = @Sendable (inout TrainingOptions) -> Void
+
+    /// What changes which kernels update, what gradients are, and when they come.
+    static let cases: [(name: String, change: Change)] = [
+        ("f32", { _ in }),
+        ("accumulation, clipped", { ($0.accumulate, $0.clip) = (2, 0.05) }),
+        (
+            "bf16 with masters, blocks computed again",
+            { ($0.dtype, $0.execution.recompute) = (.bf16, .blocks) }
+        ),
+        (
+            "8 bits, at random, bf16 gradients",
+            {
+                ($0.dtype, $0.execution.masters, $0.execution.moments) = (.bf16, .stochastic, .u8)
+                ($0.execution.gradients, $0.weightDecay) = (.bf16, 0.3)
+            }
+        ),
+        ("LoRA", { ($0.adapter.rank, $0.execution.recompute) = (128, .selective) }),
+    ]
+
+    private func expectSame(
+        _ found: [Team.Outcome], _ expected: [Team.Outcome], _ name: String,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        for (rank, outcome) in found.enumerated() {
+            // Compared outside of #expect, which would list every byte.
+            let areSame = outcome.weights == expected[0].weights
+            #expect(areSame, "weights of rank \(rank), \(name)", sourceLocation: sourceLocation)
+            #expect(outcome.numbers == expected[0].numbers, "\(name)", sourceLocation: sourceLocation)
+        }
+        let isSameState = found[0].state == expected[0].state
+        #expect(isSameState && !found[0].state.isEmpty, "state, \(name)", sourceLocation: sourceLocation)
+    }
+
+    /// Whatever the buckets, at once or as late as may be.
+    @Test(arguments: [2, 3], cases.indices)
+    func bitsAreThoseOfSumsAfterThePass(ranks: Int, number: Int) throws {
+        let (name, change) = Self.cases[number]
+        try withTemporaryFolder { folder in
+            var folders = 0
+            func train(_ shard: TrainingOptions.Execution.Shard, _ bytes: Int, delayed: Bool) throws
+                -> [Team.Outcome]
+            {
+                var team = Team(ranks, bucketBytes: bytes, isDelayed: delayed) {
+                    change(&$0)
+                    $0.execution.shard = shard
+                }
+                folders += 1
+                team.target = "\(folder)/\(folders)"
+                return try team.train(steps: 2)
+            }
+            let expected = try train(.none, .max, delayed: false)
+            #expect(expected[0].numbers.allSatisfy(\.isFinite) && Set(expected[0].numbers).count == 4)
+            for shard in TrainingOptions.Execution.Shard.allCases {
+                for delayed in [false, true] {
+                    let found = try train(shard, 100_000, delayed: delayed)
+                    expectSame(found, expected, "\(shard) of \(name), \(delayed ? "late" : "at once")")
+                }
+            }
+        }
+    }
+
+    /// A checkpoint of three ranks with parts goes on with any number of ranks, with parts or without.
+    @Test func resumesOnAnotherNumber() throws {
+        try withTemporaryFolder { folder in
+            func options(_ shard: TrainingOptions.Execution.Shard) -> (inout TrainingOptions) -> Void {
+                {
+                    ($0.dtype, $0.execution.moments, $0.execution.shard) = (.bf16, .u8, shard)
+                }
+            }
+            var first = Team(3, options(.optimizer))
+            first.target = "\(folder)/first"
+            _ = try first.train(steps: 2)
+            for ranks in [1, 2] {
+                let runs = try TrainingOptions.Execution.Shard.allCases.map { shard in
+                    var team = Team(ranks, options(shard))
+                    (team.start, team.target) = (
+                        RunCheckpoint(step: 2, path: "\(folder)/first"), "\(folder)/\(ranks) \(shard)"
+                    )
+                    return try team.train(steps: 2)
+                }
+                expectSame(runs[1], runs[0], "\(ranks) ranks")
+            }
+        }
+    }
+
+    /// Each rank's state is its part, the estimate knows the largest, and holds.
+    @Test(arguments: [2, 3]) func theEstimateHolds(ranks: Int) throws {
+        for accumulate in [1, 2] {
+            let team = Team(ranks) {
+                ($0.dtype, $0.accumulate, $0.sequenceLength) = (.bf16, accumulate, 128)
+                $0.execution.shard = .optimizer
+            }
+            let found = try team.train(steps: 2)
+            var own = team.options
+            own.batch /= ranks
+            let estimate = try ModelDescription(own).memory(own, on: .cpu, ranks: ranks)
+            let largest = found.map(\.stateBytes).max() ?? 0
+            #expect(Set(found.map(\.stateBytes)).count > 1)
+            #expect(estimate.optimiser == largest, "\(found.map(\.stateBytes))")
+            let peak = found.map(\.peakBytes).max() ?? 1
+            let ratio = Double(estimate.total) / Double(peak)
+            #expect(ratio >= 1 && ratio < 1.35, "\(ratio) of \(peak): \(estimate.summary)")
+        }
+    }
+
+    /// A rank that ends in the middle of a backward pass: whoever waits for its gradients is let go.
+    @Test(arguments: TrainingOptions.Execution.Shard.allCases)
+    func abortEndsABackwardPass(shard: TrainingOptions.Execution.Shard) throws {
+        let identifier = try Communicator.makeIdentifier(for: .cpu)
+        let messages = try onThreads(2) { rank -> String in
+            let device = Device(name: "rank \(rank)")
+            let communicator = try Communicator(rank: rank, of: 2, identifier: identifier, device: device)
+            let team = Team(2, bucketBytes: rank == 0 ? 100_000 : .max) { $0.execution.shard = shard }
+            let learner = try team.learner(communicator)
+            if rank == 1 { return "" }
+            DispatchQueue(label: "watch").asyncAfter(deadline: .now() + 0.3) { communicator.abort() }
+            let error = #expect(throws: RuntimeError.self) { try learner.step() }
+            return error.map(String.init(describing:)) ?? ""
+        }
+        #expect(messages[0].contains("Another rank has ended"))
+    }
+}

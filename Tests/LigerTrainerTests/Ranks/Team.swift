@@ -1,0 +1,118 @@
+import Foundation
+import LigerCollectives
+import LigerNN
+import LigerRuntime
+import LigerTrainer
+import TestSupport
+import Tile
+
+/// Ranks that are threads of this process and train together, each on a device of its own.
+struct Team {
+    /// What a rank came to.
+    struct Outcome: Sendable {
+        /// Bytes of each parameter.
+        var weights: [[UInt8]] = []
+        /// Losses and norms of each step.
+        var numbers: [Double] = []
+        /// Bytes of optimizer.safetensors, on rank 0.
+        var state: [UInt8] = []
+        var stateBytes = 0
+        var peakBytes = 0
+    }
+
+    let count: Int
+    let options: TrainingOptions
+    var bucketBytes = 100_000
+    var isDelayed = false
+    /// A checkpoint to go on from, and one to write.
+    var start: RunCheckpoint?
+    var target: String?
+
+    /// Options of a run of the preset `tiny`, whose larger parameters are cut.
+    init(
+        _ count: Int, bucketBytes: Int = 100_000, isDelayed: Bool = false,
+        _ change: (inout TrainingOptions) -> Void = { _ in }
+    ) {
+        var options = TrainingOptions()
+        options.model = "tiny"
+        (options.batch, options.sequenceLength, options.evaluationFraction) = (6, 8, 0)
+        (options.warmup, options.learningRate) = (0, 5e-3)
+        change(&options)
+        (self.count, self.options, self.bucketBytes, self.isDelayed) = (
+            count, options, bucketBytes, isDelayed
+        )
+    }
+
+    /// Does steps on all ranks.
+    func train(steps: Int) throws -> [Outcome] {
+        let identifier = try Communicator.makeIdentifier(for: .cpu)
+        return try onThreads(count) { rank in
+            let communicator = try Communicator(
+                rank: rank, of: count, identifier: identifier, device: Device(name: "rank \(rank)"))
+            return try train(communicator, steps: steps)
+        }
+    }
+
+    func learner(_ communicator: Communicator) throws -> Learner {
+        let model = try TrainingModel(ModelDescription(options), options, device: communicator.device)
+        let stream = try TokenStream(
+            tokens: (0..<4000).map { Int32($0 * ($0 + 7) % 251) }, sequenceLength: options.sequenceLength,
+            batchSize: options.batch, accumulation: options.accumulate, evaluationFraction: 0, seed: 1)
+        let ranks = try Ranks(
+            communicator, queue: isDelayed ? DelayedQueue() : nil, bucketBytes: bucketBytes)
+        return try Learner(model, stream: stream, options: options, ranks: ranks)
+    }
+
+    private func train(_ communicator: Communicator, steps: Int) throws -> Outcome {
+        let learner = try learner(communicator)
+        if let start { try TrainingState.read(start, into: learner) }
+        var outcome = Outcome()
+        for _ in 0..<steps {
+            try learner.step()
+            try learner.takeResults { outcome.numbers += [$0.loss, $0.gradientNorm] }
+        }
+        outcome.peakBytes = communicator.device.peakBytes
+        outcome.weights = try learner.model.decoder.trainedParameters.map { try $0.value.bytes() }
+        outcome.stateBytes = learner.stateBytes
+        guard let target else { return outcome }
+        if communicator.rank == 0 {
+            try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+            try TrainingState.writeCheckpoint(learner, into: target)
+            outcome.state = try FileSystem.read("\(target)/optimizer.safetensors")
+        } else {
+            try TrainingState.sendParts(learner)
+        }
+        return outcome
+    }
+}
+
+/// Does work only once it, or what was handed in after it, is joined: what a GPU's second stream may do.
+final class DelayedQueue: SideQueue {
+    private var waiting: [() throws -> Void] = []
+    private var done = 0
+
+    func run(_ work: @escaping () throws -> Void) throws -> any SideWork {
+        waiting.append(work)
+        return Delayed(queue: self, end: done + waiting.count)
+    }
+
+    private struct Delayed: SideWork {
+        let queue: DelayedQueue
+        let end: Int
+
+        func join() throws {
+            while queue.done < end {
+                queue.done += 1
+                try queue.waiting.removeFirst()()
+            }
+        }
+    }
+}
+
+extension NDArray {
+    fileprivate func bytes() throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        try bytes.withUnsafeMutableBytes { try flattened.read(into: $0) }
+        return bytes
+    }
+}
