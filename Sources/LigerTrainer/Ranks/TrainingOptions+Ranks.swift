@@ -59,7 +59,9 @@ extension TrainingOptions {
         [
             ("--steps", "\(steps)"), ("--eval-every", "\(evaluationInterval ?? 0)"),
             ("--eval-batches", "\(evaluationBatches)"), ("--save-every", "\(saveEvery)"),
-            ("--recompute", execution.recompute.rawValue), ("--graph", "\(execution.graph)"),
+            ("--recompute", execution.recompute.rawValue),
+            ("--memory-budget", execution.memoryBudget.map(String.init) ?? "what is free"),
+            ("--graph", "\(execution.graph)"),
             ("--attention", execution.attention.rawValue), ("--resume", "\(resume)"), ("--out", out),
         ]
     }
