@@ -42,9 +42,10 @@ extension Tensor {
                 programs: x.shape[0], ["x": x, "magnitude": m, "norms": norms, "y": y])
             return y
         }
-        let (z, again) = (saved, recipe(applying: scaled))
+        let (z, recipe) = (saved, recipe(applying: scaled))
         return tape.record(
-            try scaled(value), from: [self, tape.tensor(of: magnitude)], recipe: again
+            try scaled(value), from: [self, tape.tensor(of: magnitude)],
+            again: { try scaled(z.array()) }, recipe: recipe
         ) { upstream in
             let dy = upstream.array
             let products = try NDArray(empty: dy.shape, device: dy.device)

@@ -105,13 +105,15 @@ package final class RecomputationChoice {
             levels.append(parts)
         }
         let before = try kept(parts)
-        let costs = try RecomputedParts.products.enumerated().compactMap { place, part in
-            let saved = before - (try kept(parts.union(part)))
-            guard saved > 0, let operations = work.operations[part] else { return nil }
+        var costs: [(part: RecomputedParts, cost: Double)] = []
+        for part in RecomputedParts.products {
+            let saved = try before - kept(parts.union(part))
+            guard saved > 0, let operations = work.operations[part] else { continue }
             let weight = part == .attention ? Self.attentionWeight : 1
-            return (part: part, place: place, cost: weight * operations / Double(saved))
-        } as [(part: RecomputedParts, place: Int, cost: Double)]
-        for (part, _, _) in costs.sorted(by: { ($0.cost, $0.place) < ($1.cost, $1.place) }) {
+            costs.append((part, weight * operations / Double(saved)))
+        }
+        costs.sort { ($0.cost, $0.part.rawValue) < ($1.cost, $1.part.rawValue) }
+        for (part, _) in costs {
             parts.formUnion(part)
             levels.append(parts)
         }

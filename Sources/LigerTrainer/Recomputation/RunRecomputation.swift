@@ -29,12 +29,13 @@ struct RunRecomputation {
             return
         }
         let decision = try ranks.told {
-            let earlier = Self.earlier(options, blocks: description.configuration.layerCount)
-            if let earlier, try Self.fits(earlier, description, own, device, ranks.count, available) {
-                return Decision(planned: earlier, isResumed: true)
+            let choice = try RecomputationChoice(description, own, on: device, ranks: ranks.count)
+            if let earlier = Self.earlier(options, blocks: description.configuration.layerCount),
+                let planned = try Self.continued(earlier, choice, own, available)
+            {
+                return Decision(planned: planned, isResumed: true)
             }
             let budget = try own.execution.memoryBudget ?? Self.automaticBudget(on: device, available)
-            let choice = try RecomputationChoice(description, own, on: device, ranks: ranks.count)
             let planned = try choice.chosen(budget, isAutomatic: own.execution.memoryBudget == nil)
             return Decision(planned: planned, isResumed: false)
         }
@@ -73,21 +74,26 @@ struct RunRecomputation {
         return nil
     }
 
-    /// Whether a run can go on as it was planned.
+    /// The plan of a run's earlier part with what it comes to now; nil if its budget does not hold it, as with fewer
+    /// ranks.
     ///
     /// - Throws: `TrainerError` (`memoryTooSmall`) if what was free is not any more.
-    private static func fits(
-        _ earlier: PlannedRecomputation, _ description: ModelDescription, _ own: TrainingOptions,
-        _ device: Device, _ ranks: Int, _ available: Int?
-    ) throws -> Bool {
-        let total = try description.memory(own, on: device, ranks: ranks, recomputing: earlier.plan).total
-        if let budget = own.execution.memoryBudget { return total <= budget }
-        guard let available, total > available, own.memoryLimit == .enforced else { return true }
+    private static func continued(
+        _ earlier: PlannedRecomputation, _ choice: RecomputationChoice, _ own: TrainingOptions,
+        _ available: Int?
+    ) throws -> PlannedRecomputation? {
+        let planned = try choice.described(
+            earlier.plan, earlier.budget, isAutomatic: earlier.isAutomatic)
+        let total = planned.expectedPeak
+        if let budget = own.execution.memoryBudget { return total <= budget ? planned : nil }
+        guard let available, total > available, own.memoryLimit == .enforced else { return planned }
         throw TrainerError(
             .memoryTooSmall,
             "The run goes on as it was planned when it began, which takes \(Format.bytes(total)), and there are "
                 + "\(Format.bytes(available)) of memory free on \(own.device).",
-            remedy: "Make that much free, or give --memory-budget, by which it is planned anew: it has the same bits.")
+            remedy:
+                "Make that much free, or give --memory-budget: the run is then planned anew, with the same bits."
+        )
     }
 
     /// What is free, less 6% of a GPU's memory, or a quarter of what the system has free.

@@ -25,9 +25,9 @@ import Tile
         return (try Learner(model, stream: stream, options: options), options)
     }
 
-    @Test(arguments: [1, 2], Recomputation.allCases)
+    @Test(arguments: [1, 2], TrainingOptions.Execution.Recompute.allCases)
     func stepsWaitForNothing(
-        accumulation: Int, recompute: Recomputation
+        accumulation: Int, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = try makeFakeDevice()
         let (learner, _) = try learner(on: device) {
@@ -62,9 +62,9 @@ import Tile
     }
 
     /// Arrays on a GPU, where attention goes by blocks, or with bf16 by cuDNN, and the loss by longer chunks.
-    @Test(arguments: [false, true], Recomputation.allCases)
+    @Test(arguments: [false, true], TrainingOptions.Execution.Recompute.allCases)
     func flashStepsRunOnlyCUDNN(
-        graph: Bool, recompute: Recomputation
+        graph: Bool, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = try makeFakeDevice(cudnn: true)
         let (learner, options) = try learner(on: device) {
@@ -80,9 +80,9 @@ import Tile
 
     @Test(
         arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)],
-        Recomputation.allCases)
+        TrainingOptions.Execution.Recompute.allCases)
     func theEstimateHolds(
-        storage: (dtype: DType, isFlash: Bool), recompute: Recomputation
+        storage: (dtype: DType, isFlash: Bool), recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let dtype = storage.dtype
         let device = try makeFakeDevice(cudnn: storage.isFlash)
