@@ -1,3 +1,4 @@
+internal import LigerModels
 package import LigerNN
 package import LigerRuntime
 internal import Tile

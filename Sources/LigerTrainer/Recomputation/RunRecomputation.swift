@@ -1,3 +1,4 @@
+internal import LigerModels
 internal import LigerNN
 internal import LigerRuntime
 internal import Platform
