@@ -48,7 +48,9 @@ extension TrainingOptions {
         /// `--gradients`: storage of the sums of gradients.
         public var gradients = DType.f32
         /// `--recompute`
-        public var recompute = Recomputation.none
+        public var recompute = Recompute.none
+        /// `--memory-budget`: bytes that arrays may take on the device, with `--recompute auto`; nil for what is free.
+        public var memoryBudget: Int?
         /// `--graph`: hand a GPU the launches of a step at once; results have the same bits.
         public var graph = false
         /// `--loss-budget`: MiB that the logits of a chunk may take; nil for the device's own.

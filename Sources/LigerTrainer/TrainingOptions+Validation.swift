@@ -72,6 +72,7 @@ extension TrainingOptions {
         if execution.attention == .flash, dtype == .f32 {
             problems.append("--attention flash takes 16 bits; leave it out, or give --dtype bf16")
         }
+        problems += execution.budgetProblems
         if execution.recompute == .selective, !kernels[.rmsNorm], !kernels[.swiGLU] {
             problems.append(
                 "--recompute is selective, which concerns the fused RMSNorm and SwiGLU, and neither is on; give "

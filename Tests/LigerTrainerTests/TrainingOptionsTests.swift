@@ -79,6 +79,14 @@ import Tile
                 + "--recompute blocks"
         ),
         (
+            { $0.execution.memoryBudget = 1 << 30 },
+            "--memory-budget has no meaning with --recompute none; give --recompute auto, or leave it out"
+        ),
+        (
+            { ($0.execution.recompute, $0.execution.memoryBudget) = (.auto, 0) },
+            "--memory-budget is 0; it must be at least 1 byte"
+        ),
+        (
             { $0.execution.lossBudget = 0 },
             "--loss-budget is 0; it must be 1 MiB at least and 1048576 at most"
         ),
@@ -168,7 +176,7 @@ import Tile
         later.keep = 9
         later.resume = true
         later.json = true
-        later.execution.recompute = .blocks
+        (later.execution.recompute, later.execution.memoryBudget) = (.auto, 1 << 30)
         later.execution.graph = true
         #expect(later.differences(from: TrainingOptions()).isEmpty)
         later.minimumRatio = 0.1

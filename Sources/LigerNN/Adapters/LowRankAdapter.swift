@@ -62,18 +62,26 @@ package final class LowRankAdapter {
     }
 
     /// [rows, outputs] for x [rows, inputs]; the layer's bias comes afterwards.
-    func callAsFunction(_ x: Tensor) throws -> Tensor {
+    ///
+    /// - Parameter part: of a block, by whose recomputation the sum of products is computed again. The narrow product is
+    ///   kept in any case, so that nothing is drawn again.
+    func callAsFunction(_ x: Tensor, part: RecomputedParts? = nil) throws -> Tensor {
         precondition(!weight.requiresGradient, "an adapted weight is frozen")
         let tape = x.tape
         let (a, b) = (tape.tensor(of: down), tape.tensor(of: up))
         let dropout = makeDropout()
-        let y = try MatMul.apply(x.value, weight.value, transposeB: true)
         let read = try dropout.map { try $0.applied(to: x.value) } ?? x.value
         let narrow = try MatMul.apply(read, a.value, transposeB: true, alpha: scale)
-        _ = try MatMul.apply(narrow, b.value, transposeB: true, into: y, accumulate: true)
         let (saved, w, down, up, scale) = (x.saved, weight.value, a.value, b.value, scale)
+        let product = { (x: NDArray) in
+            let y = try MatMul.apply(x, w, transposeB: true)
+            return try MatMul.apply(narrow, up, transposeB: true, into: y, accumulate: true)
+        }
+        let operations = 2 * Double(x.shape[0]) * Double(w.count + up.count)
+        let recipe = tape.recipe(part, operations: operations) { try product(saved.array()) }
         let needsInput = x.requiresGradient
-        let sum = tape.record(y, from: [x, x, a, b]) { upstream in
+        let y = try product(x.value)
+        let sum = tape.record(y, from: [x, x, a, b], recipe: recipe) { upstream in
             let dy = upstream.array
             let dNarrow = try MatMul.apply(dy, up, alpha: scale)
             let again = try saved.array()

@@ -42,12 +42,15 @@ extension Tensor {
                 programs: x.shape[0], ["x": x, "magnitude": m, "norms": norms, "y": y])
             return y
         }
-        let z = value
-        return tape.record(try scaled(z), from: [self, tape.tensor(of: magnitude)]) { upstream in
+        let (z, recipe) = (saved, recipe(applying: scaled))
+        return tape.record(
+            try scaled(value), from: [self, tape.tensor(of: magnitude)],
+            again: { try scaled(z.array()) }, recipe: recipe
+        ) { upstream in
             let dy = upstream.array
             let products = try NDArray(empty: dy.shape, device: dy.device)
             try MultiplyByColumnNormKernel(columns: dy.shape[1], dtype: dy.dtype).launch(
-                programs: dy.shape[0], ["dy": dy, "z": z, "norms": norms, "y": products])
+                programs: dy.shape[0], ["dy": dy, "z": z.array(), "norms": norms, "y": products])
             return [.array(try scaled(dy)), .array(try ColumnSum.apply(products, dtype: .f32))]
         }
     }

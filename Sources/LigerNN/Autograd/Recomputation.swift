@@ -1,7 +1,7 @@
 package import LigerRuntime
 
 /// What a backward pass computes again from what is kept, instead of keeping it too. Losses and gradients have
-/// the same bits whichever is chosen: the same kernels see the same numbers.
+/// the same bits whichever is chosen: the same kernels see the same numbers. A `RecomputationPlan` chooses block by block.
 public enum Recomputation: String, Sendable, Hashable, CaseIterable, Codable {
     /// Nothing.
     case none
@@ -11,13 +11,22 @@ public enum Recomputation: String, Sendable, Hashable, CaseIterable, Codable {
     /// Outputs of the fused norms and of the fused feed-forward gate, which one pass over memory gives: a few
     /// hundredths more work.
     case selective
+
+    /// What that is in a block.
+    var parts: RecomputedParts {
+        switch self {
+        case .none: []
+        case .blocks: .block
+        case .selective: .elementwise
+        }
+    }
 }
 
 /// A value that a derivative needs: kept, or a way to compute it again.
 package struct Saved {
     private enum Source {
         case kept(NDArray)
-        case recipe(Recipe)
+        case recipe(Recipe<NDArray>)
     }
 
     private let source: Source
@@ -28,22 +37,24 @@ package struct Saved {
     package func array() throws -> NDArray {
         switch source {
         case .kept(let array): array
-        case .recipe(let recipe): try recipe.array()
+        case .recipe(let recipe): try recipe.value()
         }
     }
 }
 
 /// How the result of an operation is computed again.
-final class Recipe {
-    private let compute: () throws -> NDArray
-    private var result: NDArray?
+package final class Recipe<Value> {
+    /// Nil once it ran: what it was computed from may go.
+    private var compute: (() throws -> Value)?
+    private var result: Value?
 
-    init(_ compute: @escaping () throws -> NDArray) { self.compute = compute }
+    init(_ compute: @escaping () throws -> Value) { self.compute = compute }
 
-    func array() throws -> NDArray {
+    func value() throws -> Value {
         if let result { return result }
+        guard let compute else { preconditionFailure("a recipe that ran has a result") }
         let computed = try compute()
-        result = computed
+        (result, self.compute) = (computed, nil)
         return computed
     }
 }
@@ -51,9 +62,34 @@ final class Recipe {
 extension Tensor {
     /// What a derivative should capture in the place of `value`.
     package var saved: Saved { Saved(self) }
+
+    /// The same, of which derivatives keep the value.
+    var kept: Tensor { Tensor(value, tape, origin) }
+
+    /// How a cheap function of this value is computed again: from this value's own recipe. Where this value is kept there
+    /// is none, for as many bytes would be kept either way.
+    package func recipe(
+        applying function: @escaping (NDArray) throws -> NDArray
+    ) -> Recipe<NDArray>? {
+        recipe.map { source in Recipe { try function(source.value()) } }
+    }
 }
 
 extension Tape {
+    /// How the result of a part of the block at hand is computed again; nil where that is kept.
+    ///
+    /// - Parameters:
+    ///   - part: nil for results that are always kept.
+    ///   - operations: of products and attention in it.
+    ///   - compute: the result, bit for bit, from what is `saved`.
+    package func recipe<Value>(
+        _ part: RecomputedParts?, operations: Double = 0, _ compute: @escaping () throws -> Value
+    ) -> Recipe<Value>? {
+        guard isRecording, let part else { return nil }
+        if let block, operations > 0 { work?.note(part, block: block, operations) }
+        return parts.contains(part) ? Recipe(compute) : nil
+    }
+
     /// `body` of x, of which nothing is kept but x: the backward pass runs it again and then differentiates it.
     ///
     /// - Parameters:

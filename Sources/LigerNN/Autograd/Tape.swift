@@ -16,7 +16,13 @@ public final class Tape {
     /// False for evaluation: operations save nothing and no result requires a gradient.
     public let isRecording: Bool
     /// What the backward pass computes again.
-    public let recomputation: Recomputation
+    public let plan: RecomputationPlan
+    /// What it computes again of the block that is being recorded, or outside of blocks.
+    private(set) var parts: RecomputedParts
+    /// The block that is being recorded, if one is.
+    private(set) var block: Int?
+    /// Where work that may be recomputed is noted, if it is.
+    let work: RecomputableWork?
 
     /// The derivative of one operation: given the gradient of its result, one contribution per operand.
     /// It captures arrays, never tensors, which would keep the tape alive.
@@ -39,9 +45,28 @@ public final class Tape {
     /// - Parameters:
     ///   - recording: false to evaluate only.
     ///   - recomputation: what the backward pass computes again instead of keeping it.
-    public init(recording: Bool = true, recomputing recomputation: Recomputation = .none) {
+    public convenience init(recording: Bool = true, recomputing recomputation: Recomputation = .none) {
+        self.init(recording: recording, plan: RecomputationPlan(recomputation))
+    }
+
+    /// An empty record.
+    ///
+    /// - Parameters:
+    ///   - recording: false to evaluate only.
+    ///   - plan: what the backward pass computes again, block by block.
+    ///   - work: where work that may be recomputed is noted.
+    package init(recording: Bool = true, plan: RecomputationPlan, noting work: RecomputableWork? = nil) {
         isRecording = recording
-        self.recomputation = recomputation
+        self.plan = plan
+        self.work = work
+        parts = plan.outside
+    }
+
+    /// Does `body`, which records a block, with what the plan computes again there. What it returns is kept.
+    func recording(block: Int, _ body: (RecomputedParts) throws -> Tensor) rethrows -> Tensor {
+        (self.block, parts) = (block, plan[block])
+        defer { (self.block, parts) = (nil, plan.outside) }
+        return try body(parts).kept
     }
 
     /// An array that is not differentiated.
@@ -62,24 +87,26 @@ public final class Tape {
     ///   - value: the result.
     ///   - operands: what it was computed from. If none requires a gradient, the result requires none
     ///     and nothing is saved.
-    ///   - again: a cheap way to compute the value again, bit for bit, from what is kept anyway; used where
-    ///     `recomputation` asks for it.
+    ///   - again: a cheap way to compute the value again, bit for bit, from what is `saved`; used where elementwise
+    ///     parts are recomputed.
+    ///   - recipe: any way to compute the value again, for which the value is then not kept.
     ///   - derivative: called at most once, in the backward pass.
     package func record(
         _ value: NDArray, from operands: [Tensor], again: (() throws -> NDArray)? = nil,
-        derivative: @escaping Derivative
+        recipe: Recipe<NDArray>? = nil, derivative: @escaping Derivative
     ) -> Tensor {
+        let recipe = recipe ?? again.flatMap { self.recipe(.elementwise, $0) }
         guard isRecording, operands.contains(where: \.requiresGradient) else {
             precondition(operands.allSatisfy { $0.tape === self }, "operands of one operation share a tape")
-            return constant(value)
+            return Tensor(value, self, .constant, recipe)
         }
-        let recipe = recomputation == .selective ? again.map { Recipe($0) } : nil
         return recordNeeded(value, from: operands, recipe: recipe, derivative: derivative)
     }
 
     /// The result of an operation that requires a gradient, even if no operand does.
     func recordNeeded(
-        _ value: NDArray, from operands: [Tensor], recipe: Recipe? = nil, derivative: @escaping Derivative
+        _ value: NDArray, from operands: [Tensor], recipe: Recipe<NDArray>? = nil,
+        derivative: @escaping Derivative
     ) -> Tensor {
         precondition(operands.allSatisfy { $0.tape === self }, "operands of one operation share a tape")
         precondition(!isSpent, "a tape that has run backward records nothing more; make a new one")

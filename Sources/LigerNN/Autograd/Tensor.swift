@@ -11,7 +11,7 @@ public struct Tensor {
     public let tape: Tape
     let origin: Origin
     /// How derivatives get the value if they should not keep it.
-    let recipe: Recipe?
+    let recipe: Recipe<NDArray>?
 
     /// Where a gradient of this value goes.
     enum Origin {
@@ -25,7 +25,7 @@ public struct Tensor {
         case leaf(Leaf)
     }
 
-    init(_ value: NDArray, _ tape: Tape, _ origin: Origin, _ recipe: Recipe? = nil) {
+    init(_ value: NDArray, _ tape: Tape, _ origin: Origin, _ recipe: Recipe<NDArray>? = nil) {
         self.value = value
         self.tape = tape
         self.origin = origin
@@ -51,7 +51,8 @@ public struct Tensor {
     /// The same numbers in another shape of as many elements. Costs nothing.
     public func reshaped(_ shape: [Int]) -> Tensor {
         let old = value.shape
-        return tape.record(value.reshaped(shape), from: [self]) { upstream in
+        let again = recipe(applying: { $0.reshaped(shape) })
+        return tape.record(value.reshaped(shape), from: [self], recipe: again) { upstream in
             [.array(upstream.array.reshaped(old))]
         }
     }

@@ -163,7 +163,7 @@ public final class Decoder {
         }
         var x = try embedding(ids.flattened, on: tape)
         if let positions { x = try positions.adding(to: x, context) }
-        for block in blocks { x = try block(x, context) }
+        for (number, block) in blocks.enumerated() { x = try block(x, context, number: number) }
         return try norm(x, context)
     }
 }

@@ -14,9 +14,11 @@ public struct DecoderBlock {
 
     private var parameters: [Parameter] { own + slots.flatMap { $0.adapter?.parameters ?? [] } }
 
-    /// Like x. Where the tape recomputes blocks, nothing is kept but x.
-    func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
-        x.tape.recomputation == .blocks
-            ? try x.tape.recomputing(x, parameters) { try layer($0, context) } : try layer(x, context)
+    /// Like x. Where the tape's plan recomputes the block of this number whole, nothing is kept but x.
+    func callAsFunction(_ x: Tensor, _ context: SequenceContext, number: Int) throws -> Tensor {
+        try x.tape.recording(block: number) { parts in
+            parts.contains(.block)
+                ? try x.tape.recomputing(x, parameters) { try layer($0, context) } : try layer(x, context)
+        }
     }
 }

@@ -9,9 +9,11 @@ public struct FeedForward: Layer {
 
     package init(_ scope: ParameterScope, hiddenSize: Int, intermediateSize: Int) {
         up = Linear(
-            scope["c_fc"], inputs: hiddenSize, outputs: intermediateSize, hasBias: true, isTransposed: true)
+            scope["c_fc"], inputs: hiddenSize, outputs: intermediateSize, hasBias: true, isTransposed: true,
+            part: .inner)
         down = Linear(
-            scope["c_proj"], inputs: intermediateSize, outputs: hiddenSize, hasBias: true, isTransposed: true)
+            scope["c_proj"], inputs: intermediateSize, outputs: hiddenSize, hasBias: true, isTransposed: true,
+            part: .down)
     }
 
     /// [rows, hidden size], as x.

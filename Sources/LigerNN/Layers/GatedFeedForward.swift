@@ -21,8 +21,10 @@ public struct GatedFeedForward: Layer {
         _ scope: ParameterScope, hiddenSize: Int, intermediateSize: Int, hasBias: Bool = false,
         isJoint: Bool = false, activation: Activation = .silu
     ) {
-        func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
-            Linear(scope[name], inputs: inputs, outputs: outputs, hasBias: hasBias)
+        func linear(
+            _ name: String, _ inputs: Int, _ outputs: Int, _ part: RecomputedParts = .inner
+        ) -> Linear {
+            Linear(scope[name], inputs: inputs, outputs: outputs, hasBias: hasBias, part: part)
         }
         self.activation = activation
         inputs =
@@ -32,7 +34,7 @@ public struct GatedFeedForward: Layer {
                 linear("gate_proj", hiddenSize, intermediateSize),
                 linear("up_proj", hiddenSize, intermediateSize),
             ]
-        down = linear("down_proj", intermediateSize, hiddenSize)
+        down = linear("down_proj", intermediateSize, hiddenSize, .down)
     }
 
     /// [rows, hidden size], as x.

@@ -86,7 +86,7 @@ public struct SelfAttention: Layer {
         func input(_ name: String, _ count: Int) -> Linear {
             Linear(
                 scope[name], inputs: hiddenSize, outputs: count * heads.size, hasBias: options.inputBias,
-                isTransposed: options.names.isTransposed)
+                isTransposed: options.names.isTransposed, part: .heads)
         }
         func norm(_ name: String, _ count: Int) -> RootMeanSquareNorm? {
             if let eps = options.wideNormEps {
@@ -106,7 +106,7 @@ public struct SelfAttention: Layer {
             ]
         output = Linear(
             scope[options.names.output], inputs: heads.query * heads.size, outputs: hiddenSize,
-            hasBias: options.outputBias, isTransposed: options.names.isTransposed)
+            hasBias: options.outputBias, isTransposed: options.names.isTransposed, part: .output)
         queryNorm = norm("q_norm", heads.query)
         keyNorm = norm("k_norm", heads.keyValue)
         normsBeforeHeads = options.wideNormEps != nil

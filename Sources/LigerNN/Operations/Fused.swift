@@ -6,13 +6,14 @@ package import LigerRuntime
 package enum Fused {
     /// `RMSNorm` of the rows of x.
     package static func rmsNorm(_ x: Tensor, weight: Tensor, _ options: RMSNorm.Options) throws -> Tensor {
-        let (input, scale) = (x.value, weight.value)
-        let (y, rstd) = try RMSNorm.forward(input, weight: scale, options)
+        let (input, scale) = (x.saved, weight.value)
+        let (y, rstd) = try RMSNorm.forward(x.value, weight: scale, options)
         let needsWeight = weight.requiresGradient
-        let again = { try RMSNorm.forward(input, weight: scale, options).y }
+        let again = { try RMSNorm.forward(input.array(), weight: scale, options).y }
         return x.tape.record(y, from: [x, weight], again: again) { upstream in
             let (dx, dw) = try RMSNorm.backward(
-                dy: upstream.array, x: input, weight: scale, rstd: rstd, options, needsWeight: needsWeight)
+                dy: upstream.array, x: input.array(), weight: scale, rstd: rstd, options,
+                needsWeight: needsWeight)
             return [.array(dx), dw.map { .array($0) } ?? .none]
         }
     }
@@ -24,8 +25,9 @@ package enum Fused {
         _ x: Tensor, _ tables: RotaryTables.Slice, positions: NDArray? = nil
     ) throws -> Tensor {
         let (cos, sin) = (tables.cos, tables.sin)
-        let y = try RoPE.apply(x.value, cos: cos, sin: sin, positions: positions)
-        return x.tape.record(y, from: [x]) { upstream in
+        let rotate = { (x: NDArray) in try RoPE.apply(x, cos: cos, sin: sin, positions: positions) }
+        let (y, again) = (try rotate(x.value), x.recipe(applying: rotate))
+        return x.tape.record(y, from: [x], recipe: again) { upstream in
             [
                 .array(
                     try RoPE.apply(upstream.array, cos: cos, sin: sin, positions: positions, inverse: true))
@@ -35,22 +37,23 @@ package enum Fused {
 
     /// Rotary embedding of pairs side by side, by their cosines and sines [batch or 1, sequence, head size / 2, 2].
     package static func rope(_ x: Tensor, pairs: NDArray) throws -> Tensor {
-        let y = try InterleavedRoPE.apply(x.value, rotations: pairs)
-        return x.tape.record(y, from: [x]) { upstream in
+        let rotate = { (x: NDArray) in try InterleavedRoPE.apply(x, rotations: pairs) }
+        let (y, again) = (try rotate(x.value), x.recipe(applying: rotate))
+        return x.tape.record(y, from: [x], recipe: again) { upstream in
             [.array(try InterleavedRoPE.apply(upstream.array, rotations: pairs, inverse: true))]
         }
     }
 
     /// `LayerNorm` of the rows of x.
     package static func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, eps: Float) throws -> Tensor {
-        let (input, scale, shift) = (x.value, weight.value, bias.value)
-        let (y, mean, rstd) = try LayerNorm.forward(input, weight: scale, bias: shift, eps: eps)
+        let (input, scale, shift) = (x.saved, weight.value, bias.value)
+        let (y, mean, rstd) = try LayerNorm.forward(x.value, weight: scale, bias: shift, eps: eps)
         let needs = (weight.requiresGradient, bias.requiresGradient)
-        let again = { try LayerNorm.forward(input, weight: scale, bias: shift, eps: eps).y }
+        let again = { try LayerNorm.forward(input.array(), weight: scale, bias: shift, eps: eps).y }
         return x.tape.record(y, from: [x, weight, bias], again: again) { upstream in
             let (dx, dw, db) = try LayerNorm.backward(
-                dy: upstream.array, x: input, weight: scale, mean: mean, rstd: rstd, needsWeight: needs.0,
-                needsBias: needs.1)
+                dy: upstream.array, x: input.array(), weight: scale, mean: mean, rstd: rstd,
+                needsWeight: needs.0, needsBias: needs.1)
             return [
                 .array(dx), dw.map { .array($0) } ?? .none, db.map { .array($0) } ?? .none,
             ]
@@ -59,28 +62,32 @@ package enum Fused {
 
     /// gelu(x), by the approximation with tanh.
     package static func gelu(_ x: Tensor) throws -> Tensor {
-        let input = x.value
-        let forward = { try GELU.forward(input) }
-        return x.tape.record(try forward(), from: [x], again: forward) { upstream in
-            [.array(try GELU.backward(dy: upstream.array, x: input))]
+        let input = x.saved
+        let again = { try GELU.forward(input.array()) }
+        return x.tape.record(try GELU.forward(x.value), from: [x], again: again) { upstream in
+            [.array(try GELU.backward(dy: upstream.array, x: input.array()))]
         }
     }
 
     /// silu(gate) up.
     package static func swiGLU(gate: Tensor, up: Tensor) throws -> Tensor {
-        let (a, b) = (gate.value, up.value)
-        let forward = { try SwiGLU.forward(gate: a, up: b) }
-        return gate.tape.record(try forward(), from: [gate, up], again: forward) { upstream in
-            let (dgate, dup) = try SwiGLU.backward(dy: upstream.array, gate: a, up: b)
+        let (a, b) = (gate.saved, up.saved)
+        let y = try SwiGLU.forward(gate: gate.value, up: up.value)
+        let again = { try SwiGLU.forward(gate: a.array(), up: b.array()) }
+        return gate.tape.record(y, from: [gate, up], again: again) { upstream in
+            let (dgate, dup) = try SwiGLU.backward(
+                dy: upstream.array, gate: a.array(), up: b.array())
             return [.array(dgate), .array(dup)]
         }
     }
     /// gelu(gate) up, by the approximation with tanh.
     package static func geGLU(gate: Tensor, up: Tensor) throws -> Tensor {
-        let (a, b) = (gate.value, up.value)
-        let forward = { try GeGLU.forward(gate: a, up: b) }
-        return gate.tape.record(try forward(), from: [gate, up], again: forward) { upstream in
-            let (dgate, dup) = try GeGLU.backward(dy: upstream.array, gate: a, up: b)
+        let (a, b) = (gate.saved, up.saved)
+        let y = try GeGLU.forward(gate: gate.value, up: up.value)
+        let again = { try GeGLU.forward(gate: a.array(), up: b.array()) }
+        return gate.tape.record(y, from: [gate, up], again: again) { upstream in
+            let (dgate, dup) = try GeGLU.backward(
+                dy: upstream.array, gate: a.array(), up: b.array())
             return [.array(dgate), .array(dup)]
         }
     }

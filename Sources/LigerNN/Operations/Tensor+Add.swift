@@ -6,7 +6,10 @@ extension Tensor {
     public func adding(_ other: Tensor) throws -> Tensor {
         let sum = try Elementwise.add(value, other.value)
         let type = other.dtype
-        return tape.record(sum, from: [self, other]) { upstream in
+        // Without a recipe the other term would be kept in the place of the sum.
+        let own = saved
+        let again = other.recipe(applying: { try Elementwise.add(own.array(), $0) })
+        return tape.record(sum, from: [self, other], recipe: again) { upstream in
             [.array(upstream.array), .array(try Cast.apply(upstream.array, to: type))]
         }
     }

@@ -13,9 +13,13 @@ extension Tensor {
 
     private func columns(_ range: Range<Int>) throws -> Tensor {
         let (shape, dtype, device) = (shape, dtype, value.device)
-        let part = try NDArray(empty: [shape[0], range.count], dtype: dtype, device: device)
-        try Elementwise.copyRows(value.sliced(1, range), into: part)
-        return tape.record(part, from: [self]) { upstream in
+        let cut = { (whole: NDArray) in
+            let part = try NDArray(empty: [shape[0], range.count], dtype: dtype, device: device)
+            try Elementwise.copyRows(whole.sliced(1, range), into: part)
+            return part
+        }
+        let again = recipe(applying: cut)
+        return tape.record(try cut(value), from: [self], recipe: again) { upstream in
             let whole = try NDArray.zeros(shape, dtype: dtype, device: device)
             try Elementwise.copyRows(upstream.array, into: whole.sliced(1, range))
             return [.array(whole)]

@@ -9,13 +9,18 @@ extension Tensor {
     ///   - weight: W [outputs, inputs].
     ///   - bias: [outputs], or none.
     ///   - isTransposed: whether `weight` is W^T [inputs, outputs].
+    ///   - part: of a block, by whose recomputation the product is computed again; nil for one that is kept.
     /// - Returns: [rows, outputs], for self [rows, inputs].
     package func linear(
-        _ weight: Tensor, bias: Tensor? = nil, isTransposed: Bool = false
+        _ weight: Tensor, bias: Tensor? = nil, isTransposed: Bool = false, part: RecomputedParts? = nil
     ) throws -> Tensor {
-        let y = try MatMul.apply(value, weight.value, transposeB: !isTransposed)
+        let (input, matrix) = (saved, weight.value)
+        let y = try MatMul.apply(value, matrix, transposeB: !isTransposed)
+        let again = tape.recipe(part, operations: 2 * Double(shape[0]) * Double(matrix.count)) {
+            try MatMul.apply(input.array(), matrix, transposeB: !isTransposed)
+        }
         let (w, x) = (requiresGradient ? weight.value : nil, weight.requiresGradient ? saved : nil)
-        let product = tape.record(y, from: [self, weight]) { upstream in
+        let product = tape.record(y, from: [self, weight], recipe: again) { upstream in
             let dy = upstream.array
             return [
                 w.map { .product(MatrixTerm(dy, $0, transposeB: isTransposed)) } ?? .none,
@@ -33,11 +38,15 @@ extension Tensor {
 
     /// Sum with one row [columns], added to every row of self [rows, columns].
     package func adding(row: Tensor) throws -> Tensor {
-        let y = try NDArray(empty: shape, dtype: dtype, device: value.device)
-        try AddRowKernel(columns: shape[1], x: dtype, row: row.dtype).launch(
-            programs: shape[0], ["x": value, "row": row.value, "y": y])
-        let needsRow = row.requiresGradient
-        return tape.record(y, from: [self, row]) { upstream in
+        let bias = row.value
+        let add = { (x: NDArray) in
+            let y = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
+            try AddRowKernel(columns: x.shape[1], x: x.dtype, row: bias.dtype).launch(
+                programs: x.shape[0], ["x": x, "row": bias, "y": y])
+            return y
+        }
+        let (needsRow, again) = (row.requiresGradient, recipe(applying: add))
+        return tape.record(try add(value), from: [self, row], recipe: again) { upstream in
             let dy = upstream.array
             guard needsRow else { return [.array(dy), .none] }
             let wide = try Cast.apply(dy, to: .f32)

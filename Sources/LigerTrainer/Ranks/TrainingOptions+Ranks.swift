@@ -59,9 +59,10 @@ extension TrainingOptions {
         [
             ("--steps", "\(steps)"), ("--eval-every", "\(evaluationInterval ?? 0)"),
             ("--eval-batches", "\(evaluationBatches)"), ("--save-every", "\(saveEvery)"),
-            ("--recompute", execution.recompute.rawValue), ("--graph", "\(execution.graph)"),
-            ("--attention", execution.attention.rawValue), ("--shard", execution.shard.rawValue),
-            ("--resume", "\(resume)"), ("--out", out),
+            ("--recompute", execution.recompute.rawValue),
+            ("--memory-budget", execution.memoryBudget.map(String.init) ?? "what is free"),
+            ("--graph", "\(execution.graph)"), ("--attention", execution.attention.rawValue),
+            ("--shard", execution.shard.rawValue), ("--resume", "\(resume)"), ("--out", out),
         ]
     }
 }

@@ -86,6 +86,12 @@ package final class ProgressDisplay {
         }
     }
 
+    /// Shows what the run computes again.
+    func plan(_ planned: PlannedRecomputation, _ lines: [String]) {
+        if case .json = style { return output.write(planned.json + "\n") }
+        for line in lines { note(line) }
+    }
+
     /// Shows what the run came to.
     package func summarise(_ summary: RunSummary) {
         if case .json = style { return output.write(summary.json + "\n") }

@@ -16,11 +16,13 @@ package struct RunRecord: Sendable, Equatable, Codable {
     package var attention: String?
     /// The frozen weights of an adapter; nil where the weights are trained.
     package var base: BaseModel?
+    /// What is computed again, where a budget decided that: a resumed run does the same. It changes no result.
+    package var recomputation: PlannedRecomputation?
 
     package init(
         options: TrainingOptions, dataFingerprint: String, tokenCount: Int, vocabularySize: Int,
         deviceModel: String? = nil, frozenFingerprint: String? = nil, attention: String? = nil,
-        base: BaseModel? = nil
+        base: BaseModel? = nil, recomputation: PlannedRecomputation? = nil
     ) {
         self.options = options
         self.dataFingerprint = dataFingerprint
@@ -30,6 +32,7 @@ package struct RunRecord: Sendable, Equatable, Codable {
         self.frozenFingerprint = frozenFingerprint
         self.attention = attention
         self.base = base
+        self.recomputation = recomputation
     }
 
     /// Everything that would make resuming another run, in words.

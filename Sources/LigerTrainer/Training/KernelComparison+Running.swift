@@ -13,6 +13,11 @@ extension KernelComparison {
         _ options: TrainingOptions, vocabularySize: Int? = nil, progress: (Int) -> Void = { _ in }
     ) throws -> KernelComparison {
         try options.validate()
+        if options.execution.recompute == .auto {
+            throw TrainerError(
+                .invalidOptions, "A comparison of kernels has no budget, and --recompute is auto.",
+                remedy: "Give --recompute none, selective or blocks.")
+        }
         try ThreadPool.checkEnvironment()
         let device = try options.device.open()
         let corpus = try options.data.map { try Corpus(path: $0) } ?? Corpus.ownSources()

@@ -1,4 +1,4 @@
-internal import LigerNN
+package import LigerNN
 internal import LigerRuntime
 internal import Tile
 
@@ -50,10 +50,12 @@ package final class Learner {
     /// - Parameters:
     ///   - stream: deals out the batches of all ranks together.
     ///   - options: of all ranks together.
+    ///   - plan: what backward passes compute again; nil for what the options say.
     ///   - ranks: those that learn together.
     /// - Throws: `RuntimeError` when memory runs out.
     package init(
-        _ model: TrainingModel, stream: any BatchStream, options: TrainingOptions, ranks: Ranks = .alone
+        _ model: TrainingModel, stream: any BatchStream, options: TrainingOptions,
+        recomputing plan: RecomputationPlan? = nil, ranks: Ranks = .alone
     ) throws {
         self.model = model
         self.stream = stream
@@ -65,7 +67,9 @@ package final class Learner {
         weight = options.tokensPerStep
         let share = try LossShare.part(
             of: stream.accumulation * ranks.count, tokens: weight, on: model.device)
-        work = try StepWork(model.decoder, asking: model.frozen, share: share, options, ranks: ranks)
+        work = try StepWork(
+            model.decoder, asking: model.frozen, share: share, options,
+            recomputing: plan ?? options.execution.recompute.plan, ranks: ranks)
         results = try StepResults(
             parts: stream.accumulation, figures: work.objective.figureCount, device: model.device)
     }

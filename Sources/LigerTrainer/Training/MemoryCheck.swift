@@ -22,7 +22,8 @@ package enum MemoryCheck {
         guard let available else { return nil }
         let (least, total) = (copies * estimate.least, copies * estimate.total)
         let free = "\(Format.bytes(available)) of memory free on \(options.device)"
-        let lower = "Lower --batch or --seq and raise --accumulate, or give --recompute blocks"
+        let less = options.execution.recompute == .auto ? "" : ", or give --recompute auto"
+        let lower = "Lower --batch or --seq and raise --accumulate\(less)"
         let isMeant = options.memoryLimit == .ignored
         if least > available, !isMeant {
             throw TrainerError(
@@ -40,9 +41,7 @@ package enum MemoryCheck {
     }
 
     /// What would make weights and their company smaller.
-    private static func advice(
-        _ options: TrainingOptions, _ device: Device, ofSeveral: Bool
-    ) -> String {
+    static func advice(_ options: TrainingOptions, _ device: Device, ofSeveral: Bool) -> String {
         if options.dtype == .f32 { return "Give --dtype bf16, or a smaller --model." }
         var smaller: [String] = []
         if ofSeveral && options.execution.shard == .none { smaller.append("--shard optimizer") }

@@ -32,12 +32,13 @@ package struct MemoryEstimate: Sendable, Equatable {
     ///   - adapter: what is trained in the place of the weights.
     ///   - options: of one rank's own work.
     ///   - ranks: how many there are.
+    ///   - plan: what is computed again.
     /// - Throws: `TrainerError` (`memoryTooSmall`) for sizes that no machine has; `RuntimeError` if
     ///   `--attention flash` was asked for and cannot be had.
     /// - Cost: milliseconds, once the kernels that the run needs are compiled.
     init(
         _ configuration: ModelConfiguration, frozen other: FrozenDescription?, adapter: AdapterDescription?,
-        _ options: TrainingOptions, on device: Device, ranks: Int
+        _ options: TrainingOptions, on device: Device, ranks: Int, recomputing plan: RecomputationPlan
     ) throws {
         for model in [configuration, other?.configuration].compactMap({ $0 }) {
             try Self.checkCountable(model, options)
@@ -61,11 +62,12 @@ package struct MemoryEstimate: Sendable, Equatable {
         let team = try Ranks(Communicator(rehearsing: shard.rank, of: ranks, device: meter.device))
         let share = try LossShare.unset(of: options.accumulate * ranks, on: meter.device)
         let beforeOptimiser = meter.bytes
-        let work = try StepWork(model, asking: frozen, share: share, options, ranks: team)
+        let work = try StepWork(
+            model, asking: frozen, share: share, options, recomputing: plan, ranks: team)
         optimiser = meter.bytes - beforeOptimiser
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
-        (activations, loss) = try Self.step(work, options, meter)
+        (activations, loss) = try Self.step(work, options, plan, meter)
         gradients = model.trainedParameters.reduce(0) { $0 + ($1.gradient?.byteCount ?? 0) }
         let trained = model.trainedParameters.reduce(0) { $0 + $1.count * $1.gradientDType.byteCount }
         exchange = min(trained, Communicator.ownBytes(ranks: ranks))
@@ -74,7 +76,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         total = max(afterwards, withExtendedLifetime(results) { meter.peakBytes })
     }
 
-    private static func decoder(
+    static func decoder(
         _ configuration: ModelConfiguration, _ options: TrainingOptions, on device: Device
     ) throws -> Decoder {
         let model = try CausalLanguageModel(
@@ -85,13 +87,13 @@ package struct MemoryEstimate: Sendable, Equatable {
 
     /// Does the passes of a step, and says what activations and the loss take.
     private static func step(
-        _ work: StepWork, _ options: TrainingOptions, _ meter: Meter
+        _ work: StepWork, _ options: TrainingOptions, _ plan: RecomputationPlan, _ meter: Meter
     ) throws -> (activations: Int, loss: Int) {
         let before = meter.bytes
         let parts = try (0..<options.accumulate).map { _ in
             try BatchArrays.unset(options, on: meter.device)
         }
-        let activations = try activations(of: work.decoder, parts[0], options, meter) - before
+        let activations = try activations(of: work.decoder, parts[0], options, plan, meter) - before
         let loss = try meter.peak { _ = try work.loss(of: parts[0]) } - before - activations
         // Later parts add to gradients that are there already, as a captured step's are. All take the same memory.
         let passes = parts.count > 1 || options.execution.graph ? 2 : 1
@@ -101,9 +103,10 @@ package struct MemoryEstimate: Sendable, Equatable {
 
     /// Bytes in use once hidden states of a part are there.
     private static func activations(
-        of model: Decoder, _ part: BatchArrays, _ options: TrainingOptions, _ meter: Meter
+        of model: Decoder, _ part: BatchArrays, _ options: TrainingOptions, _ plan: RecomputationPlan,
+        _ meter: Meter
     ) throws -> Int {
-        let tape = Tape(recomputing: options.execution.recompute)
+        let tape = Tape(plan: plan)
         let hidden = try model.hidden(part.ids.sliced(0, 0..<options.rowsPerPass), on: tape)
         return withExtendedLifetime((tape, hidden)) { meter.bytes }
     }

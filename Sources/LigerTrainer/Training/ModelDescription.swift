@@ -102,12 +102,15 @@ package struct ModelDescription {
     /// - Parameters:
     ///   - options: of one rank's own work.
     ///   - ranks: how many there are.
+    ///   - plan: what is computed again; nil for what the options say.
     /// - Throws: as `attention`.
     package func memory(
-        _ options: TrainingOptions, on device: Device, ranks: Int = 1
+        _ options: TrainingOptions, on device: Device, ranks: Int = 1,
+        recomputing plan: RecomputationPlan? = nil
     ) throws -> MemoryEstimate {
         try MemoryEstimate(
-            configuration, frozen: frozen, adapter: adapter, options, on: device, ranks: ranks)
+            configuration, frozen: frozen, adapter: adapter, options, on: device, ranks: ranks,
+            recomputing: plan ?? options.execution.recompute.plan)
     }
 }
 

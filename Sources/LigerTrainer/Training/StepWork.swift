@@ -10,7 +10,7 @@ struct StepWork {
     let optimiser: AdamWOptimiser
     let share: LossShare
     private let clip: Float?
-    private let recomputation: Recomputation
+    private let plan: RecomputationPlan
     private let ranks: Ranks
     /// What the last backward pass of a step does with gradients; nil for one rank.
     private let exchange: GradientExchange?
@@ -18,18 +18,19 @@ struct StepWork {
     /// - Parameters:
     ///   - frozen: the model that the objective asks, if it asks one.
     ///   - share: what each part is of its step.
+    ///   - plan: what backward passes compute again.
     ///   - ranks: those that do the same with other parts.
     /// - Throws: `RuntimeError` when memory runs out.
     init(
         _ decoder: Decoder, asking frozen: FrozenModel?, share: LossShare, _ options: TrainingOptions,
-        ranks: Ranks = .alone
+        recomputing plan: RecomputationPlan, ranks: Ranks = .alone
     ) throws {
         self.decoder = decoder
         self.ranks = ranks
         self.share = share
         objective = options.makeObjective(of: decoder, asking: frozen)
         clip = options.clip > 0 ? Float(options.clip) : nil
-        recomputation = options.execution.recompute
+        self.plan = plan
         for parameter in decoder.trainedParameters { parameter.gradientDType = options.execution.gradients }
         let shard =
             options.execution.shard == .optimizer && ranks.count > 1
@@ -48,7 +49,7 @@ struct StepWork {
 
     /// A forward pass, of which a backward pass can follow.
     func loss(of part: BatchArrays) throws -> ObjectiveLoss {
-        try objective.loss(part, of: decoder, share: share, on: Tape(recomputing: recomputation))
+        try objective.loss(part, of: decoder, share: share, on: Tape(plan: plan))
     }
 
     /// Leaves the step's gradients, of all ranks and clipped, with the parameters.

@@ -64,18 +64,20 @@ public final class TrainingRun {
         let own = options.share(of: ranks.count)
         try description.checkExperts(options, on: device)
         let attention = try description.attention(own, on: device)
-        let memory = try description.memory(own, on: device, ranks: ranks.count)
-        let warning = try MemoryCheck.run(
-            memory, own, on: device, available: MemoryCheck.available(on: device))
+        let available = try MemoryCheck.available(on: device)
+        let recomputation = try RunRecomputation(
+            description, options, on: device, ranks: ranks, available: available)
+        let warning = try MemoryCheck.run(recomputation.memory, own, on: device, available: available)
         let model = try TrainingModel(description, options, device: device)
         let stream = try data.stream(for: model, options)
         try ranks.connect(on: device)
-        learner = try Learner(model, stream: stream, options: options, ranks: ranks)
+        learner = try Learner(
+            model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
-            base: try model.base())
+            base: try model.base(), recomputation: recomputation.planned)
         if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
         self.options = options
         self.attention = attention
@@ -99,7 +101,7 @@ public final class TrainingRun {
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
         introduce(data)
         introduce(beginning)
-        introduce(memory, warning: warning)
+        introduce(recomputation, warning: warning)
         if !isDone, let stream = stream as? InstructionStream {
             display.show(InstructionSample(stream.row(0)[0], model.tokenizer))
         }
@@ -300,9 +302,10 @@ public final class TrainingRun {
         }
     }
 
-    private func introduce(_ memory: MemoryEstimate, warning: String?) {
+    private func introduce(_ recomputation: RunRecomputation, warning: String?) {
         if isDone { return }
-        display.note("memory  \(memory.summary)")
+        display.note("memory  \(recomputation.memory.summary)")
+        if let planned = recomputation.planned { display.plan(planned, recomputation.lines) }
         if let warning { display.note(warning) }
     }
 }

@@ -30,6 +30,7 @@ struct Train: ParsableCommand {
               liger train --data book.txt --steps 1000 --out runs/book --resume
               liger train --model Llama-folder --dtype bf16 --lr 2e-5 --accumulate 4
               liger train --model Llama-folder --dtype bf16 --lora-rank 16 --lr 2e-4
+              liger train --model Llama-folder --dtype bf16 --device cuda --recompute auto --memory-budget 70GiB
               liger train --model Llama-folder --dtype bf16 --device cuda --gpus 2
               liger train --objective sft --model Llama-folder --data chats.jsonl --lr 2e-5
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7

@@ -6,7 +6,7 @@ internal import Tile
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
 extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Shard: ExpressibleByArgument {}
-extension Recomputation: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Recompute: ExpressibleByArgument {}
 extension AttentionMethod: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}
@@ -65,6 +65,28 @@ struct StorageType: ExpressibleByArgument {
     }
 
     static var allValueStrings: [String] { all.map(\.rawValue) }
+}
+
+/// Bytes: a number, or one with a unit, as in `80GiB`, `1.5GB` or `512 MiB`.
+struct ByteCount: ExpressibleByArgument {
+    private static let units: [(name: String, bytes: Double)] = [
+        ("kib", 0x1p10), ("mib", 0x1p20), ("gib", 0x1p30), ("tib", 0x1p40), ("kb", 1e3), ("mb", 1e6),
+        ("gb", 1e9), ("tb", 1e12), ("b", 1), ("", 1),
+    ]
+
+    let count: Int
+
+    init?(argument: String) {
+        let text = argument.lowercased()
+        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        let rest = text.dropFirst(digits.count).drop { $0 == " " }
+        guard let number = Double(digits), let unit = Self.units.first(where: { $0.name == rest }) else {
+            return nil
+        }
+        let bytes = (number * unit.bytes).rounded(.down)
+        guard bytes >= 1, bytes < 0x1p60 else { return nil }
+        count = Int(bytes)
+    }
 }
 
 /// AdamW's two decay rates, as in `0.9,0.95`.

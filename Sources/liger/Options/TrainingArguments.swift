@@ -130,10 +130,19 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             help: """
                 What the backward pass computes again instead of keeping it: all of a decoder block but its \
-                input (blocks: least memory), or outputs of norms and the feed-forward gate (selective: \
-                cheap). Losses and gradients keep their bits.
+                input (blocks: least memory), outputs of norms and the feed-forward gate (selective: cheap), or \
+                as little as --memory-budget allows, block by block (auto). Losses and gradients keep their bits.
                 """)
         var recompute = defaults.execution.recompute
+
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp(
+                """
+                With --recompute auto: what arrays may take on each device in all, as 80GiB or in bytes. (default: what \
+                is free, less 6% of a GPU's memory or a quarter of what the system has free)
+                """, valueName: "bytes"))
+        var memoryBudget: ByteCount?
 
         @Flag(
             help: """
@@ -304,6 +313,7 @@ extension TrainingArguments.Execution {
         options.execution.updates = updateInBackward ? .inBackward : .together
         options.execution.gradients = gradients.dtype
         options.execution.recompute = recompute
+        options.execution.memoryBudget = memoryBudget?.count
         options.execution.graph = graph
         options.execution.lossBudget = lossBudget
         options.execution.attention = attention

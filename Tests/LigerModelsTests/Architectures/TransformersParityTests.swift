@@ -78,6 +78,28 @@ struct TransformersParityTests {
     }
 
     @Test(
+        "Parts of blocks that are computed again keep every bit", arguments: TransformersFixture.variants)
+    func recomputedParts(variant: String) throws {
+        let fixture = try TransformersFixture(variant)
+        let model = try Self.model(fixture, .liger)
+        func pass(_ parts: RecomputedParts) throws -> [[Float]] {
+            for parameter in model.decoder.parameters { parameter.gradient = nil }
+            let tape = Tape(
+                plan: RecomputationPlan(model.decoder.blocks.map { _ in parts }))
+            let loss = try model.decoder.loss(fixture.ids, fixture.labels, Self.options, on: tape)
+            try tape.backward(loss)
+            return [loss.value.floats] + model.decoder.parameters.map { $0.gradient?.floats ?? [] }
+        }
+        let expected = try pass([])
+        let products = RecomputedParts(RecomputedParts.products)
+        let sets = RecomputedParts.named.map(\.part) + [products, products.union(.elementwise)]
+        for parts in sets {
+            let isSame = try pass(parts) == expected
+            #expect(isSame, "\(parts)")
+        }
+    }
+
+    @Test(
         "The losses of 20 AdamW steps, within 1e-4",
         arguments: TransformersFixture.variants, kernels)
     func training(variant: String, kernels: KernelSelection) throws {

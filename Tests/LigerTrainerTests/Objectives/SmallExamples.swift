@@ -1,5 +1,6 @@
 import Foundation
 import LigerModels
+import LigerNN
 import LigerRuntime
 import LigerTrainer
 import TestSupport
@@ -57,7 +58,9 @@ struct SmallExamples {
     /// - Parameter isPadded: gives all batches one length, as graphs have it.
     static func learner(
         _ options: TrainingOptions, lines: [String]? = nil, isPadded: Bool = false,
-        on device: Device = Device(name: "own")
+        on device: Device = Device(name: "own"),
+        recomputing makePlan: (ModelDescription, TrainingOptions) throws -> RecomputationPlan? = { _, _ in nil
+        }
     ) throws -> Learner {
         let form = try #require(options.objective.kind.form)
         let file = try file(lines ?? Self.lines(form), form)
@@ -67,10 +70,13 @@ struct SmallExamples {
                 try ModelSource("nano").model(seed: 99).save(to: URL(fileURLWithPath: folder + "/teacher"))
                 options.objective.teacher = folder + "/teacher"
             }
-            let model = try TrainingModel(ModelDescription(options), options, device: device)
+            let description = try ModelDescription(options)
+            let plan = try makePlan(description, options)
+            let model = try TrainingModel(description, options, device: device)
             var padded = options
             if isPadded { padded.execution.graph = true }
-            return try Learner(model, stream: model.batches(of: file, padded), options: options)
+            return try Learner(
+                model, stream: model.batches(of: file, padded), options: options, recomputing: plan)
         }
     }
 }

@@ -25,9 +25,9 @@ import Tile
         return (try Learner(model, stream: stream, options: options), options)
     }
 
-    @Test(arguments: [1, 2], Recomputation.allCases)
+    @Test(arguments: [1, 2], TrainingOptions.Execution.Recompute.allCases)
     func stepsWaitForNothing(
-        accumulation: Int, recompute: Recomputation
+        accumulation: Int, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = try makeFakeDevice()
         let (learner, _) = try learner(on: device) {
@@ -62,9 +62,9 @@ import Tile
     }
 
     /// Arrays on a GPU, where attention goes by blocks, or with bf16 by cuDNN, and the loss by longer chunks.
-    @Test(arguments: [false, true], Recomputation.allCases)
+    @Test(arguments: [false, true], TrainingOptions.Execution.Recompute.allCases)
     func flashStepsRunOnlyCUDNN(
-        graph: Bool, recompute: Recomputation
+        graph: Bool, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = try makeFakeDevice(cudnn: true)
         let (learner, options) = try learner(on: device) {
@@ -78,11 +78,30 @@ import Tile
         #expect(attention.name == "flash, cuDNN 9.19.0")
     }
 
+    /// Plans for the 8B shape with cuDNN's attention: an adapter within 46 and 30 GiB, all weights within 75 GiB.
+    @Test(arguments: [(2, 16, 46, 0.0...0.0), (2, 16, 30, 0.2...0.45), (8, nil, 75, 0.4...0.8)])
+    func plansForLlama3(batch: Int, rank: Int?, gibibytes: Int, share: ClosedRange<Double>) throws {
+        let device = try makeFakeDevice(cudnn: true)
+        var options = TrainingOptions()
+        (options.model, options.dtype) = ("llama-3-8b", .bf16)
+        (options.batch, options.sequenceLength, options.adapter.rank) = (batch, 4096, rank)
+        options.execution.recompute = .auto
+        if rank == nil {
+            (options.execution.masters, options.execution.moments) = (.none, .bf16)
+            options.execution.gradients = .bf16
+        }
+        let choice = try RecomputationChoice(ModelDescription(options), options, on: device)
+        let planned = try choice.chosen(gibibytes << 30, isAutomatic: false)
+        #expect(planned.expectedPeak <= gibibytes << 30)
+        #expect(share.contains(planned.repeatedShare), "\(planned.lines)")
+        #expect(!planned.plan.blocks.contains(.block), "\(planned.lines)")
+    }
+
     @Test(
         arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)],
-        Recomputation.allCases)
+        TrainingOptions.Execution.Recompute.allCases)
     func theEstimateHolds(
-        storage: (dtype: DType, isFlash: Bool), recompute: Recomputation
+        storage: (dtype: DType, isFlash: Bool), recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let dtype = storage.dtype
         let device = try makeFakeDevice(cudnn: storage.isFlash)
