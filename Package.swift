@@ -106,7 +106,7 @@ let package = Package(
         // What tests share: seeded numbers, error measures, temporary folders, Python, a GPU that is none. Tests lie
         // as the sources do.
         .target(
-            name: "TestSupport", dependencies: ["FakeCUDA", "LigerRuntime", "Tile"],
+            name: "TestSupport", dependencies: ["FakeCUDA", "LigerCPU", "LigerRuntime", "Tile"],
             path: "Tests/TestSupport"),
         // A driver, a cuBLASLt, a cuDNN and an NCCL in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA", "CNCCL"], path: "Tests/FakeCUDA"),
@@ -147,7 +147,9 @@ let package = Package(
         .testTarget(name: "LigerCatalogueTests", dependencies: ["LigerCatalogue", "TestSupport"]),
         .testTarget(
             name: "LigerNNTests",
-            dependencies: ["LigerNN", "LigerKernels", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
+            dependencies: [
+                "LigerNN", "LigerKernels", "LigerRuntime", "LigerCPU", "Tile", "FakeCUDA", "TestSupport",
+            ]),
         .testTarget(name: "LigerTextTests", dependencies: ["LigerText", "TestSupport"]),
         .testTarget(
             name: "LigerModelsTests",

@@ -59,6 +59,18 @@ def phrases(count, words):
     return [" ".join(WORDS[i] for i in row) for row in chosen]
 
 
+def patched(model, fused):
+    """TRL patches the model alone; a reference without kernels rounds otherwise."""
+    if fused:
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+        _apply_liger_kernel_to_instance(model=model)
+    return model
+
+
+def reward(completions, **_):
+    return [sum(map(ord, text)) % 97 / 97 for text in completions]
+
+
 def make_trainer(name, model, tokenizer, options, steps):
     import datasets
     import transformers
@@ -74,7 +86,7 @@ def make_trainer(name, model, tokenizer, options, steps):
         data = datasets.Dataset.from_dict({"text": phrases(count, LENGTH)})
         arguments = trl.SFTConfig(max_length=LENGTH, **options)
         return trl.SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
-    reference = {"ref_model": copy.deepcopy(model)}
+    reference = {"ref_model": patched(copy.deepcopy(model), options["use_liger_kernel"])}
     if name == "dpo":
         data = datasets.Dataset.from_dict({"prompt": prompts, "chosen": good, "rejected": bad})
         made, arguments = trl.DPOTrainer, trl.DPOConfig(max_length=LENGTH, **options)
@@ -84,7 +96,7 @@ def make_trainer(name, model, tokenizer, options, steps):
         made, arguments = trl.KTOTrainer, trl.KTOConfig(max_length=LENGTH, **options)
     else:
         data = datasets.Dataset.from_dict({"prompt": prompts})
-        made, reference = trl.GRPOTrainer, {"reward_funcs": lambda completions, **_: [float(len(t)) for t in completions]}
+        made, reference = trl.GRPOTrainer, {"reward_funcs": reward}
         arguments = trl.GRPOConfig(num_generations=4, max_completion_length=64, **options)
     return made(model=model, args=arguments, train_dataset=data, processing_class=tokenizer, **reference)
 

@@ -4,7 +4,7 @@ import Synchronization
 
 /// A library of matrix products, loaded at run time and kept for the life of the process.
 package struct BLASLibrary: Sendable {
-    typealias MatrixMultiply =
+    package typealias MatrixMultiply =
         @convention(c) (
             _ order: Int32, _ transposeA: Int32, _ transposeB: Int32, _ m: Int32, _ n: Int32, _ k: Int32,
             _ alpha: Float, _ a: UnsafePointer<Float>, _ lda: Int32, _ b: UnsafePointer<Float>,
@@ -71,6 +71,12 @@ package struct BLASLibrary: Sendable {
         case 1: setenv("OPENBLAS_CORETYPE", "Haswell", 0)
         default: break
         }
+    }
+
+    /// One that is not loaded.
+    package init(named name: String, multiply: MatrixMultiply) {
+        (path, self.multiply) = (name, multiply)
+        (configuration, coreName) = (nil, nil)
     }
 
     private init(handle: UnsafeMutableRawPointer, path: String) throws(BLASError) {

@@ -1,3 +1,4 @@
+import LigerCPU
 import LigerKernels
 import LigerNN
 import LigerRuntime
@@ -48,6 +49,10 @@ import Tile
 
     @Test(arguments: [KernelSelection.liger, .reference])
     func logitsHaveTheBitsOfPaddedRows(kernels: KernelSelection) throws {
+        try BLAS.$replacement.withValue(.inOrder) { try expectBitsOfPaddedRows(kernels) }
+    }
+
+    private func expectBitsOfPaddedRows(_ kernels: KernelSelection) throws {
         let batch = try Batch()
         let decoder = try SmallDecoder(headNorms: true).make(kernels)
         let packed = try decoder.logits(batch.ids, documents: batch.packed, on: Tape(recording: false)).value
@@ -55,9 +60,10 @@ import Tile
         let padded = try decoder.logits(batch.paddedIDs, on: Tape(recording: false)).value.floats
         for (row, place) in batch.places.enumerated() {
             let start = row * Self.length * 37
-            #expect(
+            let isSame =
                 packed[(place.lowerBound * 37)..<(place.upperBound * 37)].map(\.bitPattern)
-                    == padded[start..<(start + place.count * 37)].map(\.bitPattern), "document \(row)")
+                == padded[start..<(start + place.count * 37)].map(\.bitPattern)
+            #expect(isSame, "document \(row)")
         }
         // A row that is one document has other numbers.
         let leaking = try decoder.logits(batch.ids, on: Tape(recording: false)).value.floats
