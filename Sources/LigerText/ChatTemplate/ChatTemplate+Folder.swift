@@ -84,9 +84,9 @@ extension ChatTemplate {
     }
 
     private static func object(_ folder: URL, _ name: String) throws -> [String: JSONValue]? {
-        guard let data = try contents(folder, name) else { return nil }
+        guard let bytes = try contents(folder, name) else { return nil }
         do {
-            return try JSONDecoder().decode([String: JSONValue].self, from: data)
+            return try JSONDecoder().decode([String: JSONValue].self, from: Data(bytes))
         } catch {
             throw unreadable(
                 folder.appendingPathComponent(name).path, "no JSON object", "JSON as transformers writes it")
@@ -94,29 +94,43 @@ extension ChatTemplate {
     }
 
     private static func text(_ folder: URL, _ name: String) throws -> String? {
-        guard let data = try contents(folder, name) else { return nil }
-        guard let text = String(validating: data, as: UTF8.self) else {
+        guard let bytes = try contents(folder, name) else { return nil }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw unreadable(
                 folder.appendingPathComponent(name).path, "bytes that are not UTF-8", "UTF-8 text")
         }
         return text
     }
 
-    /// A file's bytes; nil if there is no such file. Only plain files of a sane size are opened.
-    private static func contents(_ folder: URL, _ name: String) throws -> Data? {
-        let url = folder.appendingPathComponent(name).resolvingSymlinksInPath()
-        guard FileManager.default.fileExists(atPath: url.path) else { return nil }
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: url.path),
-            attributes[.type] as? FileAttributeType == .typeRegular
-        else { throw unreadable(url.path, "no plain file", "one") }
-        let size = (attributes[.size] as? any BinaryInteger).map { Int(clamping: $0) } ?? .max
-        guard size <= maximumFileSize else {
-            throw unreadable(url.path, "a file of \(size) bytes", "at most \(maximumFileSize) bytes")
+    /// A file's bytes; nil if there is no such file. Only plain files of a sane size are read, and none is waited for.
+    private static func contents(_ folder: URL, _ name: String) throws -> [UInt8]? {
+        let path = folder.appendingPathComponent(name).path
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw unreadable(path, "a file that cannot be opened", "one that this user may read")
         }
-        guard let data = try? Data(contentsOf: url) else {
-            throw unreadable(url.path, "a file that cannot be read", "one that this user may read")
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw unreadable(path, "no plain file", "one")
         }
-        return data
+        guard status.st_size <= maximumFileSize else {
+            throw unreadable(path, "a file of \(status.st_size) bytes", "at most \(maximumFileSize) bytes")
+        }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeMutableBytes {
+                read(descriptor, $0.baseAddress?.advanced(by: done), $0.count - done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw unreadable(path, "a file that ends early or cannot be read", "a whole one")
+            }
+            done += count
+        }
+        return bytes
     }
 
     private static func unreadable(_ file: String, _ found: String, _ expected: String) -> ChatTemplateError {

@@ -26,10 +26,11 @@ struct ChatCase: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    func render() throws -> ChatTemplate.Rendering {
+    func render(limits: ChatTemplate.Limits = ChatTemplate.Limits()) throws -> ChatTemplate.Rendering {
         try ChatTemplate(template, name: name).render(
             messages: messages, tools: tools, addGenerationPrompt: addsPrompt,
-            variables: isBare ? variables : Self.tokens.merging(variables) { $1 }, date: ChatDate(Self.date))
+            variables: isBare ? variables : Self.tokens.merging(variables) { $1 }, date: ChatDate(Self.date),
+            limits: limits)
     }
 
     var json: JSONValue {

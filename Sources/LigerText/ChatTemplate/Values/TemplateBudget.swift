@@ -8,7 +8,7 @@ extension ChatTemplate {
         /// Bytes of the text, and of any one string.
         package var textBytes = 64 << 20
         /// Expressions, statements and macros within each other while the template runs.
-        package var depth = 400
+        package var depth = 250
 
         package init() {}
     }

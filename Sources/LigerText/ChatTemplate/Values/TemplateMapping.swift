@@ -86,14 +86,27 @@ enum TemplateKey: Hashable {
         }
     }
 
+    /// The most values in one key: a tuple of tuples that share parts can be far larger to walk than to hold.
+    private static let maximumCount = 1000
+
+    /// - Throws: for a value that Python cannot hash, and for a tuple of more than 1,000 values.
     init(_ value: TemplateValue) throws {
+        var count = 0
+        try self.init(value, &count)
+    }
+
+    private init(_ value: TemplateValue, _ count: inout Int) throws {
+        count += 1
+        guard count <= Self.maximumCount else {
+            throw TemplateFailure.unsupported("a key of a mapping with more than \(Self.maximumCount) values")
+        }
         switch value {
         case .none: self = .none
         case .bool(let value): self = .whole(value ? 1 : 0)
         case .integer(let value): self = .whole(value)
         case .float(let value): self = Int(exactly: value).map { .whole($0) } ?? .number(value)
         case .string(let text), .markup(let text): self = .text(Text(text: text))
-        case .tuple(let list): self = .tuple(try list.items.map(TemplateKey.init))
+        case .tuple(let list): self = .tuple(try list.items.map { try TemplateKey($0, &count) })
         default:
             throw TemplateFailure.undefinedOperation(
                 "a value of type \(value.typeName) as a key of a mapping")
