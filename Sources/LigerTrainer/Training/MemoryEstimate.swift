@@ -100,7 +100,8 @@ package struct MemoryEstimate: Sendable, Equatable {
         of model: Decoder, _ part: BatchArrays, _ options: TrainingOptions, _ meter: Meter
     ) throws -> Int {
         let tape = Tape(recomputing: options.execution.recompute)
-        let hidden = try model.hidden(part.ids.sliced(0, 0..<options.rowsPerPass), on: tape)
+        let hidden = try model.hidden(
+            part.ids.sliced(0, 0..<options.rowsPerPass), documents: part.documents, on: tape)
         return withExtendedLifetime((tape, hidden)) { meter.bytes }
     }
 
