@@ -137,6 +137,8 @@ import Tile
         options.device = try #require(TrainingOptions.Device("cuda:3"))
         options.execution.masters = .none
         options.execution.recompute = .selective
+        options.instructions.packing = false
+        (options.instructions.lossOn, options.instructions.chatTemplate) = (.all, "a.jinja")
         options.objective.kind = .simPO
         options.objective.lossType = .dpo(.exoPair)
         (options.objective.gamma, options.objective.teacher) = (0.25, "folder")
@@ -151,6 +153,7 @@ import Tile
         #expect(object["device"] as? String == "cpu")
         #expect(object.removeValue(forKey: "execution") != nil)
         #expect(object.removeValue(forKey: "objective") != nil)
+        #expect(object.removeValue(forKey: "instructions") != nil)
         let older = try JSONSerialization.data(withJSONObject: object)
         #expect(try JSONDecoder().decode(TrainingOptions.self, from: older) == TrainingOptions())
     }
@@ -205,6 +208,9 @@ import Tile
             ("--gradients", { $0.execution.gradients = .bf16 }),
             ("--loss-budget", { $0.execution.lossBudget = 48 }),
             ("--objective", { $0.objective.kind = .dpo }),
+            ("--loss-on", { $0.instructions.lossOn = .all }),
+            ("--over-length", { $0.instructions.overLength = .drop }),
+            ("--chat-date", { $0.instructions.chatDate = "2026-11-29" }),
             ("--device", { $0.device = TrainingOptions.Device("cuda") ?? .cpu }),
         ]
         for (option, change) in changes {

@@ -107,7 +107,8 @@ package struct MemoryEstimate: Sendable, Equatable {
         _ meter: Meter
     ) throws -> Int {
         let tape = Tape(plan: plan)
-        let hidden = try model.hidden(part.ids.sliced(0, 0..<options.rowsPerPass), on: tape)
+        let hidden = try model.hidden(
+            part.ids.sliced(0, 0..<options.rowsPerPass), documents: part.documents, on: tape)
         return withExtendedLifetime((tape, hidden)) { meter.bytes }
     }
 

@@ -6,7 +6,7 @@ struct InstructionArguments: ParsableArguments {
     typealias Choice = TrainingOptions.InstructionChoice
 
     @Flag(
-        inversion: .prefixedNo,
+        inversion: .prefixedNo, exclusivity: .chooseLast,
         help: """
             Of sft: put several examples into a row of --seq tokens. Attention, positions and losses stop at their \
             borders, so that each is what it would be in a row of its own. (default: --packing)

@@ -31,7 +31,9 @@ import Tile
 
     private func streams() throws -> (packed: InstructionStream, padded: InstructionStream) {
         let streams = try [true, false].map { packs in
-            let options = SmallExamples.options(.sft) { $0.instructions.packing = packs }
+            let options = SmallExamples.options(.sft) {
+                ($0.sequenceLength, $0.instructions.packing) = (128, packs)
+            }
             let model = try TrainingModel(ModelDescription(options), options, device: .cpu)
             return try model.instructions(of: SmallExamples.file(Self.lines, .instructions), options)
         }

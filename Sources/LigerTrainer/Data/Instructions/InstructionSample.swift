@@ -1,4 +1,4 @@
-internal import LigerText
+package import LigerText
 
 /// An example as people check it before a run: what is learned of it, and what is not.
 package struct InstructionSample: Sendable, Equatable {
@@ -14,7 +14,7 @@ package struct InstructionSample: Sendable, Equatable {
     package let learnedCount: Int
     package let parts: [Part]
 
-    init(_ example: InstructionExample, _ tokenizer: any Tokenizer) {
+    package init(_ example: InstructionExample, _ tokenizer: any Tokenizer) {
         line = example.line
         tokenCount = example.tokens.count
         learnedCount = example.learnedCount
