@@ -47,7 +47,7 @@ extension Decoder {
             expected: "names of its linear layers: \(names.joined(separator: ", "))",
             advice:
                 "Name some of these, or all of them by all-linear. The embedding and the head stay as they are"
-                + (expertSizes.isEmpty ? "." : ", and so do experts and their routers, as in PEFT.")
+                + (expertSizes.isEmpty ? "." : ", and so do experts and their routers.")
         )
     }
 }

@@ -1,5 +1,5 @@
 import LigerKernels
-package import LigerRuntime
+import LigerRuntime
 import Tile
 
 /// What the routers of one forward pass note for their loss, which is known once the last of them has run
