@@ -205,6 +205,21 @@ import Testing
         #expect(tokenizer.decode([264, 104]) == "<pad>h")
     }
 
+    /// A document has what the post-processor puts around a text, and the end of text once.
+    @Test func documentsBeginAndEnd() throws {
+        var contents = SmallTokenizer.contents()
+        let tokenizer = try SmallTokenizer.load(contents)
+        #expect(tokenizer.openingIDs == [264])
+        #expect(tokenizer.encodeDocument("a") == [264, 97, 263])
+        contents["post_processor"] = [
+            "type": "BertProcessing", "sep": ["<tool>", 265], "cls": ["<pad>", 264],
+        ]
+        #expect(try SmallTokenizer.load(contents).encodeDocument("a") == [264, 97, 265, 263])
+        contents["post_processor"] = NSNull()
+        #expect(try SmallTokenizer.load(contents).encodeDocument("a") == [97, 263])
+        #expect(ByteTokenizer().encodeDocument("a") == [97])
+    }
+
     @Test func bothFormsOfMergesAreOne() throws {
         var contents = SmallTokenizer.contents()
         var model = try #require(contents["model"] as? [String: Any])

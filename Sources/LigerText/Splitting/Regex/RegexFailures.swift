@@ -31,12 +31,12 @@ struct RegexFailures {
 
     /// A run of the instruction had these ends. What it left out, as it was known, goes on from there.
     mutating func note(_ new: ClosedRange<Int>, endsOf place: Int) {
-        if let known = ends[place], new.lowerBound < known.lowerBound, new.upperBound < known.upperBound,
-            known.lowerBound - new.upperBound <= 4
-        {
-            ends[place] = new.lowerBound...known.upperBound
-        } else {
+        guard let known = ends[place], known.upperBound >= new.upperBound else {
             ends[place] = new
+            return
         }
+        if known.lowerBound <= new.lowerBound { return }
+        // One character at most lies between them.
+        ends[place] = known.lowerBound - new.upperBound <= 4 ? new.lowerBound...known.upperBound : new
     }
 }

@@ -8,7 +8,7 @@ struct RegexParser {
     private var depth = 0
 
     /// So that a hostile file cannot make a program of any size.
-    static let longestPattern = 20_000
+    static let longestPattern = 8_000
     private static let deepestGroup = 16
     private static let largestCount = 64
 

@@ -36,9 +36,15 @@ struct RegexProgram: Sendable {
 
     private var sets: [ScalarSet] = []
 
+    /// What a matcher notes of a text grows with it.
+    private static let largestProgram = 1000
+
     /// - Throws: `RegexError` for what is beyond the supported subset.
     init(_ pattern: String) throws {
         entry = try compile(try RegexParser.parse(pattern), then: 0)
+        guard code.count <= Self.largestProgram else {
+            throw RegexError(reason: "it is made of more than \(Self.largestProgram) parts")
+        }
         classes = ScalarClasses(sets)
     }
 
