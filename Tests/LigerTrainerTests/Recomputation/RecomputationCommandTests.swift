@@ -1,4 +1,5 @@
 import Foundation
+import LigerNN
 import LigerTrainer
 import TestSupport
 import Testing
