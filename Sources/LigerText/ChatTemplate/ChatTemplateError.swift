@@ -71,7 +71,8 @@ struct TemplateFailure: Error {
 
     /// Values or options that Python knows and this engine does not.
     static func unsupported(_ found: String) -> TemplateFailure {
-        TemplateFailure(.unsupported, found, advice: ChatTemplateError.Kind.unsupportedAdvice)
+        TemplateFailure(
+            .unsupported, "\(found) is not supported", advice: ChatTemplateError.Kind.unsupportedAdvice)
     }
 
     func placed(at place: SourcePlace, in source: String) -> ChatTemplateError {

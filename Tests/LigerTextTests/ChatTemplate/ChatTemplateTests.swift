@@ -195,11 +195,22 @@ import Testing
         #expect(try ChatTemplate(template).render(messages: []).text == text)
     }
 
+    @Test func takesManyNames() throws {
+        let names = (0..<10_000).map { "{% set a\($0) = \($0) %}" }.joined()
+        #expect(try ChatTemplate(names + "{{ a0 }}{{ a9999 }}").render(messages: []).text == "09999")
+        let arguments = (0..<10_000).map { "a\($0)=1" }.joined(separator: ", ")
+        for source in ["{{ f(\(arguments)) }}", "{% macro m(\(arguments)) %}{% endmacro %}"] {
+            #expect(throws: ChatTemplateError.self) { try ChatTemplate(source) }
+        }
+    }
+
     // Ends of the whole numbers.
     @Test(arguments: [
         ("{{ range(9223372036854775806, 9223372036854775807) | list }}", "[9223372036854775806]"),
         ("{{ 'abc'[-9223372036854775807:9223372036854775807] }}", "abc"),
         ("{{ 'abc'[::9223372036854775807] }}", "a"), ("{{ 'abc'[::-9223372036854775807] }}", "c"),
+        ("{{ 'abc'.center(-9223372036854775807 - 1) }}", "abc"),
+        ("{{ 'a'.zfill(-9223372036854775807 - 1) }}", "a"),
         ("{{ [1][9223372036854775807] }}", ""), ("{{ [1][-9223372036854775807] }}", ""),
         ("{{ 'abc'[-9223372036854775807] }}", ""), ("{{ range(3)[-9223372036854775807] }}", ""),
         ("{{ 'abc'.find('b', -9223372036854775807) }}", "1"),

@@ -330,7 +330,7 @@ extension TemplateRenderer {
 
     private func padded(_ text: String, _ method: TemplateMethod, _ call: TemplateCall) throws -> String {
         let width = try call.integer("width") ?? 0
-        let missing = max(0, width - text.unicodeScalars.count)
+        let missing = max(0, max(0, width) - text.unicodeScalars.count)
         let fill = method == .zfill ? "0" : try call.text("fillchar") ?? " "
         guard fill.unicodeScalars.count == 1 else {
             throw TemplateFailure.undefinedOperation("a fill of several characters")

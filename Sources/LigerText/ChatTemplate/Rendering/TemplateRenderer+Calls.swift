@@ -104,14 +104,10 @@ extension TemplateRenderer {
             throw TemplateFailure.undefinedOperation(
                 "the argument \(extra.name.quoted) for the macro \(name.quoted), which does not take it")
         }
-        try define("varargs", try .tuple(Array(more)), in: scope)
-        try define(
-            "kwargs", .mapping(try TemplateMapping(named.map { (.string($0.name), $0.value) })), in: scope)
+        if let moreName { scope[moreName] = try .tuple(Array(more)) }
+        if let moreNamedName {
+            scope[moreNamedName] = .mapping(try TemplateMapping(named.map { (.string($0.name), $0.value) }))
+        }
         return try captured { _ = try execute(definition.body, in: scope) }
-    }
-
-    private func define(_ name: String, _ value: TemplateValue, in scope: TemplateScope) throws {
-        guard let symbol = syntax.names.firstIndex(of: name) else { return }
-        scope[symbol] = value
     }
 }

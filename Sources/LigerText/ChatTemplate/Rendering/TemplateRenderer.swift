@@ -10,6 +10,8 @@ final class TemplateRenderer {
     private(set) var output = ""
     private(set) var generated: [Range<Int>] = []
     private let loopName: TemplateSymbol?
+    /// The names by which a macro asks for arguments that have no parameter.
+    let (moreName, moreNamedName): (TemplateSymbol?, TemplateSymbol?)
     /// Objects that can hold each other in a circle. They are emptied at the end, so that no memory stays behind.
     private var scopes: [TemplateScope] = []
     private var namespaces: [TemplateNamespace] = []
@@ -25,6 +27,8 @@ final class TemplateRenderer {
         budget = TemplateBudget(limits)
         given = syntax.names.map { variables[$0] }
         loopName = syntax.names.firstIndex(of: "loop")
+        moreName = syntax.names.firstIndex(of: "varargs")
+        moreNamedName = syntax.names.firstIndex(of: "kwargs")
     }
 
     /// Renders the whole template.

@@ -1,7 +1,7 @@
 /// The variables of a block that has its own: the template, a loop's turn, a macro's call. Names that it lacks are its parent's.
 final class TemplateScope {
     let parent: TemplateScope?
-    private var variables: [(name: TemplateSymbol, value: TemplateValue)] = []
+    private var variables: [TemplateSymbol: TemplateValue] = [:]
 
     init(in parent: TemplateScope?) { self.parent = parent }
 
@@ -9,20 +9,13 @@ final class TemplateScope {
         get {
             var scope: TemplateScope? = self
             while let current = scope {
-                if let variable = current.variables.last(where: { $0.name == name }) { return variable.value }
+                if let value = current.variables[name] { return value }
                 scope = current.parent
             }
             return nil
         }
-        set {
-            guard let newValue else { return }
-            if let index = variables.firstIndex(where: { $0.name == name }) {
-                variables[index].value = newValue
-            } else {
-                variables.append((name, newValue))
-            }
-        }
+        set { variables[name] = newValue }
     }
 
-    func removeAll() { variables = [] }
+    func removeAll() { variables = [:] }
 }

@@ -299,6 +299,9 @@ extension TemplateParser {
                     throw malformed(
                         "the argument \(name.quoted) a second time", "give it once", at: current.place)
                 }
+                guard arguments.named.count < Self.maximumNames else {
+                    throw unsupported("a call with more than \(Self.maximumNames) names", at: current.place)
+                }
                 advance()
                 advance()
                 arguments.named.append((name, try parseExpression()))

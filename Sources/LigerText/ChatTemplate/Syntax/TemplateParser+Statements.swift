@@ -192,6 +192,9 @@ extension TemplateParser {
         let place = current.place
         let name = try expectName("a parameter's name")
         guard name != "caller" else { throw unsupported("a macro with a caller", at: place) }
+        guard parameters.count < Self.maximumNames else {
+            throw unsupported("a macro with more than \(Self.maximumNames) parameters", at: place)
+        }
         let symbol = symbol(name)
         assigned.insert(symbol)
         guard !parameters.contains(where: { $0.name == symbol }) else {

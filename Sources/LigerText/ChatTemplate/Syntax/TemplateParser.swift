@@ -5,6 +5,8 @@
 struct TemplateParser {
     /// The deepest nesting of blocks and brackets together.
     static let maximumDepth = 80
+    /// The most arguments of a call that have names, and parameters of a macro.
+    static let maximumNames = 256
 
     let source: String
     private let tokens: [TemplateToken]

@@ -2,7 +2,7 @@ extension ChatTemplate {
     /// What one rendering may take. A template is a program from a file of others: it must end, and within memory.
     package struct Limits: Sendable {
         /// Statements, expressions, elements and comparisons.
-        package var steps = 50_000_000
+        package var steps = 20_000_000
         /// Bytes of all strings and elements that are made on the way.
         package var bytes = 1 << 30
         /// Bytes of the text, and of any one string.
