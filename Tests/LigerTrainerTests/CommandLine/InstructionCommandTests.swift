@@ -141,6 +141,30 @@ import Testing
         }
     }
 
+    /// The template that was given goes with the model, which is asked in it.
+    @Test func aTrainedModelIsAskedInItsTemplate() throws {
+        try withTemporaryFolder { folder in
+            let out = "\(folder)/run"
+            #expect(try run(in: folder, out: out, ["--steps", "2"]).status == 0)
+            #expect(try text(of: "\(out)/final/chat_template.jinja") == Self.template)
+            let question = ["generate", out, "--prompt", "hi", "--tokens", "4"]
+            let chat = try LigerProcess.run(
+                question + ["--chat", "--system", "s", "--json"], in: folder)
+            #expect(chat.status == 0, "\(chat.errors)")
+            struct Answer: Decodable { let prompt: String; let tokens: [Int] }
+            let answer = try JSONDecoder().decode(Answer.self, from: Data(chat.output.utf8))
+            #expect(answer.prompt.hasSuffix("\nsystem:s;user:hi;assistant:") && answer.tokens.count == 4)
+            let shown = try LigerProcess.run(question + ["--chat"], in: folder)
+            #expect(shown.status == 0 && !shown.output.contains("user:"))
+
+            #expect(try LigerProcess.run(question + ["--system", "s"], in: folder).status == 64)
+            try FileManager.default.removeItem(atPath: "\(out)/final/chat_template.jinja")
+            let bare = try LigerProcess.run(
+                ["generate", "\(out)/final", "--prompt", "hi", "--chat"], in: folder)
+            #expect(bare.status == 1 && bare.errors.contains("has no chat template"), "\(bare.errors)")
+        }
+    }
+
     /// Preferences are written by the template too.
     @Test func pairsMayBeMessages() throws {
         try withTemporaryFolder { folder in

@@ -7,12 +7,12 @@ import Testing
     }
 
     @Test func aTokenThatALearnedByteBelongsToIsLearned() throws {
-        let places = try #require(places(["ab", "cd", "ef"], of: "abcdef"))
-        #expect(places.ranges == [0..<2, 2..<4, 4..<6])
-        #expect(places.tokens(within: 2..<4) == 1..<2)
-        #expect(places.tokens(within: 3..<5) == 1..<3)
-        #expect(places.tokens(within: 0..<6) == 0..<3)
-        #expect(places.tokens(within: 4..<4).isEmpty)
+        let found = try #require(places(["ab", "cd", "ef"], of: "abcdef"))
+        #expect(found.ranges == [0..<2, 2..<4, 4..<6])
+        #expect(found.tokens(within: 2..<4) == 1..<2)
+        #expect(found.tokens(within: 3..<5) == 1..<3)
+        #expect(found.tokens(within: 0..<6) == 0..<3)
+        #expect(found.tokens(within: 4..<4).isEmpty)
     }
 
     /// SentencePiece puts a space before a text, and says none after a special token; added tokens swallow space.
