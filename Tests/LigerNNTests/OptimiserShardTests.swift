@@ -25,8 +25,9 @@ import Tile
     }
 
     /// Ranks that each update their part come to the weights, and to the state, of one that updates all.
-    @Test(arguments: [DType.f32, .bf16], [DType.f32, .u8], [false, true])
-    func partsAreUpdatedAsTheWhole(dtype: DType, moments: DType, atRandom: Bool) throws {
+    @Test(arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)], [DType.f32, .u8])
+    func partsAreUpdatedAsTheWhole(weights: (dtype: DType, atRandom: Bool), moments: DType) throws {
+        let (dtype, atRandom) = weights
         let whole = try Run(dtype, moments, atRandom, shard: nil)
         let ranks = try (0..<3).map {
             try Run(dtype, moments, atRandom, shard: OptimiserShard(rank: $0, of: 3))
