@@ -32,7 +32,7 @@ import Tile
 
     private func expectSame(
         _ found: [Team.Outcome], _ expected: [Team.Outcome], _ name: String,
-        sourceLocation: SourceLocation = #_sourceLocation
+        sourceLocation: Testing.SourceLocation = #_sourceLocation
     ) {
         for (rank, outcome) in found.enumerated() {
             // Compared outside of #expect, which would list every byte.
