@@ -92,7 +92,7 @@ import Tile
     }
 
     /// The estimate is never below what two steps took, nor far above it.
-    @Test(arguments: [DType.f32, .bf16], TrainingOptions.Execution.Recompute.allCases)
+    @Test(arguments: [DType.f32, .bf16], TrainingOptions.Execution.Recompute.allCases.filter { $0 != .auto })
     func theEstimateHolds(dtype: DType, recompute: TrainingOptions.Execution.Recompute) throws {
         let states: [(accumulation: Int, isSmall: Bool, rank: Int?)] = [
             (1, false, nil), (2, false, nil), (1, true, nil), (2, true, nil), (1, false, 4), (2, false, 4),
