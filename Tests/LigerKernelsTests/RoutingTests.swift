@@ -60,7 +60,7 @@ private let sizes: [(experts: Int, choices: Int)] = [
         let (w, e) = try Routing.forward(scores, .init(choices: 3, normalises: false))
         #expect(Array(e.integers.prefix(6)) == [1, 0, 2, 0, 1, 2])
         #expect(Array(w.floats.prefix(6)) == [1, 0, 0, 0.25, 0.25, 0.25])
-        #expect(e.integers.allSatisfy((0..<4).contains))
+        #expect(e.integers.allSatisfy { (0..<4).contains($0) })
         #expect(w.floats.suffix(3).allSatisfy { $0.isNaN })
     }
 
