@@ -67,7 +67,8 @@ import Tile
         let a = try Experts.forward(sample.x, sample.weights, rows, keepsGates: false).y
         let b = try GroupedExperts.forward(sample.x, sample.weights, groups).y
         #expect(relativeError(a.doubles, b.doubles) < bound(.f32, terms: 128))
-        let gates = try #require(Experts.forward(sample.x, sample.weights, rows, keepsGates: true).gates)
+        let kept = try Experts.forward(sample.x, sample.weights, rows, keepsGates: true).gates
+        let gates = try #require(kept)
         let terms = try Experts.terms(
             dy: sample.dy, x: sample.x, gates: gates, sample.weights, rows, needs: .all)
         for (term, expected) in [

@@ -9,12 +9,12 @@ extension ModelPreset {
                         hiddenSize: 4096, intermediateSize: 14336, layerCount: 32, headCount: 32,
                         keyValueHeadCount: 8, vocabularySize: 32000, maximumPositions: 32768,
                         rmsNormEpsilon: 1e-5, rope: RopeConfiguration(theta: 1e6))))
-        case .qwen3With30B: Self.shapeOfQwen3
-        default: Self.shapeOfNano
+        case .qwen3With30B: Self.qwen3Configuration
+        default: Self.nanoConfiguration
         }
     }
 
-    private static var shapeOfQwen3: ModelConfiguration {
+    private static var qwen3Configuration: ModelConfiguration {
         var model = Qwen3MoE(
             .init(
                 hiddenSize: 2048, intermediateSize: 6144, layerCount: 48, headCount: 32,
@@ -25,7 +25,7 @@ extension ModelPreset {
     }
 
     /// Of bytes, with the loss of routers.
-    private static var shapeOfNano: ModelConfiguration {
+    private static var nanoConfiguration: ModelConfiguration {
         var model = Mixtral(
             .init(
                 hiddenSize: 64, intermediateSize: 96, layerCount: 2, headCount: 4, keyValueHeadCount: 2,

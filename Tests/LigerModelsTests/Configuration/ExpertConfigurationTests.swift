@@ -13,11 +13,13 @@ struct ExpertConfigurationTests {
     }
 
     private static func mixtral(_ members: [String: String] = [:]) throws -> Mixtral {
-        try #require(parse("mixtral", members).architecture as? Mixtral)
+        let architecture = try parse("mixtral", members).architecture
+        return try #require(architecture as? Mixtral)
     }
 
     private static func qwen(_ members: [String: String] = [:]) throws -> Qwen3MoE {
-        try #require(parse("qwen3_moe", members).architecture as? Qwen3MoE)
+        let architecture = try parse("qwen3_moe", members).architecture
+        return try #require(architecture as? Qwen3MoE)
     }
 
     @Test("Missing keys take transformers' defaults")
