@@ -77,10 +77,11 @@ import Testing
     @Test func ranksGoByOnePlan() throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
-            let least = try Self.least(small)
-            let options = ["--gpus", "2"]
+            let options = ["--gpus", "2", "--batch", "16", "--seq", "64", "--steps", "4"]
+            let least = try Self.least(small, options)
             let result = try small.train(options + Self.auto + ["\(least)"])
             #expect(result.status == 0, "\(result.errors)")
+            #expect(try Self.record(small.out).recomputation.map { $0.repeatedShare > 0.1 } == true)
             let plain = "\(folder)/plain"
             #expect(try small.train(options, out: plain).status == 0)
             try SmallRun.expectSameModels(plain, small.out)
