@@ -24,7 +24,8 @@ package final class LowRankAdapter {
     package let magnitude: Parameter?
     /// s.
     package let scale: Float
-    let weight: Parameter
+    private let products: LinearProducts
+    private var weight: Parameter { products.weight }
     /// What `training` says in a pass that drops inputs.
     private let makeDropout: () -> Dropout?
 
@@ -39,7 +40,7 @@ package final class LowRankAdapter {
             )
         }
         name = slot.name
-        weight = slot.weight
+        products = slot.products
         scale = options.scale
         down = parameter(
             "lora_A.weight", [options.rank, inputs], .uniform(bound: 1 / Float(inputs).squareRoot()))
@@ -62,23 +63,24 @@ package final class LowRankAdapter {
     }
 
     /// [rows, outputs] for x [rows, inputs]; the layer's bias comes afterwards.
-    func callAsFunction(_ x: Tensor) throws -> Tensor {
+    func callAsFunction(_ input: LinearInput) throws -> Tensor {
         precondition(!weight.requiresGradient, "an adapted weight is frozen")
+        let x = input.tensor
         let tape = x.tape
         let (a, b) = (tape.tensor(of: down), tape.tensor(of: up))
         let dropout = makeDropout()
-        let y = try MatMul.apply(x.value, weight.value, transposeB: true)
+        let y = try products.product(input)
         let read = try dropout.map { try $0.applied(to: x.value) } ?? x.value
         let narrow = try MatMul.apply(read, a.value, transposeB: true, alpha: scale)
         _ = try MatMul.apply(narrow, b.value, transposeB: true, into: y, accumulate: true)
-        let (saved, w, down, up, scale) = (x.saved, weight.value, a.value, b.value, scale)
+        let (saved, products, down, up, scale) = (x.saved, products, a.value, b.value, scale)
         let needsInput = x.requiresGradient
         let sum = tape.record(y, from: [x, x, a, b]) { upstream in
             let dy = upstream.array
             let dNarrow = try MatMul.apply(dy, up, alpha: scale)
             let again = try saved.array()
             return [
-                needsInput ? .product(MatrixTerm(dy, w)) : .none,
+                needsInput ? .product(try products.inputTerm(dy)) : .none,
                 needsInput ? try Self.inputTerm(dNarrow, down, dropout) : .none,
                 .product(
                     MatrixTerm(

@@ -17,11 +17,20 @@ package enum Contribution {
     /// An array like the value.
     case array(NDArray)
     /// A matrix product like the value, computed right into the sum.
-    case product(MatrixTerm)
+    case product(any ProductTerm)
 }
 
-/// op(a) op(b) of two matrices, not yet computed.
-package struct MatrixTerm {
+/// A matrix product that is not yet computed.
+package protocol ProductTerm {
+    /// Where its factors are.
+    var device: Device { get }
+
+    /// Adds the product to `sum`, or writes it there; `sum` has as many elements as the product, contiguous.
+    func apply(into sum: NDArray, accumulate: Bool) throws
+}
+
+/// op(a) op(b) of two matrices.
+package struct MatrixTerm: ProductTerm {
     package let a: NDArray
     package let b: NDArray
     package var transposeA = false
@@ -34,10 +43,11 @@ package struct MatrixTerm {
         self.transposeB = transposeB
     }
 
-    var shape: [Int] { [a.shape[transposeA ? 1 : 0], b.shape[transposeB ? 0 : 1]] }
+    package var device: Device { a.device }
 
-    /// Adds the product to `sum`, or writes it there.
-    func apply(into sum: NDArray, accumulate: Bool) throws {
+    private var shape: [Int] { [a.shape[transposeA ? 1 : 0], b.shape[transposeB ? 0 : 1]] }
+
+    package func apply(into sum: NDArray, accumulate: Bool) throws {
         _ = try MatMul.apply(
             a, b, transposeA: transposeA, transposeB: transposeB, into: sum.reshaped(shape),
             accumulate: accumulate)
@@ -76,7 +86,7 @@ extension Contribution {
                 try Elementwise.accumulate(earlier, into: product)
                 return product
             }
-            let product = try NDArray(empty: shape, dtype: dtype, device: term.a.device)
+            let product = try NDArray(empty: shape, dtype: dtype, device: term.device)
             try term.apply(into: product, accumulate: false)
             return product
         }

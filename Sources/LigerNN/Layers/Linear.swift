@@ -9,6 +9,7 @@ public struct Linear {
     /// Whether W^T is what is stored.
     public let isTransposed: Bool
 
+    private let products: LinearProducts
     /// Nil where W^T is stored: such a layer takes no adapter.
     private let slot: AdapterSlot?
 
@@ -16,18 +17,25 @@ public struct Linear {
         _ scope: ParameterScope, inputs: Int, outputs: Int, hasBias: Bool = false, isTransposed: Bool = false
     ) {
         weight = scope.weight(isTransposed ? [inputs, outputs] : [outputs, inputs])
-        slot = isTransposed ? nil : scope.slot(of: weight)
+        products = scope.products(by: weight, isTransposed: isTransposed)
+        slot = isTransposed ? nil : scope.slot(of: products)
         bias = hasBias ? scope.bias(outputs) : nil
         self.isTransposed = isTransposed
     }
 
     /// [rows, outputs] for x [rows, inputs].
-    public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        let bias = bias.map { x.tape.tensor(of: $0) }
-        guard let adapter = slot?.adapter else {
-            return try x.linear(x.tape.tensor(of: weight), bias: bias, isTransposed: isTransposed)
-        }
-        let y = try adapter(x)
-        return try bias.map { try y.adding(row: $0) } ?? y
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try self(LinearInput(x)) }
+
+    fileprivate func callAsFunction(_ x: LinearInput) throws -> Tensor {
+        let y = try slot?.adapter.map { try $0(x) } ?? products(x)
+        return try bias.map { try y.adding(row: x.tensor.tape.tensor(of: $0)) } ?? y
+    }
+}
+
+extension [Linear] {
+    /// What each of these layers makes of one input.
+    func callAsFunction(_ x: Tensor) throws -> [Tensor] {
+        let input = LinearInput(x)
+        return try map { try $0(input) }
     }
 }

@@ -17,6 +17,7 @@ package struct ParameterScope {
         var parameters: [Parameter] = []
         var attentionRules: Set<AttentionRule> = []
         var slots: [AdapterSlot] = []
+        var linearLayers: [LinearProducts] = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -56,12 +57,22 @@ package struct ParameterScope {
     /// Notes what an attention layer does.
     func note(_ rule: AttentionRule) { model.attentionRules.insert(rule) }
 
-    /// The linear layers of the model made so far.
+    /// The linear layers of the model made so far that can be adapted.
     package var slots: [AdapterSlot] { model.slots }
 
+    /// All linear layers of the model made so far.
+    var linearLayers: [LinearProducts] { model.linearLayers }
+
     /// Lists a linear layer, whose place this is.
-    func slot(of weight: Parameter) -> AdapterSlot {
-        let slot = AdapterSlot(path, weight)
+    func products(by weight: Parameter, isTransposed: Bool) -> LinearProducts {
+        let products = LinearProducts(path, weight, isTransposed: isTransposed)
+        model.linearLayers.append(products)
+        return products
+    }
+
+    /// Lists a linear layer that can be adapted.
+    func slot(of products: LinearProducts) -> AdapterSlot {
+        let slot = AdapterSlot(products)
         model.slots.append(slot)
         return slot
     }

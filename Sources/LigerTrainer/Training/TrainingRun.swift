@@ -276,6 +276,10 @@ public final class TrainingRun {
             display.note(
                 "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
         }
+        if let layers = model.float8 {
+            display.note("        \(layers)")
+            if !model.device.isGPU { display.note("        emulated on the processor, which is slow") }
+        }
         let device = model.device
         let several =
             ranks.count == 1 ? "" : "\(ranks.count) ranks, exchanging by \(ranks.exchange); this one: "

@@ -5,6 +5,7 @@ internal import Tile
 
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
 extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Products: ExpressibleByArgument {}
 extension Recomputation: ExpressibleByArgument {}
 extension AttentionMethod: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
