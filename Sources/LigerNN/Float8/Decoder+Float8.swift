@@ -1,4 +1,4 @@
-package import LigerRuntime
+import LigerRuntime
 
 /// Which linear layers multiply in 8-bit floats.
 package struct Float8Layers: Sendable, Equatable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-package import LigerRuntime
+import LigerRuntime
 
 /// a b^T of factors in 8 bits, summed in fp32.
 struct Float8Term: ProductTerm {

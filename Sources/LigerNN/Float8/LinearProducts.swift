@@ -1,5 +1,5 @@
 import LigerKernels
-package import LigerRuntime
+import LigerRuntime
 import Tile
 
 /// How a linear layer multiplies by its weight: in the type of its operands, or in 8-bit floats.
@@ -45,11 +45,8 @@ package final class LinearProducts {
         let columns = try trained.map { _ in try x.float8Columns() }
         return tape.record(y, from: [x.tensor] + [trained].compactMap { $0 }) { upstream in
             let dy = try Float8Factor(rounding: upstream.array.contiguous(), to: .e5m2)
-            let terms = [
-                needsInput ? Contribution.product(try self.inputTerm(dy)) : .none,
-                try columns.map { .product(try self.weightTerm(dy, $0)) } ?? .none,
-            ]
-            return trained == nil ? [terms[0]] : terms
+            let terms = [needsInput ? Contribution.product(try self.inputTerm(dy)) : .none]
+            return try terms + (columns.map { [.product(try self.weightTerm(dy, $0))] } ?? [])
         }
     }
 
