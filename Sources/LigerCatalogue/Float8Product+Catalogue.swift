@@ -22,7 +22,7 @@ struct Float8ProductSample {
                 workload: { size in
                     let sample = try Float8ProductSample(size)
                     return sample.workload {
-                        let (x, w) = try (sample.wideX, sample.wideW)
+                        let (x, w) = (sample.wideX, sample.wideW)
                         _ = try MatMul.apply(
                             Float8Factor(rounding: x, to: .e4m3), Float8Factor(rounding: w, to: .e4m3),
                             into: sample.y, sumsFast: true)
