@@ -9,7 +9,9 @@ package final class CPUBackend: Backend {
     private let kernels = KernelCache()
 
     package init(name: String = "cpu") {
-        traits = DeviceTraits(name: name, isGPU: false, isHost: true, blockAlignment: 64, vectorBytes: 1)
+        traits = DeviceTraits(
+            name: name, isGPU: false, isHost: true, blockAlignment: 64, vectorBytes: 1, multipliesFloat8: true
+        )
     }
 
     package func allocate(_ byteCount: Int) throws -> MemoryBlock { try memory.allocate(byteCount) }

@@ -3,7 +3,7 @@ package import LigerArrays
 import Synchronization
 package import Tile
 
-/// A matrix product whose 16-bit operands are widened panel by panel.
+/// A matrix product whose operands of 8 and 16 bits are widened panel by panel.
 ///
 /// C is cut into tiles. A worker widens the panels of A and B that a tile needs, `panelLength` of the inner
 /// dimension at a time, sums their products in an fp32 tile of its own, and stores it rounded. Widening
@@ -12,7 +12,7 @@ struct PanelProduct {
     private let a: MatrixOperand
     private let b: MatrixOperand
     private let c: MatrixOperand
-    private let alpha: Float
+    private var alpha: Float
     private let accumulates: Bool
 
     /// One product.
@@ -63,7 +63,9 @@ struct PanelProduct {
         defer { memory.release(workspace) }
         let next = Atomic<Int>(0)
         // Workers write disjoint tiles of C, each has its own panels, and A and B are only read.
-        nonisolated(unsafe) let product = self
+        var scaled = self
+        scaled.alpha *= a.scaleValue * b.scaleValue
+        nonisolated(unsafe) let product = scaled
         pool.forEach(workers) { worker in
             let memory = (workspace.address + worker * panels.byteCount).assumingMemoryBound(to: Float.self)
             while true {
@@ -163,8 +165,13 @@ extension MatrixOperand {
         }
     }
 
+    /// What elements are multiplied by.
+    fileprivate var scaleValue: Float { scale?.load(as: Float.self) ?? 1 }
+
     private var storage: Int32 {
         switch dtype {
+        case .e4m3: Int32(CV_STORE_E4M3)
+        case .e5m2: Int32(CV_STORE_E5M2)
         case .bf16: Int32(CV_STORE_BF16)
         case .f16: Int32(CV_STORE_F16)
         default: Int32(CV_STORE_F32)

@@ -44,6 +44,8 @@ extension Float8Matrix: Catalogued {
             }
         })
 
+    package static var others: [CatalogueEntry] { [Float8ProductSample.entry] }
+
     private static func transposed(_ values: [Float], columns: Int) -> [Double] {
         (0..<columns).flatMap { c in stride(from: c, to: values.count, by: columns).map { Double(values[$0]) }
         }

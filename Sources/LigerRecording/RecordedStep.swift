@@ -30,6 +30,8 @@ struct RecordedProduct: @unchecked Sendable {
     let a: RecordedPlace
     let b: RecordedPlace
     let c: RecordedPlace
+    let scaleOfA: RecordedPlace?
+    let scaleOfB: RecordedPlace?
 }
 
 /// Where the pieces of a recording lie in the memory that its call is run with.
@@ -62,7 +64,8 @@ extension RecordedStep {
         case .product(let product):
             PreparedProduct(
                 backend: backend, product: product, a: places.place(product.a), b: places.place(product.b),
-                c: places.place(product.c))
+                c: places.place(product.c), scaleOfA: product.scaleOfA.map { places.place($0) },
+                scaleOfB: product.scaleOfB.map { places.place($0) })
         }
     }
 }
@@ -94,12 +97,16 @@ private struct PreparedProduct: PreparedStep {
     let a: CallPlace
     let b: CallPlace
     let c: CallPlace
+    let scaleOfA: CallPlace?
+    let scaleOfB: CallPlace?
 
     func run(_ addresses: UnsafePointer<UInt>, stream: UInt) throws {
         var product = product.product
         product.a.address = a.address(addresses)
         product.b.address = b.address(addresses)
         product.c.address = c.address(addresses)
+        product.a.scale = scaleOfA?.address(addresses)
+        product.b.scale = scaleOfB?.address(addresses)
         try backend.withStream(stream) { try backend.multiply(product) }
     }
 }

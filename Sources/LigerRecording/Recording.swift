@@ -125,7 +125,8 @@ package final class Recording: Backend {
             .product(
                 RecordedProduct(
                     product: product, a: place(product.a.address), b: place(product.b.address),
-                    c: place(product.c.address))))
+                    c: place(product.c.address), scaleOfA: product.a.scale.map { place($0) },
+                    scaleOfB: product.b.scale.map { place($0) })))
     }
 
     package func kernel(_ kernel: some TileKernel, for views: [MemoryView]) throws -> any LoadedKernel {

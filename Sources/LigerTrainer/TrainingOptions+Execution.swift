@@ -39,6 +39,16 @@ extension TrainingOptions {
             case optimizer
         }
 
+        /// What linear layers multiply.
+        public enum Products: String, Sendable, CaseIterable, Codable {
+            /// Numbers of the type that weights and activations have.
+            case dtype
+            /// These rounded to 8 bits, e4m3 forward and e5m2 for gradients, with one scale a matrix. The head's stay.
+            case fp8
+        }
+
+        /// `--products`
+        public var products = Products.dtype
         /// `--masters`
         public var masters = Masters.f32
         /// `--moments`: storage of AdamW's two means; u8 is codes of 8 bits with scales.
@@ -80,6 +90,13 @@ extension KeyedDecodingContainer {
     /// Runs recorded before there was a choice used the defaults.
     func decode(_ type: TrainingOptions.Execution.Type, forKey key: Key) throws -> TrainingOptions.Execution {
         try decodeIfPresent(type, forKey: key) ?? TrainingOptions.Execution()
+    }
+
+    /// Before there was a choice, products were of the weights' type.
+    func decode(
+        _ type: TrainingOptions.Execution.Products.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Products {
+        try decodeIfPresent(type, forKey: key) ?? .dtype
     }
 
     /// Before there was a choice, weights were updated together.

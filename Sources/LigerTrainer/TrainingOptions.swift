@@ -18,7 +18,7 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var model = "tiny"
     /// `--device`
     public var device = Device.cpu
-    /// `--masters`, `--moments`, `--gradients`, `--recompute` and `--graph`.
+    /// `--products`, `--masters`, `--moments`, `--gradients`, `--recompute` and `--graph`.
     public var execution = Execution()
     /// `--ignore-memory`
     public var memoryLimit = MemoryLimit.enforced

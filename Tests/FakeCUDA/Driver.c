@@ -18,6 +18,7 @@ void fake_cuda_reset(void) {
     state.driver_version = 13000;
     state.memory_limit = (size_t)1 << 30;
     state.threads_per_block = 512;
+    state.compute_capability = 90;
     state.cudnn_version = 91900;
     state.graph_workspace = 4096;
 }
@@ -66,7 +67,8 @@ static CUresult deviceMemory(size_t *bytes, CUdevice device) {
 
 static CUresult deviceAttribute(int32_t *value, CUdevice_attribute attribute, CUdevice device) {
     switch (attribute) {
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = state.compute_capability / 10; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = state.compute_capability % 10; break;
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = 49152; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = 232448; break;

@@ -1,9 +1,12 @@
 #include "Fake.h"
+#include <math.h>
 
 // cuBLASLt as its documentation describes it: matrices stored by columns, D = alpha op(A) op(B) + beta C.
 
 struct cublasLtMatmulDescOpaque {
     int32_t transposeA, transposeB, computeType;
+    const float *scaleA, *scaleB;
+    int8_t fastSums;
 };
 
 struct cublasLtMatrixLayoutOpaque {
@@ -32,10 +35,24 @@ static cublasStatus_t createDescriptor(
 
 static cublasStatus_t setDescriptor(
     cublasLtMatmulDesc_t descriptor, int32_t attribute, const void *value, size_t bytes) {
-    if (bytes != 4) return 7;
-    if (attribute == CUBLASLT_MATMUL_DESC_TRANSA) memcpy(&descriptor->transposeA, value, 4);
-    if (attribute == CUBLASLT_MATMUL_DESC_TRANSB) memcpy(&descriptor->transposeB, value, 4);
-    return 0;
+    switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+        memcpy(&descriptor->transposeA, value, 4);
+        return bytes == 4 ? 0 : 7;
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+        memcpy(&descriptor->transposeB, value, 4);
+        return bytes == 4 ? 0 : 7;
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+        memcpy(&descriptor->scaleA, value, sizeof descriptor->scaleA);
+        return bytes == sizeof descriptor->scaleA ? 0 : 7;
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
+        memcpy(&descriptor->scaleB, value, sizeof descriptor->scaleB);
+        return bytes == sizeof descriptor->scaleB ? 0 : 7;
+    case CUBLASLT_MATMUL_DESC_FAST_ACCUM:
+        memcpy(&descriptor->fastSums, value, 1);
+        return bytes == 1 ? 0 : 7;
+    default: return 7;
+    }
 }
 
 static cublasStatus_t destroyDescriptor(cublasLtMatmulDesc_t descriptor) {
@@ -114,8 +131,29 @@ static cublasStatus_t heuristic(
     return 0;
 }
 
+/// A number of 8 bits: a sign, an exponent, and a fraction of so many bits.
+static float eightBits(uint8_t code, int32_t fractionBits, int32_t bias) {
+    int32_t exponent = (code & 0x7F) >> fractionBits;
+    int32_t fraction = code & ((1 << fractionBits) - 1);
+    float value;
+    if (fractionBits == 3 && (code & 0x7F) == 0x7F) {
+        value = NAN;
+    } else if (fractionBits == 2 && exponent == 31) {
+        value = fraction ? NAN : INFINITY;
+    } else if (exponent == 0) {
+        value = ldexpf((float)fraction, 1 - bias - fractionBits);
+    } else {
+        value = ldexpf((float)(fraction + (1 << fractionBits)), exponent - bias - fractionBits);
+    }
+    return code & 0x80 ? -value : value;
+}
+
+static int32_t isEightBits(cudaDataType_t type) { return type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2; }
+
 static float load(const void *base, cudaDataType_t type, int64_t i) {
     if (type == CUDA_R_32F) return ((const float *)base)[i];
+    if (type == CUDA_R_8F_E4M3) return eightBits(((const uint8_t *)base)[i], 3, 7);
+    if (type == CUDA_R_8F_E5M2) return eightBits(((const uint8_t *)base)[i], 2, 15);
     uint32_t bits = (uint32_t)((const uint16_t *)base)[i] << 16;
     float value;
     memcpy(&value, &bits, 4);
@@ -150,6 +188,26 @@ static double sumOfProducts(
     return sum;
 }
 
+/// What products of 8-bit factors need on Hopper: both contiguous along the sums, sizes and places that are multiples of
+/// 16 bytes, a scale each, and not both of e5m2.
+static cublasStatus_t checkEightBits(
+    cublasLtMatmulDesc_t descriptor, const void *a, cublasLtMatrixLayout_t aLayout, const void *b,
+    cublasLtMatrixLayout_t bLayout, cublasLtMatrixLayout_t dLayout) {
+    if (!isEightBits(aLayout->type) && !isEightBits(bLayout->type)) {
+        if (descriptor->scaleA || descriptor->scaleB || descriptor->fastSums) return 7;
+        return aLayout->type == bLayout->type ? 0 : 15;
+    }
+    if (!isEightBits(aLayout->type) || !isEightBits(bLayout->type)) return 15;
+    if (aLayout->type == CUDA_R_8F_E5M2 && bLayout->type == CUDA_R_8F_E5M2) return 15;
+    if (!descriptor->transposeA || descriptor->transposeB) return 15;
+    if (!descriptor->scaleA || !descriptor->scaleB) return 7;
+    if (((uintptr_t)a | (uintptr_t)b) % 16 || (aLayout->leading | bLayout->leading) % 16) return 15;
+    if (aLayout->rows % 16 || dLayout->rows % 16) return 15;
+    state.float8_products += 1;
+    state.fast_sums = descriptor->fastSums;
+    return 0;
+}
+
 static cublasStatus_t multiply(
     cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor, const void *alpha, const void *a,
     cublasLtMatrixLayout_t aLayout, const void *b, cublasLtMatrixLayout_t bLayout, const void *beta,
@@ -162,13 +220,16 @@ static cublasStatus_t multiply(
     uint64_t columns = descriptor->transposeB ? bLayout->rows : bLayout->columns;
     uint64_t innerB = descriptor->transposeB ? bLayout->columns : bLayout->rows;
     if (inner != innerB || rows != dLayout->rows || columns != dLayout->columns) return 7;
-    if (aLayout->type != bLayout->type || cLayout->type != dLayout->type) return 15;
+    if (cLayout->type != dLayout->type) return 15;
+    cublasStatus_t status = checkEightBits(descriptor, a, aLayout, b, bLayout, dLayout);
+    if (status) return status;
     if (aLayout->type == CUDA_R_16F || dLayout->type == CUDA_R_16F) return 15;
     int32_t count = dLayout->count;
     if (aLayout->count != count || bLayout->count != count || cLayout->count != count) return 7;
     float scale, keep;
     memcpy(&scale, alpha, 4);
     memcpy(&keep, beta, 4);
+    if (isEightBits(aLayout->type)) scale *= *descriptor->scaleA * *descriptor->scaleB;
     for (int32_t i = 0; i < count; i++) {
         for (uint64_t column = 0; column < columns; column++) {
             for (uint64_t row = 0; row < rows; row++) {

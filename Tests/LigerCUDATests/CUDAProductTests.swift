@@ -43,6 +43,60 @@ import Tile
         }
     }
 
+    /// Products of 8-bit floats: in the one layout that Hopper has, with scales that the device reads, fast sums where they
+    /// were asked for. The fake refuses what the library refuses.
+    @Test(arguments: [0, 1, 7, 16], [DType.bf16, .f32]) func eightBitsMatchTheProcessor(
+        rows: Int, result: DType
+    ) throws {
+        let device = try makeFakeDevice()
+        var random = SeededGenerator(seed: 33)
+        for (a, b) in [(DType.e4m3, DType.e4m3), (.e5m2, .e4m3), (.e4m3, .e5m2)] {
+            for (accumulate, sumsFast) in [(false, true), (true, false)] {
+                let factors = try [(rows, a, Float(0.5)), (48, b, Float(0.25))].map { rows, dtype, scale in
+                    Float8Factor(
+                        values: try random.array([rows, 32], dtype, in: -4...4),
+                        scale: try NDArray([scale], [1]))
+                }
+                let c = try random.array([rows, 48], result, in: -4...4)
+                let there = try factors.map {
+                    Float8Factor(
+                        values: try $0.values.moved(to: device), scale: try $0.scale.moved(to: device))
+                }
+                let d = try c.moved(to: device)
+                for (factors, c) in [(factors, c), (there, d)] {
+                    _ = try MatMul.apply(
+                        factors[0], factors[1], into: c, accumulate: accumulate, sumsFast: sumsFast)
+                }
+                // Products of such factors are exact; sums are rounded to fp32 once or 32 times.
+                #expect(
+                    relativeError(d.doubles, c.doubles) < (result == .f32 ? 1e-6 : 0x1p-8),
+                    "\(a) \(b) \(accumulate)")
+                #expect(rows == 0 || (fake.pointee.fast_sums == 1) == sumsFast)
+            }
+        }
+        #expect(fake.pointee.float8_products == (rows == 0 ? 0 : 6))
+    }
+
+    /// One plan serves all products of a size, whose scales are elsewhere each time.
+    @Test func scalesAreThoseOfEachProduct() throws {
+        let device = try makeFakeDevice()
+        let ones = try NDArray([Float](repeating: 1, count: 256), [16, 16], dtype: .e4m3).moved(to: device)
+        for scale in [Float(1), 0.5, 3] {
+            let a = Float8Factor(values: ones, scale: try NDArray([scale], [1]).moved(to: device))
+            let b = Float8Factor(values: ones, scale: try NDArray([Float(2)], [1]).moved(to: device))
+            #expect(try MatMul.apply(a, b).doubles.allSatisfy { $0 == 32 * Double(scale) })
+        }
+    }
+
+    @Test func eightBitsNeedAda() throws {
+        let device = try makeFakeDevice(capability: 86)
+        let values = try NDArray.zeros([16, 16], dtype: .e4m3, device: device)
+        let factor = Float8Factor(values: values, scale: try .zeros([1], device: device))
+        #expect(message { _ = try MatMul.apply(factor, factor) }.contains("compute capability 8.9"))
+        #expect(fake.pointee.products == 0)
+        #expect(try makeFakeDevice(capability: 89).traits.multipliesFloat8)
+    }
+
     /// Heads of [row, head, element], one factor shared or not, results interleaved; also without terms.
     @Test(arguments: [1, 3], [4, 0]) func batchesMatchTheProcessor(count: Int, inner: Int) throws {
         let device = try makeFakeDevice()

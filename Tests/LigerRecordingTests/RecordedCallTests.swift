@@ -71,6 +71,27 @@ private func addresses(_ arrays: NDArray...) -> [UInt] { arrays.map { UInt(bitPa
         }
     }
 
+    /// The scales of 8-bit factors are read from where they are when the call is run.
+    @Test func productsOfEightBitsAreRecorded() throws {
+        let recorder = CallRecorder(for: .cpu)
+        func factor(_ rows: Int) -> Float8Factor {
+            let values = recorder.argument(shape: [rows, 16], dtype: .e4m3)
+            return Float8Factor(values: values, scale: recorder.argument(shape: [1], dtype: .f32))
+        }
+        let call = try recorder.finish(outputs: [try MatMul.apply(factor(2), factor(16), dtype: .f32)])
+        var random = SeededGenerator(seed: 4)
+        let (a, b) = (try random.array([2, 16], .e4m3), try random.array([16, 16], .e4m3))
+        for scale in [Float(1), 0.25] {
+            let scales = (try NDArray([scale]), try NDArray([Float(3)]))
+            let y = try NDArray(empty: [2, 16])
+            try call.run(addresses(a, scales.0, b, scales.1, y))
+            let expected = try MatMul.apply(
+                Float8Factor(values: a, scale: scales.0), Float8Factor(values: b, scale: scales.1),
+                dtype: .f32)
+            #expect(y.floats == expected.floats)
+        }
+    }
+
     @Test func productsAndZerosAreRecorded() throws {
         let recorder = CallRecorder(for: .cpu)
         let a = recorder.argument(shape: [2, 3], dtype: .f32)

@@ -8,11 +8,13 @@ package var fake: UnsafeMutablePointer<FakeCUDAState> { fake_cuda_state() }
 
 /// A fresh GPU on a fresh fake driver, with a fake cuDNN if asked for.
 package func makeFakeDevice(
-    strict: Bool = false, memory: Int = 1 << 30, cudnn: Bool = false, driverVersion: Int32 = 13_000
+    strict: Bool = false, memory: Int = 1 << 30, cudnn: Bool = false, driverVersion: Int32 = 13_000,
+    capability: Int32 = 90
 ) throws -> Device {
     fake_cuda_reset()
     fake.pointee.driver_version = driverVersion
     fake.pointee.memory_limit = memory
+    fake.pointee.compute_capability = capability
     let driver = try CUDADriver(file: "fake") { fake_cuda_symbol($0) }
     let library = try CUBLASLt(path: "fake") { fake_cuda_symbol($0) }
     let graphs = cudnn ? CUDNN.Source.given(try CUDNN(path: "fake") { fake_cuda_symbol($0) }) : .none

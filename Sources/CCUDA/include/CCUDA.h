@@ -218,6 +218,8 @@ typedef int32_t cudaDataType_t;
 #define CUDA_R_32F 0
 #define CUDA_R_16F 2
 #define CUDA_R_16BF 14
+#define CUDA_R_8F_E4M3 28
+#define CUDA_R_8F_E5M2 29
 
 /// fp32 products and sums, TF32 not allowed for fp32 factors; and the same with it allowed.
 typedef int32_t cublasComputeType_t;
@@ -228,6 +230,11 @@ typedef int32_t cublasComputeType_t;
 #define CUBLAS_OP_T 1
 #define CUBLASLT_MATMUL_DESC_TRANSA 3
 #define CUBLASLT_MATMUL_DESC_TRANSB 4
+/// Where one fp32 number is on the device that an 8-bit factor is multiplied by.
+#define CUBLASLT_MATMUL_DESC_A_SCALE_POINTER 17
+#define CUBLASLT_MATMUL_DESC_B_SCALE_POINTER 18
+/// One byte: whether sums of 8-bit products may stay in the tensor cores, with fewer bits than fp32 has.
+#define CUBLASLT_MATMUL_DESC_FAST_ACCUM 25
 #define CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT 5
 #define CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET 6
 #define CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES 1

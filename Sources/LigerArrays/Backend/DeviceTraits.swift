@@ -17,11 +17,15 @@ package struct DeviceTraits: Sendable {
     package var vectorBytes: Int
     /// Whether kernels that multiply matrices themselves are faster than the library's product and a pass behind it.
     package var multipliesInKernels: Bool
+    /// Whether it multiplies matrices of 8-bit floats.
+    package var multipliesFloat8: Bool
 
     package init(
         name: String, model: String? = nil, isGPU: Bool, isHost: Bool, memoryBytes: Int? = nil,
-        blockAlignment: Int, vectorBytes: Int, multipliesInKernels: Bool = false
+        blockAlignment: Int, vectorBytes: Int, multipliesInKernels: Bool = false,
+        multipliesFloat8: Bool = false
     ) {
+        self.multipliesFloat8 = multipliesFloat8
         self.multipliesInKernels = multipliesInKernels
         self.name = name
         self.model = model

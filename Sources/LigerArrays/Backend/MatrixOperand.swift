@@ -12,6 +12,8 @@ package struct MatrixOperand {
     package let isTransposed: Bool
     /// Elements to the same place in the next matrix of a batch; 0 where every product takes this one.
     package var batchStride = 0
+    /// Of a factor in 8-bit floats: one f32 of the device, which its elements are multiplied by.
+    package var scale: UnsafeMutableRawPointer?
 
     package init(
         address: UnsafeMutableRawPointer, dtype: DType, rows: Int, columns: Int, rowStride: Int,

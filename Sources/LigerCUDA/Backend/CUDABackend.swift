@@ -24,12 +24,16 @@ package final class CUDABackend: Backend {
         traits = DeviceTraits(
             name: "cuda:\(properties.ordinal)", model: properties.name, isGPU: true, isHost: false,
             memoryBytes: properties.memoryBytes, blockAlignment: 256, vectorBytes: 16,
-            multipliesInKernels: Target(capability: properties.target).multiplies)
+            multipliesInKernels: Target(capability: properties.target).multiplies,
+            multipliesFloat8: properties.target >= Self.firstWithFloat8)
         memory = MemoryPool(CUDAMemory(device: gpu))
         compiler = CUDACompiler(gpu)
         plans = CUDNNPlans(cudnn)
         products = CUDAProductCache(library)
     }
+
+    /// Compute capability 8.9, Ada.
+    private static let firstWithFloat8 = 89
 
     // MARK: Memory
 

@@ -59,10 +59,12 @@ final class CUDAProductCache: Sendable {
     /// The algorithm for a product, chosen the first time it is asked for.
     ///
     /// - Parameters:
+    ///   - addresses: of such a product.
     ///   - wantsSmallTiles: takes, of what the library suggests, the smallest tiles instead of its favourite.
     ///   - time: how long an algorithm takes, nil if it fails.
     func choice(
-        for product: ColumnMajorProduct, _ library: CUBLASLt, wantsSmallTiles: Bool, isCapturing: Bool,
+        for product: ColumnMajorProduct, _ addresses: CUDAProductPlan.Addresses, _ library: CUBLASLt,
+        wantsSmallTiles: Bool, isCapturing: Bool,
         time: (CUDAProductPlan, cublasLtMatmulAlgo_t) throws -> Float?
     ) throws -> Choice {
         if let known = state.withLock({ $0.choices[product] }) { return known }
@@ -70,7 +72,7 @@ final class CUDAProductCache: Sendable {
         let plan = try CUDAProductPlan(product, library, allowsTF32: allowsTF32)
         let isTimed = tunes && !isCapturing
         let candidates = try plan.suggestions(
-            for: product, count: isTimed || wantsSmallTiles ? 8 : 1, handle: try handle(library))
+            for: product, addresses, count: isTimed || wantsSmallTiles ? 8 : 1, handle: try handle(library))
         // The more waves of tiles a product takes, the smaller they are.
         let smallest = candidates.max { $0.wavesCount < $1.wavesCount }
         guard let favourite = wantsSmallTiles ? smallest : candidates.first else {

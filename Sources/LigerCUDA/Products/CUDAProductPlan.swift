@@ -1,9 +1,12 @@
 import CCUDA
+import Synchronization
+import Tile
 
 /// Descriptors of a product and the algorithm chosen for it.
 ///
 /// Owner: the context's ``CUDAProductCache``, for the life of the process. Any thread may use it: nothing in it
-/// changes once it is made.
+/// changes once it is made, but for the places of scales, which the library reads from the descriptor: a lock is held from
+/// setting them until the product is handed in.
 final class CUDAProductPlan: Sendable {
     // Handles that the library reads on any thread.
     private nonisolated(unsafe) let descriptor: cublasLtMatmulDesc_t?
@@ -11,6 +14,7 @@ final class CUDAProductPlan: Sendable {
     private nonisolated(unsafe) let second: cublasLtMatrixLayout_t?
     private nonisolated(unsafe) let result: cublasLtMatrixLayout_t?
     private let library: CUBLASLt
+    private let scales = Mutex(())
 
     static let workspaceBytes = 32 << 20
 
@@ -46,6 +50,12 @@ final class CUDAProductPlan: Sendable {
             try library.check(
                 library.setDescriptor(made, attribute, &operation, 4), "describing a matrix product")
         }
+        if product.first.dtype.isFloat8 {
+            var sumsFast: Int8 = product.sumsFast ? 1 : 0
+            try library.check(
+                library.setDescriptor(made, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &sumsFast, 1),
+                "describing a product of 8-bit floats")
+        }
     }
 
     deinit {
@@ -58,7 +68,7 @@ final class CUDAProductPlan: Sendable {
     /// Only those that sum in one go, or in parts kept in fp32 and added in a fixed order: neither atomic sums,
     /// which change from run to run, nor parts rounded to the result's type.
     func suggestions(
-        for product: ColumnMajorProduct, count: Int, handle: cublasLtHandle_t?
+        for product: ColumnMajorProduct, _ addresses: Addresses, count: Int, handle: cublasLtHandle_t?
     ) throws -> [cublasLtMatmulHeuristicResult_t] {
         var preference: cublasLtMatmulPreference_t?
         try library.check(library.createPreference(&preference), "asking for an algorithm")
@@ -79,10 +89,13 @@ final class CUDAProductPlan: Sendable {
         var results = [cublasLtMatmulHeuristicResult_t](
             repeating: cublasLtMatmulHeuristicResult_t(), count: count)
         var found: Int32 = 0
-        try library.check(
-            library.heuristic(
-                handle, descriptor, first, second, result, result, preference, Int32(count), &results, &found),
-            "choosing an algorithm for \(product)")
+        let status = scales.withLock { _ in
+            let status = setScales(addresses)
+            if status != CUBLAS_STATUS_SUCCESS { return status }
+            return library.heuristic(
+                handle, descriptor, first, second, result, result, preference, Int32(count), &results, &found)
+        }
+        try library.check(status, "choosing an algorithm for \(product)")
         return results.prefix(Int(found)).filter { $0.state == CUBLAS_STATUS_SUCCESS }
     }
 
@@ -90,6 +103,9 @@ final class CUDAProductPlan: Sendable {
     struct Addresses {
         let first: UnsafeRawPointer
         let second: UnsafeRawPointer
+        /// Of factors in 8-bit floats: f32 numbers on the device.
+        let scaleOfFirst: UnsafeRawPointer?
+        let scaleOfSecond: UnsafeRawPointer?
         /// What is added, and where the sum goes; mostly the same.
         let addend: UnsafeRawPointer
         let result: UnsafeMutableRawPointer
@@ -102,9 +118,30 @@ final class CUDAProductPlan: Sendable {
         handle: cublasLtHandle_t?, stream: CUDAStream
     ) -> cublasStatus_t {
         var (alpha, beta, algorithm) = (alpha, beta, algorithm)
-        return library.multiply(
-            handle, descriptor, &alpha, addresses.first, first, addresses.second, second, &beta,
-            addresses.addend, result, addresses.result, result, &algorithm, addresses.workspace,
-            Self.workspaceBytes, stream.handle)
+        func multiply() -> cublasStatus_t {
+            library.multiply(
+                handle, descriptor, &alpha, addresses.first, first, addresses.second, second, &beta,
+                addresses.addend, result, addresses.result, result, &algorithm, addresses.workspace,
+                Self.workspaceBytes, stream.handle)
+        }
+        guard addresses.scaleOfFirst != nil else { return multiply() }
+        return scales.withLock { _ in
+            let status = setScales(addresses)
+            return status == CUBLAS_STATUS_SUCCESS ? multiply() : status
+        }
+    }
+
+    /// Under the lock.
+    private func setScales(_ addresses: Addresses) -> cublasStatus_t {
+        for (attribute, scale) in [
+            (CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, addresses.scaleOfFirst),
+            (CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, addresses.scaleOfSecond),
+        ] {
+            guard var scale else { continue }
+            let status = library.setDescriptor(
+                descriptor, attribute, &scale, MemoryLayout<UnsafeRawPointer>.size)
+            if status != CUBLAS_STATUS_SUCCESS { return status }
+        }
+        return CUBLAS_STATUS_SUCCESS
     }
 }

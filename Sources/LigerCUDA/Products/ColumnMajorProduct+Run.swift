@@ -7,6 +7,7 @@ extension ColumnMajorProduct: CustomStringConvertible {
     var description: String {
         (count == 1 ? "a product of " : "\(count) products of ")
             + "\(result.columns) x \(inner) by \(inner) x \(result.rows), "
+            + (first.dtype == second.dtype ? "" : "\(second.dtype.rawValue) by ")
             + "\(first.dtype.rawValue) into \(result.dtype.rawValue)"
     }
 
@@ -34,12 +35,13 @@ extension ColumnMajorProduct: CustomStringConvertible {
         let stream = try context.stream()
         try context.use {
             let addresses = CUDAProductPlan.Addresses(
-                first: b.address, second: a.address, addend: c.address, result: c.address,
+                first: b.address, second: a.address, scaleOfFirst: b.scale, scaleOfSecond: a.scale,
+                addend: c.address, result: c.address,
                 workspace: try products.workspace(stream, memory))
             let beta: Float = accumulates ? 1 : 0
             let handle = try products.handle(library)
             let choice = try products.choice(
-                for: self, library,
+                for: self, addresses, library,
                 wantsSmallTiles: waitsForItsResult && context.properties.target == Self.measuredTarget,
                 isCapturing: try stream.isCapturing()
             ) { plan, algorithm in
@@ -77,7 +79,8 @@ extension ColumnMajorProduct: CustomStringConvertible {
         let scratch = try memory.allocate(span)
         defer { memory.release(scratch) }
         let apart = CUDAProductPlan.Addresses(
-            first: addresses.first, second: addresses.second, addend: addresses.addend,
+            first: addresses.first, second: addresses.second, scaleOfFirst: addresses.scaleOfFirst,
+            scaleOfSecond: addresses.scaleOfSecond, addend: addresses.addend,
             result: scratch.address, workspace: addresses.workspace)
         let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
         var best: Float?

@@ -42,12 +42,14 @@ struct ColumnMajorProduct: Hashable, Sendable {
     let accumulates: Bool
     /// How many products of these sizes are done at once, a batch stride apart.
     let count: Int
+    /// Whether sums of 8-bit factors may have fewer bits than fp32 has.
+    let sumsFast: Bool
 
     /// - Throws: `RuntimeError` if the library takes no such types: both factors must be of one, and a 16-bit
-    ///   product of the same or of f32.
+    ///   product of the same or of f32. Factors with scales are of 8 bits, and fit as `MatMul` has checked.
     init(_ product: Multiplication) throws {
         let (a, b, c) = (product.a, product.b, product.c)
-        guard a.dtype == b.dtype, c.dtype == a.dtype || c.dtype == .f32 else {
+        guard a.scale != nil || (a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == .f32)) else {
             throw RuntimeError(
                 "a matrix product on a GPU of \(a.dtype.rawValue) by \(b.dtype.rawValue) into "
                     + "\(c.dtype.rawValue). Both factors must be of one type, and the result of that or f32: "
@@ -59,6 +61,7 @@ struct ColumnMajorProduct: Hashable, Sendable {
         inner = a.columns
         accumulates = product.accumulates
         count = product.count
+        sumsFast = product.sumsFast
     }
 }
 
@@ -68,6 +71,8 @@ extension DType {
         switch self {
         case .bf16: CUDA_R_16BF
         case .f16: CUDA_R_16F
+        case .e4m3: CUDA_R_8F_E4M3
+        case .e5m2: CUDA_R_8F_E5M2
         default: CUDA_R_32F
         }
     }

@@ -24,7 +24,8 @@ package final class LowRankAdapter {
     package let magnitude: Parameter?
     /// s.
     package let scale: Float
-    let weight: Parameter
+    private let products: LinearProducts
+    private var weight: Parameter { products.weight }
     /// What `training` says in a pass that drops inputs.
     private let makeDropout: () -> Dropout?
 
@@ -39,7 +40,7 @@ package final class LowRankAdapter {
             )
         }
         name = slot.name
-        weight = slot.weight
+        products = slot.products
         scale = options.scale
         down = parameter(
             "lora_A.weight", [options.rank, inputs], .uniform(bound: 1 / Float(inputs).squareRoot()))
@@ -65,28 +66,30 @@ package final class LowRankAdapter {
     ///
     /// - Parameter part: of a block, by whose recomputation the sum of products is computed again. The narrow product is
     ///   kept in any case, so that nothing is drawn again.
-    func callAsFunction(_ x: Tensor, part: RecomputedParts? = nil) throws -> Tensor {
+    func callAsFunction(_ input: LinearInput, part: RecomputedParts? = nil) throws -> Tensor {
         precondition(!weight.requiresGradient, "an adapted weight is frozen")
+        let x = input.tensor
         let tape = x.tape
         let (a, b) = (tape.tensor(of: down), tape.tensor(of: up))
         let dropout = makeDropout()
         let read = try dropout.map { try $0.applied(to: x.value) } ?? x.value
         let narrow = try MatMul.apply(read, a.value, transposeB: true, alpha: scale)
-        let (saved, w, down, up, scale) = (x.saved, weight.value, a.value, b.value, scale)
-        let product = { (x: NDArray) in
-            let y = try MatMul.apply(x, w, transposeB: true)
-            return try MatMul.apply(narrow, up, transposeB: true, into: y, accumulate: true)
+        let (saved, products, down, up, scale) = (x.saved, products, a.value, b.value, scale)
+        let added = { (y: NDArray) in
+            try MatMul.apply(narrow, up, transposeB: true, into: y, accumulate: true)
         }
-        let operations = 2 * Double(x.shape[0]) * Double(w.count + up.count)
-        let recipe = tape.recipe(part, operations: operations) { try product(saved.array()) }
+        let operations = 2 * Double(x.shape[0]) * Double(weight.count + up.count)
+        let recipe = tape.recipe(part, operations: operations) {
+            try added(products.product(of: saved.array()))
+        }
         let needsInput = x.requiresGradient
-        let y = try product(x.value)
+        let y = try added(products.product(input))
         let sum = tape.record(y, from: [x, x, a, b], recipe: recipe) { upstream in
             let dy = upstream.array
             let dNarrow = try MatMul.apply(dy, up, alpha: scale)
             let again = try saved.array()
             return [
-                needsInput ? .product(MatrixTerm(dy, w)) : .none,
+                needsInput ? .product(try products.inputTerm(dy)) : .none,
                 needsInput ? try Self.inputTerm(dNarrow, down, dropout) : .none,
                 .product(
                     MatrixTerm(

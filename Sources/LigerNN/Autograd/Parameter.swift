@@ -23,6 +23,8 @@ public final class Parameter {
     /// How the numbers are stored.
     public let dtype: DType
     private var memory: NDArray?
+    /// The numbers in 8 bits, where they are held in the place of `value`.
+    package private(set) var float8: Float8Factor?
     /// The sum of what backward passes have found since it was last set to nil; shaped like the value. Where ranks
     /// share the optimiser's work, once it is summed over them, the elements of this rank alone, in one dimension.
     public var gradient: NDArray?
@@ -94,6 +96,22 @@ public final class Parameter {
     /// - Throws: `RuntimeError` when memory runs out.
     public func allocate(on device: Device) throws {
         memory = try NDArray(empty: shape, dtype: dtype, device: device)
+    }
+
+    /// Rounds the numbers of a frozen matrix to 8 bits, and gives up the ones they were rounded from: `value` cannot be
+    /// asked for any more.
+    ///
+    /// - Throws: `RuntimeError` when memory runs out.
+    package func holdInFloat8() throws {
+        precondition(!requiresGradient, "only frozen numbers are held in 8 bits")
+        float8 = try Float8Factor(rounding: value, to: .e4m3)
+        memory = nil
+    }
+
+    /// Takes the memory of another parameter of the same shape, which nobody changes any more.
+    package func share(_ other: Parameter) {
+        precondition(other.shape == shape && other.dtype == dtype, "a parameter keeps its shape and dtype")
+        (memory, float8) = (other.memory, other.float8)
     }
 
     /// Sets the numbers to their start.

@@ -76,6 +76,9 @@ extension Tensor {
 }
 
 extension Tape {
+    /// Whether the results of a part of the block at hand are computed again.
+    func repeats(_ part: RecomputedParts?) -> Bool { isRecording && (part.map(parts.contains) ?? false) }
+
     /// How the result of a part of the block at hand is computed again; nil where that is kept.
     ///
     /// - Parameters:
@@ -87,7 +90,7 @@ extension Tape {
     ) -> Recipe<Value>? {
         guard isRecording, let part else { return nil }
         if let block, operations > 0 { work?.note(part, block: block, operations) }
-        return parts.contains(part) ? Recipe(compute) : nil
+        return repeats(part) ? Recipe(compute) : nil
     }
 
     /// `body` of x, of which nothing is kept but x: the backward pass runs it again and then differentiates it.

@@ -21,8 +21,10 @@ public final class Decoder {
     public let head: LanguageHead
     /// Every parameter, once; a tied head's weight is the embedding's.
     public let parameters: [Parameter]
-    /// Its linear layers, in the order in which they were made.
+    /// Its linear layers that can be adapted, in the order in which they were made.
     let slots: [AdapterSlot]
+    /// These and those that cannot be adapted.
+    let linearLayers: [LinearProducts]
     /// What is trained in the place of frozen weights; nil where the weights are.
     package internal(set) var adapters: DecoderAdapters?
     /// The longest sequence.
@@ -53,6 +55,7 @@ public final class Decoder {
         self.maximumPositions = maximumPositions
         parameters = scope.parameters
         slots = scope.slots
+        linearLayers = scope.linearLayers
     }
 
     /// Whether the head uses the embedding's weight.

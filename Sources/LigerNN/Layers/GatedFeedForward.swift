@@ -40,7 +40,7 @@ public struct GatedFeedForward: Layer {
     /// [rows, hidden size], as x.
     public func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
         let size = down.weight.shape[1]
-        let parts = try inputs.count == 1 ? inputs[0](x).columns([size, size]) : inputs.map { try $0(x) }
+        let parts = try inputs.count == 1 ? inputs[0](x).columns([size, size]) : inputs(x)
         return try down(Self.gated(parts[0], parts[1], activation, isFused: context.kernels[.swiGLU]))
     }
 

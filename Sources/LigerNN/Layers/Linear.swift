@@ -11,6 +11,7 @@ public struct Linear {
 
     /// What its product is a part of, in a block that may compute it again; nil where it is kept.
     private let part: RecomputedParts?
+    private let products: LinearProducts
     /// Nil where W^T is stored: such a layer takes no adapter.
     private let slot: AdapterSlot?
 
@@ -20,19 +21,25 @@ public struct Linear {
     ) {
         self.part = part
         weight = scope.weight(isTransposed ? [inputs, outputs] : [outputs, inputs])
-        slot = isTransposed ? nil : scope.slot(of: weight)
+        products = scope.products(by: weight, isTransposed: isTransposed)
+        slot = isTransposed ? nil : scope.slot(of: products)
         bias = hasBias ? scope.bias(outputs) : nil
         self.isTransposed = isTransposed
     }
 
     /// [rows, outputs] for x [rows, inputs].
-    public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        let bias = bias.map { x.tape.tensor(of: $0) }
-        guard let adapter = slot?.adapter else {
-            return try x.linear(
-                x.tape.tensor(of: weight), bias: bias, isTransposed: isTransposed, part: part)
-        }
-        let y = try adapter(x, part: part)
-        return try bias.map { try y.adding(row: $0) } ?? y
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try self(LinearInput(x)) }
+
+    fileprivate func callAsFunction(_ x: LinearInput) throws -> Tensor {
+        let y = try slot?.adapter.map { try $0(x, part: part) } ?? products(x, part: part)
+        return try bias.map { try y.adding(row: x.tensor.tape.tensor(of: $0)) } ?? y
+    }
+}
+
+extension [Linear] {
+    /// What each of these layers makes of one input.
+    func callAsFunction(_ x: Tensor) throws -> [Tensor] {
+        let input = LinearInput(x)
+        return try map { try $0(input) }
     }
 }

@@ -18,6 +18,7 @@ package struct ParameterScope {
         var attentionRules: Set<AttentionRule> = []
         var slots: [AdapterSlot] = []
         var expertSizes: Set<ExpertSizes> = []
+        var linearLayers: [LinearProducts] = []
 
         init(dtype: DType, deviation: Float) {
             self.dtype = dtype
@@ -57,12 +58,22 @@ package struct ParameterScope {
     /// Notes what an attention layer does.
     func note(_ rule: AttentionRule) { model.attentionRules.insert(rule) }
 
-    /// The linear layers of the model made so far.
+    /// The linear layers of the model made so far that can be adapted.
     package var slots: [AdapterSlot] { model.slots }
 
+    /// All linear layers of the model made so far.
+    var linearLayers: [LinearProducts] { model.linearLayers }
+
     /// Lists a linear layer, whose place this is.
-    func slot(of weight: Parameter) -> AdapterSlot {
-        let slot = AdapterSlot(path, weight)
+    func products(by weight: Parameter, isTransposed: Bool) -> LinearProducts {
+        let products = LinearProducts(path, weight, isTransposed: isTransposed)
+        model.linearLayers.append(products)
+        return products
+    }
+
+    /// Lists a linear layer that can be adapted.
+    func slot(of products: LinearProducts) -> AdapterSlot {
+        let slot = AdapterSlot(products)
         model.slots.append(slot)
         return slot
     }

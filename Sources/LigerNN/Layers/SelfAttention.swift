@@ -132,7 +132,7 @@ public struct SelfAttention: Layer {
     private func projected(_ x: Tensor) throws -> (query: Tensor, key: Tensor, value: Tensor) {
         let (wide, narrow) = (heads.query * heads.size, heads.keyValue * heads.size)
         let parts =
-            try inputs.count == 1 ? inputs[0](x).columns([wide, narrow, narrow]) : inputs.map { try $0(x) }
+            try inputs.count == 1 ? inputs[0](x).columns([wide, narrow, narrow]) : inputs(x)
         return (parts[0], parts[1], parts[2])
     }
 

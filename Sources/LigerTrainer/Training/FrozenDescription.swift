@@ -63,15 +63,27 @@ struct FrozenDescription {
             remedy: "Use --seq \(configuration.longestSequence) or less.")
     }
 
+    /// A reference multiplies as the trained model does, so that both agree where their weights do. A teacher does not.
+    func setProducts(of layers: Decoder, like model: Decoder) {
+        if role == "reference", model.multipliesInFloat8 { _ = layers.multiplyInFloat8() }
+    }
+
     /// The model itself.
     ///
-    /// - Parameter model: the one to be trained, with the weights it starts from.
+    /// - Parameters:
+    ///   - model: the one to be trained, with the weights it starts from.
+    ///   - fingerprint: of these weights, if it holds them in 8 bits.
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out.
-    func load(for model: CausalLanguageModel, on device: Device) throws -> FrozenModel {
+    func load(
+        for model: CausalLanguageModel, on device: Device, fingerprint: String?
+    ) throws -> FrozenModel {
         let (dtype, kernels) = (model.dtype, model.decoder.kernels)
         let frozen: CausalLanguageModel
         switch source {
-        case .base: return FrozenModel(sharing: model.decoder, configuration.stored(as: dtype).layers())
+        case .base:
+            let layers = configuration.stored(as: dtype).layers()
+            setProducts(of: layers, like: model.decoder)
+            return FrozenModel(sharing: model.decoder, layers, fingerprint: fingerprint)
         case .start:
             frozen = try CausalLanguageModel(
                 configuration, dtype: dtype, kernels: kernels, device: device)
@@ -82,6 +94,7 @@ struct FrozenDescription {
             frozen = try CausalLanguageModel(folder: url, dtype: dtype, kernels: kernels, device: device)
         }
         frozen.decoder.attention = model.decoder.attention
+        setProducts(of: frozen.decoder, like: model.decoder)
         return FrozenModel(frozen.decoder)
     }
 }

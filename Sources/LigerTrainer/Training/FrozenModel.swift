@@ -7,16 +7,20 @@ internal import Tile
 /// A model that is asked and never changed: a reference or a teacher. No tape is kept for it.
 package struct FrozenModel {
     package let decoder: Decoder
+    /// What `fingerprint` says, where the weights are no longer there to tell.
+    private let known: String?
 
-    init(_ decoder: Decoder) { self.decoder = decoder }
+    init(_ decoder: Decoder, fingerprint: String? = nil) { (self.decoder, known) = (decoder, fingerprint) }
 
     /// An adapted model without its adapters: the same layers over the same memory, which nobody changes.
     ///
-    /// - Parameter layers: like the model's, without memory.
-    init(sharing model: Decoder, _ layers: Decoder) {
-        for (own, parameter) in zip(layers.parameters, model.parameters) { own.value = parameter.value }
+    /// - Parameters:
+    ///   - layers: like the model's, without memory.
+    ///   - fingerprint: of the weights, if the model holds them in 8 bits.
+    init(sharing model: Decoder, _ layers: Decoder, fingerprint: String? = nil) {
+        for (own, parameter) in zip(layers.parameters, model.parameters) { own.share(parameter) }
         (layers.kernels, layers.attention) = (model.kernels, model.attention)
-        self.init(layers)
+        self.init(layers, fingerprint: fingerprint)
     }
 
     /// A model's last layer with its input for ids [rows, length], computed without a tape.
@@ -46,6 +50,7 @@ package struct FrozenModel {
     ///
     /// - Cost: the weights read once.
     func fingerprint() throws -> String {
+        if let known { return known }
         let norm = try GradientNorm.compute(decoder.parameters.map(\.value)).hostValues()[0]
         return "norm \(norm)"
     }

@@ -49,12 +49,17 @@ package struct MemoryEstimate: Sendable, Equatable {
             model.adapt(adapter.options, seed: options.seed)
             try model.allocateAdapters(on: meter.device)
         }
+        if try options.setProducts(of: model, on: meter.device) != nil, adapter != nil {
+            try model.holdFrozenWeightsInFloat8()
+        }
         parameters = meter.bytes
         let frozen = try other.map { other in
-            let layers = { other.configuration.stored(as: options.dtype).layers() }
-            return other.sharesWeights
-                ? FrozenModel(sharing: model, layers())
-                : FrozenModel(try Self.decoder(other.configuration, options, on: meter.device))
+            let layers =
+                other.sharesWeights
+                ? other.configuration.stored(as: options.dtype).layers()
+                : try Self.decoder(other.configuration, options, on: meter.device)
+            other.setProducts(of: layers, like: model)
+            return other.sharesWeights ? FrozenModel(sharing: model, layers) : FrozenModel(layers)
         }
         self.frozen = meter.bytes - parameters
         // Of the rank whose part is the largest: others take less, and all decide alike.

@@ -21,6 +21,10 @@ package struct TrainingModel {
     let givenTemplate: (path: String, source: String)?
     /// The reference or teacher that the objective asks, if it asks one.
     package let frozen: FrozenModel?
+    /// Which layers multiply in 8-bit floats; nil where none does.
+    let float8: Float8Layers?
+    /// That of frozen weights that are held in 8 bits.
+    private let fingerprint: String?
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
@@ -46,8 +50,16 @@ package struct TrainingModel {
                 folder: url, dtype: options.dtype, kernels: kernels, device: device)
         }
         model.decoder.attention = options.execution.attention
-        frozen = try description.frozen?.load(for: model, on: device)
         try description.adapter?.add(to: model, seed: options.seed)
+        float8 = try options.setProducts(of: model.decoder, on: device)
+        if float8 != nil, model.decoder.adapters != nil {
+            fingerprint = try FrozenModel(model.decoder).fingerprint()
+            try model.decoder.holdFrozenWeightsInFloat8()
+            device.releaseCache()
+        } else {
+            fingerprint = nil
+        }
+        frozen = try description.frozen?.load(for: model, on: device, fingerprint: fingerprint)
     }
 
     /// The frozen weights that an adapter is trained with; nil where the weights are trained.
@@ -56,7 +68,7 @@ package struct TrainingModel {
     package func base() throws -> BaseModel? {
         guard decoder.adapters != nil else { return nil }
         return BaseModel(
-            path: folder ?? name, fingerprint: try FrozenModel(decoder).fingerprint(),
+            path: folder ?? name, fingerprint: try fingerprint ?? FrozenModel(decoder).fingerprint(),
             checksum: try folder.map { try BaseModel.checksum(of: $0) })
     }
 

@@ -240,7 +240,9 @@ public final class TrainingRun {
                 ? nil : Double(timer.tokens) / max(timer.seconds, 1e-9) / Double(ranks.count),
             ranks: ranks.count,
             work: isText ? learner.model.work(length: options.sequenceLength) : nil,
-            peakTeraflops: ModelWork.peakTeraflops(of: device.model, dtype: options.dtype),
+            // With products of 8 and of 16 bits there is no one best.
+            peakTeraflops: learner.model.float8 == nil
+                ? ModelWork.peakTeraflops(of: device.model, dtype: options.dtype) : nil,
             peakBytes: device.peakBytes,
             driverBytes: try device.driverMemory().map { $0.total - $0.free })
         display.summarise(summary)
@@ -282,6 +284,10 @@ public final class TrainingRun {
         if let count = model.adapterCount {
             display.note(
                 "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
+        }
+        if let layers = model.float8 {
+            display.note("        \(layers)")
+            if !model.device.isGPU { display.note("        emulated on the processor, which is slow") }
         }
         let device = model.device
         let several =

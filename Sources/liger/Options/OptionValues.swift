@@ -7,6 +7,7 @@ internal import Tile
 extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Shard: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Recompute: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Products: ExpressibleByArgument {}
 extension AttentionMethod: ExpressibleByArgument {}
 extension KernelSelection.Preset: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}

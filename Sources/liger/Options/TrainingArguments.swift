@@ -108,6 +108,14 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             help: """
+                What linear layers multiply: numbers of the weights' type, or these rounded to 8-bit floats \
+                with a scale for each matrix (fp8), which needs a GPU of compute capability 8.9 or later; the \
+                processor emulates it slowly. With an adapter, fp8 holds the frozen weights in 8 bits.
+                """)
+        var products = defaults.execution.products
+
+        @Option(
+            help: """
                 With --dtype bf16: what updates are added to. f32 keeps a copy of each weight in fp32. none \
                 keeps no copy, and loses updates smaller than half of a weight's last bit. stochastic keeps no \
                 copy either, and rounds weights at random, so that small updates arrive on average.
@@ -309,6 +317,7 @@ extension TrainingArguments.Execution {
     func apply(to options: inout TrainingOptions) {
         options.device = device
         options.execution.masters = masters
+        options.execution.products = products
         options.execution.moments = moments.dtype
         options.execution.updates = updateInBackward ? .inBackward : .together
         options.execution.gradients = gradients.dtype

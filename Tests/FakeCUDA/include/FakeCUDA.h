@@ -20,6 +20,8 @@ typedef struct {
     int32_t threads_per_block;
     /// Memory of its own that a thread of any function takes.
     int32_t local_bytes;
+    /// Ten times the major number and the minor one.
+    int32_t compute_capability;
     /// What cuModuleLoadDataEx writes into the error log and returns.
     const char *compile_log;
     /// Gets the text of each module that is loaded; NULL if nobody wants it.
@@ -59,6 +61,9 @@ typedef struct {
     size_t parameter_bytes;
     uint8_t parameters[1024];
     int32_t products;
+    /// Those of 8-bit floats among them, and whether the last of these summed in few bits.
+    int32_t float8_products;
+    int32_t fast_sums;
     /// Which of the library's suggestions the last product took, its favourite being 0.
     int32_t algorithm;
     uint32_t reduction_mask;

@@ -40,7 +40,8 @@ import Tile
             case .rewardMargin: #expect(value > before + 0.001)
             case .softLoss, .likelihoodLoss: #expect(value < before)
             case .accuracy: #expect((0...1).contains(value))
-            case .chosenReward, .rejectedReward, .divergence, .hardLoss: #expect(value.isFinite)
+            case .chosenReward, .rejectedReward, .divergence, .hardLoss, .routerLoss:
+                #expect(value.isFinite)
             }
         }
         // In the order of metrics.jsonl.

@@ -1,3 +1,4 @@
+import LigerRuntime
 import LigerTrainer
 import Testing
 
@@ -17,7 +18,8 @@ import Testing
         return #"{"prompt": "\#(texts.0)", "completion": "\#(texts.1)"}"#
     }
 
-    private let (p, c) = (Int32(0x70), Int32(0x63))
+    private let p = Int32(0x70)
+    private let c = Int32(0x63)
 
     @Test func completionsAreLearnedOrAll() throws {
         let lines = [line(3, 2), #"{"text": "abc"}"#]
