@@ -26,8 +26,8 @@ import Tile
 
     /// Seven layers a block, three products each: with frozen weights two, and all of a block's forward pass again where it
     /// is recomputed. The host waits for nothing.
-    @Test(arguments: [1, 2], Recomputation.allCases) func stepsMultiplyInEightBits(
-        accumulation: Int, recompute: Recomputation
+    @Test(arguments: [1, 2], TrainingOptions.Execution.Recompute.fixed) func stepsMultiplyInEightBits(
+        accumulation: Int, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         for rank in [nil, 4] {
             let device = try makeFakeDevice()
@@ -55,8 +55,8 @@ import Tile
         #expect(fake.pointee.allocations == taken)
     }
 
-    @Test(arguments: [nil, 4], Recomputation.allCases) func theEstimateHolds(
-        rank: Int?, recompute: Recomputation
+    @Test(arguments: [nil, 4], TrainingOptions.Execution.Recompute.fixed) func theEstimateHolds(
+        rank: Int?, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = try makeFakeDevice()
         let (learner, options) = try learner(on: device) {

@@ -9,10 +9,6 @@ import Tile
 /// Training steps on a GPU whose kernels do nothing: what is handed to it, when it is waited for, and what
 /// memory that takes.
 @Suite(.onFakeGPU) struct CUDATrainingTests {
-    private static let fixedRecomputation = TrainingOptions.Execution.Recompute.allCases.filter {
-        $0 != .auto
-    }
-
     private func learner(
         on device: Device, _ change: (inout TrainingOptions) -> Void
     ) throws -> (Learner, TrainingOptions) {
@@ -29,7 +25,7 @@ import Tile
         return (try Learner(model, stream: stream, options: options), options)
     }
 
-    @Test(arguments: [1, 2], fixedRecomputation)
+    @Test(arguments: [1, 2], TrainingOptions.Execution.Recompute.fixed)
     func stepsWaitForNothing(
         accumulation: Int, recompute: TrainingOptions.Execution.Recompute
     ) throws {
@@ -66,7 +62,7 @@ import Tile
     }
 
     /// Arrays on a GPU, where attention goes by blocks, or with bf16 by cuDNN, and the loss by longer chunks.
-    @Test(arguments: [false, true], fixedRecomputation)
+    @Test(arguments: [false, true], TrainingOptions.Execution.Recompute.fixed)
     func flashStepsRunOnlyCUDNN(
         graph: Bool, recompute: TrainingOptions.Execution.Recompute
     ) throws {
@@ -104,7 +100,7 @@ import Tile
 
     @Test(
         arguments: [(DType.f32, false), (.bf16, false), (.bf16, true)],
-        fixedRecomputation)
+        TrainingOptions.Execution.Recompute.fixed)
     func theEstimateHolds(
         storage: (dtype: DType, isFlash: Bool), recompute: TrainingOptions.Execution.Recompute
     ) throws {
@@ -123,4 +119,9 @@ import Tile
         let ratio = Double(estimate.total) / Double(peak)
         #expect(ratio >= 1 && ratio < 1.35, "\(ratio) of \(peak): \(estimate.summary)")
     }
+}
+
+extension TrainingOptions.Execution.Recompute {
+    /// Those that no budget decides.
+    static let fixed = allCases.filter { $0 != .auto }
 }

@@ -65,8 +65,8 @@ import Tile
         #expect(try learner.model.base()?.fingerprint.hasPrefix("norm ") == true)
     }
 
-    @Test(arguments: [nil, 4], Recomputation.allCases) func theEstimateHolds(
-        rank: Int?, recompute: Recomputation
+    @Test(arguments: [nil, 4], TrainingOptions.Execution.Recompute.fixed) func theEstimateHolds(
+        rank: Int?, recompute: TrainingOptions.Execution.Recompute
     ) throws {
         let device = Device(name: "own")
         let options = Self.options {
