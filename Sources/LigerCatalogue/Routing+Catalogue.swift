@@ -30,7 +30,8 @@ extension Routing: Catalogued {
         case 20_000...: (512, 10)
         case 4096...: (128, 8)
         case 1000...: (60, 4)
-        default: (columns, min(columns, 2))
+        // With all experts chosen the loss of routers has no gradient.
+        default: (columns, columns > 2 ? 2 : 1)
         }
     }
 }
@@ -92,8 +93,7 @@ private struct RoutingSample {
                 }, terms: 8, scale: 1),
             point.result("loss", found.loss, [balance.loss], terms: 4),
             point.result(
-                "balanced", found.balanced, balance.gradients[0].joined().map { $0 * tokens }, terms: 8,
-                scale: 1),
+                "balanced", found.balanced, balance.gradients[0].joined().map { $0 * tokens }, terms: 8),
             exact("place", found.rows.place, place.place.integers),
             exact("source", found.rows.source, place.source.integers),
             exact("starts", found.rows.starts, place.starts.integers),

@@ -27,7 +27,7 @@ def check(condition, message):
 
 def difference(folder, recorded):
     model, report = AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", attn_implementation="eager", output_loading_info=True)
+        folder, dtype="auto", attn_implementation="eager", experts_implementation="eager", output_loading_info=True)
     check(not any(report.values()), f"{folder.name}: loading reports {report}")
     with torch.no_grad():
         logits = model(input_ids=recorded["input_ids"]).logits

@@ -26,8 +26,9 @@ enum NormalizationForm: String, Sendable {
 
     /// Whether a character is a nonspacing mark of Unicode 8, which BERT leaves out.
     static func isNonspacing(_ value: UInt32) -> Bool {
-        // These were letters to Unicode 8.
-        if value == 0x1885 || value == 0x1886 { return false }
+        // These became nonspacing marks after Unicode 8, and these spacing ones.
+        if [0x1885, 0x1886, 0xA9BD, 0x111C9].contains(value) { return false }
+        if [0x1734, 0x1171E].contains(value) { return true }
         guard value >= 0x300, let properties = Unicode.Scalar(value)?.properties else { return false }
         return properties.generalCategory == .nonspacingMark && properties.age.map { $0.major <= 8 } ?? false
     }

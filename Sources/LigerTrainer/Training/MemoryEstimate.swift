@@ -20,7 +20,7 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// Bytes of the loss: logits, and the gradients that come out of it.
     package let loss: Int
     /// Bytes that the exchange with other ranks takes for itself.
-    let exchange: Int
+    package let exchange: Int
     /// The most at a time; gradients come as activations go.
     package let total: Int
 

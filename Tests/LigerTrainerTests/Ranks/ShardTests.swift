@@ -111,8 +111,10 @@ import Tile
             #expect(Set(found.map(\.stateBytes)).count > 1)
             #expect(estimate.optimiser == largest, "\(found.map(\.stateBytes))")
             let peak = found.map(\.peakBytes).max() ?? 1
-            let ratio = Double(estimate.total) / Double(peak)
-            #expect(ratio >= 1 && ratio < 1.35, "\(ratio) of \(peak): \(estimate.summary)")
+            #expect(estimate.total >= peak, "\(peak): \(estimate.summary)")
+            // Buckets of so small a model take less than an exchange may.
+            let ratio = Double(estimate.total - estimate.exchange) / Double(peak)
+            #expect(ratio < 1.15, "\(ratio) of \(peak): \(estimate.summary)")
         }
     }
 

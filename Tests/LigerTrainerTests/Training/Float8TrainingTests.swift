@@ -72,7 +72,7 @@ import Tile
         let options = Self.options {
             ($0.adapter.rank, $0.execution.recompute, $0.sequenceLength) = (rank, recompute, 64)
         }
-        let learner = try SmallExamples.learner(options, on: device)
+        let learner = try SmallExamples.learner(options, isPadded: true, on: device)
         for _ in 0..<2 { try learner.step() }
         let estimate = try ModelDescription(options).memory(options, on: .cpu)
         let ratio = Double(estimate.total) / Double(device.peakBytes)
@@ -97,7 +97,8 @@ import Tile
     func resumedRunsKeepTheirBits(more: [String]) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
-            let options = ["--products", "fp8", "--dtype", "bf16", "--schedule", "constant"] + more
+            let options =
+                ["--products", "fp8", "--dtype", "bf16", "--schedule", "constant", "--warmup", "0"] + more
             let whole = try small.train(options, out: folder + "/whole")
             #expect(whole.status == 0)
             #expect(whole.output.contains("14 linear layers multiply in 8-bit floats\n"))
