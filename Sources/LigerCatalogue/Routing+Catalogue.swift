@@ -53,7 +53,7 @@ private struct RoutingSample {
     }
 
     struct Found {
-        let weights, choices, dScores, loss, balanced: NDArray
+        let weights, choices, dScores, loss, slopes, balanced: NDArray
         let rows: ExpertRows
     }
 
@@ -68,7 +68,8 @@ private struct RoutingSample {
         let balanced = try RouterBalance.backward(
             dScores: nothing, scores: scores, slopes: slopes, factor: one)
         return Found(
-            weights: weights, choices: choices, dScores: dScores, loss: loss, balanced: balanced,
+            weights: weights, choices: choices, dScores: dScores, loss: loss, slopes: slopes,
+            balanced: balanced,
             rows: try ExpertRows(finding: choices, experts: scores.shape[1]))
     }
 
@@ -77,6 +78,8 @@ private struct RoutingSample {
         let rows = scores.doubles.cut(experts), slopes = dWeights.doubles.cut(count)
         let balance = RouterBalance.Reference([rows], options)
         let tokens = Double(rows.count)
+        let single = Routing.Options(choices: 1, normalises: false)
+        let mostLikely = rows.flatMap { Routing.Reference.weights($0, single) }.max() ?? 0
         let place = try ExpertRows(found.choices.integers, experts: experts)
         func exact(_ name: String, _ array: NDArray, _ expected: [Int]) -> CheckResult {
             let isEqual = array.integers == expected
@@ -93,7 +96,8 @@ private struct RoutingSample {
                 }, terms: 8, scale: 1),
             point.result("loss", found.loss, [balance.loss], terms: 4),
             point.result(
-                "balanced", found.balanced, balance.gradients[0].joined().map { $0 * tokens }, terms: 8),
+                "balanced", found.balanced, balance.gradients[0].joined().map { $0 * tokens }, terms: 8,
+                scale: tokens * mostLikely * (found.slopes.doubles.max() ?? 0)),
             exact("place", found.rows.place, place.place.integers),
             exact("source", found.rows.source, place.source.integers),
             exact("starts", found.rows.starts, place.starts.integers),
