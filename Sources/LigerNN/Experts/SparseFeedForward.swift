@@ -5,7 +5,7 @@ import LigerRuntime
 ///
 ///     sum over k of w_k down_e(silu(gate_e(x)) up_e(x)),  e = e_k
 ///
-/// with choices and weights by ``Routing`` of the scores router(x). Tokens are put in the order of experts, so that each
+/// with choices and weights by `Routing` of the scores router(x). Tokens are put in the order of experts, so that each
 /// expert's matrices are multiplied once; sums are in a fixed order. See `ExpertMethod` for who multiplies.
 public struct SparseFeedForward: Layer {
     /// How checkpoints name an expert's matrices.
