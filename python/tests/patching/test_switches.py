@@ -33,6 +33,10 @@ from liger_kernel.transformers.patching import loss_forward
 from patching import multimodal
 from patching import tiny
 from patching.conftest import results
+from patching.every import FUSED
+from patching.every import apply
+from patching.every import apply_to_classes
+from patching.every import make
 
 pytestmark = pytest.mark.smoke
 
@@ -192,6 +196,20 @@ def test_the_receipt_prints_and_is_logged(caplog, capsys):
 def test_a_report_of_an_unpatched_model():
     receipt = liger_kernel.report(tiny.text_model("qwen3"))
     assert not receipt.kernels and "not patched" in set(receipt.missing.values())
+
+
+@pytest.mark.parametrize("family", tiny.TEXT_MODELS)
+def test_a_report_is_the_same_for_patched_classes(family):
+    """Both ways of patching run the same kernels, so both receipts name the same modules, function by function."""
+    older = make(family)[0]
+    bound = apply(make(family)[0], **FUSED)
+    apply_to_classes(older, **FUSED)
+    receipt = liger_kernel.report(make(family)[0])
+    assert set(receipt.kernels) == set(bound.kernels)
+    assert set(receipt.missing) == set(bound.missing)
+    # A file's functions are those of every model of the family, so an older model runs them too.
+    rotary = {entry.target: entry.kernel for entry in receipt.of("rope")}
+    assert {entry.target: entry.kernel for entry in liger_kernel.report(older).of("rope")} == rotary
 
 
 def test_strict_raises_where_something_is_missing():

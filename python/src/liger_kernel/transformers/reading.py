@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from typing import Dict
 from typing import Optional
 
@@ -9,6 +11,7 @@ from liger_kernel.transformers import leaves
 from liger_kernel.transformers import transformers_loss
 from liger_kernel.transformers.binding import binding_of
 from liger_kernel.transformers.binding import foreign_forward
+from liger_kernel.transformers.binding import written_class
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.families import HEADS
 from liger_kernel.transformers.family import FLCE
@@ -46,7 +49,7 @@ def read(model, rows, reasons: Dict[str, str]) -> Receipt:
 def read_module(name: str, module, rows, reasons) -> Optional[Entry]:
     kind = type(module).__name__
     leaf = next((leaf for row, _ in rows if (leaf := leaves.leaf_of(module, row))), None)
-    kernel = kernel_of(module)
+    kernel = kernel_of(module) or (leaf and kernel_in_file(module, leaf[1]))
     if kernel:
         return Entry(leaf[0] if leaf else switch_of(kernel), name, kernel, foreign_forward(module), kind=kind)
     if leaf is None:
@@ -93,6 +96,18 @@ def kernel_of(module) -> Optional[str]:
     if is_ours(function) and not lce.is_loss_forward(function):
         return module._get_name() if is_ours(type(module)) else function.__qualname__.split(".")[0]
     return None
+
+
+def kernel_in_file(module, leaf) -> Optional[str]:
+    """The kernels that an attention's modeling file has in the place of its rotary embeddings, or None.
+
+    A patch of a family's classes puts them there, so models run them that were made before it too.
+    """
+    if not isinstance(leaf, leaves.RotaryLeaf):
+        return None
+    home = inspect.unwrap(written_class(type(module)).forward).__globals__
+    functions = [home.get(name) for name, _ in leaf.kernels]
+    return leaf.name if all(is_ours(function) for function in functions) else None
 
 
 def is_ours(thing) -> bool:
