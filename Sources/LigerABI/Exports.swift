@@ -10,7 +10,11 @@ private func object(_ call: OpaquePointer?) throws -> Call {
 
 /// A GPU by its number, the processor for -1.
 private func device(_ number: Int32) throws -> Device {
-    if number == -1 { return .cpu }
+    if number == -1 {
+        // What the environment asks of the processor is honoured or refused, as by the command line.
+        try ThreadPool.checkEnvironment()
+        return .cpu
+    }
     let gpus: [Device]
     do {
         gpus = try Device.cudaDevices()

@@ -48,6 +48,19 @@ print(time.process_time() - start, 'transformers' in sys.modules, 'triton' in sy
     assert min(float(run[0]) for run in runs) < 0.05
 
 
+@pytest.mark.parametrize("threads", ["abc", "0", "4097", ""])
+def test_a_number_of_threads_that_cannot_be_had_is_refused(threads):
+    code = """
+import torch
+from liger_kernel.transformers.functional import liger_rms_norm
+try:
+    liger_rms_norm(torch.ones(2, 4), torch.ones(4), 1e-6)
+except ValueError as error:
+    print(error)
+"""
+    assert f'LIGER_THREADS is "{threads}"; set it to a whole number from 1 to 4096' in python(code, LIGER_THREADS=threads)
+
+
 def test_import_asks_nothing_of_cuda():
     """The driver takes a fifth of a second to start, and after a fork cannot be used."""
     code = """
