@@ -1,7 +1,8 @@
 """Recomputation by budget compared with full and selective gradient checkpointing, on one NVIDIA GPU.
 
 Usage: python Benchmarks/recompute.py [--model llama-3-8b|qwen3-0.6b] [--layers N] [--shape BxT] [--steps N]
-           [--budgets GiB ...] [--selective BLOCKS ...] [--without] [--attention sdpa|flash_attention_2|eager]
+           [--budgets GiB ...] [--host GiB] [--selective BLOCKS ...] [--without]
+           [--attention sdpa|flash_attention_2|eager]
 
 A Hugging Face model with random weights in bf16, patched with our kernels; AdamW (fused). One process trains
 it in turns:
@@ -10,7 +11,8 @@ it in turns:
 * `checkpoint`: Hugging Face's gradient checkpointing of every block;
 * `selective K`: torch's selective policy (results of products and attention are kept) in the last K blocks, full
   checkpointing in the others: --selective lists the K;
-* `ours B`: `liger_kernel.recompute(model, budget=B GiB)`; `ours auto`.
+* `ours B`: `liger_kernel.recompute(model, budget=B GiB)`; `ours auto`; `ours B host H`: with host_budget=H GiB too, for
+  each budget (only with --host).
 
 Each prints a line of JSON: tokens/s of the median step, the peak of `torch.cuda.max_memory_allocated` over the timed
 steps, the host's time to hand out a step, the loss (the learning rate is 0, so all have the same), and for ours the
@@ -96,8 +98,10 @@ def prepare(model, side):
     elif kind == "selective":
         select(model, int(value))
     else:
-        budget = value if value == "auto" else int(float(value) * 2**30)
-        return liger_kernel.recompute(model, budget=budget, verbose=False)
+        budget, _, host = value.partition(" host ")
+        budget = budget if budget == "auto" else int(float(budget) * 2**30)
+        host = int(float(host or 0) * 2**30)
+        return liger_kernel.recompute(model, budget=budget, verbose=False, host_budget=host)
 
 
 def measure(model, optimizer, side, ids, steps):
@@ -126,6 +130,7 @@ def measure(model, optimizer, side, ids, steps):
         plan = recomputation.plan
         row |= {"expected_gib": plan.expected_peak / 2**30, "saved_ms": plan.saved_ms, "plan": str(plan)}
         row |= {"recomputation_ms": plan.recomputation_ms, "kept_gib": plan.kept_bytes / 2**30}
+        row |= {"host_gib": plan.host_bytes / 2**30}
     return row
 
 
@@ -135,6 +140,7 @@ def main():
     parser.add_argument("--layers", type=int)
     parser.add_argument("--shape", default="8x4096")
     parser.add_argument("--budgets", nargs="*", default=["66", "80", "95", "110", "130", "auto"])
+    parser.add_argument("--host", help="GiB of the host's memory that may keep results")
     parser.add_argument("--selective", nargs="*", type=int, default=[])
     parser.add_argument("--without", action="store_true", help="also train without gradient checkpointing")
     parser.add_argument("--steps", type=int, default=5)
@@ -147,6 +153,7 @@ def main():
     sides = ["none"] * arguments.without + ["checkpoint"]
     sides += [f"selective {count}" for count in arguments.selective]
     sides += [f"ours {budget}" for budget in arguments.budgets]
+    sides += [f"ours {budget} host {arguments.host}" for budget in arguments.budgets if arguments.host]
     print(json.dumps({"device": torch.cuda.get_device_name(), "model": arguments.model, "shape": arguments.shape}))
     for side in sides:
         gc.collect()

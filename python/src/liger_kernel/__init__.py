@@ -53,15 +53,16 @@ def report(model):
     return report(model)
 
 
-def recompute(model, budget="auto", verbose=True):
+def recompute(model, budget="auto", verbose=True, host_budget=0):
     """Gradient checkpointing of a Hugging Face model that keeps products and attention while a budget holds them.
 
     budget: "auto", a size such as "80GiB", or bytes. The first step is measured, the plan is made before the second.
+    host_budget: memory of the host that may keep results too.
     Returns a handle whose `plan` says what is kept. Raises ValueError for models without gradient checkpointing.
     """
     from liger_kernel.recomputation import recompute
 
-    return recompute(model, budget, verbose)
+    return recompute(model, budget, verbose, host_budget)
 
 
 def fp8(model, scaling="tensor", gradients=None, head=False, skip=(), emulate=False):

@@ -179,11 +179,12 @@ def test_memory_is_never_above_the_plan(name):
     model, batch = MODELS[name](), batch_of()
     plain = checkpointed(model)
     least = [bytes_after_forward(plain, batch) for _ in range(2)][-1]
+    expected = gradients(plain, batch)
     whole, draw = whole_budget(model, batch), random.Random(20261128)
     for budget in [draw.randint(1, int(1.1 * whole)) for _ in range(6)]:
         copied, recomputation = recomputed(model, budget)
         for _ in range(2):
-            gradients(copied, batch)
+            assert same(gradients(copied, batch), expected), f"{budget} of {whole}"
         kept = bytes_after_forward(copied, batch) - least
         plan = recomputation.plan
         assert kept <= plan.kept_bytes <= plan.expected_peak <= budget, f"of {whole}"

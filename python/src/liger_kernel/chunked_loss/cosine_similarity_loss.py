@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from liger_kernel.chunked_loss._distillation import DistillationFunction
 from liger_kernel.chunked_loss._distillation import DistillationLoss
 from liger_kernel.chunked_loss._formulas import has_kernel
+from liger_kernel.chunked_loss.fused_linear_distillation import LigerFusedLinearDistillationBase  # noqa: F401
 
 
 def _kernel(beta):

@@ -29,6 +29,15 @@ def parsed(budget):
     return int(budget)
 
 
+def parsed_of_host(budget):
+    """What the host's memory may hold, in bytes; 0 is none of it. Raises ValueError for anything else."""
+    if budget == 0 and not isinstance(budget, bool):
+        return 0
+    if budget == AUTO:
+        raise ValueError("host_budget must be 0, bytes, or text such as '16GiB'; found 'auto'")
+    return parsed(budget)
+
+
 def resolved(budget, device):
     """The bytes of a budget on a device. Raises ValueError for more than a GPU has."""
     if device.type != "cuda":

@@ -13,10 +13,13 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from liger_kernel.recomputation.budget import parsed
+from liger_kernel.recomputation.budget import parsed_of_host
 from liger_kernel.recomputation.budget import resolved
 from liger_kernel.recomputation.budget import text
 from liger_kernel.recomputation.compiled import BlockFunction
 from liger_kernel.recomputation.gauges import gauge_of
+from liger_kernel.recomputation.hosting import Host
+from liger_kernel.recomputation.hosting import bytes_per_ms
 from liger_kernel.recomputation.keeping import HandingOut
 from liger_kernel.recomputation.keeping import Keeping
 from liger_kernel.recomputation.keeping import Kept
@@ -39,8 +42,9 @@ class Recomputation:
     size is measured; a batch that is larger, in all or in the length of its sequences, is measured too.
     """
 
-    def __init__(self, budget="auto", verbose=True):
+    def __init__(self, budget="auto", verbose=True, host_budget=0):
         self.budget, self.verbose = parsed(budget), verbose
+        self.host_bytes, self.host = parsed_of_host(host_budget), None
         # By the identity of a block.
         self.names, self.modules = {}, {}
         self.forget()
@@ -53,7 +57,7 @@ class Recomputation:
 
     def __reduce__(self):
         # A copy of the model is measured by itself.
-        return Recomputation, (self.budget, self.verbose)
+        return Recomputation, (self.budget, self.verbose, self.host_bytes)
 
     def __call__(self, function, *arguments, **options):
         if not torch.is_grad_enabled():
@@ -77,6 +81,8 @@ class Recomputation:
 
     def _begin(self, size, device):
         gauge = gauge_of(device)
+        if self.host_bytes and not gauge.counts_memory:
+            raise ValueError("host_budget keeps results of a GPU in the host's memory; found blocks on the CPU")
         if isinstance(self._step, _MeasuredStep):
             self._profiles.append(self._step.measurement.profile())
         fitting = [profile for profile in self._profiles if profile.size.holds(size)]
@@ -97,10 +103,18 @@ class Recomputation:
         if key not in self._plans:
             budget = resolved(self.budget, device)
             scale = min(eighths / _SIZE_STEPS, 1.0)
-            planner = Planner(profile, self.names, budget, base, scale, self._may_be_whole)
+            host = self._host_of(device)
+            planner = Planner(profile, self.names, budget, base, scale, self._may_be_whole, host)
             self._plans[key] = planner.plan(_COUNTED_ON_GPU if gauge.counts_memory else _COUNTED_ON_CPU)
             self._tell(self._plans[key])
         return self._plans[key]
+
+    def _host_of(self, device):
+        """What the host's memory may hold, and how fast it is reached."""
+        if not self.host_bytes:
+            return 0, 0.0
+        self.host = self.host or Host(device)
+        return self.host_bytes, bytes_per_ms(device)
 
     def _tell(self, plan):
         """Prints the first plan, and warns of the first that a budget is too small for."""
@@ -158,6 +172,7 @@ class _PlannedStep(_Step):
     def __init__(self, owner, plan, profile):
         super().__init__(owner)
         self.plan, self.profile = plan, profile
+        self.last = None
 
     @property
     def is_over(self):
@@ -171,9 +186,11 @@ class _PlannedStep(_Step):
             return _checkpointed(self)
         if planned.is_whole:
             return _plainly
-        if not planned.numbers:
+        if not planned.numbers and not planned.hosted:
             return _checkpointed(self)
-        kept = Kept(planned.numbers, planned.bytes, self.owner.kept)
+        self.last = kept = Kept(
+            planned.numbers, planned.bytes, self.owner.kept, self.owner.host, planned.hosted, self.last
+        )
         return _checkpointed(self, Keeping(kept), HandingOut(kept))
 
 

@@ -37,11 +37,33 @@ class Kept:
 
     allowance: the bytes it may keep. Results that are larger than when they were measured, as of experts with more
     tokens, are kept while it lasts.
+    host, hosted: the `Host`, and the numbers of results that are kept there. before: what the call before this one
+    keeps, which is fetched from there when this one is computed again.
     """
 
-    def __init__(self, wanted, allowance, ledger):
+    def __init__(self, wanted, allowance, ledger, host=None, hosted=frozenset(), before=None):
         self.wanted, self.allowance, self.ledger = wanted, allowance, ledger
-        self.results = {}
+        self.host, self.hosted, self.before = host, hosted, before
+        self.results, self.sent = {}, {}
+
+    def send(self, number, operator, result):
+        """Keeps a result in the host's memory, if it is one plain tensor in one piece."""
+        if type(result) is torch.Tensor and result.is_contiguous():
+            self.sent[number] = operator, self.host.send(result)
+
+    def settle(self):
+        """At the end of a forward pass: results that others still hold may be written to, so they are given up."""
+        for number, (_, sent) in list(self.sent.items()):
+            if not sent.storage.expired():
+                self._give_up(number)
+
+    def fetch(self):
+        """Starts to fetch what is in the host's memory."""
+        for _, sent in self.sent.values():
+            self.host.fetch(sent)
+
+    def _give_up(self, number):
+        self.host.give_up(self.sent.pop(number)[1])
 
     def put(self, number, operator, result):
         tensors = result if isinstance(result, (tuple, list)) else (result,)
@@ -54,16 +76,16 @@ class Kept:
 
     def take(self, number, operator):
         """The result, which is given up; None if there is none, as in a second backward pass over one graph."""
+        if number in self.sent:
+            kept_of, sent = self.sent.pop(number)
+            _require_same(kept_of, operator)
+            return self.host.take(sent)
         found = self.results.pop(number, None)
         if found is None:
             return None
         kept_of, kind, held, count = found
         self.ledger.add(-count)
-        if kept_of is not operator:
-            raise RuntimeError(
-                f"a block computed {kept_of} in its forward pass and {operator} in the recomputation. Its forward must "
-                "do the same both times, as under gradient checkpointing"
-            )
+        _require_same(kept_of, operator)
         tensors = [_handed_out(each, operator) for each in held]
         return tensors[0] if not issubclass(kind, (tuple, list)) else kind(tensors)
 
@@ -74,10 +96,23 @@ class Kept:
                 if any(isinstance(each, torch.Tensor) and _storage(each) == storage for each, _ in held):
                     self.ledger.add(-count)
                     del self.results[number]
+            for number, (_, sent) in list(self.sent.items()):
+                if sent.address == storage and not sent.storage.expired():
+                    self._give_up(number)
 
     def __del__(self):
+        for number in list(self.sent):
+            self._give_up(number)
         for *_, count in self.results.values():
             self.ledger.add(-count)
+
+
+def _require_same(kept_of, operator):
+    if kept_of is not operator:
+        raise RuntimeError(
+            f"a block computed {kept_of} in its forward pass and {operator} in the recomputation. Its forward must "
+            "do the same both times, as under gradient checkpointing"
+        )
 
 
 def _storage(tensor):
@@ -143,7 +178,13 @@ class Keeping(Mode):
         number, self.number = self.number, self.number + 1
         if number in self.kept.wanted and not (kind == ATTENTION and draws(operator, arguments, options)):
             self.kept.put(number, operator, result)
+        elif number in self.kept.hosted:
+            self.kept.send(number, operator, result)
         return result
+
+    def __exit__(self, *error):
+        self.kept.settle()
+        return super().__exit__(*error)
 
 
 class HandingOut(Mode):
@@ -152,6 +193,13 @@ class HandingOut(Mode):
     def __init__(self, kept):
         super().__init__()
         self.kept = kept
+
+    def __enter__(self):
+        self.kept.fetch()
+        if self.kept.before is not None:
+            self.kept.before.fetch()
+            self.kept.before = None
+        return super().__enter__()
 
     def __torch_dispatch__(self, operator, types, arguments=(), options=None):
         if KINDS[operator] in KEPT:

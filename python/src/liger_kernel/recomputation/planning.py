@@ -20,7 +20,10 @@ _HOST_BOUND = 0.9
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What one call of a block keeps. `numbers`: of its results; `is_whole`: it is not checkpointed."""
+    """What one call of a block keeps. `numbers`: of its results; `is_whole`: it is not checkpointed.
+
+    `hosted`: numbers of results that are kept in the host's memory, of `hosted_bytes`.
+    """
 
     name: str
     numbers: FrozenSet[int] = frozenset()
@@ -28,10 +31,14 @@ class BlockPlan:
     is_whole: bool = False
     bytes: int = 0
     ms: float = 0.0
+    hosted: FrozenSet[int] = frozenset()
+    hosted_labels: Tuple[str, ...] = ()
+    hosted_bytes: int = 0
 
     @property
     def text(self):
-        return "the whole graph" if self.is_whole else ", ".join(self.labels) or "nothing"
+        here = "the whole graph" if self.is_whole else ", ".join(self.labels) or "nothing"
+        return f"{here}; {', '.join(self.hosted_labels)} in the host's memory" if self.hosted else here
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class Plan:
         return sum(block.bytes for block in self.blocks.values())
 
     @property
+    def host_bytes(self):
+        """Of results that are kept in the host's memory."""
+        return sum(block.hosted_bytes for block in self.blocks.values())
+
+    @property
     def saved_ms(self):
         return sum(block.ms for block in self.blocks.values())
 
@@ -62,6 +74,7 @@ class Plan:
             f"recomputation: {text(self.kept_bytes)} are kept, expected peak {text(self.expected_peak)} of "
             f"{text(self.budget)} ({self.counted}); {self.saved_ms:.1f} of {self.recomputation_ms:.1f} ms of "
             "recomputation a step are saved"
+            + (f"; {text(self.host_bytes)} are kept in the host's memory" if self.host_bytes else "")
         ]
         groups: OrderedDict = OrderedDict()
         for block in self.blocks.values():
@@ -96,9 +109,13 @@ class Planner:
     have grown: of equals they go first.
     """
 
-    def __init__(self, profile, names, budget, base, scale=1.0, may_be_whole=lambda key: True):
-        """scale: of a batch's size to the profile's. base: bytes in use when a step starts."""
+    def __init__(self, profile, names, budget, base, scale=1.0, may_be_whole=lambda key: True, host=(0, 0.0)):
+        """scale: of a batch's size to the profile's. base: bytes in use when a step starts.
+
+        host: what the host's memory may hold, and how many bytes are copied there in a millisecond.
+        """
         self.profile, self.names, self.budget, self.scale = profile, names, budget, scale
+        self.host_bytes, self.host_rate = host
         self.used = [base + point for point in profile.points]
         self.options = {
             key: _Options(call, scale, may_be_whole(key))
@@ -126,6 +143,8 @@ class Planner:
                 state.apply(step)
                 for whole in state.offers(place):
                     heapq.heappush(waiting, whole)
+        if self.host_bytes:
+            self._send(used, states)
         blocks = {key: self._block(key, states.get(key)) for key in self.profile.calls}
         total = sum(call.ms for call in self.profile.calls.values())
         return Plan(self.budget, max(used, default=0), total * self.scale, blocks, counted)
@@ -142,14 +161,56 @@ class Planner:
         used[last] += step.extra
         return True
 
+    def _send(self, used, states):
+        """Keeps in the host's memory what did not fit, of the first blocks first: they have the most time for it.
+
+        A result is on the GPU until it has been copied, and again from the recomputation of the block behind its own.
+        How long a block's forward pass takes is told by its recomputation, which leaves a product out.
+        """
+        calls = self.profile.calls
+        order = sorted(states, key=lambda key: calls[key].forward_point)
+        starts, clock = [], 0.0
+        for key in order:
+            starts.append(clock)
+            clock += calls[key].ms * self.scale
+        left, is_free_at = self.host_bytes, 0.0
+        for place, key in enumerate(order):
+            state = states[key]
+            for step in sorted(state.results, key=lambda step: -step.value):
+                if state.is_whole or step.number in state.numbers or step.bytes > left:
+                    continue
+                done = max(is_free_at, starts[place]) + step.bytes / self.host_rate
+                last = next((i for i in range(place, len(order)) if starts[i] >= done), None)
+                if last is None or not self._fits_between(used, calls[key], calls[order[last]].forward_point, step):
+                    continue
+                is_free_at, left = done, left - step.bytes
+                state.send(step)
+
+    def _fits_between(self, used, call, sent, step):
+        """Whether a result fits until it is sent and from when it is fetched; it is noted if so."""
+        back = call.backward_point
+        needs = {point: step.bytes for point in [*range(call.forward_point, sent), max(back - 1, sent)]}
+        needs[back] = step.extra
+        if any(used[point] + count > self.budget for point, count in needs.items() if count):
+            return False
+        for point, count in needs.items():
+            used[point] += count
+        return True
+
     def _block(self, key, state):
         name = self.names.get(key[0], "block")
         if state is None:
             return BlockPlan(name)
         results = self.profile.calls[key].results
         numbers = frozenset() if state.is_whole else frozenset(state.numbers)
-        labels = tuple(OrderedDict.fromkeys(results[number].label for number in sorted(numbers)))
-        return BlockPlan(name, numbers, labels, state.is_whole, state.bytes, state.ms)
+        labels, hosted = (
+            tuple(OrderedDict.fromkeys(results[number].label for number in sorted(some)))
+            for some in (numbers, state.hosted)
+        )
+        return BlockPlan(
+            name, numbers, labels, state.is_whole, state.bytes, state.ms, frozenset(state.hosted), hosted,
+            state.hosted_bytes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,6 +253,11 @@ class _State:
     def __init__(self, options):
         self.results, self.whole, self.version = options.results, options.whole, 0
         self.numbers, self.is_whole, self.bytes, self.extra, self.ms = set(), False, 0, 0, 0.0
+        self.hosted, self.hosted_bytes = set(), 0
+
+    def send(self, step):
+        self.hosted.add(step.number)
+        self.hosted_bytes, self.ms = self.hosted_bytes + step.bytes, self.ms + step.ms
 
     def offers(self, place):
         """The change to the whole graph, as the heap takes it. It is void when the state has changed."""

@@ -14,8 +14,8 @@ class LigerRecomputeCallback(TrainerCallback):
     takes use_reentrant=False, which is what it does; it raises ValueError for others.
     """
 
-    def __init__(self, budget="auto", verbose=True):
-        self.budget, self.verbose = budget, verbose
+    def __init__(self, budget="auto", verbose=True, host_budget=0):
+        self.budget, self.verbose, self.host_budget = budget, verbose, host_budget
         self.recomputation = None
 
     def on_train_begin(self, args, state, control, model=None, **others):
@@ -26,4 +26,4 @@ class LigerRecomputeCallback(TrainerCallback):
                     f"{name}={getattr(args, name)}: LigerRecomputeCallback decides itself what is kept, by its budget. "
                     "Leave out all but use_reentrant=False, or the callback"
                 )
-        self.recomputation = recompute(model, self.budget, self.verbose)
+        self.recomputation = recompute(model, self.budget, self.verbose, self.host_budget)
