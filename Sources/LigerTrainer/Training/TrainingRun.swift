@@ -29,6 +29,7 @@ public final class TrainingRun {
     let metrics: MetricsLog?
     private let events: EventLog?
     let display: ProgressDisplay
+    private var observer = TrainingObserver()
     private let attention: AttentionSelection
     private let beginning: RunBeginning
     private var isDone: Bool { beginning.isDone }
@@ -43,8 +44,11 @@ public final class TrainingRun {
     /// usable, and nothing of an earlier run is changed unless this one continues it.
     /// - Throws: `TrainerError`, `CheckpointError`, `TokenizerError` or `RuntimeError`, each saying what was
     ///   wrong and what to do.
-    public convenience init(_ options: TrainingOptions) throws {
-        try self.init(options, output: .standard)
+    public convenience init(
+        _ options: TrainingOptions, observer: TrainingObserver = TrainingObserver()
+    ) throws {
+        try self.init(options, output: observer.showsProgress ? .standard : .none)
+        self.observer = observer
     }
 
     package convenience init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
@@ -215,6 +219,7 @@ public final class TrainingRun {
     func report(_ line: MetricsLine) throws {
         try metrics?.append(line)
         try events?.append(line)
+        if ranks.isFirst { try observer.onMetrics?(line) }
         display.update(line)
     }
 
