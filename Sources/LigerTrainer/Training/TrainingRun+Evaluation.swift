@@ -16,11 +16,16 @@ extension TrainingRun {
                 try ranks.check()
             }
         }
-        let isOver = try ranks.told { evaluations.isOver(options.course.patience) }
+        let isOver = try isOutOfPatience()
         if isOver {
             display.note("\(patienceEnded), the run ends after step \(Format.integer(learner.stepsDone))")
         }
         return isOver
+    }
+
+    /// Whether `--patience` is at its end; all ranks must ask.
+    func isOutOfPatience() throws -> Bool {
+        try ranks.told { evaluations.isOver(options.course.patience) }
     }
 
     /// Why the run ended, where patience ended it.

@@ -148,7 +148,8 @@ public final class TrainingRun {
             _ = try evaluate()
         }
         began = ProgressDisplay.seconds()
-        var isLast = learner.stepsDone == options.steps
+        // A run that was killed after its last checkpoint lacks the final model alone.
+        var isLast = try learner.stepsDone == options.steps || isOutOfPatience()
         while !isLast {
             timer.begin(at: ProgressDisplay.seconds())
             try learner.step()

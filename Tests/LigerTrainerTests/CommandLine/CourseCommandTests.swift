@@ -77,6 +77,12 @@ import Testing
             let areSame = try SmallRun.bytes("\(whole)/\(name)") == SmallRun.bytes("\(small.out)/\(name)")
             #expect(areSame)
 
+            // Killed between its last checkpoint and the final model, it does no step more.
+            try FileManager.default.removeItem(atPath: "\(small.out)/final")
+            #expect(try small.train(Self.tooFast + ["--resume"]).status == 0)
+            #expect(try SmallRun.numbers(of: whole) == SmallRun.numbers(of: small.out))
+            try SmallRun.expectSameModels(whole, small.out)
+
             // More patience goes on from there; a best model that is damaged is told of.
             try Damage.middleBit.apply(to: "\(whole)/\(name)")
             let more = try small.train(Self.tooFast + ["--patience", "5", "--resume"], out: whole)
