@@ -12,6 +12,7 @@ let strict: [SwiftSetting] = [
 
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
     name: "swift-liger",
@@ -24,7 +25,8 @@ let package = Package(
         .library(name: "liger-abi", type: .dynamic, targets: ["LigerABI", "CGlibc"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // The C library and Foundation, whichever system has them where.
@@ -84,10 +86,13 @@ let package = Package(
                 "Platform", "LigerModels", "LigerNN", "LigerLosses", "LigerKernels", "LigerCollectives",
                 "LigerRuntime", "LigerText", "Tile",
             ]),
+        // The options of a command from a YAML file; the executable alone has it.
+        .target(name: "LigerRunFile", dependencies: ["Platform", yams]),
         .executableTarget(
             name: "liger",
             dependencies: [
-                "Platform", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime", "Tile", "TileGPU",
+                "Platform", "LigerRunFile", "LigerTrainer", "LigerNN", "LigerCatalogue", "LigerRuntime",
+                "Tile", "TileGPU",
                 "TileLLVM", "TilePTX",
                 argumentParser,
             ]),
@@ -157,6 +162,7 @@ let package = Package(
                 "LigerModels", "LigerNN", "LigerKernels", "LigerRuntime", "LigerText", "Tile", "FakeCUDA",
                 "TestSupport",
             ]),
+        .testTarget(name: "LigerRunFileTests", dependencies: ["LigerRunFile", "TestSupport"]),
         // Some of these run the executable.
         .testTarget(
             name: "LigerTrainerTests",

@@ -17,7 +17,7 @@ extension TrainingOptions {
 
     /// The options whose change would make a resumed run another run. Where data is, where output goes,
     /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
-    /// depend on it.
+    /// depend on it, and when the run is prolonged.
     public func differences(from earlier: TrainingOptions) -> [Difference] {
         zip(earlier.decisive, decisive).compactMap { before, now in
             before.value == now.value
@@ -26,13 +26,12 @@ extension TrainingOptions {
     }
 
     private func stepDifference(from earlier: TrainingOptions) -> [Difference] {
-        guard steps != earlier.steps, schedule != .constant || earlier.schedule != .constant else {
-            return []
-        }
+        guard scheduleLength != earlier.scheduleLength, schedule != .constant || earlier.schedule != .constant
+        else { return [] }
         return [
             Difference(
                 option: "--steps", before: "\(earlier.steps)",
-                now: "\(steps) (only --schedule constant can be prolonged)")
+                now: "\(steps) (give --prolong to go on at the rate with which it ended)")
         ]
     }
 

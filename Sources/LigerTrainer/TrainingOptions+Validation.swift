@@ -9,7 +9,7 @@ extension TrainingOptions {
             nameProblems + objectiveProblems + instructionProblems + adapterProblems + executionProblems
             + sizeProblems
             + rateProblems
-            + evaluationProblems
+            + evaluationProblems + courseProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
         throw TrainerError(
@@ -98,8 +98,9 @@ extension TrainingOptions {
         for (name, value) in [("--warmup", warmup ?? 0), ("--save-every", saveEvery)] where value < 0 {
             problems.append("\(name) is \(value); it must be at least 0")
         }
-        if let warmup, steps >= 1, warmup >= steps {
-            problems.append("--warmup is \(warmup); it must be less than --steps, which is \(steps)")
+        // Epochs come to steps once the data is read.
+        if let warmup, steps >= 1, warmup >= scheduleLength, course.epochs == nil {
+            problems.append("--warmup is \(warmup); it must be less than --steps, which is \(scheduleLength)")
         }
         if batch >= 1 && sequenceLength >= 1 && accumulate >= 1 && steps >= 1 && !tokensFit {
             problems.append("--batch x --seq x --accumulate x --steps is more tokens than can be counted")

@@ -26,6 +26,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     public var kernels = KernelSelection(.liger)
     /// `--steps`: optimiser steps in all.
     public var steps = 300
+    /// `--epochs`, `--patience`, `--keep-best`, `--prolong` and `--name`.
+    public var course = Course()
     /// `--batch`: sequences per forward pass, or pairs of them.
     public var batch = 8
     /// `--seq`: tokens per sequence.
@@ -87,12 +89,12 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     /// The learning rate over the run; options must have passed `validate()`.
     public var learningRateSchedule: LearningRateSchedule {
         LearningRateSchedule(
-            shape: schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: steps,
+            shape: schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: scheduleLength,
             minimumRatio: minimumRatio)
     }
 
     /// Steps until the peak rate.
-    public var warmupSteps: Int { warmup ?? min(20, steps / 10) }
+    public var warmupSteps: Int { warmup ?? min(20, scheduleLength / 10) }
 
     /// Steps between evaluations; nil when there is none.
     public var evaluationInterval: Int? {

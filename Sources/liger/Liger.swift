@@ -14,7 +14,17 @@ internal import Platform
             """,
         version: Version.text + (System.isDebugBuild ? ", built for debugging" : ""),
         subcommands: [
-            Train.self, Generate.self, Evaluate.self, Merge.self, Compare.self, Kernels.self, Verify.self,
+            Train.self, Generate.self, Evaluate.self, Merge.self, Plot.self, Compare.self, Kernels.self,
+            Verify.self,
             Bench.self, Doctor.self,
         ])
+
+    /// Runs a command; a run file that `train` is given stands before its options.
+    static func main() {
+        do {
+            main(try RunFileCommandLine.expanded(Array(CommandLine.arguments.dropFirst())))
+        } catch {
+            exit(withError: ValidationError("\(error)"))
+        }
+    }
 }

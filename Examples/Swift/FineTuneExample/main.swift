@@ -18,6 +18,13 @@ func fineTune(on text: String, in folder: String) throws {
     options.out = folder + "/tuned"
     options.evaluationEvery = 10
     print(try TrainingRun(options).train())
+
+    // The same once more in silence, with the metrics in our hands.
+    options.out = folder + "/observed"
+    var losses: [Double] = []
+    let observer = TrainingObserver(showsProgress: false) { losses += [$0.loss].compactMap(\.self) }
+    print(try TrainingRun(options, observer: observer).train())
+    print("the loss went from \(losses.first ?? .nan) to \(losses.last ?? .nan)")
 }
 
 guard CommandLine.arguments.count == 3 else {

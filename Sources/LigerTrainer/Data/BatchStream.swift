@@ -12,6 +12,8 @@ package protocol BatchStream: Sendable {
     var tokenCount: Int { get }
     /// How many batches cover what is kept for evaluation.
     var evaluationBatches: Int { get }
+    /// How many sequences, rows or examples of those that `--batch` counts are dealt out before any comes again.
+    var drawsPerEpoch: Int { get }
     /// What a step reads, in words: "1,024 tokens a step".
     var stepSummary: String { get }
 

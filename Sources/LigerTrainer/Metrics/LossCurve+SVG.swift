@@ -9,7 +9,7 @@ extension LossCurve {
         body += legend(training: bold.last, evaluation: dots.last)
         body += frame.axes(lossName)
         if thin.isEmpty && dots.isEmpty {
-            body += text(
+            body += SVG.text(
                 "no losses yet", x: (Frame.left + Frame.right) / 2, y: 230, "label", anchor: "middle")
         }
         if let uniformLoss { body += frame.level(uniformLoss) }
@@ -18,7 +18,7 @@ extension LossCurve {
         return """
             <svg xmlns="http://www.w3.org/2000/svg" width="\(Frame.width)" height="\(Frame.height)" \
             viewBox="0 0 \(Frame.width) \(Frame.height)" role="img">
-            <title>\(escaped(title))</title>
+            <title>\(SVG.escaped(title))</title>
             \(Self.style)
             <rect class="paper" width="\(Frame.width)" height="\(Frame.height)" rx="10"/>
             \(body)</svg>
@@ -27,7 +27,7 @@ extension LossCurve {
     }
 
     private var header: String {
-        text(title, x: 24, y: 36, "title") + text(subtitle, x: 24, y: 58, "label")
+        SVG.text(title, x: 24, y: 36, "title") + SVG.text(subtitle, x: 24, y: 58, "label")
     }
 
     /// Rows at the upper right: what each line is, and its last value.
@@ -43,11 +43,11 @@ extension LossCurve {
         return rows.enumerated().map { index, row in
             let y = 28 + 18 * index
             return "<path class=\"\(row.style)\" d=\"M\(Frame.right - 26) \(y - 4)H\(Frame.right)\"/>\n"
-                + text(row.label, x: Double(Frame.right) - 34, y: Double(y), "label", anchor: "end")
+                + SVG.text(row.label, x: Double(Frame.right) - 34, y: Double(y), "label", anchor: "end")
         }.joined()
     }
 
-    private static let style = """
+    static let style = """
         <style>
         text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", Helvetica, Arial, sans-serif; }
         .paper { fill: #ffffff; }
@@ -105,75 +105,43 @@ extension LossCurve {
         func axes(_ lossName: String) -> String {
             var result = ""
             for value in losses.values {
-                let y = coordinate(y(value))
+                let y = SVG.coordinate(y(value))
                 result +=
-                    "<path class=\"grid\" d=\"M\(coordinate(Self.left)) \(y)H\(coordinate(Self.right))\"/>\n"
-                result += text(
+                    "<path class=\"grid\" d=\"M\(SVG.coordinate(Self.left)) \(y)H\(SVG.coordinate(Self.right))\"/>\n"
+                result += SVG.text(
                     losses.label(value), x: Self.left - 10, y: self.y(value) + 4, "tick", anchor: "end")
             }
             for value in steps.values where value <= lastStep {
-                let x = coordinate(x(value))
-                result += "<path class=\"axis\" d=\"M\(x) \(coordinate(Self.bottom))v5\"/>\n"
-                result += text(
+                let x = SVG.coordinate(x(value))
+                result += "<path class=\"axis\" d=\"M\(x) \(SVG.coordinate(Self.bottom))v5\"/>\n"
+                result += SVG.text(
                     steps.label(value), x: self.x(value), y: Self.bottom + 21, "tick", anchor: "middle")
             }
-            result += "<path class=\"axis\" d=\"M\(coordinate(Self.left)) \(coordinate(Self.bottom))"
-            result += "H\(coordinate(Self.right))\"/>\n"
+            result += "<path class=\"axis\" d=\"M\(SVG.coordinate(Self.left)) \(SVG.coordinate(Self.bottom))"
+            result += "H\(SVG.coordinate(Self.right))\"/>\n"
             let middle = (Self.top + Self.bottom) / 2
-            result += text("step", x: (Self.left + Self.right) / 2, y: 466, "label", anchor: "middle")
-            let rotation = "rotate(-90 24 \(coordinate(middle)))"
-            result += text(lossName, x: 24, y: middle, "label", anchor: "middle", transform: rotation)
+            result += SVG.text("step", x: (Self.left + Self.right) / 2, y: 466, "label", anchor: "middle")
+            let rotation = "rotate(-90 24 \(SVG.coordinate(middle)))"
+            result += SVG.text(lossName, x: 24, y: middle, "label", anchor: "middle", transform: rotation)
             return result
         }
 
         /// A line through points; a single point becomes a short dash.
         func line(_ points: [Point], _ style: String) -> String {
             guard !points.isEmpty else { return "" }
-            let places = points.map { "\(coordinate(x(Double($0.step)))) \(coordinate(y($0.loss)))" }
+            let places = points.map { "\(SVG.coordinate(x(Double($0.step)))) \(SVG.coordinate(y($0.loss)))" }
             let path = points.count == 1 ? "M\(places[0])m-6 0h12" : "M" + places.joined(separator: "L")
             return "<path class=\"\(style)\" d=\"\(path)\"/>\n"
         }
 
         func dot(_ point: Point) -> String {
-            let (x, y) = (coordinate(x(Double(point.step))), coordinate(y(point.loss)))
+            let (x, y) = (SVG.coordinate(x(Double(point.step))), SVG.coordinate(y(point.loss)))
             return "<circle class=\"dot\" cx=\"\(x)\" cy=\"\(y)\" r=\"4\"/>\n"
         }
 
         /// A dashed line across the plot.
         func level(_ loss: Double) -> String {
-            "<path class=\"level\" d=\"M\(coordinate(Self.left)) \(coordinate(y(loss)))H\(coordinate(Self.right))\"/>\n"
+            "<path class=\"level\" d=\"M\(SVG.coordinate(Self.left)) \(SVG.coordinate(y(loss)))H\(SVG.coordinate(Self.right))\"/>\n"
         }
     }
-}
-
-/// A tenth of a pixel is finer than any screen shows.
-private func coordinate(_ value: Double) -> String {
-    let tenths = (value * 10).rounded() / 10
-    return tenths == tenths.rounded() ? "\(Int(tenths))" : "\(tenths)"
-}
-
-private func text(
-    _ content: String, x: Double, y: Double, _ style: String, anchor: String = "start",
-    transform: String? = nil
-) -> String {
-    let attribute = transform.map { " transform=\"\($0)\"" } ?? ""
-    return "<text class=\"\(style)\" x=\"\(coordinate(x))\" y=\"\(coordinate(y))\" text-anchor=\"\(anchor)\""
-        + "\(attribute)>\(escaped(content))</text>\n"
-}
-
-/// Text as XML content; characters that XML 1.0 cannot hold are replaced.
-private func escaped(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "&": result += "&amp;"
-        case "<": result += "&lt;"
-        case ">": result += "&gt;"
-        case "\"": result += "&quot;"
-        case "\u{0}"..<"\u{20}" where scalar != "\t" && scalar != "\n", "\u{FFFE}", "\u{FFFF}":
-            result += "\u{FFFD}"
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result
 }

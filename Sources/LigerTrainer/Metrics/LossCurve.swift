@@ -36,8 +36,11 @@ package struct LossCurve: Sendable {
     static let mostPoints = 800
 
     /// Training losses as drawn: finite ones, adjacent ones averaged when there are too many.
-    var thinned: [Point] {
-        let finite = training.filter(\.loss.isFinite)
+    var thinned: [Point] { Self.thinned(training) }
+
+    /// Finite ones, adjacent ones averaged when there are too many.
+    static func thinned(_ points: [Point]) -> [Point] {
+        let finite = points.filter(\.loss.isFinite)
         let group = (finite.count + Self.mostPoints - 1) / Self.mostPoints
         guard group > 1 else { return finite }
         return stride(from: 0, to: finite.count, by: group).map { start in

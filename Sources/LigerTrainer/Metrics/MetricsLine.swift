@@ -34,24 +34,48 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
     /// back to the same bits; as JSON has no other way, NaN and infinities are the strings "NaN",
     /// "Infinity" and "-Infinity".
     public var json: String {
-        var fields = ["\"step\":\(step)"]
-        func add(name: String, _ value: Double) {
+        let fields = named.map { name, number in
             let text =
-                value.isFinite
-                ? "\(value)" : value.isNaN ? "\"NaN\"" : value < 0 ? "\"-Infinity\"" : "\"Infinity\""
-            fields.append("\"\(name)\":\(text)")
+                switch number {
+                case .whole(let value): "\(value)"
+                case .real(let value):
+                    value.isFinite
+                        ? "\(value)"
+                        : value.isNaN ? "\"NaN\"" : value < 0 ? "\"-Infinity\"" : "\"Infinity\""
+                }
+            return ",\"\(name)\":\(text)"
         }
+        return "{\"step\":\(step)\(fields.joined())}"
+    }
+
+    /// All that the line says but the step, by the names of `json`.
+    package var numbers: [(name: String, value: Double)] {
+        named.map { name, number in
+            switch number {
+            case .whole(let value): (name, Double(value))
+            case .real(let value): (name, value)
+            }
+        }
+    }
+
+    private enum Number {
+        case whole(Int)
+        case real(Double)
+    }
+
+    private var named: [(name: String, number: Number)] {
+        var fields: [(name: String, number: Number)] = []
         func add(_ key: CodingKeys, _ value: Double?) {
-            if let value { add(name: key.rawValue, value) }
+            if let value { fields.append((key.rawValue, .real(value))) }
         }
         func add(_ key: CodingKeys, _ value: Int?) {
-            if let value { fields.append("\"\(key.rawValue)\":\(value)") }
+            if let value { fields.append((key.rawValue, .whole(value))) }
         }
         add(.loss, loss)
         add(.evaluationLoss, evaluationLoss)
         let prefix = Self.prefix(isEvaluation: evaluationLoss != nil)
         for figure in Figure.allCases {
-            if let value = figures[figure] { add(name: prefix + figure.rawValue, value) }
+            if let value = figures[figure] { fields.append((prefix + figure.rawValue, .real(value))) }
         }
         add(.learningRate, learningRate)
         add(.gradientNorm, gradientNorm)
@@ -60,7 +84,7 @@ public struct MetricsLine: Sendable, Equatable, Decodable {
         add(.seconds, seconds)
         add(.memoryBytes, memoryBytes)
         add(.deviceBytes, deviceBytes)
-        return "{\(fields.joined(separator: ","))}"
+        return fields
     }
 
     enum CodingKeys: String, CodingKey {

@@ -57,7 +57,9 @@ extension TrainingOptions {
 
     private var live: [(option: String, value: String)] {
         [
-            ("--steps", "\(steps)"), ("--eval-every", "\(evaluationInterval ?? 0)"),
+            ("--steps", "\(steps)"), ("--prolong", "\(scheduleLength)"),
+            ("--patience", course.patience.map(String.init) ?? "not set"), ("--keep-best", "\(keepsBest)"),
+            ("--eval-every", "\(evaluationInterval ?? 0)"),
             ("--eval-batches", "\(evaluationBatches)"), ("--save-every", "\(saveEvery)"),
             ("--recompute", execution.recompute.rawValue),
             ("--memory-budget", execution.memoryBudget.map(String.init) ?? "what is free"),

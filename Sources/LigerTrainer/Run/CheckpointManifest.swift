@@ -66,6 +66,19 @@ package struct CheckpointManifest: Codable, Equatable, Sendable {
         return check == .contents ? manifest.damage(in: folder) : nil
     }
 
+    /// A file that loading would read and the list has not; nil when there is none.
+    package static func stranger(in folder: String) -> String? {
+        guard let bytes = try? FileSystem.read(FileSystem.join(folder, name)),
+            let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: Data(bytes)),
+            let names = try? FileSystem.names(in: folder)
+        else { return nil }
+        let added = names.first { file in
+            [".safetensors", ".json", ".jinja"].contains { file.hasSuffix($0) } && file != name
+                && !file.hasPrefix(".") && manifest.files[file] == nil
+        }
+        return added.map { "\($0) is not in \(name)" }
+    }
+
     private func damage(in folder: String) -> String? {
         guard let checksums else { return nil }
         for file in files.keys.sorted() {

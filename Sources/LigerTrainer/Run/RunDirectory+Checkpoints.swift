@@ -2,7 +2,7 @@ internal import LigerModels
 internal import Platform
 
 extension RunDirectory {
-    private static let partial = ".partial"
+    static let partial = ".partial"
 
     /// The folder for the checkpoint after `step` steps.
     package func checkpointPath(step: Int) -> String {
@@ -22,12 +22,20 @@ extension RunDirectory {
     package func newestCheckpoint() -> (taken: RunCheckpoint?, damaged: [DamagedCheckpoint]) {
         var damaged: [DamagedCheckpoint] = []
         for checkpoint in namedCheckpoints.reversed() {
-            guard let fault = CheckpointManifest.fault(in: checkpoint.path, .contents) else {
+            guard let fault = Self.fault(of: checkpoint) else {
                 return (checkpoint, damaged)
             }
             damaged.append(DamagedCheckpoint(checkpoint: checkpoint, fault: fault))
         }
         return (nil, damaged)
+    }
+
+    /// What is not as it was written; nil when all of it is.
+    private static func fault(of checkpoint: RunCheckpoint) -> String? {
+        if let fault = CheckpointManifest.fault(in: checkpoint.path, .contents) { return fault }
+        if let stranger = CheckpointManifest.stranger(in: checkpoint.path) { return stranger }
+        guard let step = TrainingState.step(of: checkpoint.path), step != checkpoint.step else { return nil }
+        return "it has another name: it is of step \(step)"
     }
 
     /// Writes a checkpoint under another name and moves it into place once all of it is on the disk, then
@@ -54,6 +62,11 @@ extension RunDirectory {
     /// Writes the trained model, in the same way.
     package func writeFinal(writeFiles: (String) throws -> Void) throws {
         try replace(finalPath, writeFiles: writeFiles)
+    }
+
+    /// Writes the model of the best evaluation so far, in the same way.
+    package func writeBest(writeFiles: (String) throws -> Void) throws {
+        try replace(bestPath, writeFiles: writeFiles)
     }
 
     /// Removes what a stopped process left half written or half removed.

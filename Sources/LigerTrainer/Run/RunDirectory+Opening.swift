@@ -27,6 +27,11 @@ extension RunDirectory {
         return (TrainingState.step(of: finalPath), nil)
     }
 
+    /// What is wrong with the best model; nil if it is whole, or there is none.
+    var faultOfBest: String? {
+        FileSystem.kind(of: bestPath) == nil ? nil : CheckpointManifest.fault(in: bestPath, .contents)
+    }
+
     /// Where to go on: the newest whole checkpoint, or nil to start at step 0; and the damaged ones passed over.
     /// - Throws: `TrainerError` (`cannotResume`) when there are checkpoints, but none is whole: starting
     ///   again would overwrite what may be repaired.

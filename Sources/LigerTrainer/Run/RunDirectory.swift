@@ -7,7 +7,9 @@ internal import Platform
 ///     metrics.jsonl                 a line per step and evaluation
 ///     loss.svg                      the loss curve
 ///     checkpoints/step-00000100/    model and optimiser after 100 steps, with a manifest
+///     best/                         the model of the best evaluation, if that is kept
 ///     final/                        the trained model
+///     events.out.tfevents...        metrics.jsonl for TensorBoard
 ///     .lock                         the process that writes here, as long as it does
 package struct RunDirectory: Sendable {
     package let path: String
@@ -19,6 +21,7 @@ package struct RunDirectory: Sendable {
     package var lossCurvePath: String { FileSystem.join(path, "loss.svg") }
     package var checkpointsPath: String { FileSystem.join(path, "checkpoints") }
     package var finalPath: String { FileSystem.join(path, "final") }
+    package var bestPath: String { FileSystem.join(path, "best") }
 
     /// Whether a folder holds a run.
     package static func isRun(_ path: String) -> Bool { (try? record(at: path)) != nil }
@@ -81,7 +84,7 @@ package struct RunDirectory: Sendable {
 
     /// A folder that is no run may hold anything but our names.
     private func checkStrangers() throws {
-        for taken in [metricsPath, lossCurvePath, checkpointsPath, finalPath]
+        for taken in [metricsPath, lossCurvePath, checkpointsPath, finalPath, bestPath]
         where FileSystem.kind(of: taken, followingLinks: false) != nil {
             throw TrainerError(
                 .outputInUse, "--out \(path) has no run.json, yet \(taken) exists and would be overwritten.",

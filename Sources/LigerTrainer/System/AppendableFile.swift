@@ -15,10 +15,12 @@ package final class AppendableFile {
     deinit { close(descriptor) }
 
     /// Adds text at the end.
-    package func append(_ text: String) throws {
-        var text = text
-        try text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
+    package func append(_ text: String) throws { try append(bytes: Array(text.utf8)) }
+
+    /// Adds bytes at the end.
+    package func append(bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { bytes in
+            var rest = bytes
             while !rest.isEmpty {
                 let count = write(descriptor, rest.baseAddress, rest.count)
                 if count < 0 && errno == EINTR { continue }

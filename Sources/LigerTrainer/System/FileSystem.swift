@@ -16,7 +16,7 @@ package enum FileSystem {
             self.init(path, reason: String(cString: strerror(code)))
         }
 
-        init(_ path: String, reason: String) { (self.path, self.reason) = (path, reason) }
+        package init(_ path: String, reason: String) { (self.path, self.reason) = (path, reason) }
 
         package var description: String { "\(path): \(reason)" }
     }

@@ -22,16 +22,20 @@ public final class TrainingRun {
         case stopped(signal: Int32)
     }
 
-    private let options: TrainingOptions
-    private let learner: Learner
-    private let directory: RunDirectory
+    let options: TrainingOptions
+    let learner: Learner
+    let directory: RunDirectory
     /// Of rank 0.
-    private let metrics: MetricsLog?
-    private let display: ProgressDisplay
+    let metrics: MetricsLog?
+    private let events: EventLog?
+    let display: ProgressDisplay
+    private var observer = TrainingObserver()
     private let attention: AttentionSelection
-    private let isDone: Bool
+    private let beginning: RunBeginning
+    private var isDone: Bool { beginning.isDone }
     private let resumedAt: Int
-    private let ranks: Ranks
+    let ranks: Ranks
+    var evaluations: EvaluationHistory
     private var timer = StepTimer()
     private var tokensDone: Int
     private var began = 0.0
@@ -40,8 +44,11 @@ public final class TrainingRun {
     /// usable, and nothing of an earlier run is changed unless this one continues it.
     /// - Throws: `TrainerError`, `CheckpointError`, `TokenizerError` or `RuntimeError`, each saying what was
     ///   wrong and what to do.
-    public convenience init(_ options: TrainingOptions) throws {
-        try self.init(options, output: .standard)
+    public convenience init(
+        _ options: TrainingOptions, observer: TrainingObserver = TrainingObserver()
+    ) throws {
+        try self.init(options, output: observer.showsProgress ? .standard : .none)
+        self.observer = observer
     }
 
     package convenience init(_ options: TrainingOptions, output: ProgressDisplay.Output) throws {
@@ -56,20 +63,21 @@ public final class TrainingRun {
     }
 
     private init(_ given: TrainingOptions, output: ProgressDisplay.Output, ranks: Ranks) throws {
-        let options = given.withChatDate()
-        let device = try ranks.device(options)
-        let data = try TrainingData(options)
-        let description = try ModelDescription(options)
-        try description.checkLength(options.sequenceLength)
-        let own = options.share(of: ranks.count)
-        try description.checkExperts(options, on: device)
+        let dated = given.withChatDate()
+        let device = try ranks.device(dated)
+        let data = try TrainingData(dated)
+        let description = try ModelDescription(dated)
+        try description.checkLength(dated.sequenceLength)
+        let own = dated.share(of: ranks.count)
+        try description.checkExperts(dated, on: device)
         let attention = try description.attention(own, on: device)
         let available = try MemoryCheck.available(on: device)
         let recomputation = try RunRecomputation(
-            description, options, on: device, ranks: ranks, available: available)
+            description, dated, on: device, ranks: ranks, available: available)
         let warning = try MemoryCheck.run(recomputation.memory, own, on: device, available: available)
-        let model = try TrainingModel(description, options, device: device)
-        let stream = try data.stream(for: model, options)
+        let model = try TrainingModel(description, dated, device: device)
+        let stream = try data.stream(for: model, dated)
+        let options = try dated.planned(over: stream)
         try ranks.connect(on: device)
         learner = try Learner(
             model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
@@ -84,9 +92,9 @@ public final class TrainingRun {
         self.ranks = ranks
 
         let opened = ranks.isFirst ? try RunDirectory.open(record) : nil
-        let beginning = try ranks.told { try RunBeginning(of: opened, steps: options.steps) }
+        let beginning = try ranks.told { try RunBeginning(of: opened, options) }
         directory = opened ?? RunDirectory(reading: beginning.path)
-        isDone = beginning.isDone
+        self.beginning = beginning
         if let start = beginning.checkpoint { try TrainingState.read(start, into: learner) }
         resumedAt = beginning.checkpoint?.step ?? 0
         tokensDone = stream.tokens(before: resumedAt)
@@ -96,6 +104,10 @@ public final class TrainingRun {
                 resumingAfter: beginning.isDone
                     ? .max : options.resume ? beginning.checkpoint?.step ?? 0 : nil)
         }
+        evaluations = EvaluationHistory(metrics?.lines ?? [])
+        events =
+            try beginning.isDone
+            ? nil : metrics.map { try EventLog(in: beginning.path, goingOn: $0.lines) }
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
@@ -112,9 +124,10 @@ public final class TrainingRun {
     ///   stay as they were; `outputUnwritable` when the disk refuses: what is written stays.
     public func train() throws -> Outcome {
         if isDone {
-            display.note(
-                "This run is finished: all \(Format.count(options.steps, "step")) are done. "
-                    + "The model is in \(directory.finalPath).")
+            let reason =
+                beginning.endedEarlyAt.map { "\(patienceEnded) after step \(Format.integer($0))" }
+                ?? "all \(Format.count(options.steps, "step")) are done"
+            display.note("This run is finished: \(reason). The model is in \(directory.finalPath).")
             ranks.leave()
             return .alreadyFinished
         }
@@ -132,26 +145,23 @@ public final class TrainingRun {
         if resumedAt == 0, options.evaluationInterval != nil,
             try ranks.told({ metrics?.lines.isEmpty ?? true })
         {
-            try report(evaluation())
+            _ = try evaluate()
         }
         began = ProgressDisplay.seconds()
-        while learner.stepsDone < options.steps {
+        // A run that was killed after its last checkpoint lacks the final model alone.
+        var isLast = try learner.stepsDone == options.steps || isOutOfPatience()
+        while !isLast {
             timer.begin(at: ProgressDisplay.seconds())
             try learner.step()
             if isTimeToReport { try reportSteps() }
             let step = learner.stepsDone
-            let isLast = step == options.steps
+            isLast = step == options.steps
             if let interval = options.evaluationInterval, step % interval == 0 || isLast {
                 try reportSteps()
-                try report(evaluation())
+                isLast = try evaluate() || isLast
                 try drawCurve()
             }
-            if ranks.isFirst, let prompt = options.sample, let interval = options.sampleInterval,
-                step % interval == 0 || isLast
-            {
-                try reportSteps()
-                display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
-            }
+            try showSample(isLast: isLast)
             let signal = try ranks.agreed(onStopping: StopSignal.pending)
             if isLast || signal != nil || isDue(step) {
                 try reportSteps()
@@ -165,6 +175,15 @@ public final class TrainingRun {
         }
         try finish()
         return .finished
+    }
+
+    private func showSample(isLast: Bool) throws {
+        let step = learner.stepsDone
+        guard ranks.isFirst, let prompt = options.sample, let interval = options.sampleInterval,
+            step % interval == 0 || isLast
+        else { return }
+        try reportSteps()
+        display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
     }
 
     private func isDue(_ step: Int) -> Bool { options.saveEvery > 0 && step % options.saveEvery == 0 }
@@ -198,15 +217,10 @@ public final class TrainingRun {
         try result.get()
     }
 
-    private func evaluation() throws -> MetricsLine {
-        let evaluation = try learner.evaluate()
-        var line = MetricsLine(step: learner.stepsDone, evaluationLoss: evaluation.loss)
-        line.figures = evaluation.figures
-        return line
-    }
-
-    private func report(_ line: MetricsLine) throws {
+    func report(_ line: MetricsLine) throws {
         try metrics?.append(line)
+        try events?.append(line)
+        if ranks.isFirst { try observer.onMetrics?(line) }
         display.update(line)
     }
 
@@ -228,6 +242,7 @@ public final class TrainingRun {
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
         display.finish()
         try reportSpeed()
+        noteBest()
         display.note(
             "Done. The model is in \(directory.finalPath), the loss curve in \(directory.lossCurvePath).")
     }
@@ -259,7 +274,8 @@ public final class TrainingRun {
         guard let metrics else { return }
         let objective = isText ? "" : "\(options.objective.kind.rawValue), "
         var curve = LossCurve(
-            title: "\(options.model), \(objective)\(options.kernels.description) kernels",
+            title:
+                "\(options.course.name.map { "\($0): " } ?? "")\(options.model), \(objective)\(options.kernels.description) kernels",
             subtitle: "\(learner.stream.stepSummary), seed \(options.seed)", lines: metrics.lines,
             uniformLoss: isText ? log(Double(learner.model.vocabularySize)) : nil)
         if !isText { curve.lossName = "loss" }
@@ -277,6 +293,7 @@ public final class TrainingRun {
         let model = learner.model
         display.note(data.summary)
         display.note("        \(learner.stream.summary(tokenizer: model.tokenizerName))")
+        if let epochs = options.epochSummary(over: learner.stream) { display.note("        \(epochs)") }
         if !isText { display.note("aim     \(options.objective.description)") }
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "

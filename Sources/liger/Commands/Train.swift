@@ -35,25 +35,25 @@ struct Train: ParsableCommand {
               liger train --objective sft --model Llama-folder --data chats.jsonl --lr 2e-5
               liger train --objective dpo --model Llama-folder --data pairs.jsonl --lr 5e-7
               liger train --objective distill --model student --teacher tutor --data t.jsonl
+              liger train --model Llama-folder --data book.txt --epochs 3 --print-config > run.yaml
+              liger train --config run.yaml --lr 1e-4
             """)
 
     @OptionGroup var arguments: TrainingArguments
 
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            """
-            Train on this many GPUs of this machine, with --device cuda. Each has a process, and all share every \
-            batch, so that the run is that of one GPU. torchrun, mpirun and srun start such processes too, also on \
-            several machines; leave this out there. With --device cpu the processes share the processor.
-            """, valueName: "count"))
-    var gpus = 1
+    @OptionGroup(title: "A run from a file") var file: RunFileArguments
 
+    private var gpus: Int { arguments.gpus }
+
+    /// Refuses values that cannot be used, all of them at once.
     func validate() throws {
         if gpus < 1 { throw ValidationError("--gpus is \(gpus); it must be at least 1") }
+        try arguments.length.check()
+        try TrainingArguments.check(arguments.options)
     }
 
     func run() throws {
+        if file.printConfig { return print(try RunFileCommandLine.given().text, terminator: "") }
         if gpus > 1, try !RankLauncher.isRank(of: gpus) {
             let options = arguments.options
             try options.validate(ranks: gpus)

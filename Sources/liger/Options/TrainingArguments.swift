@@ -10,11 +10,23 @@ struct TrainingArguments: ParsableArguments {
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
     @OptionGroup(title: "Instructions") var instructions: InstructionArguments
     @OptionGroup(title: "Adapter") var adapter: AdapterArguments
+    @OptionGroup(title: "How much") var length: LengthArguments
     @OptionGroup(title: "How much") var sizes: Sizes
     @OptionGroup(title: "Optimiser") var optimiser: Optimiser
     @OptionGroup(title: "Device and memory") var execution: Execution
     @OptionGroup(title: "Kernels") var kernels: KernelArguments
     @OptionGroup(title: "Evaluation and output") var output: Output
+    @OptionGroup(title: "Evaluation and output") var keeping: KeepingArguments
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            """
+            Train on this many GPUs of this machine, with --device cuda. Each has a process, and all share every \
+            batch, so that the run is that of one GPU. torchrun, mpirun and srun start such processes too, also on \
+            several machines; leave this out there. With --device cpu the processes share the processor.
+            """, valueName: "count"))
+    var gpus = 1
 
     struct Subject: ParsableArguments {
         private static let presetNames = ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")
@@ -42,9 +54,6 @@ struct TrainingArguments: ParsableArguments {
     }
 
     struct Sizes: ParsableArguments {
-        @Option(parsing: .unconditional, help: "Optimiser steps.")
-        var steps = defaults.steps
-
         @Option(
             parsing: .unconditional, help: "Sequences, rows, pairs or answers per forward pass, of all GPUs.")
         var batch = defaults.batch
@@ -228,9 +237,10 @@ struct TrainingArguments: ParsableArguments {
 
         @Option(
             help: ArgumentHelp(
-                "The folder for metrics.jsonl, loss.svg, checkpoints and the final model.",
-                valueName: "folder"))
-        var out = defaults.out
+                "The folder for metrics.jsonl, loss.svg, checkpoints and the final model. (default: runs/NAME with --name, "
+                    + "else \(defaults.out))",
+                valueName: "folder"), completion: .directory)
+        var out: String?
 
         @Flag(help: "Go on from the newest complete checkpoint in --out; from step 0 when there is none.")
         var resume = false
@@ -245,9 +255,6 @@ struct TrainingArguments: ParsableArguments {
         @Flag(help: "Write one JSON object per line to standard output, and nothing else.")
         var json = false
     }
-
-    /// Refuses values that cannot be used, all of them at once.
-    func validate() throws { try Self.check(options) }
 
     /// Turns unusable options into a usage error.
     static func check(_ options: TrainingOptions) throws {
@@ -268,7 +275,6 @@ struct TrainingArguments: ParsableArguments {
         optimiser.apply(to: &options)
         execution.apply(to: &options)
         options.kernels = kernels.selection
-        options.steps = sizes.steps
         options.batch = sizes.batch
         options.sequenceLength = sizes.seq
         options.accumulate = sizes.accumulate
@@ -279,10 +285,12 @@ struct TrainingArguments: ParsableArguments {
         options.sampleEvery = output.sampleEvery
         options.saveEvery = output.saveEvery
         options.keep = output.keep
-        options.out = output.out
+        options.out = output.out ?? keeping.name.map { "runs/\($0)" } ?? options.out
         options.resume = output.resume
         options.newIfDifferent = output.newIfDifferent
         options.json = output.json
+        length.apply(to: &options)
+        keeping.apply(to: &options)
         return options
     }
 }

@@ -18,13 +18,17 @@ struct LigerProcess {
     private let errorPath: String
 
     /// Starts `liger` with these arguments. Its output goes to files in `folder`, which no pipe can block.
-    init(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws {
+    /// - Parameter place: the folder in which it runs; nil for that of the tests.
+    init(
+        _ arguments: [String], in folder: String, at place: String? = nil, environment: [String: String] = [:]
+    ) throws {
         let name = UUID().uuidString
         outputPath = "\(folder)/\(name).out"
         errorPath = "\(folder)/\(name).err"
         for path in [outputPath, errorPath] { try write("", to: path) }
         process.executableURL = try Self.executable()
         process.arguments = arguments
+        if let place { process.currentDirectoryURL = URL(fileURLWithPath: place) }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardOutput = FileHandle(forWritingAtPath: outputPath)
         process.standardError = FileHandle(forWritingAtPath: errorPath)
@@ -34,9 +38,9 @@ struct LigerProcess {
 
     /// Runs to the end.
     static func run(
-        _ arguments: [String], in folder: String, environment: [String: String] = [:]
+        _ arguments: [String], in folder: String, at place: String? = nil, environment: [String: String] = [:]
     ) throws -> Result {
-        try LigerProcess(arguments, in: folder, environment: environment).wait()
+        try LigerProcess(arguments, in: folder, at: place, environment: environment).wait()
     }
 
     var isRunning: Bool { process.isRunning }

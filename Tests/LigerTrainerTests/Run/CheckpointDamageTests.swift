@@ -5,8 +5,8 @@ import Testing
 
 /// What a disk, a copy or a hand can do to a checkpoint's files without changing their names.
 enum Damage: String, CaseIterable, CustomTestStringConvertible {
-    case firstBit, middleBit, lastBit, zeroedPage, zeroedTail, swappedWords, truncated, grown, emptied,
-        removed
+    case firstBit, middleBit, lastBit, zeroedPage, repeatedPage, zeroedTail, swappedWords, shifted, truncated,
+        grown, emptied, removed, renamed, byFolder, byPipe, byStrayLink, byOlder
 
     var testDescription: String { rawValue }
 
@@ -23,9 +23,82 @@ enum Damage: String, CaseIterable, CustomTestStringConvertible {
         case .truncated: bytes.removeLast(100)
         case .grown: bytes.append(0)
         case .emptied: bytes = []
-        case .removed: return try FileManager.default.removeItem(atPath: path)
+        case .repeatedPage:
+            for index in 0..<min(4096, bytes.count - middle) { bytes[middle + index] = bytes[index] }
+        case .shifted: bytes.insert(bytes.remove(at: 0), at: bytes.count - 1)
+        case .removed, .renamed, .byFolder, .byPipe, .byStrayLink, .byOlder: return try replace(path)
         }
         try write(bytes, to: path)
+    }
+
+    /// Puts nothing or something else in the place of a file of a checkpoint of step 2.
+    private func replace(_ path: String) throws {
+        let files = FileManager.default
+        if self == .renamed { return try files.moveItem(atPath: path, toPath: path + ".old") }
+        try files.removeItem(atPath: path)
+        switch self {
+        case .byFolder: try files.createDirectory(atPath: path, withIntermediateDirectories: false)
+        case .byPipe: #expect(mkfifo(path, 0o600) == 0)
+        case .byStrayLink: try files.createSymbolicLink(atPath: path, withDestinationPath: "/no/such/file")
+        case .byOlder:
+            let older = path.replacingOccurrences(of: "step-00000002", with: "step-00000001")
+            try files.copyItem(atPath: older, toPath: path)
+        default: break
+        }
+    }
+}
+
+/// What can happen to a checkpoint as a whole, or to its list of files.
+enum FolderDamage: String, CaseIterable, CustomTestStringConvertible {
+    case swappedFiles, addedShards, listWithOtherSize, listWithOtherSum, listWithoutFile, listWithMore,
+        listOfOlder, listEmptied, listAsPipe, listOfFormatToCome, renamedOlder, copiedOlderFiles, emptied
+
+    var testDescription: String { rawValue }
+
+    /// - Parameter path: of the checkpoint of step 2, next to that of step 1.
+    func apply(to path: String) throws {
+        let files = FileManager.default, list = "\(path)/manifest.json"
+        let older = path.replacingOccurrences(of: "step-00000002", with: "step-00000001")
+        func edit(_ change: (inout [String: [String: Any]]) -> Void) throws {
+            let data = try Data(contentsOf: URL(fileURLWithPath: list))
+            var object = try #require(JSONSerialization.jsonObject(with: data) as? [String: [String: Any]])
+            change(&object)
+            try JSONSerialization.data(withJSONObject: object).write(to: URL(fileURLWithPath: list))
+        }
+        switch self {
+        case .swappedFiles:
+            try files.moveItem(atPath: "\(path)/model", toPath: "\(path)/other")
+            try files.moveItem(atPath: "\(path)/optimizer", toPath: "\(path)/model")
+            try files.moveItem(atPath: "\(path)/other", toPath: "\(path)/optimizer")
+        case .addedShards: try write("{}", to: "\(path)/model.safetensors.index.json")
+        case .listWithOtherSize: try edit { $0["files"]?["model"] = 9000 }
+        case .listWithOtherSum: try edit { $0["checksums"]?["model"] = "0123456789abcdef" }
+        case .listWithoutFile:
+            try edit {
+                $0["files"]?["trainer.json"] = nil
+                $0["checksums"]?["trainer.json"] = nil
+            }
+        case .listWithMore: try edit { $0["files"]?["vocabulary"] = 1 }
+        case .listOfOlder:
+            try files.removeItem(atPath: list)
+            try files.copyItem(atPath: "\(older)/manifest.json", toPath: list)
+        case .listEmptied: try write("", to: list)
+        case .listAsPipe:
+            try files.removeItem(atPath: list)
+            #expect(mkfifo(list, 0o600) == 0)
+        case .listOfFormatToCome: try write("{\"files\": [\"model\"]}", to: list)
+        case .renamedOlder:
+            try files.removeItem(atPath: path)
+            try files.copyItem(atPath: older, toPath: path)
+        case .copiedOlderFiles:
+            for name in ["model", "optimizer", "trainer.json"] {
+                try files.removeItem(atPath: "\(path)/\(name)")
+                try files.copyItem(atPath: "\(older)/\(name)", toPath: "\(path)/\(name)")
+            }
+        case .emptied:
+            try files.removeItem(atPath: path)
+            try files.createDirectory(atPath: path, withIntermediateDirectories: false)
+        }
     }
 }
 
@@ -42,12 +115,15 @@ enum Damage: String, CaseIterable, CustomTestStringConvertible {
                     let bytes = (0..<count).map { _ in UInt8.random(in: 1...255, using: &generator) }
                     try write(bytes, to: "\(target)/\(name)")
                 }
+                try write("{\"step\":\(step)}\n", to: "\(target)/trainer.json")
             }
         }
         return run
     }
 
-    @Test(arguments: Damage.allCases, ["model", "optimizer"])
+    /// 17 kinds of damage to a file, and 13 to a folder or its list of files: each is named, and the checkpoint before is
+    /// taken.
+    @Test(.timeLimit(.minutes(1)), arguments: Damage.allCases, ["model", "optimizer"])
     func damageIsNamedAndTheOneBeforeIsTaken(damage: Damage, file: String) throws {
         try withTemporaryFolder { folder in
             let run = try Self.directory(folder)
@@ -55,6 +131,48 @@ enum Damage: String, CaseIterable, CustomTestStringConvertible {
             let (taken, damaged) = try run.checkpointToResume()
             #expect(taken?.step == 1)
             #expect(damaged.map(\.checkpoint.step) == [2] && damaged[0].fault.contains(file))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: FolderDamage.allCases)
+    func damageToAFolderIsNamed(damage: FolderDamage) throws {
+        try withTemporaryFolder { folder in
+            let run = try Self.directory(folder)
+            try damage.apply(to: run.checkpointPath(step: 2))
+            let (taken, damaged) = try run.checkpointToResume()
+            #expect(taken?.step == 1 && damaged.map(\.checkpoint.step) == [2])
+            #expect(damaged.first?.fault.isEmpty == false)
+        }
+    }
+
+    /// A file that its owner may not read is not there; root may read all.
+    @Test(.enabled(if: geteuid() != 0)) func unreadableFiles() throws {
+        try withTemporaryFolder { folder in
+            let run = try Self.directory(folder)
+            for name in ["manifest.json", "model"] {
+                #expect(chmod("\(run.checkpointPath(step: 2))/\(name)", 0) == 0)
+                #expect(try run.checkpointToResume().taken?.step == 1)
+            }
+        }
+    }
+
+    /// Any bit of the list may flip: then the checkpoint is passed over, or it is read as if nothing were.
+    @Test func everyBitOfTheList() throws {
+        try withTemporaryFolder { folder in
+            let run = try Self.directory(folder)
+            let path = "\(run.checkpointPath(step: 2))/manifest.json"
+            var bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+            var passedOver = 0
+            for place in bytes.indices {
+                for bit in [0, 1, 3, 5, 7] {
+                    bytes[place] ^= 1 << bit
+                    try write(bytes, to: path)
+                    if try run.checkpointToResume().taken?.step == 1 { passedOver += 1 }
+                    bytes[place] ^= 1 << bit
+                }
+            }
+            // All but white space and what names the checksums.
+            #expect(passedOver > bytes.count * 5 / 2, "\(passedOver) of \(bytes.count * 5)")
         }
     }
 
