@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
-SCRATCH = ROOT / ".build" / "python"
+SCRATCH = ROOT / ".build"
 OLDEST_VERSIONS = ROOT / "Sources" / "CGlibc" / "OldestVersions.c"
 TARGET = ROOT / "python" / "src" / "liger_kernel" / "lib" / "libliger.so"
 
@@ -50,25 +51,37 @@ def is_built_here():
     return (platform.system(), platform.machine()) == ("Linux", "x86_64")
 
 
-def command():
+def compile_command():
+    return ["swift", "build", "-c", "release", "--scratch-path", str(SCRATCH), "--product", "liger-abi"]
+
+
+def link_command(source, library):
+    """Links the objects of the command line and of `swift test`, which are compiled once, into a library by itself.
+
+    source: a Swift file with the import below, from which the compiler knows the static libraries of Foundation.
+    """
+    release = SCRATCH / "release"
     return [
-        "swift", "build", "-c", "release", "--scratch-path", str(SCRATCH), "--product", "liger-abi",
+        "swiftc", "-emit-library", "-o", str(library), "-module-name", "liger_abi", "-parse-as-library", str(source),
+        f"@{release / 'liger-abi.product' / 'Objects.LinkFileList'}",
         # The standard library goes in, and nothing but the C interface comes out.
-        "-Xswiftc", "-static-stdlib", "-Xlinker", f"--version-script={ROOT / 'python' / 'exports.map'}",
-        "-Xlinker", "-s", *oldest_versions(),
+        "-static-stdlib", "-use-ld=lld", "-Xlinker", f"--version-script={ROOT / 'python' / 'exports.map'}",
+        "-Xlinker", "--gc-sections", "-Xlinker", "-s",
+        # A symbol that no library has is found here, not when Python loads this.
+        "-Xlinker", "-z", "-Xlinker", "defs", *oldest_versions(),
     ]  # fmt: skip
 
 
 def oldest_versions():
     """Options that let the library run on older systems than the one that builds it.
 
-    The linker is LLVM's, as gold wraps a symbol of a version too, so that each jump of OldestVersions.c led to itself.
+    They are of LLVM's linker: gold wraps a symbol of a version too, so that each jump of OldestVersions.c led to itself.
     """
     names = re.findall(r"BIND\((\w+), |\b__wrap_(\w+)\(", OLDEST_VERSIONS.read_text())
     # Until glibc 2.34 these held the symbols that are in libc now.
     libraries = ["--no-as-needed", "-l:libpthread.so.0", "-l:libdl.so.2", "--as-needed"]
     options = [f"--wrap={bound or wrapped}" for bound, wrapped in names] + libraries
-    return ["-Xswiftc", "-use-ld=lld", *(word for option in options for word in ("-Xlinker", option))]
+    return [word for option in options for word in ("-Xlinker", option)]
 
 
 @functools.cache
@@ -91,9 +104,22 @@ def build_library():
             "https://www.swift.org/install, or install a wheel, which needs neither Swift nor a compiler"
         )
     say("liger_kernel: building the Swift library, some minutes the first time\n")
+    run(compile_command())
+    # A running process may have the old file mapped: it keeps it, under no name.
+    fresh = TARGET.with_suffix(".new")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "Libraries.swift"
+        source.write_text("import FoundationEssentials\n")
+        run(link_command(source, fresh))
+    os.replace(fresh, TARGET)
+    say("liger_kernel: the Swift library is built\n")
+
+
+def run(command):
+    """Runs a step of the build and says how far it is; raises RuntimeError with its last lines where it fails."""
     log = []
     process = subprocess.Popen(
-        command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
     for line in process.stdout:
         log.append(line)
@@ -102,12 +128,6 @@ def build_library():
             say(f"\rliger_kernel: step {step[1]} of {step[2]} ")
     if process.wait() != 0:
         raise RuntimeError("the Swift library does not build:\n" + "".join(log[-60:]))
-    built = SCRATCH / "release" / "libliger-abi.so"
-    # A running process may have the old file mapped: it keeps it, under no name.
-    fresh = TARGET.with_suffix(".new")
-    shutil.copy2(built, fresh)
-    os.replace(fresh, TARGET)
-    say("liger_kernel: the Swift library is built\n")
 
 
 class BuildWithSwift(build_py):

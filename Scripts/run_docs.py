@@ -5,11 +5,12 @@
     python Scripts/run_docs.py --check    only what needs no command: links, Swift blocks, messages, the picture
 
 Takes the ```sh blocks of all pages, joins lines that end in a backslash, and runs a page's commands one after the other
-in a temporary folder. It has the sources that they name, and programs are those of the repository's .build. Commands
+in a temporary folder; as many pages at a time as there are cores, four at most. It has the sources that they name, and programs are those of the repository's .build. Commands
 that CI runs itself are left to it, and a line that starts with `#` is a comment. Python blocks are run by
 python/tests/test_docs.py, and Swift blocks are parts of files that are compiled (`Scripts/docs/checks.py`).
 """
 
+import concurrent.futures
 import os
 import shutil
 import subprocess
@@ -59,25 +60,31 @@ def run(page, command, folder):
         ["bash", "-o", "pipefail", "-c", as_built(command)],
         cwd=folder, env=environment(), capture_output=True, text=True, timeout=600)  # fmt: skip
     outcome = "ok" if result.returncode == 0 else f"FAILED with {result.returncode}"
-    print(f"{outcome} {time.monotonic() - start:6.1f} s  {pages.name(page)}: {command}", flush=True)
+    lines = [f"{outcome} {time.monotonic() - start:6.1f} s  {pages.name(page)}: {command}"]
     if result.returncode != 0:
-        print(result.stdout[-2000:], result.stderr[-2000:], sep="\n")
+        lines += [result.stdout[-2000:], result.stderr[-2000:]]
+    # At once, as other pages' commands print too.
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
     return result.returncode == 0
 
 
+def run_page(page):
+    """Runs a page's commands in a folder of its own; returns how many, and those that failed."""
+    commands = [each for each in pages.commands(page) if not each.startswith(LEFT_TO_CI)]
+    if not commands:
+        return 0, []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_sources(folder)
+        return len(commands), [f"{pages.name(page)}: {each}" for each in commands if not run(page, each, folder)]
+
+
 def run_commands(chosen):
-    """Runs the commands of some pages, each page's in a folder of its own; returns how many, and those that failed."""
-    failures, ran = [], 0
-    for page in chosen:
-        commands = [each for each in pages.commands(page) if not each.startswith(LEFT_TO_CI)]
-        if not commands:
-            continue
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            copy_sources(folder)
-            failures += [f"{pages.name(page)}: {each}" for each in commands if not run(page, each, folder)]
-        ran += len(commands)
-    return ran, failures
+    """Runs the commands of some pages, some pages at a time; returns how many, and those that failed."""
+    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
+        results = list(pool.map(run_page, chosen))
+    return sum(count for count, _ in results), [each for _, failures in results for each in failures]
 
 
 def main():

@@ -1,6 +1,8 @@
 """The documentation of the Swift modules by DocC, from the modules of a release build. Nothing is compiled anew."""
 
+import concurrent.futures
 import json
+import os
 import shutil
 import subprocess
 
@@ -50,17 +52,21 @@ def run(*command):
         raise SystemExit(f"{command[0]} failed:\n{result.stdout[-6000:]}\n{result.stderr[-6000:]}")
 
 
+def build_module(module, scratch):
+    """Gives a module's archive and the faults of its documentation."""
+    graphs, archive = scratch / module, scratch / f"{module}.doccarchive"
+    extract(module, graphs)
+    convert(module, graphs, archive)
+    return archive, list(undocumented(graphs))
+
+
 def build(site, scratch):
     """Writes the pages below site/swift; gives the faults that were found."""
     if not (BUILT / "Modules/LigerTrainer.swiftmodule").exists():
         raise SystemExit("the Swift modules are not built: run `make build`")
-    archives, faults = [], []
-    for module in MODULES:
-        graphs = scratch / module
-        extract(module, graphs)
-        faults += undocumented(graphs)
-        archives.append(scratch / f"{module}.doccarchive")
-        convert(module, graphs, archives[-1])
+    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
+        made = list(pool.map(lambda module: build_module(module, scratch), MODULES))
+    archives, faults = [archive for archive, _ in made], [fault for _, found in made for fault in found]
     shutil.rmtree(site / "swift", ignore_errors=True)
     run("docc", "merge", *archives, "--synthesized-landing-page-name", "swift-liger", "--output-path", site / "swift")
     return faults

@@ -45,14 +45,16 @@ extension Emulator {
 
     private func bits(_ space: Space, _ address: UInt64, _ count: Int, _ thread: Int) -> UInt64 {
         var value: UInt64 = 0
-        for i in 0..<count {
-            let byte: UInt8
-            switch space {
-            case .global: byte = UnsafePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee ?? 0
-            case .shared, .cluster: byte = shared[place(space, address, thread) + i]
-            case .local: byte = local[thread][Int(address) + i]
-            }
-            value |= UInt64(byte) << (8 * UInt64(i))
+        switch space {
+        case .global:
+            guard let bytes = UnsafePointer<UInt8>(bitPattern: UInt(address)) else { return 0 }
+            for i in 0..<count { value |= UInt64(bytes[i]) << (8 * UInt64(i)) }
+        case .shared, .cluster:
+            let first = place(space, address, thread)
+            for i in 0..<count { value |= UInt64(shared[first + i]) << (8 * UInt64(i)) }
+        case .local:
+            let first = thread * function.localBytes + Int(address)
+            for i in 0..<count { value |= UInt64(local[first + i]) << (8 * UInt64(i)) }
         }
         return value
     }
@@ -60,13 +62,17 @@ extension Emulator {
     private mutating func set(
         _ value: UInt64, _ space: Space, _ address: UInt64, _ count: Int, _ thread: Int
     ) {
-        for i in 0..<count {
-            let byte = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i)))
-            switch space {
-            case .global: UnsafeMutablePointer<UInt8>(bitPattern: UInt(address) + UInt(i))?.pointee = byte
-            case .shared, .cluster: shared[place(space, address, thread) + i] = byte
-            case .local: local[thread][Int(address) + i] = byte
-            }
+        func byte(_ i: Int) -> UInt8 { UInt8(truncatingIfNeeded: value >> (8 * UInt64(i))) }
+        switch space {
+        case .global:
+            guard let bytes = UnsafeMutablePointer<UInt8>(bitPattern: UInt(address)) else { return }
+            for i in 0..<count { bytes[i] = byte(i) }
+        case .shared, .cluster:
+            let first = place(space, address, thread)
+            for i in 0..<count { shared[first + i] = byte(i) }
+        case .local:
+            let first = thread * function.localBytes + Int(address)
+            for i in 0..<count { local[first + i] = byte(i) }
         }
     }
 
@@ -81,13 +87,10 @@ extension Emulator {
     private mutating func check(
         _ address: UInt64, _ count: Int, _ space: Space, _ thread: Int, writes: Bool
     ) throws {
-        let what =
-            "kernel \(function.name), block \(block), thread \(thread): \(writes ? "store" : "load") of "
-        if count > 16 {
-            throw EmulationError(description: what + "\(count) bytes at a time; an access has at most 16")
-        }
+        func error(_ what: String) -> EmulationError { accessError(thread, writes, what) }
+        if count > 16 { throw error("\(count) bytes at a time; an access has at most 16") }
         if address % UInt64(count) != 0 {
-            throw EmulationError(description: what + "\(count) bytes at an address that is no multiple of it")
+            throw error("\(count) bytes at an address that is no multiple of it")
         }
         let end = address + UInt64(count)
         let isInside: Bool =
@@ -99,37 +102,40 @@ extension Emulator {
             case .local: end <= UInt64(function.localBytes)
             }
         if !isInside {
-            throw EmulationError(
-                description: what
-                    + "\(count) bytes outside \(space == .global ? "the launch's arrays" : "its memory")")
+            throw error("\(count) bytes outside \(space == .global ? "the launch's arrays" : "its memory")")
         }
         guard space == .shared || space == .cluster else { return }
         if space == .cluster && meeting != .met {
-            throw EmulationError(description: what + "a block's memory that may not run yet")
+            throw error("a block's memory that may not run yet")
         }
         let first = place(space, address, thread)
-        try noteTouch(first..<(first + count), thread, writes, what)
+        try noteTouch(first..<(first + count), thread, writes)
+    }
+
+    private func accessError(_ thread: Int, _ writes: Bool, _ what: String) -> EmulationError {
+        let access = writes ? "store" : "load"
+        return EmulationError(
+            description: "kernel \(function.name), block \(block), thread \(thread): \(access) of \(what)")
     }
 
     /// That no copy has yet to fill bytes of shared memory, and that no other thread's access races.
-    private mutating func noteTouch(_ bytes: Range<Int>, _ thread: Int, _ writes: Bool, _ what: String) throws
-    {
+    private mutating func noteTouch(_ bytes: Range<Int>, _ thread: Int, _ writes: Bool) throws {
         for byte in bytes {
-            if copiesInFlight[byte] != nil {
-                throw EmulationError(description: what + "shared byte \(byte), which a copy has yet to fill")
+            if !copiesInFlight.isEmpty, copiesInFlight[byte] != nil {
+                throw accessError(thread, writes, "shared byte \(byte), which a copy has yet to fill")
             }
-            if var touch = touches[byte] {
-                if (touch.wrote || writes) && (touch.thread != thread || touch.isShared) {
-                    throw EmulationError(
-                        description: what
-                            + "shared byte \(byte) races with thread \(touch.thread): a barrier is missing")
-                }
-                touch.isShared = touch.isShared || touch.thread != thread
-                touch.wrote = touch.wrote || writes
-                touches[byte] = touch
-            } else {
-                touches[byte] = Touch(thread: thread, wrote: writes)
+            let last = touches[byte]
+            guard last.era == era else {
+                touches[byte] = Touch(era: era, thread: thread, wrote: writes)
+                continue
             }
+            if (last.wrote || writes) && (last.thread != thread || last.isShared) {
+                throw accessError(
+                    thread, writes,
+                    "shared byte \(byte) races with thread \(last.thread): a barrier is missing")
+            }
+            touches[byte].isShared = last.isShared || last.thread != thread
+            touches[byte].wrote = last.wrote || writes
         }
     }
 }

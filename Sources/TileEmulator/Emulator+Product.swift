@@ -246,13 +246,16 @@ extension Emulator {
 
     /// Sixteen elements of each line.
     private func elements(_ lines: ProductState.Lines, _ dtype: DType) -> [Float] {
-        (0..<lines.count).flatMap { line in
-            (0..<16).map { k in
+        var values: [Float] = []
+        values.reserveCapacity(lines.count * 16)
+        for line in 0..<lines.count {
+            for k in 0..<16 {
                 let byte = Self.swizzled(lines.byte(line, k), function.sharedBytes)
                 let bits = UInt64(shared[byte]) | UInt64(shared[byte + 1]) << 8
-                return Scalar.float(Scalar.widen(bits, dtype))
+                values.append(Scalar.float(Scalar.widen(bits, dtype)))
             }
         }
+        return values
     }
 
     func problem(_ what: String) -> EmulationError {

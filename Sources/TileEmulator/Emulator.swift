@@ -41,11 +41,15 @@ package struct Emulator {
     let arrays: [Range<UInt64>]
     let views: [EmulatedArray]
 
-    var registers: [UInt64]
-    var shared: [UInt8]
-    var local: [[UInt8]]
-    /// Who touched each byte of shared memory since the last barrier.
-    var touches: [Int: Touch] = [:]
+    /// Of each thread, one after the other.
+    var registers: [UInt64] = []
+    let registerCount: Int
+    var shared: [UInt8] = []
+    /// Of each thread, one after the other.
+    var local: [UInt8] = []
+    /// Who touched each byte of shared memory last, and in which era: a barrier begins the next.
+    var touches: [Touch] = []
+    var era = 0
     /// The block, or the first of those that serve a program together.
     var block = 0
     /// Copies into shared memory that have not been waited for: the group of each, by what they fill.
@@ -57,8 +61,9 @@ package struct Emulator {
     var failure: (message: Int, program: Int, value: Int)?
 
     struct Touch {
-        var thread: Int
-        var wrote: Bool
+        var era = -1
+        var thread = 0
+        var wrote = false
         var isShared = false
     }
 
@@ -117,6 +122,7 @@ package struct Emulator {
         _ function: ThreadFunction, _ programs: Int, _ arrays: [EmulatedArray], _ scalars: [Constant]
     ) {
         self.function = function
+        registerCount = function.registers.count
         self.arrays = arrays.map(\.bytes)
         views = arrays
         let layout = ParameterLayout(
@@ -138,22 +144,29 @@ package struct Emulator {
         }
         put(UInt64(programs), layout.programs)
         parameters = bytes
-        registers = []
-        shared = []
-        local = []
     }
 
     private mutating func startBlock(_ number: Int) {
         block = number
         // Registers and shared memory start as noise: a kernel that reads them unwritten shows.
-        registers = [UInt64](repeating: 0x7FC0_BAD0_7FC0_BAD0, count: threads * function.registers.count)
+        Self.fill(&registers, with: 0x7FC0_BAD0_7FC0_BAD0, count: threads * registerCount)
         let blocks = Swift.max(function.schedule.blocks, function.clusterBlocks)
-        shared = [UInt8](repeating: 0xBD, count: function.sharedBytes * blocks)
-        local = [[UInt8]](repeating: [UInt8](repeating: 0xBD, count: function.localBytes), count: threads)
-        touches = [:]
+        Self.fill(&shared, with: 0xBD, count: function.sharedBytes * blocks)
+        Self.fill(&local, with: 0xBD, count: function.localBytes * threads)
+        if touches.count != shared.count { touches = [Touch](repeating: Touch(), count: shared.count) }
+        era += 1
         (copiesInFlight, copyGroup) = ([:], 0)
         meeting = .unmet
         product = ProductState()
+    }
+
+    /// Gives all elements one value, in the memory that there is from the block before.
+    private static func fill<T>(_ array: inout [T], with value: T, count: Int) {
+        if array.count != count {
+            array = [T](repeating: value, count: count)
+        } else {
+            array.withUnsafeMutableBufferPointer { $0.update(repeating: value) }
+        }
     }
 
     // MARK: Control
@@ -198,8 +211,8 @@ package struct Emulator {
     // MARK: Registers
 
     subscript(register: Register, thread: Int) -> UInt64 {
-        get { registers[thread * function.registers.count + register.number] }
-        set { registers[thread * function.registers.count + register.number] = newValue }
+        get { registers[thread * registerCount + register.number] }
+        set { registers[thread * registerCount + register.number] = newValue }
     }
 
     func read(_ source: Source, _ thread: Int) -> UInt64 {
@@ -219,14 +232,14 @@ package struct Emulator {
         switch instruction.kind {
         case .barrier:
             if function.schedule.blocks > 1 { throw error("a block's barrier does not stop its cluster") }
-            touches = [:]
+            era += 1
         case .clusterArrive:
             if meeting == .arrived { throw error("the cluster arrives twice without waiting") }
             meeting = .arrived
         case .clusterWait:
             if meeting != .arrived { throw error("the cluster waits without having arrived") }
             meeting = .met
-            touches = [:]
+            era += 1
         case .shuffle(let distance, let width): try shuffle(instruction, distance, width, group)
         case .load(let space, let dtype, let offset):
             for thread in group { try load(instruction, space, dtype, offset, thread) }
@@ -250,7 +263,7 @@ package struct Emulator {
                 if failure == nil { failure = (values[0], values[1], values[2]) }
             }
         default:
-            for thread in group where isOn(instruction, thread) { compute(instruction, thread) }
+            compute(instruction, group)
         }
     }
 
@@ -270,30 +283,60 @@ package struct Emulator {
         }
     }
 
-    private mutating func compute(_ instruction: Instruction, _ thread: Int) {
-        let values = instruction.sources.map { read($0, thread) }
-        let result: UInt64
+    /// What is decided by the instruction alone is decided once for all threads: this is where emulation spends its time.
+    private mutating func compute(_ instruction: Instruction, _ group: Range<Int>) {
         switch instruction.kind {
-        case .move: result = values[0]
+        case .move: set(instruction, group) { a, _, _ in a }
         case .parameter(let offset):
-            let count = function.type(instruction.results[0]) == .b64 ? 8 : 4
-            result = (0..<count).reduce(0) { $0 | UInt64(parameters[offset + $1]) << (8 * UInt64($1)) }
-        case .threadIndex: result = UInt64(thread % function.schedule.blockThreads)
-        case .blockIndex: result = UInt64(block + rank(thread))
-        case .peerAddress: result = values[0] | (values[1] & 0xFFFF_FFFF) << 32
-        case .arithmetic(let arithmetic, let type): result = Scalar.compute(arithmetic, type, values)
+            let value = parameter(at: offset, function.type(instruction.results[0]) == .b64 ? 8 : 4)
+            set(instruction, group) { _, _, _ in value }
+        case .threadIndex:
+            setPerThread(instruction, group) { UInt64($1 % $0.function.schedule.blockThreads) }
+        case .blockIndex: setPerThread(instruction, group) { UInt64($0.block + $0.rank($1)) }
+        case .peerAddress: set(instruction, group) { a, b, _ in a | (b & 0xFFFF_FFFF) << 32 }
+        case .arithmetic(let arithmetic, let type):
+            set(instruction, group) { a, b, c in Scalar.compute(arithmetic, type, a, b, c) }
         case .compare(let comparison, let type):
-            result = Scalar.compare(comparison, type, values[0], values[1]) ? 1 : 0
-        case .select: result = values[0] & 1 == 1 ? values[1] : values[2]
-        case .convert(let from, let to): result = Scalar.convert(values[0], from, to)
+            set(instruction, group) { a, b, _ in Scalar.compare(comparison, type, a, b) ? 1 : 0 }
+        case .select: set(instruction, group) { a, b, c in a & 1 == 1 ? b : c }
+        case .convert(let from, let to): set(instruction, group) { a, _, _ in Scalar.convert(a, from, to) }
         case .widen(let dtype, let isHigh, _):
-            result = Scalar.widen(values[0] >> (isHigh ? 16 : 0) & 0xFFFF, dtype)
+            set(instruction, group) { a, _, _ in Scalar.widen(a >> (isHigh ? 16 : 0) & 0xFFFF, dtype) }
         case .narrowPair(let dtype):
-            result = Scalar.narrow(values[0], dtype) | Scalar.narrow(values[1], dtype) << 16
-        case .round(let dtype): result = Scalar.widen(Scalar.narrow(values[0], dtype), dtype)
+            set(instruction, group) { a, b, _ in
+                Scalar.narrow(a, dtype) | Scalar.narrow(b, dtype) << 16
+            }
+        case .round(let dtype):
+            set(instruction, group) { a, _, _ in Scalar.widen(Scalar.narrow(a, dtype), dtype) }
         default: preconditionFailure("\(instruction.kind) is no arithmetic")
         }
-        self[instruction.results[0], thread] = result
+    }
+
+    private func parameter(at offset: Int, _ count: Int) -> UInt64 {
+        (0..<count).reduce(0) { $0 | UInt64(parameters[offset + $1]) << (8 * UInt64($1)) }
+    }
+
+    /// Gives the result of threads that an instruction is on for, from up to three sources; those that it lacks are 0.
+    @inline(__always)
+    private mutating func set(
+        _ instruction: Instruction, _ group: Range<Int>, _ value: (UInt64, UInt64, UInt64) -> UInt64
+    ) {
+        let sources = instruction.sources
+        func source(_ i: Int) -> Source { i < sources.count ? sources[i] : .bits(0) }
+        let (a, b, c) = (source(0), source(1), source(2))
+        let result = instruction.results[0], predicate = instruction.guardedBy
+        for thread in group {
+            if let predicate, self[predicate, thread] & 1 == 0 { continue }
+            self[result, thread] = value(read(a, thread), read(b, thread), read(c, thread))
+        }
+    }
+
+    private mutating func setPerThread(
+        _ instruction: Instruction, _ group: Range<Int>, _ value: (Self, Int) -> UInt64
+    ) {
+        for thread in group where isOn(instruction, thread) {
+            self[instruction.results[0], thread] = value(self, thread)
+        }
     }
 }
 

@@ -10,34 +10,39 @@ enum Scalar {
     private static func word(_ bits: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: bits) }
     private static func bits(_ value: Int32) -> UInt64 { UInt64(UInt32(bitPattern: value)) }
 
-    static func compute(_ arithmetic: Arithmetic, _ type: NumberType, _ values: [UInt64]) -> UInt64 {
+    /// - Parameters:
+    ///   - a, b, c: bits of the operands; those that the instruction lacks are ignored.
+    @inline(__always)
+    static func compute(
+        _ arithmetic: Arithmetic, _ type: NumberType, _ a: UInt64, _ b: UInt64, _ c: UInt64
+    ) -> UInt64 {
         switch type {
-        case .f32: bits(compute(arithmetic, values.map(float)))
-        case .s64: compute(arithmetic, values.map { Int64(bitPattern: $0) })
-        case .predicate: predicate(arithmetic, values)
-        case .s32: integer(arithmetic, values, isSigned: true)
-        case .u32: integer(arithmetic, values, isSigned: false)
+        case .f32: bits(compute(arithmetic, float(a), float(b), float(c)))
+        case .s64: compute(arithmetic, Int64(bitPattern: a), Int64(bitPattern: b))
+        case .predicate: predicate(arithmetic, a, b)
+        case .s32: integer(arithmetic, a, b, isSigned: true)
+        case .u32: integer(arithmetic, a, b, isSigned: false)
         }
     }
 
-    private static func compute(_ arithmetic: Arithmetic, _ x: [Float]) -> Float {
+    private static func compute(_ arithmetic: Arithmetic, _ x: Float, _ y: Float, _ z: Float) -> Float {
         switch arithmetic {
-        case .add: return x[0] + x[1]
-        case .subtract: return x[0] - x[1]
-        case .multiply: return x[0] * x[1]
-        case .divide: return x[0] / x[1]
-        case .minimum: return x[0].isNaN || x[1].isNaN ? .nan : Swift.min(x[0], x[1])
-        case .maximum: return x[0].isNaN || x[1].isNaN ? .nan : Swift.max(x[0], x[1])
-        case .negate: return -x[0]
-        case .abs: return Swift.abs(x[0])
-        case .squareRoot: return x[0].squareRoot()
-        case .floor: return x[0].rounded(.down)
-        case .reciprocalSquareRoot: return 1 / x[0].squareRoot()
-        case .reciprocal: return flushed(1 / flushed(x[0]))
-        case .exp2: return flushed(exp2f(flushed(x[0])))
-        case .log2: return log2f(x[0])
-        case .multiplyAdd: return x[2].addingProduct(x[0], x[1])
-        case .copySign: return Float(signOf: x[1], magnitudeOf: x[0])
+        case .add: return x + y
+        case .subtract: return x - y
+        case .multiply: return x * y
+        case .divide: return x / y
+        case .minimum: return x.isNaN || y.isNaN ? .nan : Swift.min(x, y)
+        case .maximum: return x.isNaN || y.isNaN ? .nan : Swift.max(x, y)
+        case .negate: return -x
+        case .abs: return Swift.abs(x)
+        case .squareRoot: return x.squareRoot()
+        case .floor: return x.rounded(.down)
+        case .reciprocalSquareRoot: return 1 / x.squareRoot()
+        case .reciprocal: return flushed(1 / flushed(x))
+        case .exp2: return flushed(exp2f(flushed(x)))
+        case .log2: return log2f(x)
+        case .multiplyAdd: return z.addingProduct(x, y)
+        case .copySign: return Float(signOf: y, magnitudeOf: x)
         default: preconditionFailure("no \(arithmetic) of floats")
         }
     }
@@ -45,24 +50,26 @@ enum Scalar {
     /// 0 for what is below the normal numbers, as instructions have it that end in `.ftz`.
     private static func flushed(_ x: Float) -> Float { x.isSubnormal ? Float(signOf: x, magnitudeOf: 0) : x }
 
-    private static func compute(_ arithmetic: Arithmetic, _ x: [Int64]) -> UInt64 {
+    private static func compute(_ arithmetic: Arithmetic, _ x: Int64, _ y: Int64) -> UInt64 {
         let value: Int64
         switch arithmetic {
-        case .add: value = x[0] &+ x[1]
-        case .subtract: value = x[0] &- x[1]
-        case .multiply: value = x[0] &* x[1]
-        case .divide: value = x[1] == 0 ? -1 : x[0] / x[1]
-        case .remainder: value = x[1] == 0 ? x[0] : x[0] % x[1]
-        case .minimum: value = Swift.min(x[0], x[1])
-        case .maximum: value = Swift.max(x[0], x[1])
+        case .add: value = x &+ y
+        case .subtract: value = x &- y
+        case .multiply: value = x &* y
+        case .divide: value = y == 0 ? -1 : x / y
+        case .remainder: value = y == 0 ? x : x % y
+        case .minimum: value = Swift.min(x, y)
+        case .maximum: value = Swift.max(x, y)
         default: preconditionFailure("no \(arithmetic) of positions")
         }
         return UInt64(bitPattern: value)
     }
 
-    private static func integer(_ arithmetic: Arithmetic, _ x: [UInt64], isSigned: Bool) -> UInt64 {
-        let (a, b) = (word(x[0]), x.count > 1 ? word(x[1]) : 0)
-        let (sa, sb) = (signed(x[0]), x.count > 1 ? signed(x[1]) : 0)
+    private static func integer(
+        _ arithmetic: Arithmetic, _ x: UInt64, _ y: UInt64, isSigned: Bool
+    ) -> UInt64 {
+        let (a, b) = (word(x), word(y))
+        let (sa, sb) = (signed(x), signed(y))
         switch arithmetic {
         case .add: return UInt64(a &+ b)
         case .subtract: return UInt64(a &- b)
@@ -83,12 +90,12 @@ enum Scalar {
         }
     }
 
-    private static func predicate(_ arithmetic: Arithmetic, _ x: [UInt64]) -> UInt64 {
+    private static func predicate(_ arithmetic: Arithmetic, _ x: UInt64, _ y: UInt64) -> UInt64 {
         switch arithmetic {
-        case .and: x[0] & x[1] & 1
-        case .or: (x[0] | x[1]) & 1
-        case .xor: (x[0] ^ x[1]) & 1
-        default: ~x[0] & 1
+        case .and: x & y & 1
+        case .or: (x | y) & 1
+        case .xor: (x ^ y) & 1
+        default: ~x & 1
         }
     }
 

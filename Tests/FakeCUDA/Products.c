@@ -174,18 +174,29 @@ static int64_t place(cublasLtMatrixLayout_t layout, int32_t matrix, uint64_t row
     return matrix * layout->batchStride + (int64_t)row + (int64_t)column * layout->leading;
 }
 
-/// The sum of products for one element of one matrix of the batch.
-static double sumOfProducts(
-    cublasLtMatmulDesc_t descriptor, const void *a, cublasLtMatrixLayout_t aLayout, const void *b,
-    cublasLtMatrixLayout_t bLayout, int32_t matrix, uint64_t row, uint64_t column, uint64_t inner) {
-    double sum = 0;
-    for (uint64_t k = 0; k < inner; k++) {
-        int64_t ia = descriptor->transposeA ? place(aLayout, matrix, k, row) : place(aLayout, matrix, row, k);
-        int64_t ib =
-            descriptor->transposeB ? place(bLayout, matrix, column, k) : place(bLayout, matrix, k, column);
-        sum += (double)load(a, aLayout->type, ia) * load(b, bLayout->type, ib);
+/// One matrix of a factor as doubles: for each step of the sums, the numbers of all rows or columns of the result.
+static double *widened(
+    const void *base, cublasLtMatrixLayout_t layout, int32_t matrix, int32_t isByStep, uint64_t steps,
+    uint64_t size) {
+    double *wide = malloc(steps * size * sizeof *wide);
+    for (uint64_t i = 0; i < size; i++)
+        for (uint64_t k = 0; k < steps; k++) {
+            int64_t at = isByStep ? place(layout, matrix, k, i) : place(layout, matrix, i, k);
+            wide[k * size + i] = load(base, layout->type, at);
+        }
+    return wide;
+}
+
+/// The sums of products for one column of the result, in the order of steps; those of all rows side by side.
+static void sumColumn(
+    double *sums, const double *a, const double *b, uint64_t column, uint64_t rows, uint64_t columns,
+    uint64_t steps) {
+    memset(sums, 0, rows * sizeof *sums);
+    for (uint64_t k = 0; k < steps; k++) {
+        double factor = b[k * columns + column];
+        const double *other = a + k * rows;
+        for (uint64_t row = 0; row < rows; row++) sums[row] += other[row] * factor;
     }
-    return sum;
 }
 
 /// What products of 8-bit factors need on Hopper: both contiguous along the sums, sizes and places that are multiples of
@@ -230,16 +241,22 @@ static cublasStatus_t multiply(
     memcpy(&scale, alpha, 4);
     memcpy(&keep, beta, 4);
     if (isEightBits(aLayout->type)) scale *= *descriptor->scaleA * *descriptor->scaleB;
+    double *sums = malloc(rows * sizeof *sums);
     for (int32_t i = 0; i < count; i++) {
+        double *wideA = widened(a, aLayout, i, descriptor->transposeA, inner, rows);
+        double *wideB = widened(b, bLayout, i, !descriptor->transposeB, inner, columns);
         for (uint64_t column = 0; column < columns; column++) {
+            sumColumn(sums, wideA, wideB, column, rows, columns, inner);
             for (uint64_t row = 0; row < rows; row++) {
-                double sum = sumOfProducts(descriptor, a, aLayout, b, bLayout, i, row, column, inner);
                 double kept =
                     keep == 0 ? 0 : keep * (double)load(c, cLayout->type, place(cLayout, i, row, column));
-                store(d, dLayout->type, place(dLayout, i, row, column), (float)(scale * sum + kept));
+                store(d, dLayout->type, place(dLayout, i, row, column), (float)(scale * sums[row] + kept));
             }
         }
+        free(wideA);
+        free(wideB);
     }
+    free(sums);
     state.products += 1;
     state.algorithm = (int32_t)algorithm->data[3] - 17;
     return 0;

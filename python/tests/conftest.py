@@ -1,5 +1,7 @@
 """What the tests share: devices, seeds, and the comparison with float64."""
 
+import os
+
 import pytest
 import torch
 
@@ -7,6 +9,12 @@ import torch
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+
+
+def pytest_configure():
+    """Processes of pytest-xdist, one a core, have a thread each; more of them would wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(params=DEVICES)

@@ -42,10 +42,13 @@ from liger_kernel.transformers import LigerRMSNorm, LigerSwiGLUMLP, LigerCrossEn
 import sys
 print(time.process_time() - start, 'transformers' in sys.modules, 'triton' in sys.modules)
 """
-    # The first of them may have to compile the sources.
-    runs = [python(code, PYTHONDONTWRITEBYTECODE="").split() for _ in range(3)]
-    assert all(run[1:] == ["False", "False"] for run in runs)
-    assert min(float(run[0]) for run in runs) < 0.05
+    # The first of them may have to compile the sources, and others may share their core with other work.
+    times = []
+    while len(times) < 3 or (min(times) >= 0.05 and len(times) < 10):
+        time, *imported = python(code, PYTHONDONTWRITEBYTECODE="").split()
+        assert imported == ["False", "False"]
+        times.append(float(time))
+    assert min(times) < 0.05
 
 
 @pytest.mark.parametrize("threads", ["abc", "0", "4097", ""])
