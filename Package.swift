@@ -124,7 +124,8 @@ let package = Package(
                 "TestSupport", "TileGPU", "TilePTX", "TileEmulator", "LigerCatalogue", "LigerLosses",
             ]),
         .testTarget(
-            name: "TilePTXTests", dependencies: ["TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
+            name: "TilePTXTests",
+            dependencies: ["TestSupport", "TileGPU", "TilePTX", "LigerCatalogue", "LigerLosses"]),
         .testTarget(
             name: "TileLLVMTests",
             dependencies: [

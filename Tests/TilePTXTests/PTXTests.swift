@@ -3,6 +3,8 @@ import LigerCatalogue
 import LigerKernels
 import LigerLosses
 import LigerRuntime
+import Synchronization
+import TestSupport
 import Testing
 import Tile
 import TileGPU
@@ -25,20 +27,55 @@ private enum Assembler {
 
     static let isRequired = ProcessInfo.processInfo.environment["CI"] == "true"
 
-    /// What `ptxas -v` says of a module; a failure is recorded with its text.
-    static func report(_ module: PTXModule, _ target: Target, in folder: URL) throws -> String {
-        let source = folder.appending(path: "\(module.entry)-\(target).ptx")
-        try Data(module.text.utf8).write(to: source)
+    /// What was said of each text: operations share kernels, and each is assembled once.
+    private static let known = Mutex<[String: String]>([:])
+
+    /// What `ptxas -v` says of each of some modules; a failure is recorded with its text.
+    static func reports(_ modules: [PTXModule]) throws -> [String] {
+        let known = known.withLock { $0 }
+        let new = Dictionary(grouping: modules.filter { known[$0.text] == nil }, by: \.architecture)
+        for (architecture, modules) in new { try assemble(modules, architecture) }
+        return self.known.withLock { known in modules.map { known[$0.text] ?? "" } }
+    }
+
+    /// By one start of it, as that takes as long as a short kernel.
+    private static func assemble(_ modules: [PTXModule], _ architecture: String) throws {
+        let entries = modules.indices.map { "\(modules[$0].entry)_\($0)" }
+        let text = try run(zip(modules, entries).map(renamed), architecture)
+        // What is said of an entry follows its name; remarks name it.
+        let parts = text.components(separatedBy: "Compiling entry function ")
+        let lines = text.split(separator: "\n")
+        known.withLock { known in
+            for (module, entry) in zip(modules, entries) {
+                let own = parts.filter { $0.hasPrefix("'\(entry)'") }
+                known[module.text] = (own + lines.filter { $0.contains("'\(entry)'") }.map(String.init))
+                    .joined(separator: "\n")
+            }
+        }
+    }
+
+    private static func renamed(_ module: PTXModule, _ entry: String) -> String {
+        module.text.replacing(".entry \(module.entry)(", with: ".entry \(entry)(", maxReplacements: 1)
+    }
+
+    private static func run(_ texts: [String], _ architecture: String) throws -> String {
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let files = try texts.enumerated().map { i, text in
+            let file = folder.file("\(i).ptx")
+            try Data(text.utf8).write(to: file)
+            return file.path
+        }
         let process = Process()
         process.executableURL = URL(filePath: try #require(path))
-        process.arguments = ["-v", "-arch=\(module.architecture)", source.path(), "-o", "/dev/null"]
+        process.arguments = ["-v", "-arch=\(architecture)"] + files + ["-o", "/dev/null"]
         let pipe = Pipe()
         process.standardError = pipe
         process.standardOutput = pipe
         try process.run()
         let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(module.entry) for \(target): \(text)")
+        #expect(process.terminationStatus == 0, "for \(architecture): \(text)")
         return text
     }
 }
@@ -90,14 +127,9 @@ private enum Assembler {
         arguments: Catalogue.entries.map(\.name))
     func assembles(operation: String) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
         let kernels = try kernels(entry)
         for target in Target.all {
-            for kernel in try kernels.filter({ try target.takes($0) }) {
-                try expectShortAndWithoutSpills(kernel, target, in: folder)
-            }
+            try expectShortAndWithoutSpills(kernels.filter { try target.takes($0) }, target)
         }
     }
 
@@ -148,16 +180,10 @@ private enum Assembler {
     }
 
     private func expectProductsWithoutSpills(_ kernels: [any TileKernel]) throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        for kernel in kernels {
-            let (module, function) = try module(kernel, Target(capability: 90))
-            let report = try Assembler.report(module, Target(capability: 90), in: folder)
-            let isPlain = function.localBytes > 0 || report.contains(" 0 bytes stack frame")
-            let isWithoutSpills = isPlain && report.contains(" 0 bytes spill stores")
-            #expect(isWithoutSpills && !report.contains("serialized"), "\(kernel): \(report)")
-            let lines = module.text.split(separator: "\n").count
+        let made = try kernels.map { try module($0, Target(capability: 90)) }
+        for (kernel, (made, report)) in zip(kernels, zip(made, try Assembler.reports(made.map(\.0)))) {
+            #expect(isWithoutSpills(report, made.1) && !report.contains("serialized"), "\(kernel): \(report)")
+            let lines = made.0.text.split(separator: "\n").count
             #expect(lines < Self.mostLinesOfProduct, "\(kernel) has \(lines) lines")
         }
     }
@@ -168,40 +194,38 @@ private enum Assembler {
         arguments: ["CrossEntropy", "Softmax", "RMSNorm", "LayerNorm", "SwiGLU"], [80, 90])
     func assemblesRowsAtAnyAddress(operation: String, capability: Int) throws {
         let entry = try #require(Catalogue.entry(operation))
-        let folder = FileManager.default.temporaryDirectory.appending(path: "liger-ptx-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
         for (columns, dtype) in [
             (4095, DType.bf16), (2001, .f16), (4097, .f32), (20_001, .f16), (50_257, .bf16), (262_141, .bf16),
         ] {
             let kernels = try LaunchRecorder.kernels {
                 _ = try entry.check(CheckCase(rows: 2, columns: columns, dtype: dtype, seed: 1))
             }
-            for kernel in kernels {
-                try expectShortAndWithoutSpills(
-                    kernel, Target(capability: capability), in: folder, isShifted: true)
-            }
+            try expectShortAndWithoutSpills(kernels, Target(capability: capability), isShifted: true)
         }
     }
 
+    private func isWithoutSpills(_ report: String, _ function: ThreadFunction) -> Bool {
+        let isPlain = function.localBytes > 0 || report.contains(" 0 bytes stack frame")
+        return isPlain && report.contains(" 0 bytes spill stores")
+    }
+
     private func expectShortAndWithoutSpills(
-        _ kernel: any TileKernel, _ target: Target, in folder: URL, isShifted: Bool = false
+        _ kernels: [any TileKernel], _ target: Target, isShifted: Bool = false
     ) throws {
-        func report(isOneBlockEnough: Bool) throws -> (text: String, isWithoutSpills: Bool) {
-            let (made, function) = try module(
-                kernel, target, isOneBlockEnough: isOneBlockEnough, isShifted: isShifted)
-            let text = try Assembler.report(made, target, in: folder)
-            let isPlain = function.localBytes > 0 || text.contains(" 0 bytes stack frame")
-            return (text, isPlain && text.contains(" 0 bytes spill stores"))
+        let made = try kernels.map { try module($0, target, isShifted: isShifted) }
+        let reports = try Assembler.reports(made.map(\.0))
+        for (kernel, (made, report)) in zip(kernels, zip(made, reports)) {
+            if !isWithoutSpills(report, made.1) {
+                let (again, function) = try module(
+                    kernel, target, isOneBlockEnough: true, isShifted: isShifted)
+                let report = try Assembler.reports([again])[0]
+                #expect(isWithoutSpills(report, function), "\(kernel) for \(target): \(report)")
+            }
+            if target.capability != 90 { continue }
+            let lines = made.0.text.split(separator: "\n").count
+            let most = made.1.schedule.product == nil ? Self.mostLines : Self.mostLinesOfProduct
+            #expect(lines < most, "\(kernel) for \(target) has \(lines) lines")
         }
-        var found = try report(isOneBlockEnough: false)
-        if !found.isWithoutSpills { found = try report(isOneBlockEnough: true) }
-        #expect(found.isWithoutSpills, "\(kernel) for \(target): \(found.text)")
-        if target.capability != 90 { return }
-        let (made, function) = try module(kernel, target, isShifted: isShifted)
-        let lines = made.text.split(separator: "\n").count
-        let most = function.schedule.product == nil ? Self.mostLines : Self.mostLinesOfProduct
-        #expect(lines < most, "\(kernel) for \(target) has \(lines) lines")
     }
 
     /// x / Σx over rows that no registers hold: read for the sum, then once more.
