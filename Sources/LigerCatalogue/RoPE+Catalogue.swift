@@ -30,7 +30,12 @@ extension RoPE: Catalogued {
                     Array(values[(head * headSize)..<((head + 1) * headSize)]), position: head / 2,
                     frequencies: frequencies)
             }
+            // Both as heads of one launch: what it is asked of q and of k must be what it is of each alone.
+            let pair = try RoPE.apply(x, y, cos: cos, sin: sin, inverse: true)
+            let first = try RoPE.apply(x, cos: cos, sin: sin, inverse: true)
             return [
+                point.result("q of a pair", pair.q, first.doubles, terms: 4, scale: 2.8),
+                point.result("k of a pair", pair.k, values, terms: 4, roundings: 2, scale: 2.8),
                 point.result("y", y, expected, terms: 4, scale: 2.8),
                 point.result("back", back, values, terms: 4, roundings: 2, scale: 2.8),
             ]

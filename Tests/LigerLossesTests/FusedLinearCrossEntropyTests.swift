@@ -208,6 +208,24 @@ import Tile
         }
     }
 
+    /// Several chunks need fp32 sums of a 16-bit weight's gradient, which one does not.
+    @Test func oneChunkWhereSumsWouldTakeMore() {
+        func plan(_ tokens: Int, hidden: Int = 4096, vocabulary: Int = 32_000, budget: Int? = nil)
+            -> Fused.Plan
+        {
+            Fused.plan(
+                tokens: tokens, hidden: hidden, vocabulary: vocabulary, dtype: .bf16,
+                options: .init(budgetBytes: budget))
+        }
+        #expect(plan(2048).chunks == 1 && plan(2048).accumulatorBytes == 0)
+        #expect(plan(8192).chunks > 1)
+        // A budget that was given is kept.
+        #expect(plan(2048, budget: 48 << 20).chunks == 6)
+        // And of several chunks none is longer than gains time.
+        #expect(plan(20_000, hidden: 64, vocabulary: 1000).chunkTokens == 3584)
+        #expect(plan(12_000, hidden: 64, vocabulary: 1000, budget: 1 << 30).chunks == 1)
+    }
+
     @Test func planFitsTheFifthOfWholeLogits() {
         let plan = Fused.plan(tokens: 2048, hidden: 512, vocabulary: 32_000)
         #expect(plan.peakBytes * 5 <= 2048 * 32_000 * 4)

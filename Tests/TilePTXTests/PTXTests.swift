@@ -179,6 +179,39 @@ private enum Assembler {
         try expectProductsWithoutSpills(kernels)
     }
 
+    /// Of scaled cross entropy, for blocks of classes that a tile fills and one that it does not.
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: [512, 300], [false, true])
+    func assemblesScaledGradients(classes: Int, hasAll: Bool) throws {
+        func array(_ shape: Int..., dtype: DType = .f32) throws -> NDArray {
+            try NDArray.zeros(shape, dtype: dtype)
+        }
+        let kernels = try LaunchRecorder.kernels {
+            try LogitStorage.$isAsOnGPU.withValue(true) {
+                try LabelScores.$isForced.withValue(true) {
+                    let head = LinearHead(
+                        input: try array(1, 64, dtype: .bf16), weight: try array(classes, 64, dtype: .bf16))
+                    let ones = try NDArray([1])
+                    let found = FusedLinearScaledCrossEntropy.Result(
+                        nll: ones, entropy: ones, maximum: ones, sumExp: ones)
+                    let columns = try NDArray(
+                        integers: [Int](repeating: -1, count: classes), dtype: .i32)
+                    _ = try FusedLinearScaledCrossEntropy.backward(
+                        head: head, labels: NDArray(integers: [0]), found,
+                        upstream: .init(
+                            nll: ones, entropy: hasAll ? ones : nil,
+                            selected: hasAll ? (try array(1, 2), columns) : nil),
+                        sequences: .init(temperature: 0.7, budgetBytes: 512))
+                }
+            }
+        }
+        let products = kernels.filter { "\($0)".contains("isWhole") && "\($0)".contains("hasSelected") }
+        // Of 300 classes the last 44 have a narrower block.
+        #expect(Set(products.map { "\($0)" }).count == (classes == 300 ? 2 : 1))
+        try expectProductsWithoutSpills(products)
+    }
+
     private func expectProductsWithoutSpills(_ kernels: [any TileKernel]) throws {
         let made = try kernels.map { try module($0, Target(capability: 90)) }
         for (kernel, (made, report)) in zip(kernels, zip(made, try Assembler.reports(made.map(\.0)))) {

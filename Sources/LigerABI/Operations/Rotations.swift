@@ -17,10 +17,10 @@ extension OperationFamily {
                 let tables = try [(cos, "cos"), (sin, "sin")].map {
                     try columns(of: a[$0], $1, a[rotaryDim] / 2)
                 }
-                return try heads.map(a) {
-                    try RoPE.apply(
-                        $0, cos: tables[0], sin: tables[1], rowPerToken: a[perToken], inverse: a[inverse])
-                }
+                let (q, k) = heads.read(a)
+                let rotated = try RoPE.apply(
+                    q, k, cos: tables[0], sin: tables[1], rowPerToken: a[perToken], inverse: a[inverse])
+                return [rotated.q, rotated.k]
             }
         })
 
@@ -78,6 +78,8 @@ private struct Heads {
         s.output("yq", like: q)
         s.output("yk", like: k)
     }
+
+    func read(_ a: Arguments) -> (q: NDArray, k: NDArray) { (a[q], a[k]) }
 
     func map(_ a: Arguments, _ rotate: (NDArray) throws -> NDArray) throws -> [NDArray?] {
         [try rotate(a[q]), try rotate(a[k])]

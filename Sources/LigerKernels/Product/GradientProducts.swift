@@ -3,7 +3,7 @@ import Tile
 
 /// The products of a linear layer's backward pass by kernels of ours, for gradients that the library multiplies slowly:
 ///
-///     dx = s g W        dW = g^T x    or    dW + g^T x
+///     dx = s g W    or    dx + s g W        dW = g^T x    or    dW + g^T x
 ///
 /// g [tokens, classes] are the logits' gradients and s, if given, a number for each of its rows. Sums are fp32 and rounded
 /// once. The copy engine fills what a tile lacks at an odd number of classes with zeros, where the library takes kernels for
@@ -22,11 +22,14 @@ package enum GradientProducts {
     ///   - weight: W, [classes, hidden], of one type with g.
     ///   - factors: s, [tokens], f32; nil for ones.
     ///   - dx: [tokens, hidden], of any type.
+    ///   - accumulate: adds to what it holds.
     /// - Throws: `RuntimeError` if shapes or types do not fit.
-    package static func input(_ g: NDArray, _ weight: NDArray, factors: NDArray?, into dx: NDArray) throws {
+    package static func input(
+        _ g: NDArray, _ weight: NDArray, factors: NDArray?, into dx: NDArray, accumulate: Bool = false
+    ) throws {
         try InputGradientProduct(
             columns: dx.shape[1], dtype: g.dtype, weight: weight.dtype, stored: dx.dtype,
-            hasFactors: factors != nil,
+            hasFactors: factors != nil, accumulates: accumulate,
             width: width(rows: dx.shape[0], columns: dx.shape[1])
         ).launch(programs: dx.shape[0], ["g": g, "weight": weight, "factors": factors, "dx": dx])
     }
@@ -59,23 +62,25 @@ package enum GradientProducts {
     private static let multiprocessors = 132
 }
 
-/// dx = s g W; one program a row and block of columns.
+/// dx = s g W, added to what is there where asked; one program a row and block of columns.
 struct InputGradientProduct: TileKernel {
     let columns: Int
     let dtype: DType
     let weight: DType
     let stored: DType
     let hasFactors: Bool
+    let accumulates: Bool
     let width: Int
 
     func body(_ p: Program) {
         let g = p.input("g", dtype, rank: 2), w = p.input("weight", weight, rank: 2)
         let factors = hasFactors ? p.input("factors", .f32, rank: 1) : nil
-        let dx = p.output("dx", stored, rank: 2)
+        let dx = accumulates ? p.update("dx", stored, rank: 2) : p.output("dx", stored, rank: 2)
         let c = p.blockOfColumns(of: dx, width: width, isWhole: columns % width == 0)
 
-        let gradient = product(g.row(p.index), w.columns(c))
-        dx[p.index, c] = factors.map { gradient * $0[p.index] } ?? gradient
+        var gradient = product(g.row(p.index), w.columns(c))
+        if let factors { gradient = gradient * factors[p.index] }
+        dx[p.index, c] = accumulates ? dx[p.index, c] + gradient : gradient
     }
 }
 

@@ -57,6 +57,47 @@ public enum RoPE {
         return y
     }
 
+    /// Rotates the heads of q and of k in one launch.
+    ///
+    /// - Parameters:
+    ///   - q: as x above; `k`: [B', T, heads, D], of q's type.
+    ///   - cos: as above; `sin`, `rowPerToken`, `inverse`: as above.
+    /// - Returns: rotated q and k, like them.
+    /// - Throws: as above.
+    public static func apply(
+        _ q: NDArray, _ k: NDArray, cos: NDArray, sin: NDArray, rowPerToken: Bool = false,
+        inverse: Bool = false
+    ) throws -> (q: NDArray, k: NDArray) {
+        let rows = (try q.asRows("q"), try k.asRows("k"))
+        let sizes = [q, k].map { $0.shape.count == 4 ? [$0.shape[1], $0.shape[3]] : [] }
+        let turns = [q, k].map { rowPerToken ? $0.shape[0] * $0.shape[1] : $0.shape[1] }
+        guard sizes[0] == sizes[1], !sizes[0].isEmpty, q.dtype == k.dtype, turns[0] == turns[1],
+            turns[0] > 0, turns[0] <= cos.shape[0]
+        else {
+            // Positions of their own, or a mistake, which is named there.
+            func apart(_ x: NDArray) throws -> NDArray {
+                try apply(x, cos: cos, sin: sin, rowPerToken: rowPerToken, inverse: inverse)
+            }
+            return (try apart(q), try apart(k))
+        }
+        try check(cos, sin, headSize: sizes[0][1])
+        let half = cos.shape[1]
+        let results = try [q, k].map { try NDArray(empty: $0.shape, dtype: $0.dtype, device: $0.device) }
+        try RoPEPairKernel(
+            half: half, rest: sizes[0][1] - 2 * half, dtype: q.dtype, tables: cos.dtype, inverse: inverse
+        ).launch(
+            programs: rows.0.shape[0] + rows.1.shape[0],
+            [
+                "q": rows.0, "k": rows.1, "cos": cos, "sin": sin, "yq": results[0].rows,
+                "yk": results[1].rows,
+            ],
+            scalars: [
+                "heads of q": .index(q.shape[2]), "heads of k": .index(k.shape[2]),
+                "sequence length": .index(turns[0]),
+            ])
+        return (results[0], results[1])
+    }
+
     private static func check(_ cos: NDArray, _ sin: NDArray, headSize: Int) throws {
         guard cos.shape.count == 2, cos.dtype.isFloat, cos.shape[1] > 0, 2 * cos.shape[1] <= headSize
         else {

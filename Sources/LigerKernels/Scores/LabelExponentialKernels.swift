@@ -31,11 +31,10 @@ struct BlockExponentials: TileKernel {
     let hasLogitSums: Bool
     /// Whether it runs only where some row has overflowed.
     let isRepeated: Bool
+    /// Classes of a block.
+    let width: Int
     /// Whether the classes are a multiple of a block's.
     let isWhole: Bool
-    /// Classes of a block.
-    static let width = 256
-    static func blocks(of classes: Int) -> Int { (classes + width - 1) / width }
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
@@ -46,14 +45,15 @@ struct BlockExponentials: TileKernel {
         let maxima = p.output("maxima", .f32, rank: 2), sums = p.output("sums", .f32, rank: 2)
         let storedSums = p.output("stored sums", .f32, rank: 2)
         let logitSums = hasLogitSums ? p.output("sums of logits", .f32, rank: 2) : nil
+        let first = p.scalar("first class", as: Int.self)
         let row = p.index, block = p.columnBlock
-        let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
+        let c = p.blockOfRows(of: w, width: width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
         if let logitSums { logitSums[row, block] = sum(v) }
         if temperature != 1 { v = v * (1 / temperature) }
         // Nothing of an ignored token may be in a sum, whatever its logits are.
-        let isLeftOut = (c.index == labels[row].int32) | (shift[row] == .infinity)
+        let isLeftOut = (c.index == (labels[row] - first).int32) | (shift[row] == .infinity)
         let e = select(isLeftOut, 0, decay(v - shift[row]))
         exponentials[row, c] = e
         maxima[row, block] = max(v)

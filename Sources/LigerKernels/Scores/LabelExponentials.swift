@@ -48,7 +48,7 @@ package enum LabelExponentials {
 
     /// Bytes of what a call holds in addition to e and its result, and of the result.
     package static func byteCount(tokens: Int, classes: Int) -> Int {
-        4 * tokens * (4 * BlockExponentials.blocks(of: classes) + 6)
+        4 * tokens * (4 * ClassBlocks(classes).count + 6)
     }
 
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
@@ -65,7 +65,7 @@ package enum LabelExponentials {
         let (tokens, classes) = (x.shape[0], weight.shape[0])
         try LabelScores.check(x, weight, labels)
         try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype == .f32 ? .f32 : .bf16)
-        let blocks = BlockExponentials.blocks(of: classes)
+        let cut = ClassBlocks(classes), blocks = cut.count
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
         let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
         let partial = (
@@ -83,17 +83,21 @@ package enum LabelExponentials {
             programs: tokens,
             ["x": x, "weight": weight, "labels": labels, "of label": ofLabel, "shift": shift])
         func multiply(onlyIf condition: NDArray?) throws {
-            try BlockExponentials(
-                dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
-                hasLogitSums: hasLogitSums, isRepeated: condition != nil,
-                isWhole: classes % BlockExponentials.width == 0
-            ).launch(
-                programs: tokens,
-                [
-                    "x": x, "weight": weight, "labels": labels, "shift": shift, "condition": condition,
-                    "exponentials": e, "maxima": partial.maxima, "sums": partial.sums,
-                    "stored sums": partial.stored, "sums of logits": logitSums,
-                ])
+            for part in cut.parts {
+                func own(_ array: NDArray?) -> NDArray? { array?.sliced(1, part.blocks) }
+                try BlockExponentials(
+                    dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
+                    hasLogitSums: hasLogitSums, isRepeated: condition != nil, width: part.width,
+                    isWhole: part.isWhole
+                ).launch(
+                    programs: tokens,
+                    [
+                        "x": x, "weight": weight.sliced(0, part.classes), "labels": labels, "shift": shift,
+                        "condition": condition, "exponentials": e.sliced(1, part.classes),
+                        "maxima": own(partial.maxima), "sums": own(partial.sums),
+                        "stored sums": own(partial.stored), "sums of logits": own(logitSums),
+                    ], scalars: ["first class": .index(part.classes.lowerBound)])
+            }
         }
         try multiply(onlyIf: nil)
         let capacity = capacity(for: blocks, atLeast: 32)

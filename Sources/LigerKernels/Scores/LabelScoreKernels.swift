@@ -11,10 +11,10 @@ struct BlockScores: TileKernel {
     let hasBias: Bool
     let hasEntropy: Bool
     let hasLogitSums: Bool
+    /// Classes of a block.
+    let width: Int
     /// Whether the classes are a multiple of a block's.
     let isWhole: Bool
-    /// Classes of a block.
-    static let width = 256
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
@@ -24,8 +24,9 @@ struct BlockScores: TileKernel {
         let ofLabel = p.output("of label", .f32, rank: 1)
         let weighted = hasEntropy ? p.output("weighted", .f32, rank: 2) : nil
         let logitSums = hasLogitSums ? p.output("sums of logits", .f32, rank: 2) : nil
+        let first = p.scalar("first class", as: Int.self)
         let row = p.index, block = p.columnBlock
-        let c = p.blockOfRows(of: w, width: Self.width, isWhole: isWhole)
+        let c = p.blockOfRows(of: w, width: width, isWhole: isWhole)
 
         var v = product(x.row(row), w.rows(c))
         if let bias { v = v + bias[c] }
@@ -36,8 +37,8 @@ struct BlockScores: TileKernel {
         maxima[row, block] = m
         sums[row, block] = sum(e)
         if let weighted { weighted[row, block] = sum(e * maximum(v - shift, leastDistance)) }
-        let label = labels[row], lane = label - block * Self.width
-        p.when((lane >= 0) & (lane < Self.width)) {
+        let label = labels[row] - first, lane = label - block * width
+        p.when((lane >= 0) & (lane < width)) {
             ofLabel[row] = sum(select(c.index == label.int32, v, 0))
         }
     }

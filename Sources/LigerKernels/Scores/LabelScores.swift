@@ -76,22 +76,27 @@ package enum LabelScores {
         try check(x, weight, labels)
         let (tokens, classes) = (x.shape[0], weight.shape[0])
         try bias?.expect("bias", shape: [classes], dtype: weight.dtype)
-        let partial = BlockScores(
-            dtype: x.dtype, labels: labels.dtype, temperature: options.temperature, hasBias: bias != nil,
-            hasEntropy: options.wantsEntropy, hasLogitSums: options.wantsLogitSums,
-            isWhole: classes % BlockScores.width == 0)
-        let blocks = (classes + BlockScores.width - 1) / BlockScores.width
+        let cut = ClassBlocks(classes), blocks = cut.count
         let perBlock = { try NDArray(empty: [tokens, blocks], device: x.device) }
         let perToken = { try NDArray(empty: [tokens], device: x.device) }
         let (maxima, sums, ofLabel) = (try perBlock(), try perBlock(), try perToken())
         let weighted = options.wantsEntropy ? try perBlock() : nil
         let logitSums = options.wantsLogitSums ? try perBlock() : nil
-        try partial.launch(
-            programs: tokens,
-            [
-                "x": x, "weight": weight, "bias": bias, "labels": labels, "maxima": maxima, "sums": sums,
-                "of label": ofLabel, "weighted": weighted, "sums of logits": logitSums,
-            ])
+        for part in cut.parts {
+            func own(_ array: NDArray?) -> NDArray? { array?.sliced(1, part.blocks) }
+            try BlockScores(
+                dtype: x.dtype, labels: labels.dtype, temperature: options.temperature, hasBias: bias != nil,
+                hasEntropy: options.wantsEntropy, hasLogitSums: options.wantsLogitSums, width: part.width,
+                isWhole: part.isWhole
+            ).launch(
+                programs: tokens,
+                [
+                    "x": x, "weight": weight.sliced(0, part.classes),
+                    "bias": bias?.sliced(0, part.classes), "labels": labels, "maxima": own(maxima),
+                    "sums": own(sums), "of label": ofLabel, "weighted": own(weighted),
+                    "sums of logits": own(logitSums),
+                ], scalars: ["first class": .index(part.classes.lowerBound)])
+        }
         let result = Result(
             nll: try perToken(), entropy: options.wantsEntropy ? try perToken() : nil,
             maximum: try perToken(), sumExp: try perToken(),

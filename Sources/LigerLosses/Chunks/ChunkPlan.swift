@@ -32,7 +32,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     ) {
         let rowBytes = layer.rowBytes(needs)
         let units = layer.tokens / unit
-        let most = max(1, min(units, budgetBytes / (rowBytes * unit)))
+        let most = Self.mostUnits(units, unit, budgetBytes / (rowBytes * unit), layer, needs, exact)
         tokens = layer.tokens
         // Chunks of one length, as far as possible, and of whole tiles of a product where they are long.
         let least = (units + most - 1) / most
@@ -70,6 +70,28 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             ? LabelExponentials.byteCount(tokens: chunkTokens, classes: layer.vocabulary) : 0
         peakBytes =
             logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace + partialBytes
+    }
+
+    /// Units of a chunk: as many as a budget holds, and no more than are any good. Fp32 sums of a weight's gradient are read
+    /// and written for every chunk. Longer chunks than of some 4,000 tokens save no more than 1% of the time by that.
+    private static func mostUnits(
+        _ units: Int, _ unit: Int, _ held: Int, _ layer: LinearShape, _ needs: LinearNeeds, _ exact: Bool
+    ) -> Int {
+        let sums = needs.contains(.weight) && separatesSums(layer.weight, exact, chunks: 2)
+        return max(1, min(units, held < units && sums && unit == 1 ? min(held, 3840) : held))
+    }
+
+    /// The same with a device's budget. All tokens are one chunk where that takes no more memory than several do: these
+    /// need fp32 sums of the weight's gradient, which one does not, and reading and writing them takes time.
+    package init(
+        _ layer: LinearShape, needs: LinearNeeds, exact: Bool, deviceBytes: Int, lossBytes: Int
+    ) {
+        func plan(_ budgetBytes: Int) -> ChunkPlan {
+            ChunkPlan(
+                layer, needs: needs, exact: exact, budgetBytes: budgetBytes, lossBytes: lossBytes)
+        }
+        let (several, one) = (plan(deviceBytes), plan(.max))
+        self = one.peakBytes <= several.peakBytes ? one : several
     }
 
     /// Whether weight gradients need sums of another type than their own.

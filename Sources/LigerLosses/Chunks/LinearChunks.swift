@@ -17,10 +17,10 @@ package struct LinearChunks {
         package var scales = LinearScales()
     }
 
-    private let input: NDArray
-    private let inputType: DType
-    private let weight: NDArray
-    private let bias: NDArray?
+    let input: NDArray
+    let inputType: DType
+    let weight: NDArray
+    let bias: NDArray?
     private let storage: LogitStorage
     private let isExponential: Bool
 

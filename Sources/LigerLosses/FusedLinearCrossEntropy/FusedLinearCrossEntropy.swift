@@ -27,7 +27,8 @@ public enum FusedLinearCrossEntropy {
         /// The loss of the logits.
         public var crossEntropy: CrossEntropy.Options
         /// What the logits of a chunk may take, in bytes; a chunk has at least one token. Nil takes the
-        /// device's: 48 MiB on the processor, 640 MiB on a GPU, whose products need longer chunks.
+        /// device's: 48 MiB on the processor, 640 MiB on a GPU, whose products need longer chunks. Then all tokens
+        /// are one chunk where that takes no more memory, as several need fp32 sums of the weight's gradient.
         public var budgetBytes: Int?
         /// What weight gradients are summed in.
         public var accumulation: Accumulation
@@ -109,11 +110,16 @@ public enum FusedLinearCrossEntropy {
         _ layer: LinearShape, _ options: Options, _ wants: CrossEntropy.Outputs, _ needs: Needs,
         _ device: Device
     ) -> Plan {
-        ChunkPlan(
-            layer, needs: needs, exact: options.accumulation == .exact,
-            budgetBytes: options.budgetBytes ?? defaultBudgetBytes(on: device),
-            lossBytes: CrossEntropyTask.byteCount(
-                rows: layer.tokens, options: options.crossEntropy, wants: wants))
+        let exact = options.accumulation == .exact
+        let lossBytes = CrossEntropyTask.byteCount(
+            rows: layer.tokens, options: options.crossEntropy, wants: wants)
+        if let budget = options.budgetBytes {
+            return ChunkPlan(
+                layer, needs: needs, exact: exact, budgetBytes: budget, lossBytes: lossBytes)
+        }
+        return ChunkPlan(
+            layer, needs: needs, exact: exact, deviceBytes: defaultBudgetBytes(on: device),
+            lossBytes: lossBytes)
     }
 
     /// The loss, and the needed gradients.

@@ -15,7 +15,9 @@ import Tile
 ///
 /// Logits are fp32 on every device: ratios of probabilities, which such losses take, are as exact as fp32 allows.
 ///
-/// Cost: a product of tokens x vocabulary x hidden for `forward`, three for `backward`, which makes the logits again.
+/// Cost: a product of tokens x vocabulary x hidden for `forward`, three for `backward`, which makes the logits again. Where
+/// a GPU's own kernels multiply, neither stores logits, and `backward` goes through blocks of classes: what it holds is the
+/// 16-bit gradient of a block's logits (256 MiB by default), and the input's gradient in fp32.
 public enum FusedLinearScaledCrossEntropy {
     /// What `forward` found of each token, [tokens] and f32.
     public struct Result: Sendable {

@@ -2,7 +2,7 @@ import LigerKernels
 import Tile
 
 /// Elsewhere the exponential is 0, and a product with it too, where a logit of minus infinity would make it NaN.
-private let leastDistance: Float = -200
+let leastDistance: Float = -200
 
 /// nll, entropy and log-probabilities of selected classes of one row of logits, with v = z / T, m = max(v) and
 /// s = sum(exp(v - m)): differences to m do not cancel where logits are large. One program a row.

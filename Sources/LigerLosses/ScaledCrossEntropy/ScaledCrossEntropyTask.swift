@@ -2,11 +2,11 @@ import LigerKernels
 import LigerRuntime
 import Tile
 
-/// One evaluation, chunk by chunk of tokens.
+/// One evaluation, chunk by chunk of tokens or, backward, block by block of classes.
 struct ScaledCrossEntropyTask {
-    private let linear: LinearChunks
-    private let labels: NDArray
-    private let options: SequenceOptions
+    let linear: LinearChunks
+    let labels: NDArray
+    let options: SequenceOptions
 
     init(_ head: LinearHead, labels: NDArray, _ options: SequenceOptions) throws {
         linear = try LinearChunks(
@@ -68,6 +68,9 @@ struct ScaledCrossEntropyTask {
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
         try check(result, upstream)
+        if let plan = classPlan, suitsProduct {
+            return try backward(plan, result, upstream, needs: needs)
+        }
         let (shape, selected) = (linear.shape, upstream.selected)
         let separate = shape.gradient == shape.logits ? nil : shape.gradient
         let kernel = ScaledCrossEntropyGradientRows(

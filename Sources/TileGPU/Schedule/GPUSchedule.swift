@@ -129,8 +129,14 @@ package struct GPUSchedule: Sendable, Hashable {
             residentLanes: resident,
             chunkVectors: shape.reduces
                 ? Swift.min(mostLanes / vector, shape.chunkVectors) : 1,
-            // A limit on registers would make kernels of many functions spill.
-            minimumBlocks: isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads)
+            minimumBlocks: Self.minimumBlocks(shape, threads: threads, isKept: isKept))
+    }
+
+    /// A limit on registers would make kernels of many functions spill. Of many sums the assembler spills some unasked, for
+    /// more blocks, unless it is told that one is enough.
+    private static func minimumBlocks(_ shape: Shape, threads: Int, isKept: Bool) -> Int {
+        if shape.carriedTiles > 4 { return 1 }
+        return isKept || !shape.reduces || shape.isHeavy || shape.carries ? 0 : 1024 / threads
     }
 
     /// The longest row whose lanes stay in one block's registers; to read a longer one twice is faster than a block that
@@ -189,7 +195,9 @@ package struct GPUSchedule: Sendable, Hashable {
         /// Whether tiles are reduced; not if the sums are only stored, while tiles are stored that do not wait for them.
         var reduces = false
         /// Whether a loop hands tiles on.
-        var carries = false
+        var carries: Bool { carriedTiles > 0 }
+        /// How many the loops hand on.
+        var carriedTiles = 0
         /// What functions such as exp cost that are taken of a lane, in tens of instructions.
         var functions = 0
         /// Whether that is much.
@@ -244,7 +252,7 @@ package struct GPUSchedule: Sendable, Hashable {
                 shape.reductions += 1
                 reduced.formUnion(operation.results)
             case .loop:
-                shape.carries = shape.carries || operation.results.contains { function.type($0).isTile }
+                shape.carriedTiles += operation.results.count { function.type($0).isTile }
                 waits = true
             case .store(let view, let axis):
                 storesTiles = storesTiles || isTile
