@@ -13,7 +13,12 @@ extension FileTokenizer {
         return bytes.withUnsafeBufferPointer { encode(UTF8Text(bytes: $0)) }
     }
 
-    private func encode(_ text: UTF8Text) -> [Int32] {
+    /// The ids of a part of a longer text, cut as `TextCuts` allows.
+    ///
+    /// - Parameter continues: whether text stands before it.
+    func encode(part: UTF8Text, continues: Bool) -> [Int32] { encode(part, continues: continues) }
+
+    private func encode(_ text: UTF8Text, continues: Bool = false) -> [Int32] {
         // A known expression at the end is scanned word by word, without a list of the words.
         var steps = preTokenizers[...]
         var pattern: SplitPattern?
@@ -21,7 +26,7 @@ extension FileTokenizer {
             pattern = last
             steps.removeLast()
         }
-        let prepared = cut(text, by: steps)
+        let prepared = cut(text, by: steps, continues: continues)
         switch model {
         case .bytePairs(let model):
             let words = WordRanges(pattern: pattern, cuts: model.cuts)
@@ -53,14 +58,14 @@ extension FileTokenizer {
     }
 
     /// The text normalised, and cut at the added tokens and by pre-tokenizers.
-    func cut(_ text: UTF8Text, by steps: ArraySlice<PreTokenizer>) -> PreparedText {
-        var prepared = prepare(text)
+    func cut(_ text: UTF8Text, by steps: ArraySlice<PreTokenizer>, continues: Bool = false) -> PreparedText {
+        var prepared = prepare(text, continues: continues)
         for step in steps { step.apply(to: &prepared) }
         return prepared
     }
 
     /// The text normalised and cut at the added tokens.
-    private func prepare(_ text: UTF8Text) -> PreparedText {
+    private func prepare(_ text: UTF8Text, continues: Bool) -> PreparedText {
         var prepared = PreparedText()
         prepared.bytes.reserveCapacity(text.count + 1)
         for piece in rawTokens.pieces(of: text) {
@@ -69,12 +74,14 @@ extension FileTokenizer {
                 continue
             }
             let original = UTF8Text(bytes: UnsafeBufferPointer(rebasing: text.bytes[range]))
-            guard !normalizers.isEmpty else {
-                append(original, isFirst: range.lowerBound == 0, to: &prepared)
+            let isStart = range.lowerBound == 0
+            let steps = isStart && continues ? normalizers.withoutStart : normalizers
+            guard !steps.isEmpty else {
+                append(original, isFirst: isStart && !continues, to: &prepared)
                 continue
             }
-            normalizers.normalized(original).withUnsafeBufferPointer {
-                append(UTF8Text(bytes: $0), isFirst: range.lowerBound == 0, to: &prepared)
+            steps.normalized(original).withUnsafeBufferPointer {
+                append(UTF8Text(bytes: $0), isFirst: isStart && !continues, to: &prepared)
             }
         }
         return prepared

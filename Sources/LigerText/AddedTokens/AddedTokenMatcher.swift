@@ -16,9 +16,16 @@ struct AddedTokenMatcher: Sendable {
 
     var isEmpty: Bool { tokens.isEmpty }
 
+    /// What is sought, in UTF-8.
+    var contents: [[UInt8]] { tokens.map { Array($0.content.utf8) } }
+
+    /// The bytes of the longest token.
+    private let longest: Int
+
     /// Tokens with their content as it is sought, normalised where they are; none is empty.
     init(_ tokens: [AddedToken]) {
         self.tokens = tokens
+        longest = tokens.lazy.map(\.content.utf8.count).max() ?? 0
         for (index, token) in tokens.enumerated() {
             var node = Self.none
             for byte in token.content.utf8 { node = child(of: node, byte: byte) }
@@ -62,6 +69,18 @@ struct AddedTokenMatcher: Sendable {
         }
         if done < text.count { pieces.append(.text(done..<text.count)) }
         return pieces
+    }
+
+    /// Whether a token stands in `text` so that it has the byte at `place`, ends before it or begins behind it.
+    func touches(_ place: Int, in text: UTF8Text) -> Bool {
+        guard longest > 0 else { return false }
+        return (max(0, place - longest)...place + 1).contains { start in
+            guard root[Int(text.bytes[start])] != Self.none, let end = longestMatch(in: text, at: start)?.end
+            else {
+                return false
+            }
+            return end >= place
+        }
     }
 
     private func longestMatch(in text: UTF8Text, at start: Int) -> (AddedToken, end: Int)? {

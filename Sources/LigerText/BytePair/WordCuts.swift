@@ -7,7 +7,11 @@ struct WordCuts: Sendable {
     /// The characters that some token has before a U+2581.
     private let joined: Set<UInt32>
 
-    private static let mark: [UInt8] = [0xE2, 0x96, 0x81]
+    /// U+2581
+    static let mark: [UInt8] = [0xE2, 0x96, 0x81]
+
+    /// Whether some token has a character before a U+2581.
+    func joins(_ value: UInt32) -> Bool { joined.contains(value) }
 
     /// - Parameter results: the bytes of all results of merges.
     init(results: some Sequence<ArraySlice<UInt8>>) {

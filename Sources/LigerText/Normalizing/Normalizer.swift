@@ -136,6 +136,17 @@ enum Normalizer: Sendable {
 }
 
 extension [Normalizer] {
+    /// The steps for a text that goes on from another: nothing is put before it or taken from its start.
+    var withoutStart: [Normalizer] {
+        compactMap { step in
+            switch step {
+            case .prepend: nil
+            case .strip(_, let right): .strip(left: false, right: right)
+            default: step
+            }
+        }
+    }
+
     /// `text` after all steps.
     func normalized(_ text: UTF8Text) -> [UInt8] {
         guard let first else { return [UInt8](text.bytes) }
