@@ -110,6 +110,11 @@ extension LoadedModel.Location {
     private static func requireWeights(_ folder: String, named name: String) throws {
         if FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) != nil { return }
         let isPreset = ModelPreset(rawValue: folder) != nil
+        guard isPreset || FileSystem.kind(of: folder) != nil else {
+            throw error(
+                "\(name) does not exist.",
+                "Give the --out of liger train, or a folder in Hugging Face layout.")
+        }
         throw error(
             isPreset
                 ? "\(name) is a preset, whose weights are random and nowhere on file."

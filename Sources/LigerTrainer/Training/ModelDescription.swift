@@ -23,7 +23,8 @@ package struct ModelDescription {
     /// - Parameters:
     ///   - vocabularySize: replaces a preset's; text still uses the tokenizer's tokens only.
     /// - Throws: `CheckpointError` or `TokenizerError` when the model or its tokenizer is unknown, damaged
-    ///   or not supported; `TrainerError` (`vocabularyMismatch`) when the two do not fit together.
+    ///   or not supported; `TrainerError`: `vocabularyMismatch` when the two do not fit together, `unknownModel`
+    ///   for the folder of a run or of an adapter.
     package init(_ options: TrainingOptions, vocabularySize: Int? = nil) throws {
         name = options.model
         source = try ModelSource(options.model)
@@ -41,6 +42,7 @@ package struct ModelDescription {
                     "A vocabulary of \(vocabularySize) was asked for, but \(options.model) has its own.",
                     remedy: "Use a preset with --vocabulary, or leave it out.")
             }
+            try Self.requireWeights(in: options.model)
             let file = url.appendingPathComponent("tokenizer.json").path
             let hasTokenizer = FileManager.default.fileExists(atPath: file)
             tokenizer = hasTokenizer ? try Tokenizers.load(directory: url) : ByteTokenizer()
@@ -55,6 +57,24 @@ package struct ModelDescription {
             "The tokenizer (\(tokenizerName)) has \(Format.integer(tokenizer.vocabularySize)) tokens, the "
                 + "model only \(Format.integer(configuration.vocabularySize)).",
             remedy: "Give a model whose vocab_size holds the tokenizer's, or its own tokenizer.json.")
+    }
+
+    /// Refuses what `liger generate` takes for a model and a run cannot start from.
+    ///
+    /// - Throws: `TrainerError` (`unknownModel`) for a run or an adapter, with what to give in its place.
+    private static func requireWeights(in folder: String) throws {
+        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        guard FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) == nil else { return }
+        if AdapterFolder.isAdapter(url) {
+            throw TrainerError(
+                .unknownModel, "--model \(folder) is an adapter, and has no weights of its own.",
+                remedy: "Put it into its base by `liger merge \(folder) --out merged`, and give merged.")
+        }
+        guard RunDirectory.isRun(folder) else { return }
+        throw TrainerError(
+            .unknownModel, "--model \(folder) is the output of a run, not a model.",
+            remedy: RunDirectory.models(in: folder).first.map { "Give the model in it: --model \($0)." }
+                ?? "Wait for its first checkpoint.")
     }
 
     /// Checks that sequences are not longer than the model's positions.

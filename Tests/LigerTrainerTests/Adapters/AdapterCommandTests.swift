@@ -140,8 +140,31 @@ import Tile
         }
     }
 
+    /// What generate takes and a run cannot start from is refused with what to give in its place.
+    @Test func runsStartFromModels() throws {
+        try withTemporaryFolder { folder in
+            try "A short text for a short run, twice over. ".write(
+                toFile: folder + "/text.txt", atomically: true, encoding: .utf8)
+            func train(_ model: String, _ out: String, _ more: String...) throws -> LigerProcess.Result {
+                try LigerProcess.run(
+                    [
+                        "train", "--model", model, "--data", "text.txt", "--seq", "8", "--batch", "1",
+                        "--steps", "1",
+                        "--eval-fraction", "0", "--out", out,
+                    ] + more, in: folder)
+            }
+            #expect(try train("nano", "run").status == 0)
+            #expect(try train("run/final", "lora", "--lora-rank", "2").status == 0)
+            let (run, adapter) = (try train("run", "a"), try train("lora/final", "b"))
+            #expect(
+                run.status == 1 && run.errors.contains("Give the model in it: --model run/final."),
+                "\(run.errors)")
+            #expect(adapter.status == 1 && adapter.errors.contains("`liger merge lora/final --out merged`"))
+        }
+    }
+
     @Test(arguments: [
-        (["generate", "nosuch", "--prompt", "a"], "nosuch is neither a run"),
+        (["generate", "nosuch", "--prompt", "a"], "nosuch does not exist"),
         (["generate", "tiny", "--prompt", "a"], "tiny is a preset, whose weights are random"),
         (["generate", "BASE", "--prompt", "a", "--top-k", "3"], "no meaning without --temperature"),
         (["generate", "BASE", "--prompt", "a", "--temperature", "-1"], "it must be at least 0"),
