@@ -12,6 +12,8 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
         case dataMalformed
         /// The text is shorter than a sequence.
         case textTooShort
+        /// Tokens of large data cannot be kept on disk.
+        case cacheUnwritable
         /// Options that contradict each other or are out of range.
         case invalidOptions
         /// The output folder cannot be written.

@@ -6,7 +6,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + objectiveProblems + instructionProblems + adapterProblems + executionProblems
+            nameProblems + sourceProblems + objectiveProblems + instructionProblems + adapterProblems
+            + executionProblems
             + sizeProblems
             + rateProblems
             + evaluationProblems + courseProblems
@@ -157,7 +158,7 @@ extension TrainingOptions {
         if let evaluationEvery {
             if evaluationEvery < 1 {
                 problems.append("--eval-every is \(evaluationEvery); it must be at least 1")
-            } else if evaluationFraction == 0 {
+            } else if evaluationFraction == 0, source.evaluation == nil {
                 problems.append("--eval-every needs text to evaluate, but --eval-fraction is 0")
             }
         }

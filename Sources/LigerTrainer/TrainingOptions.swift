@@ -14,6 +14,8 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
     /// `--data`: a text file or a folder; nil for this package's own sources. Other objectives than the next token
     /// read a JSONL file.
     public var data: String?
+    /// `--mix`, `--weights`, `--eval-data` and `--cache`.
+    public var source = SourceChoice()
     /// `--model`: the name of a preset, or a folder in Hugging Face layout.
     public var model = "tiny"
     /// `--device`
@@ -98,7 +100,7 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
 
     /// Steps between evaluations; nil when there is none.
     public var evaluationInterval: Int? {
-        evaluationFraction > 0 ? evaluationEvery ?? max(1, steps / 10) : nil
+        heldOutFraction > 0 || source.evaluation != nil ? evaluationEvery ?? max(1, steps / 10) : nil
     }
 
     /// Steps between samples; nil when there is none.

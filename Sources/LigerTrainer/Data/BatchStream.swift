@@ -25,4 +25,10 @@ package protocol BatchStream: Sendable {
     func tokens(before step: Int) -> Int
     /// What there is to train on, for people.
     func summary(tokenizer: String) -> String
+    /// An example that people are shown before the run; nil where there is nothing to check.
+    var sample: InstructionExample? { get }
+}
+
+extension BatchStream {
+    package var sample: InstructionExample? { nil }
 }

@@ -1,11 +1,15 @@
 /// The text to train on: one file, or every text file below a folder.
 public struct Corpus: Sendable {
-    /// One text file.
+    /// One text file. Its text stays on the disk.
     public struct Document: Sendable, Equatable {
         /// Relative to the folder that was read; the file's name for a single file.
         public let path: String
-        /// Its contents.
-        public let text: String
+        /// Bytes of text.
+        public let byteCount: Int
+        /// Where the file is.
+        let file: String
+        /// The checksum of all its bytes.
+        let checksum: String
     }
 
     /// A file that was left out.
@@ -48,7 +52,7 @@ public struct Corpus: Sendable {
     private let examples: [(document: Document, shape: ExampleShape)]
 
     /// Bytes of text in all documents.
-    public var byteCount: Int { documents.reduce(0) { $0 + $1.text.utf8.count } }
+    public var byteCount: Int { documents.reduce(0) { $0 + $1.byteCount } }
 
     /// One line for people: how much was read and left out, and why.
     public var summary: String {
@@ -86,7 +90,7 @@ public struct Corpus: Sendable {
         "build", "node_modules", "DerivedData", "Pods", "__pycache__", "venv",
     ]
 
-    /// Reads a file, or a folder with all folders in it.
+    /// Reads a file, or a folder with all folders in it: what is text there, and where it stops being text.
     ///
     /// In a folder, hidden names, build folders and output folders of earlier runs are passed over; files
     /// that are empty, hold a NUL byte or are not UTF-8 are counted in `skipped`. A byte order mark is left
@@ -106,7 +110,9 @@ public struct Corpus: Sendable {
                 remedy: path.unicodeScalars.contains("\u{FFFD}")
                     ? "Its name is not UTF-8; rename it, or give the folder that it is in."
                     : "Give the path of a text file or a folder of them with --data.")
-        case .file: try reader.readFile(name: Self.lastName(of: path), at: path)
+        case .file:
+            try ParquetFile.refuse(path)
+            try reader.readFile(name: Self.lastName(of: path), at: path)
         case .folder:
             let names = try only ?? reader.names(in: path, called: "")
             for name in names where FileSystem.kind(of: FileSystem.join(path, name)) != nil || only == nil {
@@ -119,16 +125,14 @@ public struct Corpus: Sendable {
         }
         documents = reader.documents.sorted { $0.path < $1.path }
         skipped = reader.skipped.sorted { $0.path < $1.path }
-        examples = documents.compactMap { document in
-            ExampleShape(document.text, name: document.path).map { (document, $0) }
-        }
+        examples = reader.examples.sorted { $0.document.path < $1.document.path }
         if documents.isEmpty { throw noText() }
         try refuseExamples()
     }
 
     /// A folder of sources may hold some; what is made of them is not meant as text.
     private func refuseExamples() throws {
-        let bytes = examples.reduce(0) { $0 + $1.document.text.utf8.count }
+        let bytes = examples.reduce(0) { $0 + $1.document.byteCount }
         guard let (document, shape) = examples.first, 4 * bytes >= byteCount else { return }
         let path = FileSystem.kind(of: root) == .folder ? FileSystem.join(root, document.path) : root
         throw TrainerError(
@@ -156,6 +160,7 @@ extension Corpus {
         let root: String
         var documents: [Document] = []
         var skipped: [Skipped] = []
+        var examples: [(document: Document, shape: ExampleShape)] = []
 
         /// Reads what `name` (relative to the root) leads to.
         mutating func visit(_ name: String) throws {
@@ -190,23 +195,22 @@ extension Corpus {
         }
 
         mutating func readFile(name: String, at path: String) throws {
-            let bytes: [UInt8]
+            let scan: TextScan
             do {
-                bytes = try FileSystem.read(path)
+                scan = try TextScan(file: path)
             } catch let failure as FileSystem.Failure {
                 throw unreadable(failure)
             }
-            let text = TextBytes.withoutMark(bytes)
-            if text.isEmpty {
-                skip(name, .empty)
-            } else if TextBytes.isUTF16(bytes) {
-                skip(name, .utf16)
-            } else if text.contains(0) {
-                skip(name, .binary)
-            } else if let text = String(validating: text, as: UTF8.self) {
-                documents.append(Document(path: name, text: text))
-            } else {
-                skip(name, .notUTF8, TextBytes.firstFault(in: bytes)?.description)
+            switch scan.verdict {
+            case .empty: skip(name, .empty)
+            case .utf16: skip(name, .utf16)
+            case .binary: skip(name, .binary)
+            case .notUTF8(let fault): skip(name, .notUTF8, fault.description)
+            case .text:
+                let document = Document(
+                    path: name, byteCount: scan.byteCount, file: path, checksum: scan.digits)
+                documents.append(document)
+                if let shape = ExampleShape(scan.beginning, name: name) { examples.append((document, shape)) }
             }
         }
 

@@ -7,14 +7,13 @@ enum ExampleShape: String, Sendable {
     case answers = "prompts with answers"
     case texts = "texts in JSON"
 
-    /// The most bytes of a file that are looked at for its first object.
-    private static let limit = 1 << 20
-
     /// What a file's first object is, be it in lines of objects or in a list of them; nil for any other text.
     ///
-    /// - Parameter name: of the file; an object with a `text` is taken for an example in files of JSON lines only.
-    init?(_ text: String, name: String) {
-        guard let object = Self.firstObject(of: text.utf8.prefix(Self.limit)),
+    /// - Parameters:
+    ///   - beginning: the first bytes of the file.
+    ///   - name: of the file; an object with a `text` is taken for an example in files of JSON lines only.
+    init?(_ beginning: [UInt8], name: String) {
+        guard let object = Self.firstObject(of: beginning),
             case .object(let members)? = try? JSONValue(parsing: object, file: name),
             let shape = Self.shape(
                 of: members.dictionary, isLines: name.hasSuffix(".jsonl") || name.hasSuffix(".ndjson"))
@@ -53,7 +52,7 @@ enum ExampleShape: String, Sendable {
     }
 
     /// The bytes from the first brace to the one that closes it.
-    private static func firstObject(of text: Substring.UTF8View.SubSequence) -> [UInt8]? {
+    private static func firstObject(of text: [UInt8]) -> [UInt8]? {
         let space: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
         var start = text.drop { space.contains($0) }
         if start.first == UInt8(ascii: "[") { start = start.dropFirst().drop { space.contains($0) } }

@@ -24,8 +24,27 @@ enum TextBytes {
         bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     }
 
+    /// Bytes of the mark that a text begins with: 3 or 0.
+    static func markLength(_ bytes: UnsafeRawBufferPointer) -> Int {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    }
+
+    /// How many bytes at the end begin a character that needs more.
+    static func unfinished(_ bytes: some BidirectionalCollection<UInt8>) -> Int {
+        for (count, byte) in bytes.suffix(3).reversed().enumerated() where byte & 0xC0 != 0x80 {
+            let length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1
+            return length > count + 1 ? count + 1 : 0
+        }
+        return 0
+    }
+
     /// The first byte that does not belong to a character.
-    static func firstFault(in bytes: [UInt8]) -> Fault? {
+    static func firstFault(in bytes: some Collection<UInt8>) -> Fault? {
+        if String(validating: bytes, as: UTF8.self) != nil { return nil }
+        return walk(Array(bytes))
+    }
+
+    private static func walk(_ bytes: [UInt8]) -> Fault? {
         var parser = Unicode.UTF8.ForwardParser()
         var iterator = bytes.makeIterator()
         var (position, line) = (0, 1)

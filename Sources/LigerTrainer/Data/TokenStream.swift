@@ -5,8 +5,7 @@
 /// epoch is a new random order of the training sequences without repetition. A batch depends only on the
 /// seed and its step: resuming needs no state but the step number.
 public struct TokenStream: Sendable {
-    /// Token ids in the order of the text.
-    public let tokens: [Int32]
+    let source: TokenSource
     /// Tokens per sequence (L).
     public let sequenceLength: Int
     /// Sequences per batch.
@@ -35,17 +34,28 @@ public struct TokenStream: Sendable {
         tokens: [Int32], sequenceLength: Int, batchSize: Int, accumulation: Int = 1,
         evaluationFraction: Double = 0, seed: UInt64
     ) throws {
+        try self.init(
+            .memory(tokens), sequenceLength: sequenceLength, batchSize: batchSize, accumulation: accumulation,
+            evaluationFraction: evaluationFraction, seed: seed)
+    }
+
+    /// The same with tokens that may be on disk.
+    init(
+        _ source: TokenSource, sequenceLength: Int, batchSize: Int, accumulation: Int,
+        evaluationFraction: Double,
+        seed: UInt64
+    ) throws {
         precondition(sequenceLength > 0 && batchSize > 0 && accumulation > 0, "sizes must be positive")
         precondition(evaluationFraction >= 0 && evaluationFraction < 1, "the fraction must be in 0..<1")
-        let sequences = max(0, tokens.count - 1) / sequenceLength
+        let sequences = max(0, source.count - 1) / sequenceLength
         let evaluates = evaluationFraction > 0
         guard sequences >= (evaluates ? 2 : 1) else {
-            throw Self.tooShort(tokens: tokens.count, sequenceLength: sequenceLength, evaluates: evaluates)
+            throw Self.tooShort(tokens: source.count, sequenceLength: sequenceLength, evaluates: evaluates)
         }
         let share = Int((Double(sequences) * evaluationFraction).rounded())
         evaluationSequences = evaluates ? min(max(1, share), sequences - 1) : 0
         trainingSequences = sequences - evaluationSequences
-        self.tokens = tokens
+        self.source = source
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.accumulation = accumulation
@@ -70,16 +80,20 @@ public struct TokenStream: Sendable {
     ///   - corpus: the documents.
     ///   - separator: ids put after each document, such as the tokenizer's end of text.
     ///   - encode: the tokenizer.
+    /// - Throws: `TrainerError` (`dataUnreadable`) for a file that was changed or removed; what `encode` throws.
     public static func tokens(
         of corpus: Corpus, separator: [Int32] = [], encode: (String) throws -> [Int32]
-    ) rethrows -> [Int32] {
+    ) throws -> [Int32] {
         var tokens: [Int32] = []
         for document in corpus.documents {
-            tokens += try encode(document.text)
+            tokens += try encode(document.text())
             tokens += separator
         }
         return tokens
     }
+
+    /// Token ids in the order of the text. Cost: a copy in memory, where they are on disk.
+    public var tokens: [Int32] { source[0..<source.count] }
 
     /// Sequences per optimiser step.
     public var sequencesPerStep: Int { batchSize * accumulation }
@@ -113,34 +127,33 @@ public struct TokenStream: Sendable {
         labels.reserveCapacity(sequences.count * sequenceLength)
         for sequence in sequences {
             let start = sequence * sequenceLength
-            inputs += tokens[start..<start + sequenceLength]
-            labels += tokens[start + 1...start + sequenceLength].lazy.map(Int64.init)
+            let tokens = source[start..<start + sequenceLength + 1]
+            inputs += tokens.dropLast()
+            labels += tokens.dropFirst().lazy.map(Int64.init)
         }
+        source.release()
         let count = sequences.count * sequenceLength
         return TokenBatch(
             rows: sequences.count, sequenceLength: sequenceLength, inputs: inputs, labels: labels,
             tokens: count, weight: count)
     }
 
-    /// 16 hexadecimal digits that change when any token does: what a resumed run compares. Cost: one pass.
-    public var fingerprint: String {
-        var fingerprint = Fingerprint()
-        for token in tokens { fingerprint.add(token) }
-        return fingerprint.digits
-    }
+    /// 16 hexadecimal digits that change when any token does: what a resumed run compares. Cost: one pass over tokens in
+    /// memory.
+    public var fingerprint: String { source.fingerprint }
 }
 
 extension TokenStream: BatchStream {
-    package var tokenCount: Int { tokens.count }
+    package var tokenCount: Int { source.count }
 
     private var tokensPerStep: Int { sequencesPerStep * sequenceLength }
 
-    package var stepSummary: String { "\(Format.integer(tokensPerStep)) tokens a step" }
+    package var stepSummary: String { summary(ofStep: sequencesPerStep) }
 
     package func tokens(before step: Int) -> Int { step * tokensPerStep }
 
     package func summary(tokenizer: String) -> String {
-        "\(Format.integer(tokens.count)) tokens (\(tokenizer)): "
+        "\(Format.integer(source.count)) tokens (\(tokenizer)): "
             + "\(Format.integer(trainingSequences)) sequences to train on, "
             + "\(Format.integer(evaluationSequences)) to evaluate"
     }

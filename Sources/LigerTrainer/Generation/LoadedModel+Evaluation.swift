@@ -32,20 +32,27 @@ extension LoadedModel {
                 "--seq is \(length), but the model has \(decoder.maximumPositions) positions.",
                 remedy: "Use --seq \(decoder.maximumPositions) or less.")
         }
-        let tokens = TokenStream.tokens(of: corpus) { tokenizer.encodeDocument($0) }
-        guard tokens.count > 1 else {
+        var waiting: [Int32] = []
+        var (sum, predicted) = (0.0, 0)
+        /// Takes the loss of a batch of what waits, and keeps the token that the next begins with.
+        func take(_ count: Int) throws {
+            sum += try lossSum(waiting, stride(from: 0, to: count, by: length).map { $0 }[...], length)
+            predicted += count
+            waiting.removeFirst(count)
+        }
+        try corpus.encode(tokenizer) { ids in
+            waiting += ids
+            while waiting.count > batch * length { try take(batch * length) }
+        }
+        guard predicted + waiting.count > 1 else {
             throw TrainerError(
-                .textTooShort, "The text has \(Format.count(tokens.count, "token")), and 2 are needed.",
+                .textTooShort, "The text has \(Format.count(waiting.count, "token")), and 2 are needed.",
                 remedy: "Give more text.")
         }
-        let starts = Array(stride(from: 0, to: tokens.count - 1, by: length))
-        var sum = 0.0
-        for place in stride(from: 0, to: starts.count, by: batch) {
-            sum += try lossSum(tokens, starts[place..<min(place + batch, starts.count)], length)
-        }
-        let loss = sum / Double(tokens.count - 1)
+        if waiting.count > 1 { try take(waiting.count - 1) }
+        let loss = sum / Double(predicted)
         return TextScore(
-            loss: loss, perplexity: exp(loss), tokens: tokens.count - 1,
+            loss: loss, perplexity: exp(loss), tokens: predicted,
             bitsPerByte: sum / log(2) / Double(max(1, corpus.byteCount)))
     }
 

@@ -21,7 +21,7 @@ package struct Checksum {
     }
 
     /// - Parameter bytes: all but the last ones of a file come in multiples of the stride.
-    private mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    mutating func add(_ bytes: UnsafeRawBufferPointer) {
         byteCount += bytes.count
         var (a, b, c, d) = lanes
         var offset = 0
@@ -44,7 +44,8 @@ package struct Checksum {
         byteCount -= rest.count
     }
 
-    private var digits: String {
+    /// Of all bytes, in 16 hexadecimal digits.
+    var digits: String {
         var sum = Self.mixed(Self.factor, UInt64(byteCount))
         for lane in [lanes.0, lanes.1, lanes.2, lanes.3] { sum = Self.mixed(sum, lane) }
         let digits = String(sum ^ sum >> 32, radix: 16)

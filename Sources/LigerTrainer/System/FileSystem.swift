@@ -79,7 +79,8 @@ package enum FileSystem {
     }
 
     /// A file from front to back, in pieces of one size but for the last.
-    static func read(_ path: String, pieces size: Int, _ body: (UnsafeRawBufferPointer) -> Void) throws {
+    static func read(_ path: String, pieces size: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws
+    {
         let descriptor = try openFile(path, O_RDONLY)
         defer { close(descriptor) }
         let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
@@ -92,7 +93,7 @@ package enum FileSystem {
                 if count == 0 { break }
                 filled += count
             }
-            body(UnsafeRawBufferPointer(rebasing: piece[..<filled]))
+            try body(UnsafeRawBufferPointer(rebasing: piece[..<filled]))
             if filled < size { return }
         }
     }

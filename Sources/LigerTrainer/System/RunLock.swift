@@ -33,19 +33,12 @@ package final class RunLock: Sendable {
                 if isHeld { throw inUse(folder, path) }
                 return nil
             }
-            if isInPlace(path, descriptor) {
+            if FileSystem.isInPlace(path, descriptor) {
                 record(in: descriptor)
                 return RunLock(path, descriptor)
             }
             close(descriptor)
         }
-    }
-
-    /// Whether the open file still has its name: it may have been given back in between.
-    private static func isInPlace(_ path: String, _ descriptor: Int32) -> Bool {
-        var (named, opened) = (stat(), stat())
-        return stat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_ino == opened.st_ino
-            && named.st_dev == opened.st_dev
     }
 
     private static func record(in descriptor: Int32) {
@@ -67,5 +60,14 @@ package final class RunLock: Sendable {
             .outputInUse,
             "\(holder.isEmpty ? "Another process" : "Another run, \(holder),") is writing to --out \(folder).",
             remedy: "Wait for it or stop it, or choose another --out.")
+    }
+}
+
+extension FileSystem {
+    /// Whether the open file still has its name: it may have been given back in between.
+    static func isInPlace(_ path: String, _ descriptor: Int32) -> Bool {
+        var (named, opened) = (stat(), stat())
+        return stat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_ino == opened.st_ino
+            && named.st_dev == opened.st_dev
     }
 }

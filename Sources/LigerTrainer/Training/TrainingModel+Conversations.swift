@@ -1,27 +1,8 @@
+internal import LigerModels
 internal import LigerText
 internal import Platform
 
 extension TrainingModel {
-    /// What writes the conversations of a file; nil where it has none.
-    ///
-    /// - Throws: `TrainerError` (`dataMalformed`) if the model has no chat template; `ChatTemplateError` for a template that is malformed or not supported.
-    func conversations(in file: ExampleFile, _ options: TrainingOptions) throws -> ConversationWriter? {
-        guard file.hasMessages else { return nil }
-        guard let template = try chatTemplate() else {
-            throw TrainerError(
-                .dataMalformed, "\(file.path) holds conversations, and the model has no chat template.",
-                remedy: "Give a file with one by --chat-template, or prompt and completion as strings.")
-        }
-        return ConversationWriter(
-            template, names: specialNames, date: options.instructions.chatDate.flatMap { ChatDate($0) })
-    }
-
-    /// The one that was given, or else the model's own.
-    private func chatTemplate() throws -> ChatTemplate? {
-        if let (path, source) = givenTemplate { return try ChatTemplate(source, name: path) }
-        return try folder.flatMap { try ChatTemplate(folder: URL(fileURLWithPath: $0, isDirectory: true)) }
-    }
-
     /// - Throws: `TrainerError` (`dataUnreadable`).
     static func templateText(in path: String) throws -> String {
         let remedy = "Give a file with a template in Jinja, as chat_template.jinja of a checkpoint."
@@ -34,14 +15,30 @@ extension TrainingModel {
         }
         throw TrainerError(.dataUnreadable, "--chat-template \(path) is not UTF-8.", remedy: remedy)
     }
+}
 
-    /// The tokens that begin and end a text, by the names that templates have for them.
-    private var specialNames: [String: JSONValue] {
+extension ModelDescription {
+    /// What makes tokens for this model.
+    ///
+    /// - Throws: `TrainerError` (`dataUnreadable`) if `--chat-template` cannot be read.
+    func tokenMaker(_ options: TrainingOptions) throws -> TokenMaker {
         let tokens = [("bos_token", tokenizer.beginningOfTextID), ("eos_token", tokenizer.endOfTextID)]
-        return tokens.reduce(into: [:]) { names, token in
+        let names = tokens.reduce(into: [String: JSONValue]()) { names, token in
             guard let id = token.1 else { return }
             names[token.0] = .string(tokenizer.decode([id]))
         }
+        let folder: String? =
+            switch source {
+            case .preset: nil
+            case .folder(let url): url.path
+            }
+        let given: (path: String, source: String)? = try options.instructions.chatTemplate.map {
+            ($0, try TrainingModel.templateText(in: $0))
+        }
+        return TokenMaker(
+            tokenizer: tokenizer, tokenizerFile: tokenizer is FileTokenizer ? tokenizerName : nil,
+            chats: ChatTemplates(
+                given: given, folder: folder, names: names, date: options.instructions.chatDate))
     }
 }
 

@@ -19,6 +19,7 @@ package struct TrainingModel {
     package let tokenizerName: String
     /// What `--chat-template` said, and the text there; nil for the model's own template.
     let givenTemplate: (path: String, source: String)?
+    private let maker: TokenMaker
     /// The reference or teacher that the objective asks, if it asks one.
     package let frozen: FrozenModel?
     /// Which layers multiply in 8-bit floats; nil where none does.
@@ -33,7 +34,8 @@ package struct TrainingModel {
     ///   (`dataUnreadable`) if `--chat-template` cannot be read.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
-        givenTemplate = try options.instructions.chatTemplate.map { ($0, try Self.templateText(in: $0)) }
+        maker = try description.tokenMaker(options)
+        givenTemplate = maker.chats.given
         tokenizer = description.tokenizer
         tokenizerName = description.tokenizerName
         self.device = device
@@ -85,36 +87,33 @@ package struct TrainingModel {
         ModelWork(model.configuration, length: length, adapterCount: adapterCount)
     }
 
-    /// All tokens of a text; each document begins and ends as the tokenizer's post-processor has it, and ends with the
-    /// tokenizer's end of text, if it has one.
-    package func tokens(of corpus: Corpus) -> [Int32] {
-        TokenStream.tokens(of: corpus) { tokenizer.encodeDocument($0) }
+    /// All tokens of a text.
+    ///
+    /// - Throws: as `TokenMaker`.
+    package func tokens(of corpus: Corpus) throws -> [Int32] {
+        let tokens = try maker.tokens(of: corpus).tokens
+        return tokens[0..<tokens.count]
     }
 
-    /// The batches of a file's examples.
+    /// All examples of a file as tokens.
     ///
-    /// - Throws: `TrainerError`: as `examples` and `instructions`.
+    /// - Throws: as `examples` and `instructions`.
     package func batches(of file: ExampleFile, _ options: TrainingOptions) throws -> any BatchStream {
         file.form == .instructions ? try instructions(of: file, options) : try examples(of: file, options)
     }
 
-    /// All examples of a file as tokens; each prompt begins and each answer ends as a document does.
+    /// All examples of a file, to compare answers or to learn from a teacher.
     ///
-    /// - Throws: `TrainerError`: as `ExampleStream` and `conversations`.
+    /// - Throws: `TrainerError`, as `TokenMaker`.
     package func examples(of file: ExampleFile, _ options: TrainingOptions) throws -> ExampleStream {
-        try ExampleStream(
-            file, options, opening: tokenizer.openingIDs, end: tokenizer.documentEnd,
-            conversations: conversations(in: file, options)
-        ) { tokenizer.encode($0) }
+        try maker.examples(of: file, options, in: nil, progress: .silent).stream
     }
 
-    /// All instructions of a file as tokens, in rows.
+    /// All instructions of a file, in rows.
     ///
-    /// - Throws: `TrainerError`: as `InstructionStream`, `InstructionEncoder` and `conversations`.
+    /// - Throws: `TrainerError`, as `TokenMaker`.
     package func instructions(of file: ExampleFile, _ options: TrainingOptions) throws -> InstructionStream {
-        let encoder = InstructionEncoder(
-            file.path, tokenizer, options.instructions.resolvedLossOn, try conversations(in: file, options))
-        return try InstructionStream(file.examples.map(encoder.encode), of: file.path, options)
+        try maker.instructions(of: file, options, in: nil, progress: .silent).stream
     }
 
     /// Writes configuration, weights and the tokenizer's files into an existing folder, and the chat template that was

@@ -75,9 +75,13 @@ public final class TrainingRun {
         let recomputation = try RunRecomputation(
             description, dated, on: device, ranks: ranks, available: available)
         let warning = try MemoryCheck.run(recomputation.memory, own, on: device, available: available)
-        let model = try TrainingModel(description, dated, device: device)
-        let stream = try data.stream(for: model, dated)
+        // Before the weights take memory, and before faults of the data have cost the time to load them.
+        let prepared = try data.prepared(
+            by: description.tokenMaker(dated), dated,
+            progress: DataProgress(style: .suited(json: dated.json, plainEvery: 1), output: output))
+        let stream = prepared.stream
         let options = try dated.planned(over: stream)
+        let model = try TrainingModel(description, dated, device: device)
         try ranks.connect(on: device)
         learner = try Learner(
             model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
@@ -111,11 +115,11 @@ public final class TrainingRun {
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
-        introduce(data)
+        introduce(prepared)
         introduce(beginning)
         introduce(recomputation, warning: warning)
-        if !isDone, let stream = stream as? InstructionStream {
-            display.show(InstructionSample(stream.row(0)[0], model.tokenizer))
+        if !isDone, let sample = stream.sample {
+            display.show(InstructionSample(sample, model.tokenizer))
         }
     }
 
@@ -284,14 +288,14 @@ public final class TrainingRun {
 
     private var isText: Bool { options.objective.kind == .nextToken }
 
-    private func introduce(_ data: TrainingData) {
+    private func introduce(_ data: PreparedData) {
         if isDone { return }
         if System.isDebugBuild {
             display.note(
                 "build   for debugging: 6 to 16 times slower than one by swift build -c release")
         }
         let model = learner.model
-        display.note(data.summary)
+        for note in data.notes { display.note(note) }
         display.note("        \(learner.stream.summary(tokenizer: model.tokenizerName))")
         if let epochs = options.epochSummary(over: learner.stream) { display.note("        \(epochs)") }
         if !isText { display.note("aim     \(options.objective.description)") }

@@ -7,6 +7,7 @@ struct TrainingArguments: ParsableArguments {
     private static let defaults = TrainingOptions()
 
     @OptionGroup(title: "What to train") var subject: Subject
+    @OptionGroup(title: "Data") var source: DataArguments
     @OptionGroup(title: "Objective") var objective: ObjectiveArguments
     @OptionGroup(title: "Instructions") var instructions: InstructionArguments
     @OptionGroup(title: "Adapter") var adapter: AdapterArguments
@@ -269,6 +270,7 @@ struct TrainingArguments: ParsableArguments {
     var options: TrainingOptions {
         var options = TrainingOptions()
         subject.apply(to: &options)
+        options.source = source.choice
         options.objective = objective.choice
         options.instructions = instructions.choice
         options.adapter = adapter.choice

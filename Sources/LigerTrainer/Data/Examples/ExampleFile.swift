@@ -1,4 +1,3 @@
-internal import LigerModels
 package import LigerText
 
 /// Examples to learn from: a JSONL file, one JSON object a line.
@@ -47,45 +46,82 @@ package struct ExampleFile: Sendable {
 
     package let path: String
     package let form: Form
+    /// All of a small file; nothing of a large one, which `forEach` reads.
     package let examples: [Example]
+    /// By its bytes.
+    let part: CacheKey.Part
+    private let isHeld: Bool
 
-    /// Reads all of a file.
+    /// Reads all of a small file, and what a large one's bytes are.
     ///
+    /// - Parameter limit: bytes from which on a file is large.
     /// - Throws: `TrainerError`: `dataNotFound`, `dataUnreadable`, `dataEmpty`, or `dataMalformed` with file, line
     ///   and what to do.
-    package init(path: String, form: Form) throws {
+    package init(path: String, form: Form, limit: Int = TokenCache.smallestData) throws {
         (self.path, self.form) = (path, form)
-        let remedy = "Give a JSONL file with --data: \(form.shape) on each line."
         guard let kind = FileSystem.kind(of: path) else {
-            throw TrainerError(.dataNotFound, "There is no file \(path).", remedy: remedy)
+            throw TrainerError(.dataNotFound, "There is no file \(path).", remedy: form.remedy)
         }
         guard kind == .file else {
-            throw TrainerError(.dataUnreadable, "\(path) is not a file.", remedy: remedy)
+            throw TrainerError(.dataUnreadable, "\(path) is not a file.", remedy: form.remedy)
         }
-        let bytes: [UInt8]
+        try ParquetFile.refuse(path)
         do {
-            bytes = try FileSystem.read(path)
+            isHeld = (FileSystem.byteCount(of: path) ?? 0) < limit
+            if isHeld {
+                let bytes = try FileSystem.read(path)
+                part = CacheKey.Part(bytes: bytes.count, checksum: Checksum.digits(of: bytes))
+                var lines = LineReader(path, form)
+                var examples: [Example] = []
+                try bytes.withUnsafeBytes { try lines.add($0) { examples.append($0) } }
+                try lines.finish { examples.append($0) }
+                self.examples = examples
+            } else {
+                examples = []
+                part = CacheKey.Part(
+                    bytes: FileSystem.byteCount(of: path) ?? 0, checksum: try Checksum.digits(ofFile: path))
+            }
         } catch let failure as FileSystem.Failure {
-            throw TrainerError(
-                .dataUnreadable, "Cannot read \(failure.path): \(failure.reason).",
-                remedy: "Make it readable, or give another file with --data.")
-        }
-        let lines = TextBytes.withoutMark(bytes).split(
-            separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        examples = try lines.enumerated().compactMap { index, line in
-            let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
-            return isBlank ? nil : try ExampleReader(path, line: index + 1, form).read(Array(line))
-        }
-        if examples.isEmpty {
-            throw TrainerError(.dataEmpty, "There is no example in \(path).", remedy: remedy)
+            throw Self.unreadable(failure)
         }
     }
 
-    /// Whether a line has messages, so that a chat template is needed.
-    var hasMessages: Bool { examples.contains { if case .messages = $0.prompt { true } else { false } } }
+    /// Hands over all examples in order, with the bytes that have been read.
+    ///
+    /// - Throws: as `init`, for a large file; `TrainerError` (`dataUnreadable`) if it is not what was read first; what
+    ///   `body` throws.
+    func forEach(_ body: (Example, _ done: Int) throws -> Void) throws {
+        guard !isHeld else { return try examples.forEach { try body($0, part.bytes) } }
+        var lines = LineReader(path, form)
+        var checksum = Checksum()
+        var done = 0
+        do {
+            try FileSystem.read(path, pieces: TextScan.pieceSize) { piece in
+                checksum.add(piece)
+                done += piece.count
+                try lines.add(piece) { try body($0, done) }
+            }
+            try lines.finish { try body($0, done) }
+        } catch let failure as FileSystem.Failure where failure.path == path {
+            throw Self.unreadable(failure)
+        }
+        guard checksum.digits == part.checksum else {
+            throw TrainerError(
+                .dataUnreadable, "\(path) was changed while it was read.",
+                remedy: "Start again once nothing writes to it.")
+        }
+    }
 
-    /// One line for people.
-    var summary: String { "\(Format.count(examples.count, form.noun)) from \(path)" }
+    /// Reads a large file to find its faults.
+    ///
+    /// - Throws: as `forEach`.
+    package func readAll() throws { try forEach { _, _ in } }
+
+    private static func unreadable(_ failure: FileSystem.Failure) -> TrainerError {
+        TrainerError(
+            .dataUnreadable, "Cannot read \(failure.path): \(failure.reason).",
+            remedy: "Make it readable, or give another file with --data.")
+    }
 }
 
 extension ExampleFile.Form {
@@ -97,6 +133,8 @@ extension ExampleFile.Form {
         case .instructions: "example"
         }
     }
+
+    var remedy: String { "Give a JSONL file with --data: \(shape) on each line." }
 
     /// What a line looks like.
     var shape: String {

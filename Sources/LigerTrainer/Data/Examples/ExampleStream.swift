@@ -17,6 +17,8 @@ package struct ExampleStream: Sendable {
 
     /// One line's tokens.
     struct Example: Sendable {
+        /// Of the file, counted from 1.
+        let line: Int
         let prompt: [Int32]
         let answers: [[Int32]]
         let isGood: Bool?
@@ -26,77 +28,88 @@ package struct ExampleStream: Sendable {
     package let accumulation: Int
     package let batchSize: Int
     package let seed: UInt64
-    private let form: ExampleFile.Form
-    private let examples: [Example]
+    let form: ExampleFile.Form
+    let examples: ExampleList<Example>
     private let padsToSequenceLength: Bool
     /// Examples in one epoch.
     package let trainingExamples: Int
+    let totals: Totals
 
     /// Makes tokens of examples.
     ///
     /// - Parameters:
     ///   - opening: put before each prompt, such as the tokenizer's beginning of text.
     ///   - end: put after each answer, such as the tokenizer's end of text.
-    ///   - conversations: writes those that the file has; nil where it has none.
     ///   - encode: the tokenizer.
-    /// - Throws: `TrainerError`: `textTooShort` with the line whose answer has no token within the length, or when
-    ///   there are too few examples; `dataMalformed` as `ConversationWriter`.
+    /// - Throws: as `init(_:of:_:_:)`; `dataMalformed` as `ConversationWriter`.
     package init(
         _ file: ExampleFile, _ options: TrainingOptions, opening: [Int32] = [], end: [Int32],
-        conversations: ConversationWriter? = nil, encode: (String) -> [Int32]
+        encode: @escaping (String) -> [Int32]
     ) throws {
-        form = file.form
+        let encoder = ExampleEncoder(
+            path: file.path, opening: opening, end: end, conversations: nil, tokenize: encode)
+        var examples: [Example] = []
+        try file.forEach { example, _ in examples.append(try encoder.encode(example)) }
+        try self.init(ExampleList(examples), of: file.path, file.form, options)
+    }
+
+    /// - Parameter examples: of the file in `path`.
+    /// - Throws: `TrainerError` (`textTooShort`) with the line whose answer has no token within the length, or when
+    ///   there are too few examples.
+    /// - Cost: all examples read once.
+    init(
+        _ examples: ExampleList<Example>, of path: String, _ form: ExampleFile.Form,
+        _ options: TrainingOptions
+    ) throws {
+        self.form = form
+        self.examples = examples
         sequenceLength = options.sequenceLength
         accumulation = options.accumulate
         batchSize = options.batch
         seed = options.seed
         padsToSequenceLength = options.execution.graph
-        let length = sequenceLength
-        examples = try file.examples.map { text in
-            let example = try Self.example(
-                text, of: file.path, (opening, end), conversations, encode)
-            for answer in example.answers where Self.counted(example.prompt, answer, length) < 1 {
-                throw Self.nothingLeft(file.path, text.line, example, length)
-            }
-            return example
-        }
         let evaluates = options.evaluationFraction > 0
+        let share = Int((Double(examples.count) * options.evaluationFraction).rounded())
+        trainingExamples = examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0)
+        totals = try Totals(examples, training: trainingExamples, of: path, length: sequenceLength)
         guard examples.count >= (evaluates ? 2 : 1) else {
             throw TrainerError(
                 .textTooShort,
-                "\(file.path) has one example; one to train on and one to evaluate are needed.",
+                "\(path) has one example; one to train on and one to evaluate are needed.",
                 remedy: "Give more examples, or --eval-fraction 0.")
         }
-        let share = Int((Double(examples.count) * options.evaluationFraction).rounded())
-        trainingExamples = examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0)
     }
 
-    private static func example(
-        _ text: ExampleFile.Example, of path: String, _ ends: (opening: [Int32], end: [Int32]),
-        _ conversations: ConversationWriter?, _ encode: (String) -> [Int32]
-    ) throws -> Example {
-        var prompts: [[Int32]] = []
-        let answers = try text.answers.map { answer -> [Int32] in
-            switch (text.prompt, answer) {
-            case (.text(let prompt), .text(let answer)):
-                prompts.append(ends.opening + encode(prompt))
-                return encode(answer) + ends.end
-            case (.messages(let prompt), .messages(let answer)):
-                guard let conversations else { preconditionFailure("conversations need a template") }
-                let parts = try conversations.split(
-                    prompt: prompt, answer: answer, text.setting, at: "\(path), line \(text.line)")
-                prompts.append(encode(parts.prompt))
-                return encode(parts.answer)
-            default: preconditionFailure("a prompt is of its answers' kind")
+    /// What is known of all examples together.
+    struct Totals {
+        var tokens = 0
+        var trainingTokens = 0
+        var cut = 0
+        var fingerprint = Fingerprint()
+
+        init(_ examples: ExampleList<Example>, training: Int, of path: String, length: Int) throws {
+            try examples.forEachOnce { index, example in
+                for answer in example.answers where ExampleStream.counted(example.prompt, answer, length) < 1
+                {
+                    throw ExampleStream.nothingLeft(path, example, length)
+                }
+                let count = example.answers.reduce(0) { $0 + ExampleStream.read(example.prompt, $1, length) }
+                tokens += count
+                if index < training { trainingTokens += count }
+                let longest = example.prompt.count + (example.answers.map(\.count).max() ?? 0)
+                if longest > length + 1 { cut += 1 }
+                // Where one ends is part of it: a token that moves from prompt to answer is another example.
+                for part in [example.prompt] + example.answers {
+                    fingerprint.add(Int32(truncatingIfNeeded: part.count))
+                    for token in part { fingerprint.add(token) }
+                }
+                if let isGood = example.isGood { fingerprint.add(isGood ? 1 : 0) }
             }
         }
-        return Example(prompt: prompts[0], answers: answers, isGood: text.isGood)
     }
 
-    private static func nothingLeft(
-        _ path: String, _ line: Int, _ example: Example, _ length: Int
-    ) -> TrainerError {
-        let count = example.prompt.count
+    private static func nothingLeft(_ path: String, _ example: Example, _ length: Int) -> TrainerError {
+        let count = example.prompt.count, line = example.line
         if count == 0 {
             return TrainerError(
                 .textTooShort,
@@ -122,32 +135,17 @@ package struct ExampleStream: Sendable {
 }
 
 extension ExampleStream: BatchStream {
-    package var tokenCount: Int { examples.reduce(0) { $0 + tokens(of: $1) } }
+    package var tokenCount: Int { totals.tokens }
 
-    package var stepSummary: String { "\(Format.count(batchSize * accumulation, form.noun)) a step" }
+    package var stepSummary: String { summary(ofStep: batchSize * accumulation) }
 
-    package var fingerprint: String {
-        var fingerprint = Fingerprint()
-        for example in examples {
-            // Where one ends is part of it: a token that moves from prompt to answer is another example.
-            for tokens in [example.prompt] + example.answers {
-                fingerprint.add(Int32(truncatingIfNeeded: tokens.count))
-                for token in tokens { fingerprint.add(token) }
-            }
-            if let isGood = example.isGood { fingerprint.add(isGood ? 1 : 0) }
-        }
-        return fingerprint.digits
-    }
+    package var fingerprint: String { totals.fingerprint.digits }
 
     package func summary(tokenizer: String) -> String {
-        let longest = examples.map { example in
-            example.prompt.count + (example.answers.map(\.count).max() ?? 0)
-        }
-        let cut = longest.count { $0 > sequenceLength + 1 }
-        return "\(Format.integer(tokenCount)) tokens (\(tokenizer)): "
+        "\(Format.integer(tokenCount)) tokens (\(tokenizer)): "
             + "\(Format.count(trainingExamples, form.noun)) to train on, "
             + "\(Format.integer(examples.count - trainingExamples)) to evaluate"
-            + (cut == 0 ? "" : "; \(Format.integer(cut)) cut to --seq")
+            + (totals.cut == 0 ? "" : "; \(Format.integer(totals.cut)) cut to --seq")
     }
 
     package func batch(step: Int, part: Int) -> TokenBatch {
@@ -172,17 +170,17 @@ extension ExampleStream: BatchStream {
     package func tokens(before step: Int) -> Int {
         let draws = step * accumulation * batchSize
         let (epochs, rest) = draws.quotientAndRemainder(dividingBy: trainingExamples)
-        let perEpoch = examples[..<trainingExamples].reduce(0) { $0 + tokens(of: $1) }
         let last = ShuffledOrder.draws(draws - rest..<draws, of: trainingExamples, seed: seed)
-        return epochs * perEpoch + last.reduce(0) { $0 + tokens(of: examples[$1]) }
+        return epochs * totals.trainingTokens + last.reduce(0) { $0 + tokens(of: examples[$1]) }
     }
 
-    private func tokens(of example: Example) -> Int {
+    func tokens(of example: Example) -> Int {
         example.answers.reduce(0) { $0 + Self.read(example.prompt, $1, sequenceLength) }
     }
 
     /// - Parameter next: gives the last of judged answers' prompts an answer that is not its own.
-    private func gather(_ drawn: [Example], next: Example) -> TokenBatch {
+    func gather(_ drawn: [Example], next: Example) -> TokenBatch {
+        defer { examples.release() }
         var rows = drawn[0].answers.indices.flatMap { index in
             drawn.map { (prompt: $0.prompt, answer: $0.answers[index]) }
         }

@@ -8,12 +8,12 @@ struct InstructionEncoder {
     private let path: String
     private let tokenizer: any Tokenizer
     private let lossOn: TrainingOptions.InstructionChoice.LossOn
-    private let conversations: ConversationWriter?
+    private let conversations: ConversationSource
 
-    /// - Parameter conversations: writes those that the file has; nil where it has none.
+    /// - Parameter conversations: writes those that the file has.
     init(
         _ path: String, _ tokenizer: any Tokenizer, _ lossOn: TrainingOptions.InstructionChoice.LossOn,
-        _ conversations: ConversationWriter?
+        _ conversations: ConversationSource
     ) {
         (self.path, self.tokenizer, self.lossOn) = (path, tokenizer, lossOn)
         self.conversations = conversations
@@ -26,8 +26,7 @@ struct InstructionEncoder {
         switch (example.prompt, example.answers[0]) {
         case (.text(let prompt), .text(let answer)): encoded = texts(example.line, prompt, answer)
         case (.messages(let prompt), .messages(let answer)):
-            guard let conversations else { preconditionFailure("conversations need a template") }
-            let text = try conversations.written(
+            let text = try conversations.writer().written(
                 prompt: prompt, answer: answer, example.setting, lossOn, at: place)
             encoded = try conversation(example.line, text, at: place)
         default: preconditionFailure("a prompt is of its answer's kind")

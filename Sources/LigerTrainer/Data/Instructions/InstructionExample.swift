@@ -3,9 +3,9 @@ package struct InstructionExample: Sendable, Equatable {
     /// Of the file, counted from 1.
     package let line: Int
     /// All tokens; the model reads all but the last.
-    package private(set) var tokens: [Int32]
+    package let tokens: [Int32]
     /// Places of tokens that are learned: ascending, apart, each after the first token.
-    package private(set) var learned: [Range<Int>]
+    package let learned: [Range<Int>]
 
     /// - Parameter learned: ascending; nothing comes before a first token, which is passed over.
     package init(line: Int, tokens: [Int32], learned: [Range<Int>]) {
@@ -19,12 +19,12 @@ package struct InstructionExample: Sendable, Equatable {
     /// How many tokens are learned.
     package var learnedCount: Int { learned.reduce(0) { $0 + $1.count } }
 
-    /// Leaves as many tokens as the model can read, and the one after them.
-    mutating func cut(to length: Int) {
-        guard self.length > length else { return }
-        tokens.removeLast(tokens.count - length - 1)
-        let end = tokens.count
-        learned = learned.compactMap { $0.lowerBound < end ? $0.clamped(to: 0..<end) : nil }
+    /// With as many tokens as the model can read, and the one after them.
+    func cut(to length: Int) -> InstructionExample {
+        guard self.length > length else { return self }
+        return InstructionExample(
+            line: line, tokens: Array(tokens[...length]),
+            learned: learned.compactMap { $0.lowerBound <= length ? $0.clamped(to: 0..<length + 1) : nil })
     }
 
     /// The token that follows each one that the model reads, or the label that does not count.

@@ -12,13 +12,13 @@ package struct InstructionStream: Sendable {
     /// Rows per batch.
     package let batchSize: Int
     package let seed: UInt64
-    private let isPacked: Bool
+    let isPacked: Bool
     private let hasFixedLength: Bool
     /// Those that are left, cut where they were too long.
-    package let examples: [InstructionExample]
-    private let lengths: LengthReport
-    private let training: RowPacking
-    private let evaluation: RowPacking
+    package let examples: ExampleList<InstructionExample>
+    let totals: Totals
+    let training: RowPacking
+    let evaluation: RowPacking
     /// Examples in one epoch.
     package let trainingExamples: Int
 
@@ -26,31 +26,81 @@ package struct InstructionStream: Sendable {
     ///   - examples: of the file in `path`, each with something to learn.
     /// - Throws: `TrainerError` (`textTooShort`): an example is too long and `--over-length` is `refuse`, or there are too
     ///   few.
-    package init(_ examples: [InstructionExample], of path: String, _ options: TrainingOptions) throws {
+    /// - Cost: all examples read once; 12 bytes for each, and some 20 meanwhile.
+    package init(
+        _ examples: ExampleList<InstructionExample>, of path: String, _ options: TrainingOptions
+    ) throws {
         sequenceLength = options.sequenceLength
         accumulation = options.accumulate
         batchSize = options.batch
         seed = options.seed
         isPacked = options.packsRows
         hasFixedLength = options.execution.graph
-        (self.examples, lengths) = try LengthReport.fitting(
-            examples, of: path, to: options.sequenceLength, options.instructions.resolvedOverLength)
-        let evaluates = options.evaluationFraction > 0, count = self.examples.count
-        guard count >= (evaluates ? 2 : 1) else {
-            throw Self.tooFew(count, of: path, lengths)
+        let length = sequenceLength
+        let totals = try Totals(
+            examples, of: path, length: length, options.instructions.resolvedOverLength)
+        let kept = totals.kept
+        self.examples = examples.picking(count: totals.lengths.count) { place in
+            kept.map { Int($0[place]) } ?? place
+        } _: {
+            $0.cut(to: length)
         }
+        self.totals = totals
+        let evaluates = options.evaluationFraction > 0, count = totals.lengths.count
+        guard count >= (evaluates ? 2 : 1) else { throw Self.tooFew(count, of: path, totals.report) }
         let share = Int((Double(count) * options.evaluationFraction).rounded())
         trainingExamples = count - (evaluates ? min(max(1, share), count - 1) : 0)
-        let trained = ShuffledOrder.draws(0..<trainingExamples, of: trainingExamples, seed: seed)
-        let kept = Array(trainingExamples..<count)
+        let order = ShuffledOrder(count: trainingExamples, seed: seed, epoch: 0)
+        let trained = (0..<trainingExamples).lazy.map { order[$0] }
+        let rest = trainingExamples..<count
         if isPacked {
-            let sizes = self.examples.map(\.length)
-            training = RowPacking(lengths: sizes, order: trained, capacity: sequenceLength)
-            evaluation = RowPacking(lengths: sizes, order: kept, capacity: sequenceLength)
+            training = RowPacking(lengths: totals.lengths, order: trained, capacity: length)
+            evaluation = RowPacking(lengths: totals.lengths, order: rest, capacity: length)
         } else {
             training = RowPacking(apart: trained)
-            evaluation = RowPacking(apart: kept)
+            evaluation = RowPacking(apart: rest)
         }
+    }
+
+    /// What is known of all examples together.
+    struct Totals: Sendable {
+        /// Of those that are left, in order.
+        var lengths: [Int32] = []
+        /// Their places in the file; nil where all are left.
+        var kept: [UInt32]?
+        var learned = 0
+        var report = LengthReport()
+        var fingerprint = Fingerprint()
+
+        init(
+            _ examples: ExampleList<InstructionExample>, of path: String, length: Int,
+            _ rule: TrainingOptions.InstructionChoice.OverLength
+        ) throws {
+            lengths.reserveCapacity(examples.count)
+            try examples.forEachOnce { index, example in
+                guard let fitting = try report.fitting(example, of: path, to: length, rule) else {
+                    if kept == nil { kept = (0..<UInt32(index)).map { $0 } }
+                    return
+                }
+                kept?.append(UInt32(index))
+                lengths.append(Int32(fitting.length))
+                learned += fitting.learnedCount
+                add(fitting)
+            }
+        }
+
+        private mutating func add(_ example: InstructionExample) {
+            fingerprint.add(Int32(truncatingIfNeeded: example.tokens.count))
+            for token in example.tokens { fingerprint.add(token) }
+            // Which of them are learned is part of it.
+            for range in example.learned {
+                fingerprint.add(Int32(truncatingIfNeeded: range.lowerBound))
+                fingerprint.add(Int32(truncatingIfNeeded: range.upperBound))
+            }
+        }
+
+        /// Tokens that the model reads of some examples.
+        func tokens(of examples: some Sequence<Int>) -> Int { examples.reduce(0) { $0 + Int(lengths[$1]) } }
     }
 
     private static func tooFew(_ count: Int, of path: String, _ lengths: LengthReport) -> TrainerError {
@@ -65,46 +115,29 @@ package struct InstructionStream: Sendable {
     }
 
     /// Rows in one epoch.
-    package var trainingRows: Int { training.rows.count }
+    package var trainingRows: Int { training.count }
 
     /// The examples of a row.
-    package func row(_ index: Int) -> [InstructionExample] { training.rows[index].map { examples[$0] } }
+    package func row(_ index: Int) -> [InstructionExample] { training[index].map { examples[$0] } }
+
+    var trainingTokens: Int { totals.tokens(of: 0..<trainingExamples) }
 
     /// The share of places in training's rows that examples take, if rows are so long as `--seq`.
-    private func fill(_ rows: Int) -> Double {
-        let places = examples[..<trainingExamples].reduce(0) { $0 + $1.length }
-        return Double(places) / Double(rows * sequenceLength)
-    }
+    private func fill(_ rows: Int) -> Double { Double(trainingTokens) / Double(rows * sequenceLength) }
 }
 
 extension InstructionStream: BatchStream {
-    package var tokenCount: Int { examples.reduce(0) { $0 + $1.length } }
+    package var tokenCount: Int { totals.tokens(of: totals.lengths.indices) }
 
-    package var stepSummary: String {
-        let rows = batchSize * accumulation
-        return isPacked
-            ? "\(Format.count(rows, "row")) of \(Format.integer(sequenceLength)) a step"
-            : "\(Format.count(rows, "example")) a step"
-    }
+    package var stepSummary: String { summary(ofStep: batchSize * accumulation) }
 
-    package var fingerprint: String {
-        var fingerprint = Fingerprint()
-        for example in examples {
-            fingerprint.add(Int32(truncatingIfNeeded: example.tokens.count))
-            for token in example.tokens { fingerprint.add(token) }
-            // Which of them are learned is part of it.
-            for range in example.learned {
-                fingerprint.add(Int32(truncatingIfNeeded: range.lowerBound))
-                fingerprint.add(Int32(truncatingIfNeeded: range.upperBound))
-            }
-        }
-        return fingerprint.digits
-    }
+    package var fingerprint: String { totals.fingerprint.digits }
+
+    package var sample: InstructionExample? { row(0)[0] }
 
     package func summary(tokenizer: String) -> String {
-        let learned = examples.reduce(0) { $0 + $1.learnedCount }
         let first =
-            "\(Format.integer(tokenCount)) tokens (\(tokenizer)), \(Format.integer(learned)) of them learned: "
+            "\(Format.integer(tokenCount)) tokens (\(tokenizer)), \(Format.integer(totals.learned)) of them learned: "
             + "\(Format.count(trainingExamples, "example")) to train on, "
             + "\(Format.integer(examples.count - trainingExamples)) to evaluate"
         let alone = "\(Self.percent(fill(trainingExamples))) filled"
@@ -113,7 +146,7 @@ extension InstructionStream: BatchStream {
             ? "packed into \(Format.count(trainingRows, "row")) of \(Format.integer(sequenceLength)), "
                 + "\(Self.percent(fill(trainingRows))) filled; one a row would be \(alone)"
             : "one example a row of \(Format.integer(sequenceLength)) at most, \(alone)"
-        return ([first, rows] + [lengths.summary].compactMap { $0 }).joined(separator: "\n        ")
+        return ([first, rows] + [totals.report.summary].compactMap { $0 }).joined(separator: "\n        ")
     }
 
     private static func percent(_ share: Double) -> String { "\(Format.decimal(100 * share, places: 1))%" }
@@ -125,25 +158,25 @@ extension InstructionStream: BatchStream {
         return batch(of: draws.map(row))
     }
 
-    package var evaluationBatches: Int { (evaluation.rows.count + batchSize - 1) / batchSize }
+    package var evaluationBatches: Int { (evaluation.count + batchSize - 1) / batchSize }
 
     package func evaluationBatch(_ index: Int) -> TokenBatch {
         precondition(0 <= index && index < evaluationBatches, "no such evaluation batch")
         let first = index * batchSize
-        let rows = evaluation.rows[first..<min(first + batchSize, evaluation.rows.count)]
+        let rows = (first..<min(first + batchSize, evaluation.count)).map { evaluation[$0] }
         return batch(of: rows.map { $0.map { examples[$0] } })
     }
 
     package func tokens(before step: Int) -> Int {
         let draws = step * accumulation * batchSize
         let (epochs, rest) = draws.quotientAndRemainder(dividingBy: trainingRows)
-        let perEpoch = examples[..<trainingExamples].reduce(0) { $0 + $1.length }
         let last = ShuffledOrder.draws(draws - rest..<draws, of: trainingRows, seed: seed)
-        return last.reduce(epochs * perEpoch) { $0 + row($1).reduce(0) { $0 + $1.length } }
+        return last.reduce(epochs * trainingTokens) { $0 + totals.tokens(of: training[$1]) }
     }
 
     /// Rows filled up on the right to a common length with tokens that no label counts.
     package func batch(of rows: [[InstructionExample]]) -> TokenBatch {
+        defer { examples.release() }
         let used = rows.map { $0.reduce(0) { $0 + $1.length } }
         let step = ExampleStream.lengthStep
         let longest = ((used.max() ?? 1) + step - 1) / step * step

@@ -5,28 +5,23 @@ struct LengthReport: Sendable, Equatable {
     /// The line of the first one that was left out.
     private(set) var firstDropped: Int?
 
-    /// The examples, none longer than a row and each with something to learn.
+    /// An example, not longer than a row and with something to learn; nil if it is left out.
     ///
-    /// - Throws: `TrainerError` (`textTooShort`) for the first that is too long, if that is asked for.
-    static func fitting(
-        _ examples: [InstructionExample], of path: String, to length: Int,
+    /// - Throws: `TrainerError` (`textTooShort`) for one that is too long, if that is asked for.
+    mutating func fitting(
+        _ example: InstructionExample, of path: String, to length: Int,
         _ rule: TrainingOptions.InstructionChoice.OverLength
-    ) throws -> ([InstructionExample], LengthReport) {
-        var report = LengthReport()
-        let fitting = try examples.compactMap { example -> InstructionExample? in
-            if example.length <= length { return example }
-            if rule == .refuse { throw tooLong(example, path, length) }
-            var shorter = example
-            shorter.cut(to: length)
-            if rule == .cut, shorter.learnedCount > 0 {
-                report.cut += 1
-                return shorter
-            }
-            report.dropped += 1
-            report.firstDropped = report.firstDropped ?? example.line
-            return nil
+    ) throws -> InstructionExample? {
+        if example.length <= length { return example }
+        if rule == .refuse { throw Self.tooLong(example, path, length) }
+        let shorter = example.cut(to: length)
+        if rule == .cut, shorter.learnedCount > 0 {
+            cut += 1
+            return shorter
         }
-        return (fitting, report)
+        dropped += 1
+        firstDropped = firstDropped ?? example.line
+        return nil
     }
 
     private static func tooLong(_ example: InstructionExample, _ path: String, _ length: Int) -> TrainerError

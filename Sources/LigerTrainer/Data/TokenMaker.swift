@@ -1,0 +1,84 @@
+internal import LigerText
+internal import Platform
+
+/// Makes tokens of data, in memory or in the cache.
+struct TokenMaker {
+    let tokenizer: any Tokenizer
+    /// The tokenizer's file; nil for bytes.
+    let tokenizerFile: String?
+    let chats: ChatTemplates
+
+    /// What tokens follow from, of the tokenizer.
+    ///
+    /// - Throws: `TrainerError` (`unknownModel`) if its file has gone.
+    private func identity() throws -> String {
+        func ids(_ ids: [Int32]) -> String { ids.map(String.init).joined(separator: ",") }
+        let names = [tokenizer.beginningOfTextID, tokenizer.endOfTextID].map { $0.map(String.init) ?? "none" }
+        let ends = "opening \(ids(tokenizer.openingIDs)), end \(ids(tokenizer.documentEnd)), "
+        guard let tokenizerFile else { return "bytes" }
+        do {
+            return ends + "names \(names.joined(separator: ",")), "
+                + "file \(try Checksum.digits(ofFile: tokenizerFile))"
+        } catch let failure as FileSystem.Failure {
+            throw TrainerError(
+                .unknownModel, "Cannot read \(failure.path): \(failure.reason).",
+                remedy: "Give a --model whose files stay.")
+        }
+    }
+
+    /// The tokens of a text; each document begins and ends as the tokenizer's post-processor has it, and ends with the
+    /// tokenizer's end of text, if it has one.
+    ///
+    /// - Throws: `TrainerError`: `dataUnreadable` for a file that was changed or removed, `cacheUnwritable`.
+    /// - Cost: with a cache some MiB of memory.
+    func tokens(
+        of corpus: Corpus, in cache: TokenCache? = nil, progress: DataProgress = .silent
+    ) throws -> (tokens: TokenSource, notes: [String]) {
+        guard let cache else {
+            var tokens: [Int32] = []
+            try corpus.encode(tokenizer, progress) { tokens += $0 }
+            return (.memory(tokens), [])
+        }
+        let key = CacheKey(kind: "text", data: corpus.parts, tokenizer: try identity(), settings: [:])
+        let found = try cache.entry(
+            key, vocabulary: tokenizer.vocabularySize, hasRecords: false, note: progress.note
+        ) { writer in
+            try corpus.encode(tokenizer, progress) { try writer.add($0) }
+        }
+        return (.cache(found.entry), found.notes)
+    }
+
+    /// The examples of a file as tokens.
+    ///
+    /// - Parameters:
+    ///   - settings: what decides them in addition to file, tokenizer and chat template.
+    ///   - encode: makes tokens of one.
+    /// - Throws: `TrainerError`; what `encode` throws.
+    func examples<Example: CachedExample>(
+        of file: ExampleFile, settings: [String: String], in cache: TokenCache?, progress: DataProgress,
+        _ encode: (ExampleFile.Example) throws -> Example
+    ) throws -> (examples: ExampleList<Example>, notes: [String]) {
+        progress.begin(total: file.part.bytes)
+        defer { progress.end() }
+        func add(_ emit: (Example) throws -> Void) throws {
+            try file.forEach { example, done in
+                try emit(try encode(example))
+                progress.update(done)
+            }
+        }
+        guard let cache else {
+            var examples: [Example] = []
+            try add { examples.append($0) }
+            return (ExampleList(examples), [])
+        }
+        let key = CacheKey(
+            kind: "\(file.form)", data: [file.part], tokenizer: try identity(),
+            settings: settings.merging(chats.settings) { $1 })
+        let found = try cache.entry(
+            key, vocabulary: tokenizer.vocabularySize, hasRecords: true, note: progress.note
+        ) { writer in
+            try add { try writer.add(fields: $0.fields, tokens: $0.allTokens) }
+        }
+        return (found.entry.examples(), found.notes)
+    }
+}
