@@ -84,6 +84,28 @@ struct TokenizerKindsTests {
         }
     }
 
+    /// All kinds but those that see whole texts as one word can be cut, and parts have the ids of the whole.
+    @Test(arguments: names)
+    func encodesInParts(_ name: String) throws {
+        let tokenizer = try tokenizer(name)
+        let bytes = [UInt8](try data("text.txt"))
+        let expected = tokenizer.encode(utf8: bytes)
+        for size in [1, 300] {
+            var (ids, count): ([Int32], Int) = ([], 0)
+            var parts = TextParts(tokenizer, size: size)
+            bytes.withUnsafeBytes {
+                parts.add($0) {
+                    ids += $0
+                    count += 1
+                }
+            }
+            parts.finish { ids += $0 }
+            #expect(firstDifference(ids, expected) == nil, "\(name) in \(count) parts")
+            print("\(name): \(count) parts of \(size) bytes or more")
+            #expect(count > 20 || !parts.canCut, "\(name): \(count) parts")
+        }
+    }
+
     @Test(arguments: names)
     func encodesShortTexts(_ name: String) throws {
         let cases = try JSONDecoder().decode([Case].self, from: data("\(name).cases.json"))

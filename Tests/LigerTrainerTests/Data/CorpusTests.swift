@@ -12,7 +12,7 @@ import Testing
             let corpus = try Corpus(path: folder)
             #expect(
                 corpus.documents.map(\.path) == ["a.txt", "a/deep/er/x.swift", "a/z.md", "b.txt", "ü.txt"])
-            #expect(corpus.documents.allSatisfy { $0.text == "text of \($0.path)" })
+            #expect(try corpus.documents.allSatisfy { try $0.text() == "text of \($0.path)" })
             #expect(corpus.skipped.isEmpty)
         }
     }
@@ -63,7 +63,7 @@ import Testing
             try write(mark + Array("text".utf8), to: folder + "/a.txt")
             try write(mark, to: folder + "/b.txt")
             let corpus = try Corpus(path: folder)
-            #expect(corpus.documents.map(\.text) == ["text"])
+            #expect(try corpus.documents.map { try $0.text() } == ["text"])
             #expect(corpus.skipped.map(\.reason) == [.empty])
             try write(mark + Array(#"{"text": "a"}"#.utf8), to: folder + "/c.jsonl")
             let file = try ExampleFile(path: folder + "/c.jsonl", form: .texts)
@@ -144,7 +144,65 @@ import Testing
         try withTemporaryFolder { folder in
             try write("text", to: folder + "/.hidden")
             let document = try Corpus(path: folder + "/.hidden").documents.first
-            #expect(document?.path == ".hidden" && document?.text == "text")
+            #expect(try document?.path == ".hidden" && document?.text() == "text")
+        }
+    }
+
+    /// Larger than what is read at a time, with a character on the border: its text, and the place of a bad byte behind it.
+    @Test func largeFilesAreReadInPieces() throws {
+        try withTemporaryFolder { folder in
+            let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+            for shift in 0..<4 {
+                var bytes = mark + [UInt8](repeating: 0x61, count: (1 << 20) - 5 + shift)
+                bytes += Array("\u{1F600}\n\u{6F22}".utf8) + [UInt8](repeating: 0x62, count: 1 << 20)
+                try write(bytes, to: folder + "/text")
+                let corpus = try Corpus(path: folder + "/text")
+                let isSame = try Array(corpus.documents[0].text().utf8) == Array(bytes.dropFirst(3))
+                #expect(isSame && corpus.byteCount == bytes.count - 3)
+                try write(bytes + [0xC3, 0x28], to: folder + "/text")
+                let error = #expect(throws: TrainerError.self) { try Corpus(path: folder + "/text") }
+                #expect(
+                    error?.problem.contains("byte 0xC3 in line 2, the file's byte \(bytes.count + 1)")
+                        == true,
+                    "\(error?.problem ?? "")")
+                try write(bytes + [0xE6, 0xBC], to: folder + "/text")
+                let open = #expect(throws: TrainerError.self) { try Corpus(path: folder + "/text") }
+                #expect(
+                    open?.problem.contains("the file's byte \(bytes.count + 1)") == true,
+                    "\(open?.problem ?? "")")
+            }
+        }
+    }
+
+    /// Text stays on the disk, so that another may come there.
+    @Test func textThatChangesMeanwhileIsAnError() throws {
+        try withTemporaryFolder { folder in
+            try write("some text", to: folder + "/text")
+            let document = try Corpus(path: folder + "/text").documents[0]
+            try write("same size", to: folder + "/text")
+            let changed = #expect(throws: TrainerError.self) { try document.text() }
+            #expect(changed?.kind == .dataUnreadable && changed?.problem.contains("was changed") == true)
+            try FileManager.default.removeItem(atPath: folder + "/text")
+            let gone = #expect(throws: TrainerError.self) { try document.text() }
+            #expect(gone?.problem.contains("No such file") == true, "\(gone?.problem ?? "")")
+        }
+    }
+
+    @Test func parquetIsRefusedWithTheLineThatConvertsIt() throws {
+        try withTemporaryFolder { folder in
+            try write("PAR1", to: folder + "/a.parquet")
+            let errors = [
+                #expect(throws: TrainerError.self) { try Corpus(path: folder + "/a.parquet") },
+                #expect(throws: TrainerError.self) {
+                    try ExampleFile(path: folder + "/a.parquet", form: .pairs)
+                },
+            ]
+            for error in errors {
+                #expect(error?.problem.contains("is a parquet file, which is not read") == true)
+                #expect(
+                    error?.remedy.contains("to_json('\(folder)/a.jsonl', orient='records', lines=True)")
+                        == true)
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 import LigerText
 import LigerTrainer
 import TestSupport
@@ -135,6 +136,65 @@ import Testing
                 }
                 #expect(error?.kind == kind, "\(path)")
             }
+        }
+    }
+
+    /// Of a large file nothing is held: it is read again, line by line, with the same faults.
+    @Test(arguments: [ExampleFile.Form.pairs, .judged, .texts, .instructions])
+    func largeFilesAreReadLineByLine(_ form: ExampleFile.Form) throws {
+        let options = SmallExamples.options(form == .instructions ? .sft : .orpo)
+        let model = try TrainingModel(ModelDescription(options), options, device: .cpu)
+        try withTemporaryFolder { folder in
+            let path = folder + "/examples.jsonl"
+            func batches(limit: Int) throws -> any BatchStream {
+                try model.batches(of: ExampleFile(path: path, form: form, limit: limit), options)
+            }
+            let lines = SmallExamples.lines(form)
+            for text in [
+                lines.joined(separator: "\n"), "\u{FEFF}\r\n" + lines.joined(separator: "\n\n") + "\n",
+            ] {
+                try write(text, to: path)
+                let (small, large) = (try batches(limit: 1 << 20), try batches(limit: 1))
+                #expect(small.fingerprint == large.fingerprint && small.tokenCount == large.tokenCount)
+                #expect(small.batch(step: 3, part: 0) == large.batch(step: 3, part: 0))
+            }
+            for text in [lines[0] + "\n{\"prompt\": 3}", "", "\n \n", lines[0] + "\n{\"text\": \"\u{0}"] {
+                try write(text, to: path)
+                let small = #expect(throws: TrainerError.self) { try batches(limit: 1 << 20) }
+                let large = #expect(throws: TrainerError.self) { try batches(limit: 1) }
+                #expect(small == large && small != nil, "\(String(describing: large))")
+            }
+            try write(lines.joined(separator: "\n"), to: path)
+            let file = try ExampleFile(path: path, form: form, limit: 1)
+            try write(lines.reversed().joined(separator: "\n"), to: path)
+            let changed = #expect(throws: TrainerError.self) { try model.batches(of: file, options) }
+            #expect(changed?.problem.contains("was changed while it was read") == true)
+        }
+    }
+
+    /// One bad byte is named with its line and place; other encodings, and what is no file, are refused.
+    @Test func badBytesAreNamedWithTheirPlace() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/examples.jsonl"
+            for limit in [1, 1 << 20] {
+                try write(Array((Self.good + "\n{\"prompt\": \"a").utf8) + [0xE9, 0x22, 0x7D], to: path)
+                let byte = #expect(throws: TrainerError.self) {
+                    try ExampleFile(path: path, form: .pairs, limit: limit).readAll()
+                }
+                #expect(
+                    byte?.problem.contains("examples.jsonl, line 2, byte 14") == true,
+                    "\(byte?.problem ?? "")")
+                try write([0xFF, 0xFE] + Self.good.utf8.flatMap { [$0, 0] }, to: path)
+                let wide = #expect(throws: TrainerError.self) {
+                    try ExampleFile(path: path, form: .pairs, limit: limit).readAll()
+                }
+                #expect(wide?.problem.contains("line 1") == true, "\(wide?.problem ?? "")")
+            }
+            #expect(mkfifo(folder + "/pipe", 0o600) == 0)
+            let pipe = #expect(throws: TrainerError.self) {
+                try ExampleFile(path: folder + "/pipe", form: .pairs)
+            }
+            #expect(pipe?.problem.contains("/pipe is not a file") == true)
         }
     }
 }

@@ -109,7 +109,7 @@ import Testing
             try write("ab", to: folder + "/1")
             try write("c", to: folder + "/2")
             let corpus = try Corpus(path: folder)
-            let tokens = TokenStream.tokens(of: corpus, separator: [-1]) { $0.utf8.map(Int32.init) }
+            let tokens = try TokenStream.tokens(of: corpus, separator: [-1]) { $0.utf8.map(Int32.init) }
             #expect(tokens == [97, 98, -1, 99, -1])
         }
     }
