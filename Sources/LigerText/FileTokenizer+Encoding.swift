@@ -15,10 +15,15 @@ extension FileTokenizer {
 
     /// The ids of a part of a longer text, cut as `TextCuts` allows.
     ///
-    /// - Parameter continues: whether text stands before it.
-    func encode(part: UTF8Text, continues: Bool) -> [Int32] { encode(part, continues: continues) }
+    /// - Parameters:
+    ///   - continues: whether text stands before it.
+    ///   - memory: of the parts before it.
+    func encode(part: UTF8Text, continues: Bool, memory: WordMemory) -> [Int32] {
+        encode(part, continues: continues, memory)
+    }
 
-    private func encode(_ text: UTF8Text, continues: Bool = false) -> [Int32] {
+    private func encode(_ text: UTF8Text, continues: Bool = false, _ memory: WordMemory? = nil) -> [Int32] {
+        let memory = memory ?? WordMemory(textLength: text.count)
         // A known expression at the end is scanned word by word, without a list of the words.
         var steps = preTokenizers[...]
         var pattern: SplitPattern?
@@ -30,23 +35,24 @@ extension FileTokenizer {
         switch model {
         case .bytePairs(let model):
             let words = WordRanges(pattern: pattern, cuts: model.cuts)
-            return encode(prepared, words, PairMerger(model), wholeWords: model.wholeWords)
+            return encode(prepared, words, PairMerger(model), memory, wholeWords: model.wholeWords)
         case .unigram(let model):
-            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), UnigramSearch(model))
+            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), UnigramSearch(model), memory)
         case .wordPiece(let model):
-            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), WordPieceSearch(model))
+            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), WordPieceSearch(model), memory)
         case .wordLevel(let model):
-            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), model)
+            return encode(prepared, WordRanges(pattern: pattern, cuts: nil), model, memory)
         }
     }
 
     private func encode<Engine: WordEngine>(
-        _ prepared: PreparedText, _ ranges: WordRanges, _ engine: Engine, wholeWords: WholeWords? = nil
+        _ prepared: PreparedText, _ ranges: WordRanges, _ engine: Engine, _ memory: WordMemory,
+        wholeWords: WholeWords? = nil
     ) -> [Int32] {
         var output: [Int32] = []
         output.reserveCapacity(prepared.bytes.count / 3)
         prepared.bytes.withUnsafeBufferPointer { bytes in
-            var words = WordEncoder(engine, wholeWords: wholeWords, text: bytes)
+            var words = WordEncoder(engine, wholeWords: wholeWords, memory: memory, text: bytes)
             for piece in prepared.pieces {
                 switch piece {
                 case .token(let id): output.append(id)

@@ -3,10 +3,16 @@ struct BytePairModel: Sendable {
     let merges: MergeTable
     /// The token of each byte, where the smallest tokens are bytes.
     let tokenOfByte: [Int32]
+    /// The rank of merging two bytes, by the first and the second; empty where there are few merges, or the smallest tokens
+    /// are characters.
+    let rankOfBytes: [UInt32]
     /// Where the smallest tokens are characters.
     let characters: CharacterSymbols?
     let wholeWords: WholeWords?
     let cuts: WordCuts?
+
+    /// So many stay in the caches of a processor.
+    private static let fewMerges = 10_000
 
     /// - Throws: `TokenizerError` of kind `inconsistent` naming the merge, of kind `unsupported` for bytes without a
     ///   token.
@@ -18,13 +24,18 @@ struct BytePairModel: Sendable {
         self.merges = MergeTable(merges)
         guard !isByteLevel else {
             let words = ByteLevelWords(vocabulary)
-            tokenOfByte = try words.tokenOfByte(file: file)
+            let tokens = try words.tokenOfByte(file: file)
+            tokenOfByte = tokens
+            let table = self.merges
+            rankOfBytes =
+                merges.count < Self.fewMerges
+                ? [] : tokens.flatMap { first in tokens.map { table.rank(first, $0) } }
             characters = nil
             wholeWords = options.ignoresMerges ? WholeWords(words.words, ids: words.ids) : nil
             cuts = nil
             return
         }
-        tokenOfByte = []
+        (tokenOfByte, rankOfBytes) = ([], [])
         let characters = CharacterSymbols(
             vocabulary, bytes: options.fallsBackToBytes ? vocabulary.byteTokens : [],
             unknown: try options.unknownToken(in: vocabulary, file: file), fusesUnknown: options.fusesUnknown)

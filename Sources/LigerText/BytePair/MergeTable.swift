@@ -6,8 +6,13 @@ struct MergeTable: Sendable {
     /// The rank of a pair that does not merge; greater than every rank.
     static let never = UInt32.max
 
-    private var pairs: [UInt64]
-    private var ranks: [UInt32]
+    /// A pair and its rank, in one cache line.
+    private struct Entry {
+        var pair = empty
+        var rank = never
+    }
+
+    private var entries: [Entry]
     private let mask: Int
     /// The token that the merge of each rank gives.
     private(set) var results: [Int32]
@@ -18,16 +23,14 @@ struct MergeTable: Sendable {
     init(_ merges: [(left: Int32, right: Int32, result: Int32)]) {
         var capacity = 16
         while capacity < merges.count * 2 { capacity *= 2 }
-        pairs = Array(repeating: Self.empty, count: capacity)
-        ranks = Array(repeating: Self.never, count: capacity)
+        entries = Array(repeating: Entry(), count: capacity)
         mask = capacity - 1
         results = merges.map(\.result)
         for (rank, merge) in merges.enumerated() {
             let pair = Self.pair(merge.left, merge.right)
             var slot = Self.hash(pair) & mask
-            while pairs[slot] != Self.empty, pairs[slot] != pair { slot = (slot + 1) & mask }
-            pairs[slot] = pair
-            ranks[slot] = UInt32(rank)
+            while entries[slot].pair != Self.empty, entries[slot].pair != pair { slot = (slot + 1) & mask }
+            entries[slot] = Entry(pair: pair, rank: UInt32(rank))
         }
     }
 
@@ -37,9 +40,9 @@ struct MergeTable: Sendable {
         let pair = Self.pair(left, right)
         var slot = Self.hash(pair) & mask
         while true {
-            let found = pairs[slot]
-            if found == pair { return ranks[slot] }
-            if found == Self.empty { return Self.never }
+            let found = entries[slot]
+            if found.pair == pair { return found.rank }
+            if found.pair == Self.empty { return Self.never }
             slot = (slot + 1) & mask
         }
     }

@@ -5,6 +5,7 @@
 struct PairMerger: WordEngine {
     private let merges: MergeTable
     private let tokenOfByte: [Int32]
+    private let rankOfBytes: [UInt32]
     private let characters: CharacterSymbols?
     private var tokens: [Int32] = []
     private var ranks: [UInt32] = []
@@ -17,6 +18,7 @@ struct PairMerger: WordEngine {
     init(_ model: BytePairModel) {
         merges = model.merges
         tokenOfByte = model.tokenOfByte
+        rankOfBytes = model.rankOfBytes
         characters = model.characters
     }
 
@@ -33,7 +35,12 @@ struct PairMerger: WordEngine {
             output += tokens
             return
         }
-        for index in 1..<tokens.count { ranks.append(merges.rank(tokens[index - 1], tokens[index])) }
+        for index in 1..<tokens.count {
+            ranks.append(
+                rankOfBytes.isEmpty
+                    ? merges.rank(tokens[index - 1], tokens[index])
+                    : rankOfBytes[Int(word[index - 1]) << 8 | Int(word[index])])
+        }
         ranks.append(MergeTable.never)
         if tokens.count <= Self.longestScannedWord {
             mergeByScanning(&output)

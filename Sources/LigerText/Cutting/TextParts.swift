@@ -9,6 +9,7 @@
 package struct TextParts {
     private let tokenizer: any Tokenizer
     private let cuts: TextCuts?
+    private let memory = WordMemory()
     private let size: Int
     private var text: [UInt8] = []
     /// Up to where no cut was found.
@@ -70,7 +71,8 @@ package struct TextParts {
         }
         return text.withUnsafeBufferPointer {
             file.encode(
-                part: UTF8Text(bytes: UnsafeBufferPointer(rebasing: $0[..<count])), continues: continues)
+                part: UTF8Text(bytes: UnsafeBufferPointer(rebasing: $0[..<count])), continues: continues,
+                memory: memory)
         }
     }
 }

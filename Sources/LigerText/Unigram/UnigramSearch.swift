@@ -79,7 +79,7 @@ struct UnigramSearch: WordEngine {
     /// A segment is looked up again, as joined unknown ones may be a token; else its bytes are, or it is unknown.
     private func append(_ segment: Slice<UnsafeBufferPointer<UInt8>>, to output: inout [Int32]) {
         let bytes = UnsafeBufferPointer(rebasing: segment)
-        if let token = model.vocabulary.id(of: bytes, hash: WordCache.hash(0..<bytes.count, in: bytes)) {
+        if let token = model.vocabulary.id(of: bytes, hash: WordHash.hash(bytes)) {
             output.append(token)
         } else if !model.bytes.isEmpty, bytes.allSatisfy({ model.bytes[Int($0)] != nil }) {
             for byte in bytes { if let token = model.bytes[Int(byte)] { output.append(token) } }

@@ -27,7 +27,7 @@ struct ByteStringTable: Sendable {
         }
     }
 
-    /// The number of the string with these bytes; `hash` is `WordCache.hash` of them. Cost: the string's length.
+    /// The number of the string with these bytes; `hash` is `WordHash.hash` of them. Cost: the string's length.
     @inline(__always)
     func index(of bytes: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int? {
         var slot = Int(truncatingIfNeeded: hash) & mask
@@ -41,7 +41,7 @@ struct ByteStringTable: Sendable {
 
     /// The number of the string with these bytes. Cost: the string's length.
     func index(of bytes: UnsafeBufferPointer<UInt8>) -> Int? {
-        index(of: bytes, hash: WordCache.hash(0..<bytes.count, in: bytes))
+        index(of: bytes, hash: WordHash.hash(bytes))
     }
 
     /// The number of the string with these bytes. Cost: the string's length.
@@ -51,6 +51,6 @@ struct ByteStringTable: Sendable {
     }
 
     private static func hash(_ string: ArraySlice<UInt8>) -> Int {
-        string.withUnsafeBufferPointer { Int(truncatingIfNeeded: WordCache.hash(0..<$0.count, in: $0)) }
+        string.withUnsafeBufferPointer { Int(truncatingIfNeeded: WordHash.hash($0)) }
     }
 }

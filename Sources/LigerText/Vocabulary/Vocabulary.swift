@@ -48,7 +48,7 @@ struct Vocabulary: Sendable {
     /// The id of the token with these bytes. Cost: their number.
     func id(of bytes: some Collection<UInt8>) -> Int32? { table.index(of: bytes).map { ids[$0] } }
 
-    /// The id of the token with these bytes, whose `WordCache.hash` is `hash`.
+    /// The id of the token with these bytes, whose `WordHash.hash` is `hash`.
     @inline(__always)
     func id(of bytes: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int32? {
         table.index(of: bytes, hash: hash).map { ids[$0] }

@@ -10,7 +10,7 @@ struct WholeWords: Sendable {
     }
 
     /// The token whose bytes are `word`. Cost: the word's length.
-    func token(for word: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int32? {
-        table.index(of: word, hash: hash).map { ids[$0] }
+    func token(for word: UnsafeBufferPointer<UInt8>) -> Int32? {
+        table.index(of: word).map { ids[$0] }
     }
 }

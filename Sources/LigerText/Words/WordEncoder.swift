@@ -9,36 +9,38 @@ struct WordEncoder<Engine: WordEngine> {
     private let text: UnsafeBufferPointer<UInt8>
     private let wholeWords: WholeWords?
     private var engine: Engine
-    private var cache: WordCache
+    private let memory: WordMemory
 
     /// The caller keeps `text` alive.
-    init(_ engine: Engine, wholeWords: WholeWords?, text: UnsafeBufferPointer<UInt8>) {
+    ///
+    /// - Parameter memory: of words that this tokenizer met before.
+    init(
+        _ engine: Engine, wholeWords: WholeWords?, memory: WordMemory, text: UnsafeBufferPointer<UInt8>
+    ) {
         self.text = text
         self.wholeWords = wholeWords
         self.engine = engine
-        cache = WordCache(textLength: text.count)
+        self.memory = memory
     }
 
     /// Appends the tokens of the word that stands at `word`.
+    @inline(__always)
     mutating func append(_ word: Range<Int>, to output: inout [Int32]) {
-        let isCached = word.count > 1 && word.count <= WordCache.longestWord
-        guard isCached || wholeWords != nil else {
-            engine.append(UnsafeBufferPointer(rebasing: text[word]), to: &output)
-            return
-        }
-        let hash = WordCache.hash(word, in: text)
-        if isCached, let known = cache.tokens(of: word, hash: hash, in: text) {
-            // One by one: appending a slice of the array to itself would copy all of it.
-            for index in known { output.append(output[index]) }
-            return
-        }
+        guard word.count <= WordMemory.longestWord else { return encode(word, to: &output) }
+        let key = memory.key(of: word, in: text)
+        if memory.append(key, to: &output) { return }
         let first = output.count
+        encode(word, to: &output)
+        memory.insert(key, tokens: output[first...])
+    }
+
+    @inline(never)
+    private mutating func encode(_ word: Range<Int>, to output: inout [Int32]) {
         let bytes = UnsafeBufferPointer(rebasing: text[word])
-        if let token = wholeWords?.token(for: bytes, hash: hash) {
+        if let wholeWords, let token = wholeWords.token(for: bytes) {
             output.append(token)
         } else {
             engine.append(bytes, to: &output)
         }
-        if isCached { cache.insert(word, hash: hash, tokens: first..<output.count) }
     }
 }
