@@ -35,6 +35,9 @@ extension TrainingOptions {
             if !weights.allSatisfy({ $0 > 0 && $0.isFinite }) || !weights.reduce(0, +).isFinite {
                 problems.append("--weights must be finite numbers above 0")
             }
+            if course.epochs != nil {
+                problems.append("--epochs counts rows that come once, and --weights repeats some; give --steps")
+            }
         }
         if source.evaluation != nil, evaluationFraction != 0,
             evaluationFraction != TrainingOptions().evaluationFraction

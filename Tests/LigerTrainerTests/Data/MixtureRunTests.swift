@@ -91,6 +91,10 @@ import Testing
                 { ($0.source.others, $0.source.weights) = (["b"], [1, .nan]) },
                 "--weights must be finite numbers"
             ),
+            (
+                { ($0.source.others, $0.source.weights, $0.course.epochs) = (["b"], [1, 1], 2) },
+                "--weights repeats some"
+            ),
             ({ $0.source.others = [""] }, "--mix is empty"),
             ({ $0.source.evaluation = "" }, "--eval-data is empty"),
             ({ ($0.data, $0.source.others) = (nil, ["b"]) }, "--mix adds to --data"),
