@@ -36,7 +36,8 @@ extension TrainingOptions {
                 problems.append("--weights must be finite numbers above 0")
             }
             if course.epochs != nil {
-                problems.append("--epochs counts rows that come once, and --weights repeats some; give --steps")
+                problems.append(
+                    "--epochs counts rows that come once, and --weights repeats some; give --steps")
             }
         }
         if source.evaluation != nil, evaluationFraction != 0,
