@@ -1,4 +1,5 @@
 import Foundation
+import LigerRuntime
 import LigerText
 import LigerTrainer
 import TestSupport
