@@ -59,9 +59,10 @@ import Testing
             ([split(#"'s| ?\p{L}+|\s+(?!\S)|\s+|."#)], true),
             ([split(#"\s+"#, "Removed")], true),
             ([split(#"\p{N}{1,3}"#), split(#" ?\p{L}+|[^\p{L}]"#)], true),
-            // A match goes over spaces, or asks what follows a letter, or nothing cuts at a space.
-            ([split(#"[^\n]+|\n"#)], false),
-            ([split(#"\p{L}+ ?|\s|[^\s\p{L}]+"#)], false),
+            // Ends of lines are places too.
+            ([split(#"[^\n]+|\n"#)], true),
+            ([split(#"\p{L}+ ?|\s|[^\s\p{L}]+"#)], true),
+            // A match asks what follows a letter, or nothing cuts at a space.
             ([split(#"\p{L}+(?=\s)|[^\n]"#)], false),
             ([split(#"\p{L}+$|."#)], false),
             ([split(#"\p{N}+"#)], false),
@@ -124,12 +125,18 @@ import Testing
     /// An added token that is a word, or takes the spaces around it.
     @Test func addedTokensAreNotCut() throws {
         var contents = SmallTokenizer.contents()
-        func added(_ id: Int, _ content: String, _ options: [String: Any]) -> [String: Any] {
-            SmallTokenizer.addedToken(id, content, special: false).merging(options) { $1 }
+        let model = try #require(contents["model"] as? [String: Any])
+        let vocabulary = try #require(model["vocab"] as? [String: Int])
+        var next = vocabulary.count
+        // A token of the vocabulary keeps its id, and the others follow in order.
+        func added(_ content: String, _ options: [String: Any]) -> [String: Any] {
+            let known = vocabulary[content]
+            defer { next += known == nil ? 1 : 0 }
+            return SmallTokenizer.addedToken(known ?? next, content, special: false).merging(options) { $1 }
         }
         contents["added_tokens"] = [
-            added(263, "lo w", [:]), added(264, "hello", ["rstrip": true, "single_word": true]),
-            added(265, "rld", ["lstrip": true, "normalized": true]), added(266, "b", ["lstrip": true]),
+            added("lo w", [:]), added("hello", ["rstrip": true, "single_word": true]),
+            added("rld", ["lstrip": true, "normalized": true]), added("b", ["lstrip": true]),
         ]
         contents["post_processor"] = NSNull()
         let tokenizer = try SmallTokenizer.load(contents)

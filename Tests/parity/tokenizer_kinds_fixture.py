@@ -102,7 +102,10 @@ def trained_unigrams(text: str, normalizer, pre_tokenizer, size=1200) -> Tokeniz
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(text.split("\n\n"), trainers.UnigramTrainer(
         vocab_size=size, special_tokens=["<pad>", "<s>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
-    return tokenizer
+    # The library reads scores of all digits back a last bit off, which decides between segmentations of one sum.
+    trained = json.loads(tokenizer.to_str())
+    trained["model"]["vocab"] = [[token, round(score, 6)] for token, score in trained["model"]["vocab"]]
+    return Tokenizer.from_str(json.dumps(trained))
 
 
 def template(tokenizer: Tokenizer, single: str) -> dict:
@@ -277,7 +280,7 @@ def main() -> None:
     cases += ["".join(generator.choices(alphabet, k=generator.randint(1, 9))) for _ in range(400)]
     cases += [random_characters(generator, generator.randint(1, 12)) for _ in range(60)]
     cases += [mixed_text(generator, 200) for _ in range(30)]
-    # Of more text unigrams have more characters than their vocabulary holds.
+    # Unigrams of more text would have more characters than their vocabulary holds.
     for name, tokenizer in build(text[:50_000]).items():
         write(tokenizer, name, text, cases, folder)
     few = [case for case in cases if case][:150] + cases[-40:]
