@@ -35,4 +35,4 @@ with tempfile.TemporaryDirectory() as folder:
 
 counts = launch_counts()
 print(counts)
-assert counts["RMSNormForward"] and counts["SwiGLUForward"] and counts["RoPEKernel"]
+assert counts["RMSNormForward"] and counts["SwiGLUForward"] and counts["RoPEPairKernel"]

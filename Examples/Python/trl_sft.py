@@ -33,4 +33,4 @@ losses = [float(row["loss"]) for row in trainer.state.log_history if "loss" in r
 assert losses[-1] < losses[0], losses
 counts = launch_counts()
 print(counts)
-assert counts["RMSNormForward"] and counts["SwiGLUForward"] and counts["RoPEKernel"]
+assert counts["RMSNormForward"] and counts["SwiGLUForward"] and counts["RoPEPairKernel"]

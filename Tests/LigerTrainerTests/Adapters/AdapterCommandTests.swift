@@ -151,7 +151,7 @@ import Tile
                         "train", "--model", model, "--data", "text.txt", "--seq", "8", "--batch", "1",
                         "--steps", "1",
                         "--eval-fraction", "0", "--out", out,
-                    ] + more, in: folder)
+                    ] + more, in: folder, at: folder)
             }
             #expect(try train("nano", "run").status == 0)
             #expect(try train("run/final", "lora", "--lora-rank", "2").status == 0)
