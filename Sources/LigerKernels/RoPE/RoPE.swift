@@ -60,8 +60,12 @@ public enum RoPE {
     /// Rotates the heads of q and of k in one launch.
     ///
     /// - Parameters:
-    ///   - q: as x above; `k`: [B', T, heads, D], of q's type.
-    ///   - cos: as above; `sin`, `rowPerToken`, `inverse`: as above.
+    ///   - q: as x above.
+    ///   - k: [B', T, heads, D], of q's type.
+    ///   - cos: as above.
+    ///   - sin: as above.
+    ///   - rowPerToken: as above.
+    ///   - inverse: as above.
     /// - Returns: rotated q and k, like them.
     /// - Throws: as above.
     public static func apply(
