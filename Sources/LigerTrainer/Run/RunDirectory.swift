@@ -113,11 +113,17 @@ package struct RunDirectory: Sendable {
 
     /// Runs `body`, whose failures to write become errors about `--out`.
     static func reporting(_ body: () throws -> Void) throws {
-        func unwritable(_ path: String, _ reason: String) -> TrainerError {
+        try reporting(body) { path, reason in
             TrainerError(
                 .outputUnwritable, "Cannot write \(path): \(reason).",
                 remedy: "Choose another --out, or make room and give permission there.")
         }
+    }
+
+    /// Runs `body`, whose failures to write become errors that `unwritable` makes of path and reason; others pass.
+    static func reporting(
+        _ body: () throws -> Void, _ unwritable: (_ path: String, _ reason: String) -> TrainerError
+    ) throws {
         do {
             try body()
         } catch let failure as FileSystem.Failure {

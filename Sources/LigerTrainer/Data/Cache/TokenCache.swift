@@ -103,17 +103,10 @@ package struct TokenCache: Sendable {
 
     /// Makes failures to write errors about the cache; others pass.
     private func reporting(_ body: () throws -> Void) throws {
-        func unwritable(_ path: String, _ reason: String) -> TrainerError {
+        try RunDirectory.reporting(body) { path, reason in
             TrainerError(
                 .cacheUnwritable, "Cannot write tokens to the cache, \(path): \(reason).",
                 remedy: "Give another folder with --cache, or make room and give permission there.")
-        }
-        do {
-            try body()
-        } catch let failure as FileSystem.Failure {
-            throw unwritable(failure.path, failure.reason)
-        } catch let error as CheckpointError {
-            throw unwritable(error.file, error.problems[0].found)
         }
     }
 }
