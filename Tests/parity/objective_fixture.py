@@ -2,7 +2,7 @@
 
 Usage: python objective_fixture.py OUTPUT_FOLDER
 
-Writes `model` and `other` (checkpoints without a tokenizer: tokens are bytes), `pairs.jsonl`, `texts.jsonl` and
+Writes `model` and `other` (checkpoints without a tokenizer: tokens are bytes), `pairs.jsonl`, `texts.jsonl`, `rated.jsonl` and
 `expected.json`: for each objective the loss, the gradients' norm and the figures of some AdamW steps on all examples
 at once. Formulas are written out as the papers have them, answer by answer and without padding.
 """
@@ -24,6 +24,7 @@ PAIRS = [
 ]
 OPTIMISER = dict(lr=2e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
 STEPS, BETA, GAMMA, TEMPERATURE = 4, 0.1, 0.5, 2.0
+DIVERGENCE, CLIP = 0.04, 0.2
 
 
 def make_model(seed):
@@ -88,6 +89,35 @@ def distillation_loss(model, teacher):
     return 0.75 * soft + 0.25 * hard, {"soft_loss": soft.item(), "hard_loss": hard.item()}
 
 
+def rewards(index):
+    return [1.0 + index, 0.5 - index % 2]
+
+
+def reward_loss(model, other):
+    """Ratios to the reference, and a mean over all answers' tokens, as in DAPO."""
+    losses, divergences, cut = [], [], []
+    for index, (prompt, *answers) in enumerate(PAIRS):
+        group = torch.tensor(rewards(index), dtype=torch.float64)
+        advantages = (group - group.mean()) / (group.std() + 1e-4)
+        for answer, advantage in zip(answers, advantages.float()):
+            now = answer_logprobs(model, prompt, answer)
+            before = answer_logprobs(other, prompt, answer).detach()
+            ratio = (now - before).exp()
+            clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
+            divergence = (before - now).exp() - (before - now) - 1
+            losses.append(-torch.minimum(ratio * advantage, clipped * advantage) + DIVERGENCE * divergence)
+            divergences.append(divergence)
+            cut.append(torch.where(advantage > 0, ratio > 1 + CLIP, (ratio < 1 - CLIP) & (advantage < 0)))
+    figures = dict(kl=torch.cat(divergences).mean().item(), clip_ratio=torch.cat(cut).float().mean().item())
+    return torch.cat(losses).mean(), figures
+
+
+def loss_of(objective, model, other):
+    if objective == "distill":
+        return distillation_loss(model, other)
+    return reward_loss(model, other) if objective == "grpo" else pair_loss(objective, model, other)
+
+
 def train(objective):
     model, other = make_model(1), make_model(2)
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -96,8 +126,7 @@ def train(objective):
         [dict(params=decayed), dict(params=others, weight_decay=0.0)], **OPTIMISER)
     steps = []
     for _ in range(STEPS):
-        loss, figures = (
-            distillation_loss(model, other) if objective == "distill" else pair_loss(objective, model, other))
+        loss, figures = loss_of(objective, model, other)
         optimiser.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
@@ -114,7 +143,10 @@ def main(folder):
     texts = [json.dumps(dict(prompt=p, completion=c)) for p, c, _ in PAIRS]
     (folder / "pairs.jsonl").write_text("\n".join(pairs))
     (folder / "texts.jsonl").write_text("\n".join(texts))
-    expected = {objective: train(objective) for objective in ("dpo", "cpo", "simpo", "orpo", "distill")}
+    rated = [
+        json.dumps(dict(prompt=p, completions=answers, rewards=rewards(i))) for i, (p, *answers) in enumerate(PAIRS)]
+    (folder / "rated.jsonl").write_text("\n".join(rated))
+    expected = {objective: train(objective) for objective in ("dpo", "cpo", "simpo", "orpo", "grpo", "distill")}
     (folder / "expected.json").write_text(json.dumps(expected))
 
 

@@ -34,7 +34,7 @@ public enum GRPO {
         case vespo
 
         /// Whether f is clipped.
-        var isClipped: Bool {
+        package var isClipped: Bool {
             switch self {
             case .grpo, .bnpo, .drGRPO, .dapo, .luspo: true
             case .cispo, .sapo, .vespo: false
@@ -128,6 +128,19 @@ public enum GRPO {
             self.samplerRatio = samplerRatio
             self.normaliser = normaliser
         }
+    }
+}
+
+extension GRPO.Samples {
+    /// Answers whose labels say which tokens count: those that are not -100.
+    ///
+    /// - Parameter labels: [B, T], i32 or i64.
+    package init(
+        labels: NDArray, advantages: NDArray, old: NDArray?, reference: NDArray?, normaliser: NDArray?
+    ) throws {
+        self.init(
+            tokens: labels, mask: try CountedLabels.apply(labels), advantages: advantages, old: old,
+            reference: reference, normaliser: normaliser)
     }
 }
 

@@ -44,3 +44,25 @@ struct MaskedLabels: TileKernel {
         return labels
     }
 }
+
+/// 1 where a label counts, 0 where it is the ignored one; one program a token.
+struct CountedLabels: TileKernel {
+    let labels: DType
+
+    func body(_ p: Program) {
+        let labels = p.input("labels", labels, rank: 1, as: Int.self)
+        let counts = p.output("counts", .i32, rank: 1, as: Int.self)
+        let label = labels[p.index]
+        counts[p.index] = select(label == MaskedLabels.ignoreIndex, 0, label * 0 + 1)
+    }
+
+    /// i32 of the labels' shape.
+    ///
+    /// - Parameter labels: i32 or i64, contiguous.
+    static func apply(_ labels: NDArray) throws -> NDArray {
+        let counts = try NDArray(empty: labels.shape, dtype: .i32, device: labels.device)
+        try CountedLabels(labels: labels.dtype).launch(
+            programs: labels.count, ["labels": labels.flattened, "counts": counts.flattened])
+        return counts
+    }
+}

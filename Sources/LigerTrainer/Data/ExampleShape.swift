@@ -5,6 +5,7 @@ internal import LigerText
 enum ExampleShape: String, Sendable {
     case conversations, preferences
     case answers = "prompts with answers"
+    case rated = "answers with rewards"
     case texts = "texts in JSON"
 
     /// What a file's first object is, be it in lines of objects or in a list of them; nil for any other text.
@@ -30,6 +31,7 @@ enum ExampleShape: String, Sendable {
         case .preferences: "Give --objective dpo, orpo, cpo or simpo."
         case .answers:
             "Give --objective sft, with \"prompt\" and \"completion\"; or kto for judged answers."
+        case .rated: "Give --objective grpo."
         case .texts: "Give --objective sft, or write the texts themselves into a file."
         }
     }
@@ -41,6 +43,7 @@ enum ExampleShape: String, Sendable {
             return true
         }
         if has("chosen"), has("rejected") { return .preferences }
+        if has("completions"), has("rewards") { return .rated }
         if ["messages", "conversations", "conversation", "dialog", "prompt"].contains(where: isList) {
             return .conversations
         }

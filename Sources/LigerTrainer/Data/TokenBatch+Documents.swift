@@ -12,7 +12,7 @@ extension TokenBatch {
         var batch = TokenBatch(
             rows: 1, sequenceLength: places.reduce(0) { $0 + $1.count },
             inputs: places.flatMap { inputs[$0] }, labels: places.flatMap { labels[$0] },
-            preferences: preferences, tokens: tokens, weight: weight)
+            preferences: preferences, advantages: advantages, tokens: tokens, weight: weight)
         var start = 0
         batch.documents = [
             places.map { place in

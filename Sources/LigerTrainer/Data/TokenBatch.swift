@@ -10,6 +10,8 @@ public struct TokenBatch: Sendable, Equatable {
     public let labels: [Int64]
     /// Of judged answers: 1 for a good one, 0 for a bad one. These come first among the rows.
     public var preferences: [Int32]?
+    /// Of rated answers, a row each: how much better one is than the others to its prompt.
+    public var advantages: [Float]?
     /// Tokens trained on, which padding is not.
     public let tokens: Int
     /// What the mean loss of the batch is a mean over: tokens, pairs or answers.

@@ -52,17 +52,17 @@ struct TokenMaker {
     ///
     /// - Parameters:
     ///   - settings: what decides them in addition to file, tokenizer and chat template.
-    ///   - encode: makes tokens of one.
+    ///   - encode: makes tokens of one, which may become several.
     /// - Throws: `TrainerError`; what `encode` throws.
     func examples<Example: CachedExample>(
         of file: ExampleFile, settings: [String: String], in cache: TokenCache?, progress: DataProgress,
-        _ encode: (ExampleFile.Example) throws -> Example
+        _ encode: (ExampleFile.Example) throws -> [Example]
     ) throws -> (examples: ExampleList<Example>, notes: [String]) {
         progress.begin(total: file.part.bytes)
         defer { progress.end() }
         func add(_ emit: (Example) throws -> Void) throws {
             try file.forEach { example, done in
-                try emit(try encode(example))
+                try encode(example).forEach(emit)
                 progress.update(done)
             }
         }

@@ -100,7 +100,8 @@ extension TokenMaker {
         let lossOn = options.instructions.resolvedLossOn
         let encoder = InstructionEncoder(file.path, tokenizer, lossOn, chats.source(for: file.path))
         let (examples, notes) = try self.examples(
-            of: file, settings: ["loss on": lossOn.rawValue], in: cache, progress: progress, encoder.encode)
+            of: file, settings: ["loss on": lossOn.rawValue], in: cache, progress: progress
+        ) { [try encoder.encode($0)] }
         let stream = try InstructionStream(examples, of: file.path, options)
         return (stream, [summary(of: file, examples.count)] + notes)
     }
@@ -111,11 +112,14 @@ extension TokenMaker {
     func examples(
         of file: ExampleFile, _ options: TrainingOptions, in cache: TokenCache?, progress: DataProgress
     ) throws -> (stream: ExampleStream, notes: [String]) {
+        let scalesRewards = options.objective.resolvedScalesRewards
         let encoder = ExampleEncoder(
             path: file.path, opening: tokenizer.openingIDs, end: tokenizer.documentEnd,
-            conversations: chats.source(for: file.path), tokenize: { tokenizer.encode($0) })
+            conversations: chats.source(for: file.path), scalesRewards: scalesRewards ?? true,
+            tokenize: { tokenizer.encode($0) })
+        let settings = scalesRewards.map { ["scale rewards": "\($0)"] } ?? [:]
         let (examples, notes) = try self.examples(
-            of: file, settings: [:], in: cache, progress: progress, encoder.encode)
+            of: file, settings: settings, in: cache, progress: progress, encoder.encode)
         let stream = try ExampleStream(examples, of: file.path, file.form, options)
         return (stream, [summary(of: file, examples.count)] + notes)
     }

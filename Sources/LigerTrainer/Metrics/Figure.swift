@@ -10,8 +10,10 @@ public enum Figure: String, Sendable, Hashable, CaseIterable {
     case accuracy
     /// Mean of -log p over the chosen answers' tokens.
     case likelihoodLoss = "nll"
-    /// KTO's estimate of how far the model has gone from its reference.
+    /// An estimate of how far the model has gone from its reference, of KTO and GRPO.
     case divergence = "kl"
+    /// The share of GRPO's tokens whose ratio was cut.
+    case clippedShare = "clip_ratio"
     /// Mean loss per token with respect to the teacher.
     case softLoss = "soft_loss"
     /// Mean cross entropy of the next tokens.
@@ -28,6 +30,7 @@ public enum Figure: String, Sendable, Hashable, CaseIterable {
         case .accuracy: "accuracy \(Format.percent(value))"
         case .likelihoodLoss: "nll \(Format.decimal(value, places: 4))"
         case .divergence: "kl \(Format.decimal(value, places: 3))"
+        case .clippedShare: "clipped \(Format.percent(value))"
         case .softLoss: "soft \(Format.decimal(value, places: 4))"
         case .routerLoss: "routers \(Format.decimal(value, places: 3))"
         case .hardLoss: "hard \(Format.decimal(value, places: 4))"

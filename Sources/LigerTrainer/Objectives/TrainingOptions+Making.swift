@@ -23,6 +23,13 @@ extension TrainingOptions {
             return Judging(
                 options: .init(beta: Float(objective.resolvedBeta ?? 0), sequences: sequences),
                 reference: frozen)
+        case .grpo:
+            guard let frozen else { preconditionFailure("GRPO has a reference") }
+            var scored = sequences
+            scored.temperature = Float(objective.resolvedTemperature ?? 1)
+            return Reinforcing(
+                options: objective.rewardOptions(longest: sequenceLength), sequences: scored,
+                reference: frozen)
         case .distill:
             guard let frozen else { preconditionFailure("distillation has a teacher") }
             return Distilling(
@@ -39,7 +46,7 @@ extension TrainingOptions.ObjectiveChoice {
         case .cpo: return .cpo(labelSmoothing: smoothing)
         case .simPO: return .simPO(gamma: Float(resolvedGamma ?? 0), labelSmoothing: smoothing)
         case .orpo: return .orpo
-        case .nextToken, .sft, .dpo, .kto, .distill: return .dpo(relative(smoothing))
+        case .nextToken, .sft, .dpo, .kto, .grpo, .distill: return .dpo(relative(smoothing))
         }
     }
 
@@ -53,6 +60,15 @@ extension TrainingOptions.ObjectiveChoice {
         return FusedLinearPreference.Options(
             beta: Float(resolvedBeta ?? 0), likelihoodWeight: alpha == 0 ? nil : Float(alpha),
             sequences: sequences)
+    }
+
+    /// - Parameter longest: of the answers, for Dr. GRPO.
+    fileprivate func rewardOptions(longest: Int) -> GRPO.Options {
+        let clip = resolvedClipRatio
+        return GRPO.Options(
+            formula: resolvedRewardFormula ?? .dapo, beta: Float(resolvedBeta ?? 0),
+            epsilonLow: Float(clip?.low ?? 0.2), epsilonHigh: Float(clip?.high ?? 0.2),
+            isPerSequence: resolvedRatio == .sequence, maximumLength: longest)
     }
 
     fileprivate var teacherFormula: FusedLinearDistillation.Formula {

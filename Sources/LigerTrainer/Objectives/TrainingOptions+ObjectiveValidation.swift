@@ -23,14 +23,16 @@ extension TrainingOptions.ObjectiveChoice {
     /// Options that this objective does not have.
     fileprivate var strayProblems: [String] {
         let given: [(option: String, isGiven: Bool, kinds: Set<Kind>)] = [
-            ("--loss-type", lossType != nil, [.dpo, .distill]),
-            ("--beta", beta != nil, [.dpo, .orpo, .cpo, .simPO, .kto, .distill]),
+            ("--loss-type", lossType != nil, [.dpo, .grpo, .distill]),
+            ("--beta", beta != nil, [.dpo, .orpo, .cpo, .simPO, .kto, .grpo, .distill]),
             ("--gamma", gamma != nil, [.simPO]),
             ("--label-smoothing", labelSmoothing != nil, [.dpo, .cpo, .simPO]),
             ("--alpha", alpha != nil, [.dpo, .orpo, .cpo, .simPO]),
-            ("--temperature", temperature != nil, [.distill]),
+            ("--temperature", temperature != nil, [.grpo, .distill]),
+            ("--clip-ratio", clipRatio != nil, [.grpo]), ("--ratio", ratio != nil, [.grpo]),
+            ("--scale-rewards", scalesRewards != nil, [.grpo]),
             ("--hard-weight", hardWeight != nil, [.distill]),
-            ("--reference", reference != nil, [.dpo, .kto]),
+            ("--reference", reference != nil, [.dpo, .kto, .grpo]),
             ("--teacher", teacher != nil, [.distill]),
         ]
         return given.filter { $0.isGiven && !$0.kinds.contains(kind) }.map { option, _, kinds in
@@ -45,10 +47,10 @@ extension TrainingOptions.ObjectiveChoice {
             guard let value, !(value.isFinite && isGood(value)) else { return }
             problems.append("\(option) is \(value); it must be \(range)")
         }
-        if kind == .distill {
-            check("--beta", beta, "from 0 to 1") { (0...1).contains($0) }
-        } else {
-            check("--beta", beta, "a finite number above 0") { $0 > 0 }
+        switch kind {
+        case .distill: check("--beta", beta, "from 0 to 1") { (0...1).contains($0) }
+        case .grpo: check("--beta", beta, "a finite number of at least 0") { $0 >= 0 }
+        default: check("--beta", beta, "a finite number above 0") { $0 > 0 }
         }
         check("--gamma", gamma, "a finite number") { _ in true }
         check("--alpha", alpha, "at least 0") { $0 >= 0 }
@@ -75,14 +77,36 @@ extension TrainingOptions.ObjectiveChoice {
         for (option, folder) in [("--reference", reference), ("--teacher", teacher)] where folder == "" {
             problems.append("\(option) is empty; give a folder")
         }
-        if let lossType, kind == .dpo || kind == .distill, lossType.isOfDistillation != (kind == .distill) {
-            let names = LossType.allCases.filter { $0.isOfDistillation == (kind == .distill) }
+        let names = LossType.allCases.filter { $0.kind == kind }
+        if let lossType, !names.isEmpty, lossType.kind != kind {
             problems.append(
                 "--loss-type \(lossType.rawValue) is none of --objective \(kind.rawValue); it must be one of "
                     + names.map(\.rawValue).joined(separator: ", "))
         }
         if kind == .dpo, labelSmoothing != nil, resolvedSmoothing == nil {
             problems.append("--label-smoothing is for --loss-type exo_pair and robust; leave it out")
+        }
+        return problems + rewardProblems
+    }
+
+    private var rewardProblems: [String] {
+        guard let formula = resolvedRewardFormula else { return [] }
+        var problems: [String] = []
+        if let clip = clipRatio {
+            let isCut = resolvedClipRatio != nil
+            if !isCut {
+                problems.append(
+                    "--clip-ratio has no meaning with --loss-type \(formula.rawValue), which cuts no ratios")
+            } else if !(clip.low >= 0 && clip.low <= 1 && clip.high >= 0 && clip.high.isFinite) {
+                problems.append(
+                    "--clip-ratio is \(clip.low),\(clip.high); the first must be from 0 to 1, the second a finite number "
+                        + "of at least 0")
+            }
+        }
+        if ratio == .sequence, !formula.isClipped {
+            problems.append(
+                "--ratio sequence has no meaning with --loss-type \(formula.rawValue), whose ratios are of tokens"
+            )
         }
         return problems
     }

@@ -20,8 +20,10 @@ extension TokenBatch {
         var share = TokenBatch(
             rows: own.count * rowsPerExample, sequenceLength: sequenceLength, inputs: dealt(inputs),
             labels: labels, preferences: preferences.map { Array($0[own]) },
+            advantages: advantages.map { Array($0[own]) },
             tokens: tokens * own.count / examples,
-            weight: rowsPerExample == 1 ? labels.count { $0 != ExampleStream.ignored } : own.count)
+            // One that is no number of examples is one of tokens.
+            weight: weight == examples ? own.count : labels.count { $0 != ExampleStream.ignored })
         share.documents = documents.map { Array($0[own]) }
         return share
     }

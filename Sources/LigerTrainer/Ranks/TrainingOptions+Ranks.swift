@@ -1,3 +1,4 @@
+internal import LigerLosses
 internal import LigerNN
 
 extension TrainingOptions {
@@ -78,6 +79,8 @@ extension TrainingOptions.ObjectiveChoice {
         case .dpo, .orpo, .cpo, .simPO:
             (resolvedAlpha ?? 0) == 0
                 ? nil : "the likelihood that --alpha adds is a mean over all tokens of a batch"
+        case .grpo:
+            resolvedRewardFormula == .bnpo ? "the loss is a mean over all tokens of a batch" : nil
         case .kto: "the models' divergence is estimated over a whole batch"
         case .distill: "the loss is a mean over all tokens of a batch"
         }

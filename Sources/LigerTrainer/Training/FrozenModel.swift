@@ -46,6 +46,16 @@ package struct FrozenModel {
             labels: labels, averages: averages, options)
     }
 
+    /// The log-probability of each label, [rows, length], f32, on the device; 0 where it does not count.
+    ///
+    /// - Parameter labels: [rows, length].
+    func logProbabilities(
+        _ ids: NDArray, _ labels: NDArray, _ options: SequenceOptions
+    ) throws -> NDArray {
+        try SequenceScorer(Self.head(of: decoder, ids), labels: labels, options).scores().logProbs
+            .reshaped(labels.shape)
+    }
+
     /// The weights' norm, digit by digit: other weights have another, almost surely.
     ///
     /// - Cost: the weights read once.

@@ -46,6 +46,8 @@ package struct BatchArrays {
     package let labels: NDArray
     /// Of judged answers, which are the first rows: 1 for a good one, i32.
     package let preferences: NDArray?
+    /// Of rated answers: [rows], f32.
+    package let advantages: NDArray?
     /// Where examples begin that share rows; nil where each row is one.
     package let documents: DocumentBorders?
 
@@ -58,7 +60,7 @@ package struct BatchArrays {
             batch.borders(on: device),
             preferences: batch.preferences.map {
                 try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
-            }, on: device)
+            }, advantages: batch.advantages.map { try NDArray($0, device: device) }, on: device)
     }
 
     /// Rows as they are.
@@ -66,30 +68,34 @@ package struct BatchArrays {
     /// - Parameter shape: [rows, length].
     package init(
         ids: [Int32], labels: [Int64], _ shape: [Int], _ documents: DocumentBorders? = nil,
-        preferences: NDArray? = nil, on device: Device
+        preferences: NDArray? = nil, advantages: NDArray? = nil, on device: Device
     ) throws {
         self.init(
             ids: try NDArray(copying: ids, shape, dtype: .i32, device: device),
             labels: try NDArray(copying: labels, shape, dtype: .i64, device: device),
-            preferences: preferences, documents: documents)
+            preferences: preferences, advantages: advantages, documents: documents)
     }
 
     private init(
-        ids: NDArray, labels: NDArray, preferences: NDArray? = nil, documents: DocumentBorders? = nil
+        ids: NDArray, labels: NDArray, preferences: NDArray? = nil, advantages: NDArray? = nil,
+        documents: DocumentBorders? = nil
     ) {
         (self.ids, self.labels, self.preferences) = (ids, labels, preferences)
+        self.advantages = advantages
         self.documents = documents
     }
 
     /// Memory for the largest part that the options allow, which holds nothing.
     static func unset(_ options: TrainingOptions, on device: Device) throws -> BatchArrays {
         let isJudged = options.objective.kind.form == .judged
+        let isRated = options.objective.kind.form == .rated
         let shape = [options.rowsPerPass * (isJudged ? 2 : 1), options.sequenceLength]
         return BatchArrays(
             ids: try NDArray(empty: shape, dtype: .i32, device: device),
             labels: try NDArray(empty: shape, dtype: .i64, device: device),
             preferences: isJudged
                 ? try NDArray(empty: [options.rowsPerPass], dtype: .i32, device: device) : nil,
+            advantages: isRated ? try NDArray(empty: [options.rowsPerPass], device: device) : nil,
             documents: options.packsRows
                 ? try DocumentBorders(
                     starts: Array(repeating: [0], count: shape[0]), length: shape[1], device: device) : nil)
@@ -105,6 +111,7 @@ package struct BatchArrays {
         try batch.inputs.withUnsafeBytes { try ids.write($0) }
         try batch.labels.withUnsafeBytes { try labels.write($0) }
         try batch.preferences?.withUnsafeBytes { try preferences?.write($0) }
+        try batch.advantages?.withUnsafeBytes { try advantages?.write($0) }
     }
 }
 

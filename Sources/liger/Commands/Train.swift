@@ -1,10 +1,10 @@
 internal import ArgumentParser
 internal import LigerTrainer
 
-/// Trains a model on text, on instructions, on preferences, or from a teacher.
+/// Trains a model on text, on instructions, on preferences or rewards, or from a teacher.
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Train a model on text, on instructions, on preferences, or from a teacher.",
+        abstract: "Train a model on text, on instructions, on preferences or rewards, or from a teacher.",
         discussion: """
             Trains a preset from new weights, or the model in a folder, on a text file or a folder of them. \
             The output folder gets metrics.jsonl, loss.svg, checkpoints and the final model, which \
@@ -15,13 +15,14 @@ struct Train: ParsableCommand {
             With another --objective than next-token, --data is a JSONL file with one object a line:
               dpo, orpo, cpo, simpo  {"prompt": "...", "chosen": "...", "rejected": "..."}
               kto                    {"prompt": "...", "completion": "...", "label": true}
+              grpo                   {"prompt": "...", "completions": ["...", "..."], "rewards": [1, 0]}
               distill                {"text": "..."}, or prompt and completion
               sft                    {"messages": [...]}, or prompt and completion, or text
             Prompt and answers are strings, or lists of messages, which the model's chat template writes. Strings \
             are tokenised separately, and an answer ends with the tokenizer's end of text, if it has one. Only the \
             answer's tokens count. What is longer than --seq is cut at its end; a line of whose answer nothing is \
             left is refused, or with sft left out. sft packs examples into rows of --seq tokens, and learns what \
-            the assistant says. The reference of dpo and kto is read in every step, without a tape, and takes the \
+            the assistant says. The reference of dpo, kto and grpo is read in every step, without a tape, and takes the \
             memory of its weights; where an adapter is trained, none.
 
             EXAMPLES:

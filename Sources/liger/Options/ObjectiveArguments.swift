@@ -8,7 +8,7 @@ struct ObjectiveArguments: ParsableArguments {
     @Option(
         help: """
             next-token learns a text, sft what an assistant says in conversations. dpo, orpo, cpo and simpo learn from pairs of answers, kto from answers that \
-            are good or bad, distill from a teacher; --data is a JSONL file then, and --batch counts its lines, or \
+            are good or bad, grpo from answers with rewards, distill from a teacher; --data is a JSONL file then, and --batch counts its lines, or \
             with sft its rows.
             """)
     var objective = Choice.Kind.nextToken
@@ -16,7 +16,7 @@ struct ObjectiveArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            The model that dpo and kto compare with. (default: a frozen copy of the weights that the run starts \
+            The model that dpo, kto and grpo compare with; with grpo, the one that gave the answers. (default: a frozen copy of the weights that the run starts \
             from; with an adapter, the weights without it)
             """, valueName: "folder"))
     var reference: String?
@@ -28,7 +28,8 @@ struct ObjectiveArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The formula: jsd or cosine for distill, the others for dpo. (default: sigmoid; distill: jsd)",
+            "The formula: jsd or cosine for distill, grpo to vespo for grpo, the others for dpo. "
+                + "(default: sigmoid; grpo: dapo; distill: jsd)",
             valueName: "name"))
     var lossType: Choice.LossType?
 
@@ -36,8 +37,8 @@ struct ObjectiveArguments: ParsableArguments {
         parsing: .unconditional,
         help: ArgumentHelp(
             """
-            The weight of rewards; of distill's jsd, 0 is the teacher's divergence from the student and 1 the \
-            reverse. (default: 0.1; distill: 0.5)
+            The weight of rewards; of grpo, that of the divergence from the reference; of distill's jsd, 0 is the teacher's divergence from the student and 1 the \
+            reverse. (default: 0.1; grpo: 0.04; distill: 0.5)
             """, valueName: "number"))
     var beta: Double?
 
@@ -63,8 +64,31 @@ struct ObjectiveArguments: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "What distill divides the logits of both models by. (default: 1)", valueName: "number"))
+            "What distill divides the logits of both models by, and grpo, as whoever drew the answers did. (default: 1)",
+            valueName: "number"))
     var temperature: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Of grpo: how far below and above 1 the ratio of the model's to the reference's probability counts. \
+            (default: 0.2,0.2; cispo: 0,5)
+            """, valueName: "low,high"))
+    var clipRatio: Choice.ClipRatio?
+
+    @Option(
+        help: ArgumentHelp(
+            "Of grpo: whether ratios are of tokens, or of whole answers as in GSPO. (default: token)",
+            valueName: "what"))
+    var ratio: Choice.Ratio?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: """
+            Of grpo: divide advantages, which are rewards less their prompt's mean, by their standard deviation. \
+            (default: --scale-rewards)
+            """)
+    var scaleRewards: Bool?
 
     @Option(
         parsing: .unconditional,
@@ -86,6 +110,9 @@ struct ObjectiveArguments: ParsableArguments {
         choice.alpha = alpha
         choice.temperature = temperature
         choice.hardWeight = hardWeight
+        choice.clipRatio = clipRatio
+        choice.ratio = ratio
+        choice.scalesRewards = scaleRewards
         return choice
     }
 }

@@ -15,6 +15,7 @@ extension TrainingOptions.ObjectiveChoice.Kind: ExpressibleByArgument {}
 extension TrainingOptions.InstructionChoice.LossOn: ExpressibleByArgument {}
 extension TrainingOptions.InstructionChoice.OverLength: ExpressibleByArgument {}
 extension TrainingOptions.ObjectiveChoice.LossType: ExpressibleByArgument {}
+extension TrainingOptions.ObjectiveChoice.Ratio: ExpressibleByArgument {}
 
 extension TrainingOptions.Device: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
@@ -90,6 +91,22 @@ struct ByteCount: ExpressibleByArgument {
     }
 }
 
+/// Two numbers, as in `0.2,0.28`.
+private func twoNumbers(_ argument: String) -> (Double, Double)? {
+    let values = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+    guard values.count == 2, let first = values[0], let second = values[1] else { return nil }
+    return (first, second)
+}
+
+extension TrainingOptions.ObjectiveChoice.ClipRatio: ExpressibleByArgument, CustomStringConvertible {
+    public init?(argument: String) {
+        guard let (low, high) = twoNumbers(argument) else { return nil }
+        self.init(low, high)
+    }
+
+    public var description: String { "\(low),\(high)" }
+}
+
 /// AdamW's two decay rates, as in `0.9,0.95`.
 struct Betas: ExpressibleByArgument, CustomStringConvertible {
     let first: Double
@@ -101,8 +118,7 @@ struct Betas: ExpressibleByArgument, CustomStringConvertible {
     }
 
     init?(argument: String) {
-        let values = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
-        guard values.count == 2, let first = values[0], let second = values[1] else { return nil }
+        guard let (first, second) = twoNumbers(argument) else { return nil }
         self.init(first, second)
     }
 

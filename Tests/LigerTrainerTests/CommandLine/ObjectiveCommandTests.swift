@@ -42,10 +42,13 @@ import Testing
 
     /// Killed after a checkpoint, in the middle of steps, each objective goes on to the same bits; its reference is
     /// still what training started from.
-    @Test(arguments: [Kind.dpo, .kto, .distill]) func killedAndResumed(kind: Kind) throws {
+    @Test(arguments: [Kind.dpo, .kto, .grpo, .distill]) func killedAndResumed(kind: Kind) throws {
         try withTemporaryFolder { folder in
             var more = ["--steps", "40"]
             if kind == .dpo { more += ["--alpha", "0.3", "--accumulate", "2"] }
+            if kind == .grpo {
+                more += ["--loss-type", "grpo", "--no-scale-rewards", "--clip-ratio", "0.2,0.28"]
+            }
             if kind == .distill {
                 let small = try SmallRun(in: folder)
                 #expect(try small.train(["--steps", "2"], out: "\(folder)/teacher").status == 0)

@@ -17,6 +17,10 @@ import Testing
         let judged = try SmallExamples.file(
             [#"{"prompt": "a", "completion": "b", "label": false}"#], .judged)
         #expect(judged.examples[0].isGood == false && judged.examples[0].answers == [.text("b")])
+        let rated = try SmallExamples.file(
+            [#"{"prompt": "a", "completions": ["b", "c"], "rewards": [1, -0.5]}"#], .rated)
+        #expect(
+            rated.examples[0].answers == [.text("b"), .text("c")] && rated.examples[0].rewards == [1, -0.5])
         let texts = try SmallExamples.file(
             [#"{"text": "a"}"#, #"{"prompt": "a", "completion": "b"}"#], .texts)
         #expect(texts.examples.map(\.prompt) == [.text(""), .text("a")])
@@ -75,6 +79,28 @@ import Testing
         (.pairs, #"{"prompt": "a", "prompt": "b"}"#, "found the key \"prompt\" a second time"),
         (.pairs, #"{"prompt": "a"#, "found a string without an end"),
         (.pairs, String(repeating: "[", count: 100_000), "deeper nesting"),
+        (.rated, #"{"prompt": "a", "completions": ["b", "c"]}"#, #"line 2 has no "rewards", a list"#),
+        (
+            .rated, #"{"prompt": "a", "completions": "b", "rewards": [1]}"#,
+            #""completions" is "b", not a list"#
+        ),
+        (.rated, #"{"prompt": "a", "completions": ["b"], "rewards": [1]}"#, #""completions" has 1 of them"#),
+        (
+            .rated, #"{"prompt": "a", "completions": ["b", "c"], "rewards": [1, 2, 3]}"#,
+            #""completions" has 2 of them, "rewards" 3; give each its own"#
+        ),
+        (
+            .rated, #"{"prompt": "a", "completions": ["b", "c"], "rewards": [1, true]}"#,
+            #""rewards[1]" is true, not a finite number"#
+        ),
+        (
+            .rated, #"{"prompt": "a", "completions": ["b", ""], "rewards": [1, 2]}"#,
+            #"line 2: "completions[1]" is empty"#
+        ),
+        (
+            .rated, #"{"prompt": "a", "completions": ["b", [{"role": "assistant"}]], "rewards": [1, 2]}"#,
+            #"of "prompt" and "completions[1]" one is a string and one a list of messages"#
+        ),
         (.judged, #"{"prompt": "a", "completion": "b"}"#, #"line 2 has no "label""#),
         (
             .judged, #"{"prompt": "a", "completion": "b", "label": 1}"#, #""label" is 1, not true or false."#

@@ -129,4 +129,47 @@ import Testing
         }
         #expect(error?.remedy == "Give more examples, or --eval-fraction 0.")
     }
+
+    /// A line of rated answers is as many examples, each with its advantage; no line is parted by what is kept for
+    /// evaluation.
+    @Test func ratedAnswersComeOneByOne() throws {
+        let lines = [
+            #"{"prompt": "p", "completions": ["a", "bb", "c"], "rewards": [3, 1, 2]}"#,
+            #"{"prompt": "q", "completions": ["d", "e"], "rewards": [5, 5]}"#,
+            #"{"prompt": "r", "completions": ["f", "g"], "rewards": [0, 1]}"#,
+        ]
+        let stream = try stream(lines, .grpo) { ($0.batch, $0.evaluationFraction) = (1, 0.2) }
+        #expect(stream.trainingExamples == 5 && stream.evaluationBatches == 2)
+        let batches = (0..<5).map { stream.batch(step: $0, part: 0) }
+        let found = batches.map { batch in
+            (batch.inputs.prefix(2).map { Int($0) }, batch.advantages ?? [], batch.weight)
+        }.sorted { $0.0.lexicographicallyPrecedes($1.0) }
+        #expect(
+            found.map(\.0)
+                == [ids("pa"), ids("pb"), ids("pc"), ids("qd"), ids("qe")].map { $0.map { Int($0) } })
+        let expected: [Float] = [0.99990001, -0.99990001, 0, 0, 0]
+        for (values, expected) in zip(found.map(\.1), expected) {
+            #expect(values.count == 1 && abs(values[0] - expected) < 1e-6)
+        }
+        // A mean over tokens, of which each answer's end is one.
+        #expect(found.map(\.2) == [2, 3, 2, 2, 2])
+        let plain = try self.stream(lines, .grpo) {
+            ($0.batch, $0.objective.scalesRewards, $0.objective.lossType) = (5, false, .grpo(.grpo))
+            $0.evaluationFraction = 0.2
+        }.batch(step: 0, part: 0)
+        #expect(plain.advantages?.sorted() == [-1, 0, 0, 0, 1] && plain.weight == 5)
+        #expect(throws: TrainerError.self) {
+            try self.stream([lines[0]], .grpo) { ($0.batch, $0.evaluationFraction) = (1, 0.2) }
+        }
+    }
+
+    @Test func advantagesStayFinite() {
+        for scale in [1e-300, 1e-3, 1, 1e300, Double.greatestFiniteMagnitude] {
+            let advantages = GroupAdvantages.of([scale, -scale, scale], isScaled: true)
+            #expect(advantages.allSatisfy(\.isFinite))
+            #expect(abs(advantages.reduce(0, +)) < 1e-6)
+        }
+        #expect(GroupAdvantages.of([0, 0], isScaled: true) == [0, 0])
+        #expect(GroupAdvantages.of([2, 2, 2], isScaled: true) == [0, 0, 0])
+    }
 }

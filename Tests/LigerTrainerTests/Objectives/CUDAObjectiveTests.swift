@@ -24,6 +24,7 @@ import Tile
             switch form {
             case .pairs: #"{"prompt": "p\#(i)", "chosen": "good", "rejected": "bad \#(i * i)"}"#
             case .judged: #"{"prompt": "p\#(i)", "completion": "c\#(i * i)", "label": \#(i % 2 == 0)}"#
+            case .rated: #"{"prompt": "p\#(i)", "completions": ["c\#(i * i)", "d"], "rewards": [\#(i), 1]}"#
             case .texts, .instructions: #"{"text": "text number \#(i * i)"}"#
             }
         }
@@ -43,7 +44,7 @@ import Tile
         return try Learner(model, stream: model.batches(of: file, options), options: options)
     }
 
-    @Test(arguments: [(Kind.dpo, 2), (.orpo, 1), (.kto, 1), (.distill, 1), (.sft, 2)])
+    @Test(arguments: [(Kind.dpo, 2), (.orpo, 1), (.kto, 1), (.grpo, 2), (.distill, 1), (.sft, 2)])
     func stepsWaitForNothing(kind: Kind, accumulation: Int) throws {
         let device = try makeFakeDevice()
         let learner = try learner(on: device, kind) { $0.accumulate = accumulation }
@@ -55,7 +56,7 @@ import Tile
     }
 
     /// A captured step launches what a step launches, and takes no memory after the second.
-    @Test(arguments: [Kind.dpo, .kto, .distill]) func graphsDoWhatStepsDo(kind: Kind) throws {
+    @Test(arguments: [Kind.dpo, .kto, .grpo, .distill]) func graphsDoWhatStepsDo(kind: Kind) throws {
         let device = try makeFakeDevice()
         let learner = try learner(on: device, kind) { $0.execution.graph = true }
         var launches: [Int32] = []

@@ -24,11 +24,11 @@ import Testing
         [(kind: Choice.Kind, change: @Sendable (inout TrainingOptions) -> Void, message: String)] = [
             (
                 .nextToken, { $0.objective.beta = 1 },
-                "--beta has no meaning with --objective next-token; it is for dpo, orpo, cpo, simpo, kto, distill"
+                "--beta has no meaning with --objective next-token; it is for dpo, orpo, cpo, simpo, kto, grpo, distill"
             ),
             (
                 .orpo, { $0.objective.reference = "x" },
-                "--reference has no meaning with --objective orpo; it is for dpo, kto"
+                "--reference has no meaning with --objective orpo; it is for dpo, kto, grpo"
             ),
             (
                 .dpo, { $0.objective.teacher = "x" },
@@ -39,6 +39,32 @@ import Testing
                 .kto, { $0.kernels = KernelSelection(.reference) },
                 "--objective kto is computed with the output layer and has no plain code; leave --kernels liger, or "
                     + "add --fused-linear-cross-entropy"
+            ),
+            (.grpo, { $0.objective.beta = -1 }, "--beta is -1.0; it must be a finite number of at least 0"),
+            (
+                .dpo, { $0.objective.ratio = .sequence },
+                "--ratio has no meaning with --objective dpo; it is for grpo"
+            ),
+            (
+                .dpo, { $0.objective.scalesRewards = false },
+                "--scale-rewards has no meaning with --objective dpo; it is for grpo"
+            ),
+            (
+                .grpo, { $0.objective.clipRatio = .init(2, 0.2) },
+                "--clip-ratio is 2.0,0.2; the first must be from 0 to 1, the second a finite number of at least 0"
+            ),
+            (
+                .grpo, { ($0.objective.lossType, $0.objective.clipRatio) = (.grpo(.sapo), .init(0.2, 0.2)) },
+                "--clip-ratio has no meaning with --loss-type sapo, which cuts no ratios"
+            ),
+            (
+                .grpo, { ($0.objective.lossType, $0.objective.ratio) = (.grpo(.cispo), .sequence) },
+                "--ratio sequence has no meaning with --loss-type cispo, whose ratios are of tokens"
+            ),
+            (
+                .grpo, { $0.objective.lossType = .cosine },
+                "--loss-type cosine is none of --objective grpo; it must be one of grpo, bnpo, dr_grpo, dapo, luspo, cispo, "
+                    + "sapo, vespo"
             ),
             (.kto, { $0.objective.beta = 0 }, "--beta is 0.0; it must be a finite number above 0"),
             (.distill, { $0.objective.beta = 1.5 }, "--beta is 1.5; it must be from 0 to 1"),

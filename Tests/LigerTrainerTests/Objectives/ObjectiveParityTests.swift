@@ -23,7 +23,7 @@ struct ObjectiveParityTests {
         try python.run(script: "objective_fixture.py", folder.url.path)
         let expected = try JSONDecoder().decode(
             [String: [Step]].self, from: Data(contentsOf: folder.file("expected.json")))
-        #expect(expected.count == 5)
+        #expect(expected.count == 6)
         for (name, steps) in expected {
             let kind = try #require(TrainingOptions.ObjectiveChoice.Kind(rawValue: name))
             #expect(steps.count == 4 && steps[3].loss < steps[0].loss)
@@ -43,7 +43,9 @@ struct ObjectiveParityTests {
             ($0.learningRate, $0.schedule, $0.warmup, $0.clip) = (2e-3, .constant, 0, 0)
         }
         let other = folder.file("other").path
-        if kind == .dpo { options.objective.reference = other }
+        if kind == .dpo || kind == .grpo { options.objective.reference = other }
+        // Two answers to each of five prompts.
+        if kind == .grpo { options.batch = 10 }
         if kind == .distill {
             options.objective.teacher = other
             (options.objective.temperature, options.objective.hardWeight) = (2, 0.25)

@@ -23,7 +23,9 @@ import Tile
     }
 
     @Test(
-        arguments: withExamples.map { ($0, DType.f32) } + [(.dpo, .bf16), (.kto, .bf16), (.distill, .bf16)])
+        arguments: withExamples.map { ($0, DType.f32) } + [
+            (.dpo, .bf16), (.kto, .bf16), (.grpo, .bf16), (.distill, .bf16),
+        ])
     func everyObjectiveLearns(kind: Kind, dtype: DType) throws {
         let learner = try SmallExamples.learner(
             SmallExamples.options(kind) {
@@ -32,14 +34,16 @@ import Tile
                 if kind == .distill { $0.objective.hardWeight = 0 }
             })
         let steps = try steps(8, learner)
-        #expect(steps[7].loss < 0.97 * steps[0].loss, "\(steps.map(\.loss))")
+        // What GRPO's first step comes to says nothing: its ratios are 1.
+        let bound = kind == .grpo ? steps[0].loss - 0.02 : 0.97 * steps[0].loss
+        #expect(steps[7].loss < bound, "\(steps.map(\.loss))")
         let (first, last) = (learner.figures(of: steps[0]), learner.figures(of: steps[7]))
         for (figure, value) in last {
             let before = try #require(first[figure])
             switch figure {
             case .rewardMargin: #expect(value > before + 0.001)
             case .softLoss, .likelihoodLoss: #expect(value < before)
-            case .accuracy: #expect((0...1).contains(value))
+            case .accuracy, .clippedShare: #expect((0...1).contains(value))
             case .chosenReward, .rejectedReward, .divergence, .hardLoss, .routerLoss:
                 #expect(value.isFinite)
             }
@@ -51,6 +55,7 @@ import Tile
             case .dpo, .simPO: [.chosenReward, .rejectedReward, .rewardMargin, .accuracy]
             case .orpo, .cpo: [.chosenReward, .rejectedReward, .rewardMargin, .accuracy, .likelihoodLoss]
             case .kto: [.chosenReward, .rejectedReward, .rewardMargin, .divergence]
+            case .grpo: [.divergence, .clippedShare]
             case .distill: [.softLoss, .hardLoss]
             }
         #expect(Figure.allCases.filter { last[$0] != nil } == expected)
@@ -72,6 +77,34 @@ import Tile
             let value = try #require(figures[figure])
             #expect(abs(value) < 1e-5)
         }
+        #expect(step.gradientNorm > 0.1)
+    }
+
+    /// Before the first update ratios are 1 and the divergence 0: the loss is what the advantages alone come to.
+    @Test(arguments: [GRPO.Formula.dapo, .grpo, .luspo]) func theFirstRatiosAreOne(formula: GRPO.Formula)
+        throws
+    {
+        let learner = try SmallExamples.learner(
+            SmallExamples.options(.grpo) { $0.objective.lossType = .grpo(formula) })
+        let batch = learner.stream.batch(step: 0, part: 0)
+        let advantages = try #require(batch.advantages).map(Double.init)
+        let counts = (0..<batch.rows).map { row in
+            Double(
+                batch.labels[row * batch.sequenceLength..<(row + 1) * batch.sequenceLength].count { $0 >= 0 })
+        }
+        let sums = zip(advantages, counts).reduce(0) { $0 - $1.0 * $1.1 }
+        let expected =
+            switch formula {
+            case .dapo: sums / counts.reduce(0, +)
+            case .luspo: sums / Double(batch.rows)
+            default: -advantages.reduce(0, +) / Double(batch.rows)
+            }
+        let step = try #require(try steps(1, learner).first)
+        #expect(
+            abs(step.loss - expected) < 1e-5 * max(1, abs(expected)), "\(step.loss), expected \(expected)")
+        let figures = learner.figures(of: step)
+        #expect(figures[.clippedShare] == 0)
+        #expect(abs(try #require(figures[.divergence])) < 1e-6)
         #expect(step.gradientNorm > 0.1)
     }
 
@@ -111,7 +144,7 @@ import Tile
 
     /// Two parts of two pairs are one batch of four: the same loss, gradients and figures. Of KTO, whose parts have
     /// a divergence each, and of distillation, whose parts are means over their own tokens, that is not so.
-    @Test(arguments: [Kind.dpo, .simPO]) func partsAddUp(kind: Kind) throws {
+    @Test(arguments: [Kind.dpo, .simPO, .grpo]) func partsAddUp(kind: Kind) throws {
         let runs = try [(4, 1), (2, 2)].map { batch, accumulation in
             let learner = try SmallExamples.learner(
                 SmallExamples.options(kind) { ($0.batch, $0.accumulate) = (batch, accumulation) })
@@ -119,12 +152,13 @@ import Tile
             return (steps: steps, figures: steps.map(learner.figures(of:)))
         }
         for (whole, parts) in zip(runs[0].steps, runs[1].steps) {
-            #expect(abs(whole.loss - parts.loss) < 1e-5 * whole.loss)
+            #expect(abs(whole.loss - parts.loss) < 1e-5 * max(abs(whole.loss), 0.1))
             #expect(abs(whole.gradientNorm - parts.gradientNorm) < 1e-4 * whole.gradientNorm)
             #expect(whole.tokens == parts.tokens)
         }
         for (whole, parts) in zip(runs[0].figures, runs[1].figures) {
-            for (figure, value) in whole {
+            // Of GRPO's a mean over each part's tokens.
+            for (figure, value) in whole where kind != .grpo {
                 let other = try #require(parts[figure])
                 #expect(abs(value - other) < 1e-4)
             }
@@ -132,13 +166,14 @@ import Tile
     }
 
     /// Filling rows up, as steps of one shape need it, changes nothing but the order of sums.
-    @Test(arguments: [Kind.dpo, .orpo, .kto, .distill]) func paddingCountsForNothing(kind: Kind) throws {
+    @Test(arguments: [Kind.dpo, .orpo, .kto, .grpo, .distill]) func paddingCountsForNothing(kind: Kind) throws
+    {
         let losses = try [false, true].map { isPadded in
             let options = SmallExamples.options(kind) { $0.sequenceLength = 200 }
             return try steps(3, SmallExamples.learner(options, isPadded: isPadded))
         }
         for (plain, padded) in zip(losses[0], losses[1]) {
-            #expect(abs(plain.loss - padded.loss) < 1e-5 * abs(plain.loss))
+            #expect(abs(plain.loss - padded.loss) < 1e-5 * max(abs(plain.loss), 0.1))
             #expect(abs(plain.gradientNorm - padded.gradientNorm) < 1e-4 * plain.gradientNorm)
             #expect(plain.tokens == padded.tokens)
         }
@@ -172,7 +207,8 @@ import Tile
 
     /// The estimate is never below what two steps took, nor far above it.
     @Test(arguments: [
-        (Kind.dpo, DType.f32), (.orpo, .bf16), (.kto, .f32), (.distill, .f32), (.distill, .bf16),
+        (Kind.dpo, DType.f32), (.orpo, .bf16), (.kto, .f32), (.grpo, .f32), (.distill, .f32),
+        (.distill, .bf16),
         (.sft, .f32), (.sft, .bf16),
     ])
     func theEstimateHolds(kind: Kind, dtype: DType) throws {

@@ -24,6 +24,10 @@ struct SmallExamples {
                 let isGood = i % 3 != 1
                 let answer = members([("prompt", prompt), ("completion", isGood ? good : bad)])
                 return "{\(answer), \"label\": \(isGood)}"
+            case .rated:
+                let answers = [good, bad, "yes or no"].map { "\"\($0)\"" }.joined(separator: ", ")
+                return "{\(members([("prompt", prompt)])), \"completions\": [\(answers)], "
+                    + "\"rewards\": [\(i % 2 + 1), 0, 0.5]}"
             case .texts where i % 2 == 0, .instructions where i % 4 == 0:
                 return "{\(members([("text", prompt + good)]))}"
             case .texts, .instructions: return "{\(members([("prompt", prompt), ("completion", good)]))}"

@@ -33,23 +33,36 @@ extension InstructionExample: CachedExample {
 }
 
 extension ExampleStream.Example: CachedExample {
-    /// The line, whether the answer is good, and how many tokens prompt and answers have.
+    /// The line, what is said of the answer, and how many tokens prompt and answers have; an advantage's bits are the last.
     var fields: [Int32] {
-        let mark: Int = isGood.map { $0 ? 1 : 0 } ?? -1
+        let (mark, bits): (Int, [Int32]) =
+            switch judgement {
+            case nil: (-1, [])
+            case .bad: (0, [])
+            case .good: (1, [])
+            case .advantage(let value): (2, [Int32(bitPattern: value.bitPattern)])
+            }
         return ([line, mark, prompt.count] + answers.map(\.count)).map { Int32(truncatingIfNeeded: $0) }
+            + bits
     }
 
     var allTokens: [Int32] { prompt + answers.joined() }
 
     init(fields: [Int32], tokens: [Int32]) {
         line = Int(fields[0])
-        isGood = fields[1] < 0 ? nil : fields[1] == 1
+        var counts = fields[3...]
+        switch fields[1] {
+        case 0: judgement = .bad
+        case 1: judgement = .good
+        case 2: judgement = .advantage(Float(bitPattern: UInt32(bitPattern: counts.removeLast())))
+        default: judgement = nil
+        }
         var rest = tokens[...]
         func next(_ count: Int32) -> [Int32] {
             defer { rest = rest.dropFirst(Int(count)) }
             return Array(rest.prefix(Int(count)))
         }
         prompt = next(fields[2])
-        answers = fields[3...].map(next)
+        answers = counts.map(next)
     }
 }

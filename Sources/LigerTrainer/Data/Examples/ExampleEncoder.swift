@@ -1,4 +1,4 @@
-/// Makes tokens of examples for objectives that compare answers, or learn from a teacher.
+/// Makes tokens of examples for objectives that compare answers, rate them, or learn from a teacher.
 struct ExampleEncoder {
     let path: String
     /// Put before each prompt, such as the tokenizer's beginning of text.
@@ -7,11 +7,15 @@ struct ExampleEncoder {
     let end: [Int32]
     /// Writes conversations.
     let conversations: ConversationSource?
+    /// Whether advantages of rated answers are divided by their rewards' standard deviation.
+    let scalesRewards: Bool
     /// The tokenizer.
     let tokenize: (String) -> [Int32]
 
+    /// One example, or of rated answers one for each.
+    ///
     /// - Throws: `TrainerError` (`dataMalformed`) as `ConversationWriter`.
-    func encode(_ text: ExampleFile.Example) throws -> ExampleStream.Example {
+    func encode(_ text: ExampleFile.Example) throws -> [ExampleStream.Example] {
         var prompts: [[Int32]] = []
         let answers = try text.answers.map { answer -> [Int32] in
             switch (text.prompt, answer) {
@@ -27,8 +31,16 @@ struct ExampleEncoder {
             default: preconditionFailure("a prompt is of its answers' kind")
             }
         }
-        return ExampleStream.Example(
-            line: text.line, prompt: prompts[0], answers: answers, isGood: text.isGood)
+        func example(_ prompt: [Int32], _ answers: [[Int32]], _ judgement: ExampleStream.Judgement?)
+            -> ExampleStream.Example
+        {
+            ExampleStream.Example(line: text.line, prompt: prompt, answers: answers, judgement: judgement)
+        }
+        if text.rewards.isEmpty {
+            return [example(prompts[0], answers, text.isGood.map { $0 ? .good : .bad })]
+        }
+        let advantages = GroupAdvantages.of(text.rewards, isScaled: scalesRewards)
+        return answers.indices.map { example(prompts[$0], [answers[$0]], .advantage(advantages[$0])) }
     }
 }
 

@@ -4,6 +4,7 @@ package import LigerText
 ///
 ///     {"prompt": "...", "chosen": "...", "rejected": "..."}        pairs
 ///     {"prompt": "...", "completion": "...", "label": true}        judged
+///     {"prompt": "...", "completions": [...], "rewards": [...]}     rated
 ///     {"prompt": "...", "completion": "..."} or {"text": "..."}    texts, instructions
 ///     {"messages": [{"role": "user", "content": "..."}, ...]}      instructions
 ///
@@ -12,7 +13,7 @@ package import LigerText
 /// too. The file is hostile until it is read: every fault is an error with the line it is in.
 package struct ExampleFile: Sendable {
     /// What an example is.
-    package enum Form: Sendable, Hashable { case pairs, judged, texts, instructions }
+    package enum Form: Sendable, Hashable { case pairs, judged, rated, texts, instructions }
 
     /// A prompt, or an answer.
     package enum Passage: Sendable, Equatable {
@@ -26,10 +27,13 @@ package struct ExampleFile: Sendable {
         package let line: Int
         /// Empty for a text, and for a whole conversation.
         package let prompt: Passage
-        /// One or, of pairs, the chosen and the rejected one; messages if and only if the prompt is.
+        /// One or, of pairs, the chosen and the rejected one; of rated answers two or more. Messages if and only if the
+        /// prompt is.
         package let answers: [Passage]
         /// Of judged answers.
         package let isGood: Bool?
+        /// Of rated answers: a finite number for each.
+        package let rewards: [Double]
         /// What the chat template is given in addition to messages.
         package let setting: ChatSetting
     }
@@ -128,7 +132,7 @@ extension ExampleFile.Form {
     var noun: String {
         switch self {
         case .pairs: "pair"
-        case .judged: "answer"
+        case .judged, .rated: "answer"
         case .texts: "text"
         case .instructions: "example"
         }
@@ -141,6 +145,7 @@ extension ExampleFile.Form {
         switch self {
         case .pairs: #"{"prompt": "...", "chosen": "...", "rejected": "..."}"#
         case .judged: #"{"prompt": "...", "completion": "...", "label": true}"#
+        case .rated: #"{"prompt": "...", "completions": ["...", "..."], "rewards": [1, 0]}"#
         case .texts: #"{"text": "..."} or {"prompt": "...", "completion": "..."}"#
         case .instructions:
             #"{"messages": [{"role": "user", "content": "..."}, ...]}, {"prompt": "...", "completion": "..."} or "#

@@ -20,6 +20,7 @@ struct ExampleReader {
         case .pairs: return try pair(members)
         case .judged:
             return try answered(members, isGood: try label(members))
+        case .rated: return try rated(members)
         case .instructions where members["messages"] != nil:
             return try example(.messages([]), [.messages(messages("messages", members))], members)
         case .texts, .instructions:
@@ -33,6 +34,24 @@ struct ExampleReader {
         let (prompt, answer) = (try passage("prompt", members), try answer("completion", members))
         try checkAlike("prompt", prompt, "completion", answer)
         return try example(prompt, [answer], members, isGood: isGood)
+    }
+
+    /// `prompt`, `completions` and as many `rewards`.
+    private func rated(_ members: [String: JSONValue]) throws -> ExampleFile.Example {
+        let prompt = try passage("prompt", members)
+        let completions = try elements("completions", members)
+        let answers = try completions.enumerated().map { index, completion in
+            let name = "completions[\(index)]"
+            let answer = try answer(name, [name: completion])
+            try checkAlike("prompt", prompt, name, answer)
+            return answer
+        }
+        if answers.count < 2 {
+            throw fault(
+                ": \"completions\" has \(answers.count) of them; rewards are compared with those of other completions "
+                    + "to the same prompt")
+        }
+        return try example(prompt, answers, members, rewards: try rewards(of: answers.count, members))
     }
 
     /// `prompt`, `chosen` and `rejected`; lists of messages may have the prompt as their common beginning.
@@ -71,7 +90,8 @@ struct ExampleReader {
     }
 
     private func example(
-        _ prompt: Passage, _ answers: [Passage], _ members: [String: JSONValue], isGood: Bool? = nil
+        _ prompt: Passage, _ answers: [Passage], _ members: [String: JSONValue], isGood: Bool? = nil,
+        rewards: [Double] = []
     ) throws -> ExampleFile.Example {
         var setting = ExampleFile.ChatSetting()
         if case .messages = prompt {
@@ -79,7 +99,7 @@ struct ExampleReader {
             setting.variables = try variables(members)
         }
         return ExampleFile.Example(
-            line: line, prompt: prompt, answers: answers, isGood: isGood, setting: setting)
+            line: line, prompt: prompt, answers: answers, isGood: isGood, rewards: rewards, setting: setting)
     }
 
     private func members(_ bytes: [UInt8]) throws -> [String: JSONValue] {
@@ -177,6 +197,26 @@ extension ExampleReader {
         case (.text, .messages), (.messages, .text):
             throw fault(": of \"\(first)\" and \"\(second)\" one is a string and one a list of messages")
         }
+    }
+
+    private func elements(_ key: String, _ members: [String: JSONValue]) throws -> [JSONValue] {
+        switch members[key] {
+        case .array(let elements): return elements
+        case nil: throw fault(" has no \"\(key)\", a list")
+        case let value?: throw fault(": \"\(key)\" is \(value.summary), not a list")
+        }
+    }
+
+    private func rewards(of count: Int, _ members: [String: JSONValue]) throws -> [Double] {
+        let rewards = try elements("rewards", members).enumerated().map { index, reward in
+            switch reward {
+            case .integer(let number): return Double(number)
+            case .number(let number) where number.isFinite: return number
+            default: throw fault(": \"rewards[\(index)]\" is \(reward.summary), not a finite number")
+            }
+        }
+        if rewards.count == count { return rewards }
+        throw fault(": \"completions\" has \(count) of them, \"rewards\" \(rewards.count); give each its own")
     }
 
     private func label(_ members: [String: JSONValue]) throws -> Bool {

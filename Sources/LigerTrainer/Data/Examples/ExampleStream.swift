@@ -15,13 +15,21 @@ package struct ExampleStream: Sendable {
     /// Lengths of batches are multiples of it, so that a device sees few of them.
     static let lengthStep = 16
 
-    /// One line's tokens.
+    /// What is said of an answer.
+    enum Judgement: Sendable, Equatable {
+        case good, bad
+        /// How much better than the other answers to its prompt.
+        case advantage(Float)
+    }
+
+    /// One line's tokens, or of rated answers those of one.
     struct Example: Sendable {
         /// Of the file, counted from 1.
         let line: Int
         let prompt: [Int32]
         let answers: [[Int32]]
-        let isGood: Bool?
+        /// Of judged and rated answers.
+        let judgement: Judgement?
     }
 
     package let sequenceLength: Int
@@ -31,6 +39,7 @@ package struct ExampleStream: Sendable {
     let form: ExampleFile.Form
     let examples: ExampleList<Example>
     private let padsToSequenceLength: Bool
+    private let isMeanOverTokens: Bool
     /// Examples in one epoch.
     package let trainingExamples: Int
     let totals: Totals
@@ -47,9 +56,10 @@ package struct ExampleStream: Sendable {
         encode: @escaping (String) -> [Int32]
     ) throws {
         let encoder = ExampleEncoder(
-            path: file.path, opening: opening, end: end, conversations: nil, tokenize: encode)
+            path: file.path, opening: opening, end: end, conversations: nil,
+            scalesRewards: options.objective.resolvedScalesRewards ?? true, tokenize: encode)
         var examples: [Example] = []
-        try file.forEach { example, _ in examples.append(try encoder.encode(example)) }
+        try file.forEach { example, _ in examples += try encoder.encode(example) }
         try self.init(ExampleList(examples), of: file.path, file.form, options)
     }
 
@@ -68,16 +78,27 @@ package struct ExampleStream: Sendable {
         batchSize = options.batch
         seed = options.seed
         padsToSequenceLength = options.execution.graph
+        isMeanOverTokens = options.objective.isMeanOverTokens
         let evaluates = options.evaluationFraction > 0
         let share = Int((Double(examples.count) * options.evaluationFraction).rounded())
-        trainingExamples = examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0)
+        trainingExamples = Self.wholeLines(
+            examples, near: examples.count - (evaluates ? min(max(1, share), examples.count - 1) : 0))
         totals = try Totals(examples, training: trainingExamples, of: path, length: sequenceLength)
-        guard examples.count >= (evaluates ? 2 : 1) else {
+        guard !evaluates || trainingExamples < examples.count else {
             throw TrainerError(
                 .textTooShort,
-                "\(path) has one example; one to train on and one to evaluate are needed.",
-                remedy: "Give more examples, or --eval-fraction 0.")
+                "\(path) has one line of examples; one to train on and one to evaluate are needed.",
+                remedy: "Give more lines, or --eval-fraction 0.")
         }
+    }
+
+    /// The last number of examples up to `count` that no line is parted by, or else the first beyond it.
+    private static func wholeLines(_ examples: ExampleList<Example>, near count: Int) -> Int {
+        func isBorder(_ place: Int) -> Bool {
+            place == examples.count || examples[place].line != examples[place - 1].line
+        }
+        let before = (1...count).last(where: isBorder)
+        return before ?? (count...examples.count).first(where: isBorder) ?? count
     }
 
     /// What is known of all examples together.
@@ -103,7 +124,12 @@ package struct ExampleStream: Sendable {
                     fingerprint.add(Int32(truncatingIfNeeded: part.count))
                     for token in part { fingerprint.add(token) }
                 }
-                if let isGood = example.isGood { fingerprint.add(isGood ? 1 : 0) }
+                switch example.judgement {
+                case .good: fingerprint.add(1)
+                case .bad: fingerprint.add(0)
+                case .advantage(let value): fingerprint.add(Int32(bitPattern: value.bitPattern))
+                case nil: break
+                }
             }
         }
     }
@@ -201,10 +227,20 @@ extension ExampleStream: BatchStream {
             labels += tokens[first...].lazy.map(Int64.init)
             labels += Array(repeating: Self.ignored, count: padding)
         }
-        let counts = form == .texts ? labels.count { $0 != Self.ignored } : drawn.count
+        let counts = isMeanOverTokens ? labels.count { $0 != Self.ignored } : drawn.count
         return TokenBatch(
             rows: rows.count, sequenceLength: length, inputs: inputs, labels: labels,
-            preferences: form == .judged ? drawn.map { $0.isGood == true ? 1 : 0 } : nil,
+            preferences: form == .judged ? drawn.map { $0.judgement == .good ? 1 : 0 } : nil,
+            advantages: form == .rated ? drawn.map(\.advantage) : nil,
             tokens: drawn.reduce(0) { $0 + tokens(of: $1) }, weight: counts)
+    }
+}
+
+extension ExampleStream.Example {
+    fileprivate var advantage: Float {
+        guard case .advantage(let value)? = judgement else {
+            preconditionFailure("a rated answer has an advantage")
+        }
+        return value
     }
 }
