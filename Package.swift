@@ -148,8 +148,9 @@ let package = Package(
         .testTarget(
             name: "LigerHIPTests",
             dependencies: [
-                "LigerRuntime", "LigerCatalogue", "LigerCollectives", "LigerTrainer", "LigerNN", "Tile",
-                "TileGPU",
+                "LigerRuntime", "LigerCatalogue", "LigerCollectives", "LigerKernels", "LigerTrainer",
+                "LigerNN",
+                "Tile", "TileGPU",
                 "TileLLVM", "FakeCUDA", "FakeHIP", "TestSupport",
             ]),
         .testTarget(

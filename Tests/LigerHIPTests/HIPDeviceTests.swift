@@ -2,6 +2,7 @@ import FakeCUDA
 import FakeHIP
 import LigerCatalogue
 import LigerCollectives
+import LigerKernels
 import LigerLosses
 import LigerRuntime
 import TestSupport
