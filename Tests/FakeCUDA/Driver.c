@@ -410,7 +410,10 @@ static CUresult fillRows(
     CUdeviceptr target, size_t pitch, uint8_t value, size_t width, size_t height, CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
-    for (size_t i = 0; i < height; i++) memset((uint8_t *)target + i * pitch, value, width);
+    for (size_t i = 0; i < height; i++) {
+        void *row = (uint8_t *)target + i * pitch;
+        if (!fake_capture_fill(row, value, width)) memset(row, value, width);
+    }
     return pitch >= width ? 0 : 1;
 }
 

@@ -1,5 +1,7 @@
-"""Tensors of a torch for AMD's GPUs, whose device torch calls "cuda" too. No AMD GPU has run this: `torch.version.hip` and
-what reaches the GPU are stood in for."""
+"""Tensors of a torch for AMD's GPUs, whose device torch calls "cuda" too.
+
+No AMD GPU has run this: `torch.version.hip` and what reaches the GPU are stood in for.
+"""
 
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_numbers_of_nvidias():
 
 
 def test_the_library_is_asked_for_amds(rocm):
-    """Where there is no HIP, its message reaches the user; on a machine with one, a device of that number is missing."""
+    """Without HIP, its absence is the message; on a machine with one GPU, that there is no second."""
     with pytest.raises(RuntimeError, match="HIP|there is no GPU 1"):
         _call.prepare("softmax_forward", {"x": TensorOnGPU()}, {})
 

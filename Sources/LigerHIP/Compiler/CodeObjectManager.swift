@@ -64,13 +64,12 @@ package final class CodeObjectManager: Sendable {
     /// - Throws: `RuntimeError` with the compiler's log if the text does not compile.
     /// - Cost: tens of milliseconds for a kernel.
     package func compile(_ text: String, for architecture: String) throws -> [UInt8] {
-        let name = "amdgcn-amd-amdhsa--" + architecture
         let object = try perform(
             version.generateCode, Array(text.utf8), AMD_COMGR_DATA_KIND_BC,
-            to: AMD_COMGR_DATA_KIND_RELOCATABLE, name, Self.options)
+            to: AMD_COMGR_DATA_KIND_RELOCATABLE, architecture, Self.options)
         return try perform(
             version.linkExecutable, object, AMD_COMGR_DATA_KIND_RELOCATABLE,
-            to: AMD_COMGR_DATA_KIND_EXECUTABLE, name, [])
+            to: AMD_COMGR_DATA_KIND_EXECUTABLE, architecture, [])
     }
 
     private func perform(
@@ -79,7 +78,9 @@ package final class CodeObjectManager: Sendable {
     ) throws -> [UInt8] {
         let information = try make(functions.createAction, "describing a compilation")
         defer { _ = functions.destroyAction(information) }
-        try check(functions.setArchitecture(information, architecture), "compiling for \(architecture)")
+        try check(
+            functions.setArchitecture(information, "amdgcn-amd-amdhsa--" + architecture),
+            "compiling for \(architecture)")
         try check(functions.setLogging(information, true), "asking for the compiler's log")
         try setOptions(options, information)
         let source = try make(functions.createSet, "making a set of sources")
