@@ -46,19 +46,27 @@ let package = Package(
         .target(name: "LigerArrays", dependencies: ["Tile"]),
         .target(
             name: "LigerCPU", dependencies: ["Platform", "Tile", "TileCPU", "CVector", "LigerArrays"]),
+        // What drivers of GPUs share; then each maker's.
+        .target(name: "LigerGPU", dependencies: ["Platform", "Tile", "TileGPU", "LigerArrays"]),
         .target(name: "CCUDA"),
         .target(
             name: "LigerCUDA",
-            dependencies: ["Platform", "Tile", "TileGPU", "TilePTX", "CCUDA", "LigerArrays"]),
+            dependencies: ["Platform", "Tile", "TileGPU", "TilePTX", "CCUDA", "LigerArrays", "LigerGPU"]),
+        .target(name: "CHIP"),
+        .target(
+            name: "LigerHIP",
+            dependencies: ["Platform", "Tile", "TileGPU", "TileLLVM", "CHIP", "LigerArrays", "LigerGPU"]),
         .target(name: "LigerRecording", dependencies: ["Tile", "LigerArrays"]),
         .target(
             name: "LigerRuntime",
-            dependencies: ["Tile", "LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording"]),
+            dependencies: [
+                "Tile", "LigerArrays", "LigerCPU", "LigerGPU", "LigerCUDA", "LigerHIP", "LigerRecording",
+            ]),
         // What ranks exchange arrays through: NCCL, or memory that processes of the host share.
         .target(name: "CNCCL"),
         .target(
             name: "LigerCollectives",
-            dependencies: ["Platform", "Tile", "CNCCL", "LigerCUDA", "LigerRuntime"]),
+            dependencies: ["Platform", "Tile", "CNCCL", "LigerGPU", "LigerRuntime"]),
         .target(name: "LigerKernels", dependencies: ["Platform", "Tile", "LigerRuntime"]),
         .target(name: "LigerLosses", dependencies: ["Platform", "LigerKernels"]),
         // The C interface, for Python: one dynamic library, whose header is liger.h.
@@ -111,10 +119,16 @@ let package = Package(
         // What tests share: seeded numbers, error measures, temporary folders, Python, a GPU that is none. Tests lie
         // as the sources do.
         .target(
-            name: "TestSupport", dependencies: ["FakeCUDA", "LigerCPU", "LigerRuntime", "Tile"],
+            name: "TestSupport",
+            dependencies: [
+                "FakeCUDA", "FakeHIP", "LigerCPU", "LigerRuntime", "Tile", "TileEmulator", "TileGPU",
+                "TileLLVM",
+            ],
             path: "Tests/TestSupport"),
         // A driver, a cuBLASLt, a cuDNN and an NCCL in plain C, which tests load in the place of NVIDIA's.
         .target(name: "FakeCUDA", dependencies: ["CCUDA", "CNCCL"], path: "Tests/FakeCUDA"),
+        // The same of AMD's.
+        .target(name: "FakeHIP", dependencies: ["CHIP", "FakeCUDA", "CNCCL"], path: "Tests/FakeHIP"),
         .testTarget(name: "TileTests", dependencies: ["Tile"]),
         .testTarget(name: "CVectorTests", dependencies: ["CVector", "TestSupport", "Tile"]),
         .testTarget(name: "TileCPUTests", dependencies: ["Tile", "LigerRuntime", "TestSupport"]),
@@ -137,6 +151,14 @@ let package = Package(
         .testTarget(
             name: "LigerCUDATests",
             dependencies: ["Platform", "LigerRuntime", "Tile", "FakeCUDA", "TestSupport"]),
+        .testTarget(
+            name: "LigerHIPTests",
+            dependencies: [
+                "LigerRuntime", "LigerCatalogue", "LigerCollectives", "LigerKernels", "LigerTrainer",
+                "LigerNN",
+                "Tile", "TileGPU",
+                "TileLLVM", "FakeCUDA", "FakeHIP", "TestSupport",
+            ]),
         .testTarget(
             name: "LigerCollectivesTests",
             dependencies: ["CNCCL", "FakeCUDA", "LigerCollectives", "LigerRuntime", "Tile", "TestSupport"]),

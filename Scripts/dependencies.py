@@ -21,7 +21,7 @@ DOCUMENT = ROOT / "Documentation/Architecture.md"
 BEGIN, END = "<!-- dependencies: made by Scripts/dependencies.py -->\n", "<!-- end of dependencies -->\n"
 
 # Targets whose folders depend on each other in one direction.
-LAYERED = ("LigerArrays", "LigerCPU", "LigerCUDA", "LigerRecording", "LigerRuntime", "Platform")
+LAYERED = ("LigerArrays", "LigerCPU", "LigerGPU", "LigerCUDA", "LigerHIP", "LigerRecording", "LigerRuntime", "Platform")
 
 # What only some places may say, and where. Paths are prefixes below the root.
 RULES = (
@@ -32,12 +32,19 @@ RULES = (
     ),
     (
         "asks which back end a device has",
-        r"\b(?:as[?!]|is)\s+(?:any\s+)?(?:CPUBackend|CUDABackend|Recording)\b|\bcuda\s*[!=]=\s*nil|\b(?:if|guard)\s+(?:let|var)\s+cuda\b",
-        ("Sources/LigerCUDA/", "Sources/LigerCPU/", "Sources/LigerRecording/", "Tests/"),
+        r"\b(?:as[?!]|is)\s+(?:any\s+)?(?:CPUBackend|CUDABackend|HIPBackend|DriverBackend|Recording)\b|\bcuda\s*[!=]=\s*nil|\b(?:if|guard)\s+(?:let|var)\s+cuda\b",
+        (
+            "Sources/LigerGPU/",
+            "Sources/LigerCUDA/",
+            "Sources/LigerHIP/",
+            "Sources/LigerCPU/",
+            "Sources/LigerRecording/",
+            "Tests/",
+        ),
     ),
     (
         "names what is NVIDIA's alone",
-        r"\b(?:CUDA(?!Driver\b|Error\b)\w+|CUBLASLt|CUDNN\w*|cudaDevices|graphLibrary|graphPlan)\b|\.cuda\(",
+        r"\b(?:CUDA(?!Driver\b)\w+|CUBLASLt|CUDNN\w*|cudaDevices|graphLibrary|graphPlan)\b|\.cuda\(",
         (
             "Sources/LigerCUDA/",
             "Sources/LigerRuntime/Devices.swift",
@@ -46,6 +53,17 @@ RULES = (
             "Sources/LigerABI/",
             "Sources/LigerCatalogue/Diagnosis.swift",
             "Sources/LigerCatalogue/KernelTuning.swift",
+            "Tests/",
+        ),
+    ),
+    (
+        "names what is AMD's alone",
+        r"\b(?:HIP\w+|hipDevices|CodeObjectManager)\b|\.hip\(",
+        (
+            "Sources/LigerHIP/",
+            "Sources/LigerRuntime/Devices.swift",
+            "Sources/LigerABI/",
+            "Sources/LigerCatalogue/Diagnosis.swift",
             "Tests/",
         ),
     ),

@@ -30,8 +30,8 @@ private func status(of error: any Error) -> liger_status {
         case .device: LIGER_NO_DEVICE
         case .library: LIGER_NO_LIBRARY
         }
-    case let error as CUDAError:
-        error.name == "CUDA_ERROR_OUT_OF_MEMORY" ? LIGER_OUT_OF_MEMORY : LIGER_DEVICE_FAILED
+    case let error as GPUError:
+        error.isOutOfMemory ? LIGER_OUT_OF_MEMORY : LIGER_DEVICE_FAILED
     case is LaunchError: LIGER_CHECK_FAILED
     case is InvalidThreadCount: LIGER_INVALID_ARGUMENT
     case is BLASError: LIGER_NO_LIBRARY

@@ -8,27 +8,29 @@ private func object(_ call: OpaquePointer?) throws -> Call {
     return Unmanaged<Call>.fromOpaque(UnsafeRawPointer(call)).takeUnretainedValue()
 }
 
-/// A GPU by its number, the processor for -1.
+/// A GPU by its number, AMD's behind LIGER_AMD; the processor for -1.
 private func device(_ number: Int32) throws -> Device {
     if number == -1 {
         // What the environment asks of the processor is honoured or refused, as by the command line.
         try ThreadPool.checkEnvironment()
         return .cpu
     }
+    let isAMD = number >= LIGER_AMD
     let gpus: [Device]
     do {
-        gpus = try Device.cudaDevices()
+        gpus = try isAMD ? Device.hipDevices() : Device.cudaDevices()
     } catch {
         throw ABIError(status: LIGER_NO_DEVICE, description: "\(error)")
     }
-    guard gpus.indices.contains(Int(number)) else {
+    let ordinal = Int(isAMD ? number - LIGER_AMD : number)
+    guard gpus.indices.contains(ordinal) else {
         throw ABIError(
             status: LIGER_NO_DEVICE,
             description:
-                "there is no GPU \(number): the driver lists \(gpus.count). Give a number below that, or "
+                "there is no GPU \(ordinal): the driver lists \(gpus.count). Give a number below that, or "
                 + "-1 for the processor")
     }
-    return gpus[Int(number)]
+    return gpus[ordinal]
 }
 
 private func list<T>(_ elements: UnsafePointer<T>?, _ count: Int32) throws -> [T] {

@@ -14,7 +14,7 @@ package enum Diagnosis {
     }
 
     package static func findings() -> [Finding] {
-        [processor, threads, matrixProducts] + gpus
+        [processor, threads, matrixProducts] + gpus + amdGPUs
     }
 
     private static var processor: Finding {
@@ -47,7 +47,7 @@ package enum Diagnosis {
                 subject: "device \(device)", isUsable: true,
                 detail: "\(properties.name), sm_\(properties.target), \(properties.memoryBytes >> 30) GiB, "
                     + "\(properties.multiprocessors) multiprocessors, driver for CUDA "
-                    + "\(cuda.driver.versionText); \(try firstResult(cuda, device)); "
+                    + "\(cuda.driver.versionText); \(try firstResult(device) { _ = try cuda.context() }); "
                     + (device.backend.traits.multipliesInKernels
                         ? "losses of linear layers in products of our own"
                         : "products by the library alone, as ours are for sm_90"),
@@ -57,10 +57,66 @@ package enum Diagnosis {
         }
     }
 
+    /// Each AMD GPU with what kernels and products are made by, or why there is none.
+    private static var amdGPUs: [Finding] {
+        do {
+            let devices = try Device.hipDevices()
+            if devices.isEmpty { return [absent("device hip", "the runtime lists no GPU")] }
+            return [codeObjects] + devices.flatMap { [amdGPU($0), amdProducts($0)] }
+        } catch {
+            return [absent("device hip", "\(error)")]
+        }
+    }
+
+    private static func amdGPU(_ device: Device) -> Finding {
+        do {
+            let gpu = try device.hip("diagnosis").gpu, properties = gpu.properties
+            _ = try gpu.target()
+            let result = try firstResult(device) { _ = try gpu.context() }
+            return Finding(
+                subject: "device \(device)", isUsable: true,
+                detail: "\(properties.name), \(properties.architecture), "
+                    + "\(properties.memoryBytes >> 30) GiB, \(properties.multiprocessors) compute units, "
+                    + "HIP \(gpu.driver.versionText); \(result); nobody has run this package on an AMD "
+                    + "GPU yet: run `liger verify --device \(device)` first",
+                isRequired: false)
+        } catch {
+            return absent("device \(device)", "\(device.model ?? "it") does not work: \(error)")
+        }
+    }
+
+    /// What compiles kernels for AMD's GPUs.
+    private static var codeObjects: Finding {
+        let subject = "kernel compiler hip"
+        do {
+            let manager = try CodeObjectManager.load()
+            return Finding(
+                subject: subject, isUsable: true, detail: "\(manager.path), comgr \(manager.version)",
+                isRequired: false)
+        } catch {
+            return absent(subject, "\(error)")
+        }
+    }
+
+    private static func amdProducts(_ device: Device) -> Finding {
+        let subject = "matrix products \(device)"
+        do {
+            let library = try HIPBLASLt.load()
+            let version = try device.hip("diagnosis").productLibraryVersion()
+            return Finding(
+                subject: subject, isUsable: true, detail: "\(library.path), hipBLASLt \(version)",
+                isRequired: false)
+        } catch {
+            return absent(subject, "\(error)")
+        }
+    }
+
     /// How long the first result takes: the context, then three kernels compiled and run and a copy back.
-    private static func firstResult(_ cuda: CUDADevice, _ device: Device) throws -> String {
+    private static func firstResult(
+        _ device: Device, makingContext make: () throws -> Void
+    ) throws -> String {
         let clock = ContinuousClock()
-        let context = try clock.measure { _ = try cuda.context() }
+        let context = try clock.measure { try make() }
         let kernels = try clock.measure {
             let x = try NDArray([1, 2, 3, 4], [1, 4], device: device)
             let w = try NDArray([1, 1, 1, 1], [4], device: device)

@@ -1,5 +1,5 @@
 internal import CNCCL
-internal import LigerCUDA
+internal import LigerGPU
 package import LigerRuntime
 internal import Synchronization
 
@@ -67,7 +67,7 @@ package final class Communicator: Sendable, CustomStringConvertible {
     /// What moves the bytes: "NCCL 2.27.3", or "shared memory".
     package var description: String {
         guard let library else { return "nothing" }
-        return device.isGPU ? "NCCL \(library.versionText)" : library.path
+        return device.isGPU ? "\(library.name) \(library.versionText)" : library.path
     }
 
     deinit {

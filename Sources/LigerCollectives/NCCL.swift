@@ -1,13 +1,16 @@
 internal import CNCCL
-internal import LigerCUDA
+package import LigerGPU
 package import LigerRuntime
 internal import Platform
+internal import Synchronization
 
-/// The functions of NCCL that move bytes between ranks.
+/// The functions of NCCL, or of AMD's RCCL, that move bytes between ranks.
 ///
 /// Owner: the process, which loads the library once and never unloads it. Any thread may call them; an open group
 /// belongs to the thread that opened it.
 package struct NCCL: Sendable {
+    /// `NCCL` or `RCCL`.
+    package let name: String
     /// The file in use.
     package let path: String
     /// 10000 major + 100 minor + patch.
@@ -32,49 +35,57 @@ package struct NCCL: Sendable {
     ///
     /// - Throws: `RuntimeError` that says where NCCL was looked for and what to install.
     package static func serving(_ device: Device) throws -> NCCL {
-        device.isGPU ? try loaded.get() : try host.get()
+        guard let wanted = device.exchangeLibrary else { return try host.get() }
+        return try loaded.withLock { loaded in
+            if let known = loaded[wanted.name] { return try known.get() }
+            let made = Result<NCCL, any Error> { try open(wanted.search.candidates, as: wanted) }
+            loaded[wanted.name] = made
+            return try made.get()
+        }
     }
 
-    private static let loaded = Result<NCCL, any Error> {
-        try open(LibrarySearch.nccl(ProcessInfo.processInfo.environment).candidates)
-    }
+    /// By name: a machine may have GPUs of several makers.
+    private static let loaded = Mutex<[String: Result<NCCL, any Error>]>([:])
 
     private static let host = Result<NCCL, any Error> {
         try NCCL(path: "shared memory") { host_nccl_symbol($0) }
     }
 
     /// The first of these files that loads.
-    package static func open(_ candidates: [String]) throws -> NCCL {
+    package static func open(_ candidates: [String], as wanted: ExchangeLibrary) throws -> NCCL {
         var refusals: [String] = []
         for path in candidates {
             if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
                 // dlsym only reads the handle.
                 nonisolated(unsafe) let library = handle
-                return try NCCL(path: path) { dlsym(library, $0) }
+                return try NCCL(path: path, as: wanted) { dlsym(library, $0) }
             }
             refusals.append(dlerror().map { String(cString: $0) } ?? "\(path): no reason given")
         }
         throw RuntimeError(
-            "training on several GPUs needs NCCL, which was not found; tried:\n  "
-                + refusals.joined(separator: "\n  ")
-                + "\nInstall it with `pip install nvidia-nccl-cu13` (nvidia-nccl-cu12 for a driver before CUDA 13) "
-                + "or from NVIDIA's packages (libnccl2), or set LIGER_NCCL to the file or its folder",
-            kind: .library)
+            "training on several GPUs needs \(wanted.name), which was not found; tried:\n  "
+                + refusals.joined(separator: "\n  ") + "\n\(wanted.advice)", kind: .library)
     }
 
     /// - Parameters:
     ///   - path: what messages call the library.
     ///   - resolve: the address of an exported symbol.
     /// - Throws: `RuntimeError` if a symbol is missing or the library is too old.
-    package init(path: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
-        self.path = path
+    package init(
+        path: String, as wanted: ExchangeLibrary? = nil,
+        resolve: @escaping (String) -> UnsafeMutableRawPointer?
+    ) throws {
+        let (name, advice) = (wanted?.name ?? "NCCL", wanted?.advice ?? "")
+        (self.path, self.name) = (path, name)
         let symbols = SymbolTable(resolve: resolve)
         var number: Int32 = 0
         do {
             let getVersion: NCCLGetVersion = try symbols.find("ncclGetVersion")
             _ = getVersion(&number)
             version = Int(number)
-            guard version >= Self.oldestVersion else { throw Self.tooOld(path, version) }
+            guard version >= Self.oldestVersion else {
+                throw Self.tooOld("\(path) is \(name)", version, advice)
+            }
             errorText = try symbols.find("ncclGetErrorString")
             lastError = try symbols.find("ncclGetLastError")
             uniqueID = try symbols.find("ncclGetUniqueId")
@@ -88,16 +99,14 @@ package struct NCCL: Sendable {
             receive = try symbols.find("ncclRecv")
         } catch let error as MissingSymbol {
             throw RuntimeError(
-                "\(path) is no NCCL that can be used: it has no function \(error.name). Set LIGER_NCCL to NCCL "
-                    + "\(Self.text(Self.oldestVersion)) or newer", kind: .library)
+                "\(path) is no \(name) that can be used: it has no function \(error.name). "
+                    + "\(Self.text(Self.oldestVersion)) or newer is needed. \(advice)", kind: .library)
         }
     }
 
-    private static func tooOld(_ path: String, _ version: Int) -> RuntimeError {
+    private static func tooOld(_ what: String, _ version: Int, _ advice: String) -> RuntimeError {
         RuntimeError(
-            "\(path) is NCCL \(text(version)); \(text(oldestVersion)) or newer is needed. Install one with `pip "
-                + "install nvidia-nccl-cu13` (nvidia-nccl-cu12 for a driver before CUDA 13), or set LIGER_NCCL",
-            kind: .library)
+            "\(what) \(text(version)); \(text(oldestVersion)) or newer is needed. \(advice)", kind: .library)
     }
 
     /// `2.27.3`.
@@ -125,7 +134,7 @@ package struct NCCL: Sendable {
             default: ". NCCL_DEBUG=WARN says more"
             }
         throw RuntimeError(
-            "\(operation()) failed: NCCL result \(result), \(text)\(details.isEmpty ? "" : " (\(details))")\(advice)",
+            "\(operation()) failed: \(name) result \(result), \(text)\(details.isEmpty ? "" : " (\(details))")\(advice)",
             kind: .device)
     }
 }

@@ -1,4 +1,4 @@
-internal import LigerCUDA
+internal import LigerGPU
 package import LigerRuntime
 
 /// Where exchanges are handed in, so that they go on beside a device's other work.

@@ -19,7 +19,10 @@ extension Device {
 
     /// A new kind of GPU is a line here.
     private static var kinds: [Kind] {
-        [Kind(name: "cuda", devices: cudaDevices, listed: { listedCUDADevices })]
+        [
+            Kind(name: "cuda", devices: cudaDevices, listed: { listedCUDADevices }),
+            Kind(name: "hip", devices: hipDevices, listed: { listedHIPDevices }),
+        ]
     }
 
     /// How often each kernel was launched by this process, on whichever device, by its name.
@@ -32,8 +35,8 @@ extension Device {
     /// The processor and the GPUs that can be used.
     public static var available: [Device] { [.cpu] + kinds.flatMap { (try? $0.devices()) ?? [] } }
 
-    /// The device of a name, such as the one given to `--device`: `cpu`, `cuda` for the first GPU, or
-    /// `cuda:1` and so on.
+    /// The device of a name, such as the one given to `--device`: `cpu`, `cuda` for the first
+    /// GPU of NVIDIA's, or `cuda:1` and so on, and `hip` for AMD's likewise.
     ///
     /// - Throws: an error that says what this machine has if it has no such device.
     public static func named(_ name: String) throws -> Device {

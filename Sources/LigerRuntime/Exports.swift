@@ -2,4 +2,6 @@
 @_exported public import LigerArrays
 @_exported public import LigerCPU
 @_exported public import LigerCUDA
+@_exported public import LigerGPU
+@_exported public import LigerHIP
 @_exported public import LigerRecording

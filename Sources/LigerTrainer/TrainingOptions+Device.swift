@@ -3,23 +3,26 @@ package import LigerRuntime
 extension TrainingOptions {
     /// Where training runs: the processor, or a GPU by its number.
     public struct Device: Sendable, Hashable, Codable, CustomStringConvertible {
-        /// `cpu`, or `cuda:0` and so on.
+        /// `cpu`, or `cuda:0`, `hip:0` and so on.
         public let name: String
 
         /// This machine's processor.
         public static let cpu = Device(name: "cpu")
 
+        private static let gpus = ["cuda", "hip"]
+
         private init(name: String) { self.name = name }
 
-        /// `cpu`, `cuda` for the first GPU, or `cuda:1` and so on; nil for any other text. Whether this machine
+        /// `cpu`, `cuda` or `hip` for the first GPU of NVIDIA's or AMD's, or `cuda:1` and so on; nil for any other text. Whether this machine
         /// has such a GPU shows when a run opens it.
         public init?(_ text: String) {
-            if text == "cpu" || text == "cuda" {
-                self.init(name: text == "cpu" ? "cpu" : "cuda:0")
+            if text == "cpu" || Self.gpus.contains(text) {
+                self.init(name: text == "cpu" ? text : text + ":0")
                 return
             }
             let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-            guard parts.count == 2, parts[0] == "cuda", let number = Int(parts[1]), number >= 0,
+            guard parts.count == 2, Self.gpus.contains(String(parts[0])), let number = Int(parts[1]),
+                number >= 0,
                 parts[1] == "\(number)"
             else { return nil }
             self.init(name: text)
@@ -45,8 +48,8 @@ extension TrainingOptions {
         /// The name.
         public var description: String { name }
 
-        /// `cpu` or `cuda`: kernels of one kind round alike, on whichever GPU of a machine they run.
-        var kind: String { name == "cpu" ? "cpu" : "cuda" }
+        /// `cpu`, `cuda` or `hip`: kernels of one kind round alike, on whichever GPU of a machine they run.
+        var kind: String { String(name.prefix { $0 != ":" }) }
 
         /// The device itself.
         ///

@@ -15,8 +15,8 @@ typedef struct {
 } Operation;
 
 struct CUgraph_st {
-    size_t count;
-    Operation operations[2048];
+    size_t count, room;
+    Operation *operations;
 };
 struct CUgraphExec_st {
     struct CUgraph_st graph;
@@ -27,6 +27,10 @@ static CUgraph recording;
 /// Notes an operation in the graph that is being captured; 0 if none is.
 static int32_t record(Operation operation) {
     if (!recording) return 0;
+    if (recording->count == recording->room) {
+        recording->room = 2 * recording->room + 64;
+        recording->operations = realloc(recording->operations, recording->room * sizeof operation);
+    }
     recording->operations[recording->count++] = operation;
     return 1;
 }
@@ -70,12 +74,18 @@ static CUresult beginCapture(CUstream stream, int32_t mode) {
     return 0;
 }
 
+static CUresult destroyGraph(CUgraph graph) {
+    free(graph->operations);
+    free(graph);
+    return 0;
+}
+
 static CUresult endCapture(CUstream stream, CUgraph *graph) {
     NEEDS_CONTEXT;
     if (!stream || !recording) return 1;
     int32_t isValid = state.capturing == 1;
     *graph = isValid ? recording : NULL;
-    if (!isValid) free(recording);
+    if (!isValid) destroyGraph(recording);
     recording = NULL;
     state.capturing = 0;
     return isValid ? 0 : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
@@ -85,16 +95,15 @@ static CUresult instantiateGraph(CUgraphExec *instance, CUgraph graph, uint64_t 
     NEEDS_CONTEXT;
     *instance = malloc(sizeof **instance);
     (*instance)->graph = *graph;
+    size_t bytes = graph->count * sizeof(Operation);
+    (*instance)->graph.operations = malloc(bytes);
+    memcpy((*instance)->graph.operations, graph->operations, bytes);
     state.graphs += 1;
     return flags;
 }
 
-static CUresult destroyGraph(CUgraph graph) {
-    free(graph);
-    return 0;
-}
-
 static CUresult destroyGraphInstance(CUgraphExec instance) {
+    free(instance->graph.operations);
     free(instance);
     state.graphs -= 1;
     return 0;

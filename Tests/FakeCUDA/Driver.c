@@ -171,11 +171,6 @@ static CUresult elapsedTime(float *milliseconds, CUevent start, CUevent end) {
     return start && end ? 0 : 1;
 }
 
-// A function is its name: what it does is looked up when it is launched.
-struct CUfunc_st {
-    char name[64];
-};
-
 static CUresult loadModule(
     CUmodule *module, const void *image, uint32_t count, CUjit_option *options, void **values) {
     NEEDS_CONTEXT;
@@ -250,7 +245,11 @@ void fake_perform_launch(CUfunction function) {
     state.launches += 1;
     int64_t programs;
     memcpy(&programs, state.parameters + state.parameter_bytes - 16, 8);
-    perform(function, programs);
+    if (state.performs) {
+        state.performs(function, function->name, state.parameters, state.parameter_bytes);
+    } else {
+        perform(function, programs);
+    }
 }
 
 static CUresult launchAny(CUfunction function, void **parameters, void **extra) {
@@ -411,7 +410,10 @@ static CUresult fillRows(
     CUdeviceptr target, size_t pitch, uint8_t value, size_t width, size_t height, CUstream stream) {
     NEEDS_CONTEXT;
     (void)stream;
-    for (size_t i = 0; i < height; i++) memset((uint8_t *)target + i * pitch, value, width);
+    for (size_t i = 0; i < height; i++) {
+        void *row = (uint8_t *)target + i * pitch;
+        if (!fake_capture_fill(row, value, width)) memset(row, value, width);
+    }
     return pitch >= width ? 0 : 1;
 }
 

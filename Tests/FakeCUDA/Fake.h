@@ -13,6 +13,11 @@ typedef struct {
 
 extern FakeCUDAState state;
 
+// A function is its name: what it does is looked up when it is launched.
+struct CUfunc_st {
+    char name[64];
+};
+
 void *fake_find(const FakeSymbol *symbols, size_t count, const char *name);
 void *fake_products_symbol(const char *name);
 void *fake_graphs_symbol(const char *name);

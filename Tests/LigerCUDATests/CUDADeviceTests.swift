@@ -55,7 +55,7 @@ private let gpu = try? Device.named("cuda")
     private func makeNegate(cluster: Int = 1) throws -> (device: Device, kernel: CUDAKernel) {
         let device = try #require(gpu)
         var negate = try kernel("negate", programsPerBlock: 128, cluster: cluster)
-        negate.ptx = Self.negate
+        negate.text = Self.negate
         return (device, try CUDAKernel(negate, context: try device.context()))
     }
 
@@ -96,7 +96,7 @@ private let gpu = try? Device.named("cuda")
     @Test func wrongPTXShowsTheCompilersLog() throws {
         let device = try #require(gpu)
         var wrong = try kernel("negate")
-        wrong.ptx = Self.negate.replacing("neg.f32", with: "negg.f32")
+        wrong.text = Self.negate.replacing("neg.f32", with: "negg.f32")
         let text = message { _ = try CUDAKernel(wrong, context: try device.context()) }
         #expect(text.contains("CUDA_ERROR_INVALID_PTX"))
         #expect(text.contains("negg"))
@@ -114,7 +114,7 @@ private let gpu = try? Device.named("cuda")
         let device = try #require(gpu)
         let context = try device.context()
         let stream = try context.stream()
-        let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
+        let (start, end) = (try GPUEvent(on: context.gpu), try GPUEvent(on: context.gpu))
         try start.record(in: stream)
         let zeros = try NDArray.zeros([1 << 24], device: device)
         try end.record(in: stream)

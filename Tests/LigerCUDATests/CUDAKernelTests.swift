@@ -162,7 +162,7 @@ private struct SpillingKernel: TileKernel {
         try negate.launch(programs: 4, [x.view, x.view], [])
         let own = fake.pointee.stream
         #expect(own != nil)
-        try CUDAStream.$given.withValue(CUDAStream(borrowing: 0x1000, on: context)) {
+        try GPUStream.$given.withValue(GPUStream(borrowing: 0x1000, on: context.gpu)) {
             try negate.launch(programs: 4, [x.view, x.view], [])
         }
         #expect(UInt(bitPattern: fake.pointee.stream) == 0x1000)

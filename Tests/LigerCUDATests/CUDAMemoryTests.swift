@@ -49,8 +49,8 @@ import Tile
         let first = fake.pointee.allocations
         _ = try NDArray.zeros([1001], device: device)
         #expect(fake.pointee.allocations == first)
-        let other = CUDAStream(borrowing: 0, on: context)
-        try CUDAStream.$given.withValue(other) { _ = try NDArray.zeros([1000], device: device) }
+        let other = GPUStream(borrowing: 0, on: context.gpu)
+        try GPUStream.$given.withValue(other) { _ = try NDArray.zeros([1000], device: device) }
         #expect(fake.pointee.allocations == first + 1)
         #expect(device.bytesInUse == 0)
         #expect(device.peakBytes == 4004)

@@ -27,7 +27,7 @@ func kernel(
     let declared = try TileFunction.record(Declarations(takesAll: takesAll))
     return GPUKernel(
         name: entry, views: declared.views, scalars: declared.scalars,
-        messages: ["never", "label {} is out of range"], ptx: "// \(entry)", entry: entry,
+        messages: ["never", "label {} is out of range"], text: "// \(entry)", entry: entry,
         threadsPerBlock: threads, programsPerBlock: programsPerBlock, sharedBytes: shared,
         blocksPerProgram: cluster, isCluster: cluster > 1)
 }

@@ -10,7 +10,7 @@ import Tile
 /// NCCL as it may be found.
 @Suite struct NCCLTests {
     @Test func isMissing() {
-        let error = #expect(throws: RuntimeError.self) { try NCCL.open(["/nowhere/libnccl.so.2"]) }
+        let error = #expect(throws: RuntimeError.self) { try NCCL.open(["/nowhere/libnccl.so.2"], as: .nccl) }
         let text = error.map(String.init(describing:)) ?? ""
         #expect(
             text.contains("/nowhere/libnccl.so.2") && text.contains("pip install nvidia-nccl-cu13"), "\(text)"

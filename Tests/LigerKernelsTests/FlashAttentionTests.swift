@@ -86,10 +86,10 @@ import Tile
         let x = try Operands(shape, on: device)
         fake_cuda_enter_foreign_context()
         defer { fake_cuda_leave_foreign_context() }
-        let stream = CUDAStream(borrowing: 0x70, on: try device.context())
+        let stream = GPUStream(borrowing: 0x70, on: try device.context().gpu)
         var outputs: [[Double]] = []
         for _ in 0..<3 {
-            try CUDAStream.$given.withValue(stream) {
+            try GPUStream.$given.withValue(stream) {
                 let (y, lse) = try FlashAttention.forward(q: x.q, k: x.k, v: x.v)
                 let gradients = try FlashAttention.backward(
                     dy: x.dy, q: x.q, k: x.k, v: x.v, output: y, logSumExp: lse)

@@ -23,6 +23,9 @@
 extern "C" {
 #endif
 
+/// The device number of the first AMD GPU; further ones follow it.
+#define LIGER_AMD 65536
+
 /// How a call ended.
 typedef int32_t liger_status;
 
@@ -107,8 +110,9 @@ const char *liger_signatures(void);
 
 /// Prepares an operation. The first time a kernel is needed it is compiled, which takes some milliseconds.
 ///
-/// `device` is -1 for the processor, else the number of a GPU as the driver counts. `inputs` and `options`
-/// stay the caller's and are not used afterwards. The call is the caller's, to be given to liger_release.
+/// `device` is -1 for the processor, the number of an NVIDIA GPU as the driver counts, or LIGER_AMD + the number of an AMD
+/// GPU as HIP counts. `inputs` and `options` stay the caller's and are not used afterwards. The call is the caller's, to be
+/// given to liger_release.
 liger_status liger_prepare(
     const char *operation, int32_t device, const liger_array *inputs, int32_t input_count,
     const liger_option *options, int32_t option_count, liger_call **call);

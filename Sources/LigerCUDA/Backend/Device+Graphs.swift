@@ -1,4 +1,5 @@
 package import LigerArrays
+import LigerGPU
 
 // Graphs of cuDNN, which is for NVIDIA GPUs alone.
 extension Device {
@@ -22,13 +23,13 @@ extension Device {
     package func run(_ plan: CUDNNPlan, _ addresses: [String: UnsafeMutableRawPointer]) throws {
         let backend = try cudaBackend("running cuDNN's graphs")
         let context = try backend.gpu.context()
-        try context.throwKept()
+        try context.gpu.throwKept()
         let workspace =
             plan.workspaceBytes == 0 ? nil : try Buffer(byteCount: plan.workspaceBytes, device: self)
         let stream = try context.stream()
         try context.use {
             try backend.plans.run(plan, addresses, workspace: workspace?.address, stream: stream)
-            if try context.isStrict && !stream.isCapturing() { try context.synchronize() }
+            if try context.gpu.isStrict && !stream.isCapturing() { try context.gpu.synchronize() }
         }
     }
 }

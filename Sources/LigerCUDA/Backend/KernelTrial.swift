@@ -1,4 +1,5 @@
 package import LigerArrays
+import LigerGPU
 package import Tile
 package import TileGPU
 
@@ -48,7 +49,7 @@ package struct KernelTrial {
                 "kernel \(function.name) spills \(kernel.spilledBytes) bytes a thread as scheduled")
         }
         let stream = try context.stream()
-        let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
+        let (start, end) = (try GPUEvent(on: context.gpu), try GPUEvent(on: context.gpu))
         var times: [Float] = []
         for run in 0...runs {
             try flush.clear()

@@ -1,6 +1,6 @@
 import CCUDA
+import LigerGPU
 import Platform
-import Synchronization
 
 /// One GPU as the driver lists it.
 ///
@@ -9,36 +9,31 @@ import Synchronization
 package final class CUDADevice: Sendable {
     package let driver: CUDADriver
     package let properties: CUDADeviceProperties
-    private let number: CUdevice
-    private let isStrict: Bool
-    private let opened = Mutex<CUDAContext?>(nil)
+    let opened: LazyContext
 
     /// - Parameter isStrict: whether every launch is followed by a wait for its outcome; nil for what LIGER_STRICT
     ///   says.
-    /// - Throws: ``CUDAError`` if the driver has no device of that number.
+    /// - Throws: ``GPUError`` if the driver has no device of that number.
     package init(driver: CUDADriver, ordinal: Int, isStrict: Bool? = nil) throws {
         self.driver = driver
-        self.isStrict = isStrict ?? (ProcessInfo.processInfo.environment["LIGER_STRICT"] == "1")
+        let isStrict = isStrict ?? (ProcessInfo.processInfo.environment["LIGER_STRICT"] == "1")
+        let functions = driver.functions
         var device: CUdevice = 0
-        try driver.functions.check(
-            driver.functions.device(&device, Int32(ordinal)), "finding the device cuda:\(ordinal)")
-        number = device
+        try functions.gpu.check(
+            functions.device(&device, Int32(ordinal)), "finding the device cuda:\(ordinal)")
         properties = try CUDADeviceProperties(driver, device: device, ordinal: ordinal)
+        let (number, name) = (device, "cuda:\(ordinal)")
+        opened = LazyContext {
+            GPUContext(
+                functions.gpu, name: name,
+                binding: try CUDABinding(retaining: number, functions, name: name), isStrict: isStrict)
+        }
     }
 
     /// The context in which all work of this device happens.
     ///
-    /// - Throws: ``CUDAError`` if it cannot be made.
+    /// - Throws: ``GPUError`` if it cannot be made.
     package func context() throws -> CUDAContext {
-        try opened.withLock { opened in
-            if let opened { return opened }
-            let context = try CUDAContext(
-                driver: driver, properties: properties, device: number, isStrict: isStrict)
-            opened = context
-            return context
-        }
+        CUDAContext(gpu: try opened.context(), driver: driver, properties: properties)
     }
-
-    /// The context if something has used the device already.
-    var openedContext: CUDAContext? { opened.withLock { $0 } }
 }

@@ -1,4 +1,5 @@
 import CCUDA
+import LigerGPU
 
 /// What a GPU is and offers: what schedules and messages are made from.
 package struct CUDADeviceProperties: Sendable, Hashable {
@@ -48,19 +49,19 @@ package struct CUDADeviceProperties: Sendable, Hashable {
     }
 
     /// Asks the driver, without making a context.
-    init(_ driver: CUDADriver, device: CUdevice, ordinal: Int) throws(CUDAError) {
+    init(_ driver: CUDADriver, device: CUdevice, ordinal: Int) throws(GPUError) {
         let functions = driver.functions
-        func ask(_ attribute: CUdevice_attribute) throws(CUDAError) -> Int {
+        func ask(_ attribute: CUdevice_attribute) throws(GPUError) -> Int {
             var value: Int32 = 0
-            try functions.check(
+            try functions.gpu.check(
                 functions.deviceAttribute(&value, attribute, device), "asking cuda:\(ordinal) for its limits")
             return Int(value)
         }
         var text = [CChar](repeating: 0, count: 256)
-        try functions.check(
+        try functions.gpu.check(
             functions.deviceName(&text, Int32(text.count), device), "asking cuda:\(ordinal) for its name")
         var bytes = 0
-        try functions.check(
+        try functions.gpu.check(
             functions.deviceMemory(&bytes, device), "asking cuda:\(ordinal) for its memory")
         self.init(
             ordinal: ordinal,

@@ -1,5 +1,6 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Platform
 
 /// The CUDA driver of this machine.
@@ -18,7 +19,7 @@ package final class CUDADriver: Sendable {
         "libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1", "/usr/local/nvidia/lib64/libcuda.so.1",
     ]
 
-    /// - Throws: `RuntimeError` or ``CUDAError`` that says why this machine has no usable driver.
+    /// - Throws: `RuntimeError` or ``GPUError`` that says why this machine has no usable driver.
     package static func load() throws -> CUDADriver { try loaded.get() }
 
     private static let loaded = Result<CUDADriver, any Error> {
@@ -47,7 +48,7 @@ package final class CUDADriver: Sendable {
     /// - Parameters:
     ///   - file: what messages call the library.
     ///   - resolve: the address of an exported symbol.
-    /// - Throws: `RuntimeError` if a symbol is missing or the driver is too old; ``CUDAError`` if it refuses to
+    /// - Throws: `RuntimeError` if a symbol is missing or the driver is too old; ``GPUError`` if it refuses to
     ///   start.
     package init(file: String, resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws {
         let advice = "Update NVIDIA's driver to 525 or newer"
@@ -58,15 +59,15 @@ package final class CUDADriver: Sendable {
                 "the CUDA driver \(file) has no function \(error.name): it is too old. \(advice)")
         }
         var number: Int32 = 0
-        try functions.check(functions.driverVersion(&number), "asking for the driver's version")
+        try functions.gpu.check(functions.driverVersion(&number), "asking for the driver's version")
         version = Int(number)
         guard version >= Self.oldestVersion else {
             throw RuntimeError(
                 "the CUDA driver \(file) speaks CUDA \(Self.text(version)); "
                     + "\(Self.text(Self.oldestVersion)) is needed. \(advice)")
         }
-        try functions.check(functions.initialise(0), "starting the CUDA driver")
-        try functions.check(functions.deviceCount(&number), "counting the CUDA devices")
+        try functions.gpu.check(functions.initialise(0), "starting the CUDA driver")
+        try functions.gpu.check(functions.deviceCount(&number), "counting the CUDA devices")
         deviceCount = Int(number)
     }
 

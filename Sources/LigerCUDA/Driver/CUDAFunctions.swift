@@ -1,14 +1,16 @@
 import CCUDA
+import LigerGPU
 import Platform
 
 /// The driver's functions that this package calls, resolved once.
 ///
 /// Owner: the ``CUDADriver``. Any thread may call any of them. Nothing to clean up: the library stays loaded.
 struct CUDAFunctions: Sendable {
+    /// Those that other makers' drivers have too.
+    let gpu: GPUFunctions
+
     let initialise: CUDAInit
     let driverVersion: CUDADriverGetVersion
-    let errorName: CUDAGetErrorText
-    let errorText: CUDAGetErrorText
 
     let deviceCount: CUDADeviceGetCount
     let device: CUDADeviceGet
@@ -21,54 +23,30 @@ struct CUDAFunctions: Sendable {
     let pushContext: CUDAContextPush
     let popContext: CUDAContextPop
 
-    let createStream: CUDAStreamCreate
-    let destroyStream: CUDAStreamCall
-    let synchronizeStream: CUDAStreamCall
-    let isCapturing: CUDAStreamIsCapturing
-    let waitForEvent: CUDAStreamWaitEvent
-
-    let beginCapture: CUDAStreamBeginCapture
-    let endCapture: CUDAStreamEndCapture
-    let instantiateGraph: CUDAGraphInstantiate
-    let launchGraph: CUDAGraphLaunch
-    let destroyGraph: CUDAGraphDestroy
-    let destroyGraphInstance: CUDAGraphInstanceDestroy
-
-    let createEvent: CUDAEventCreate
-    let destroyEvent: CUDAEventCall
-    let recordEvent: CUDAEventRecord
-    let synchronizeEvent: CUDAEventCall
-    let elapsedTime: CUDAEventElapsedTime
-
     let loadModule: CUDAModuleLoad
-    let unloadModule: CUDAModuleUnload
-    let moduleFunction: CUDAModuleGetFunction
-    let functionAttribute: CUDAFunctionGetAttribute
     let setFunctionAttribute: CUDAFunctionSetAttribute
-    let launch: CUDALaunch
     let launchWithAttributes: CUDALaunchWithAttributes
     let encodeTensorMap: CUDATensorMapEncode
-
-    let allocate: CUDAAllocate
-    let free: CUDAFree
-    let memoryInfo: CUDAMemoryInfo
-    let allocateHost: CUDAHostAllocate
-    let freeHost: CUDAHostFree
-    let copyToDevice: CUDACopyToDevice
-    let copyToHost: CUDACopyToHost
-    let copyOnDevice: CUDACopyOnDevice
     let copyToPeer: CUDACopyToPeer
-    let fill: CUDAFill
-    let fillRows: CUDAFillRows
 
     /// - Parameter resolve: the address of an exported symbol.
     /// - Throws: `MissingSymbol` for the first one that is not there.
     init(_ resolve: @escaping (String) -> UnsafeMutableRawPointer?) throws(MissingSymbol) {
         let symbols = SymbolTable(resolve: resolve)
+        let errorName: CUDAGetErrorText = try symbols.find("cuGetErrorName")
+        let errorText: CUDAGetErrorText = try symbols.find("cuGetErrorString")
+        let fillRows: CUDAFillRows = try symbols.find("cuMemsetD2D8Async")
+        gpu = try GPUFunctions(
+            maker: "CUDA", symbols, Self.names,
+            pinned: UInt32(CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP),
+            fillRows: { fillRows($0, $1, $2, $3, $4, $5) },
+            explain: { code in
+                GPUFunctions.Explanation(
+                    name: Self.text(errorName, code), meaning: Self.text(errorText, code),
+                    advice: Self.advice(code))
+            })
         initialise = try symbols.find("cuInit")
         driverVersion = try symbols.find("cuDriverGetVersion")
-        errorName = try symbols.find("cuGetErrorName")
-        errorText = try symbols.find("cuGetErrorString")
         deviceCount = try symbols.find("cuDeviceGetCount")
         device = try symbols.find("cuDeviceGet")
         deviceName = try symbols.find("cuDeviceGetName")
@@ -78,40 +56,33 @@ struct CUDAFunctions: Sendable {
         currentContext = try symbols.find("cuCtxGetCurrent")
         pushContext = try symbols.find("cuCtxPushCurrent_v2")
         popContext = try symbols.find("cuCtxPopCurrent_v2")
-        createStream = try symbols.find("cuStreamCreate")
-        destroyStream = try symbols.find("cuStreamDestroy_v2")
-        synchronizeStream = try symbols.find("cuStreamSynchronize")
-        isCapturing = try symbols.find("cuStreamIsCapturing")
-        waitForEvent = try symbols.find("cuStreamWaitEvent")
-        beginCapture = try symbols.find("cuStreamBeginCapture_v2")
-        endCapture = try symbols.find("cuStreamEndCapture")
-        instantiateGraph = try symbols.find("cuGraphInstantiateWithFlags")
-        launchGraph = try symbols.find("cuGraphLaunch")
-        destroyGraph = try symbols.find("cuGraphDestroy")
-        destroyGraphInstance = try symbols.find("cuGraphExecDestroy")
-        createEvent = try symbols.find("cuEventCreate")
-        destroyEvent = try symbols.find("cuEventDestroy_v2")
-        recordEvent = try symbols.find("cuEventRecord")
-        synchronizeEvent = try symbols.find("cuEventSynchronize")
-        elapsedTime = try symbols.find("cuEventElapsedTime")
         loadModule = try symbols.find("cuModuleLoadDataEx")
-        unloadModule = try symbols.find("cuModuleUnload")
-        moduleFunction = try symbols.find("cuModuleGetFunction")
-        functionAttribute = try symbols.find("cuFuncGetAttribute")
         setFunctionAttribute = try symbols.find("cuFuncSetAttribute")
-        launch = try symbols.find("cuLaunchKernel")
         launchWithAttributes = try symbols.find("cuLaunchKernelEx")
         encodeTensorMap = try symbols.find("cuTensorMapEncodeTiled")
-        allocate = try symbols.find("cuMemAlloc_v2")
-        free = try symbols.find("cuMemFree_v2")
-        memoryInfo = try symbols.find("cuMemGetInfo_v2")
-        allocateHost = try symbols.find("cuMemHostAlloc")
-        freeHost = try symbols.find("cuMemFreeHost")
-        copyToDevice = try symbols.find("cuMemcpyHtoDAsync_v2")
-        copyToHost = try symbols.find("cuMemcpyDtoHAsync_v2")
-        copyOnDevice = try symbols.find("cuMemcpyDtoDAsync_v2")
         copyToPeer = try symbols.find("cuMemcpyPeerAsync")
-        fill = try symbols.find("cuMemsetD8Async")
-        fillRows = try symbols.find("cuMemsetD2D8Async")
+    }
+
+    /// By what they are called in ``GPUFunctions``.
+    private static let names = [
+        "createStream": "cuStreamCreate", "destroyStream": "cuStreamDestroy_v2",
+        "synchronizeStream": "cuStreamSynchronize", "isCapturing": "cuStreamIsCapturing",
+        "waitForEvent": "cuStreamWaitEvent", "beginCapture": "cuStreamBeginCapture_v2",
+        "endCapture": "cuStreamEndCapture", "instantiateGraph": "cuGraphInstantiateWithFlags",
+        "launchGraph": "cuGraphLaunch", "destroyGraph": "cuGraphDestroy",
+        "destroyGraphInstance": "cuGraphExecDestroy", "createEvent": "cuEventCreate",
+        "destroyEvent": "cuEventDestroy_v2", "recordEvent": "cuEventRecord",
+        "synchronizeEvent": "cuEventSynchronize", "elapsedTime": "cuEventElapsedTime",
+        "unloadModule": "cuModuleUnload", "moduleFunction": "cuModuleGetFunction",
+        "functionAttribute": "cuFuncGetAttribute", "launch": "cuLaunchKernel", "allocate": "cuMemAlloc_v2",
+        "free": "cuMemFree_v2", "memoryInfo": "cuMemGetInfo_v2", "allocateHost": "cuMemHostAlloc",
+        "copyToDevice": "cuMemcpyHtoDAsync_v2", "copyToHost": "cuMemcpyDtoHAsync_v2",
+        "copyOnDevice": "cuMemcpyDtoDAsync_v2", "fill": "cuMemsetD8Async",
+    ]
+
+    private static func text(_ get: CUDAGetErrorText, _ code: CUresult) -> String? {
+        var pointer: UnsafePointer<CChar>?
+        guard get(code, &pointer) == CUDA_SUCCESS else { return nil }
+        return pointer.map { String(cString: $0) }
     }
 }

@@ -1,5 +1,6 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Platform
 
 /// The functions of cuDNN's graph interface.

@@ -1,5 +1,6 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Synchronization
 
 /// The library's handle of a context and the plans made so far.
@@ -49,7 +50,7 @@ final class CUDNNPlans: Sendable {
     /// A handle has one stream at a time, so runs take turns at handing in their work.
     func run(
         _ plan: CUDNNPlan, _ addresses: [String: UnsafeMutableRawPointer],
-        workspace: UnsafeMutableRawPointer?, stream: CUDAStream
+        workspace: UnsafeMutableRawPointer?, stream: GPUStream
     ) throws {
         let library = try library()
         // The lock is held until the library has taken the work.

@@ -1,4 +1,5 @@
 package import LigerArrays
+import LigerGPU
 import Synchronization
 package import Tile
 package import TileGPU

@@ -1,18 +1,19 @@
 import CCUDA
 package import LigerArrays
+package import LigerGPU
 package import Tile
-import TileGPU
+package import TileGPU
 
 /// A kernel loaded on a GPU.
 ///
 /// Owner: the cache of compiled kernels, for the life of the process. Any thread may launch it.
-package final class CUDAKernel: LoadedKernel {
+package final class CUDAKernel: DriverKernel {
     package let signature: KernelSignature
     package let kernel: GPUKernel
     let context: CUDAContext
     private let function: CUDAFunction
-    let layout: ParameterLayout
-    private let record: CUDAErrorRecords.Record
+    package let layout: ParameterLayout
+    package let record: ErrorRecords.Record
     private let launchesEarly: Bool
 
     /// Compiles and prepares the kernel.
@@ -20,7 +21,7 @@ package final class CUDAKernel: LoadedKernel {
     /// - Parameters:
     ///   - modules: keeps what the driver compiles.
     ///   - signature: nil for that of the kernel, counted for itself.
-    /// - Throws: ``CUDAError`` with the compiler's log; `RuntimeError` if the GPU cannot run it as scheduled.
+    /// - Throws: ``GPUError`` with the compiler's log; `RuntimeError` if the GPU cannot run it as scheduled.
     package init(
         _ kernel: GPUKernel, context: CUDAContext, modules: CUDAModuleCache = CUDAModuleCache(),
         signature: KernelSignature? = nil
@@ -33,9 +34,9 @@ package final class CUDAKernel: LoadedKernel {
             views: kernel.views, scalars: kernel.scalars, maps: kernel.product?.maps.count ?? 0)
         launchesEarly = kernel.mayLaunchEarly && context.driver.allowsEarlyLaunch
         try Self.checkSchedule(kernel, context.properties)
-        function = try modules.function(ptx: kernel.ptx, entry: kernel.entry, in: context)
-        record = try context.records.add(kernel: kernel.name, messages: kernel.messages) {
-            try context.allocatePinned($0)
+        function = try modules.function(ptx: kernel.text, entry: kernel.entry, in: context)
+        record = try context.gpu.records.add(kernel: kernel.name, messages: kernel.messages) {
+            try context.gpu.allocatePinned($0)
         }
         let resources = function.resources
         if kernel.threadsPerBlock > resources.maximumThreadsPerBlock {
@@ -47,6 +48,8 @@ package final class CUDAKernel: LoadedKernel {
         try allowResources()
     }
 
+    package var gpu: GPUContext { context.gpu }
+    package var multiprocessors: Int { context.properties.multiprocessors }
     package var resources: CUDAFunctionResources { function.resources }
 
     private static func checkSchedule(_ kernel: GPUKernel, _ device: CUDADeviceProperties) throws {
@@ -86,50 +89,9 @@ package final class CUDAKernel: LoadedKernel {
         }
     }
 
-    /// Hands programs 0 ..< programs to the current stream.
-    ///
-    /// The arguments must fit the kernel's declaration. Does not wait, unless in strict mode.
-    ///
-    /// - Throws: ``CUDAError`` if the launch, or work before it, failed. A check that a program fails is
-    ///   thrown here in strict mode, else when values are next copied to the host.
-    package func launch(programs: Int, _ views: [MemoryView], _ scalars: [LaunchScalar]) throws {
-        try context.throwKept()
-        let blocks = try blockCount(programs: programs, views)
-        if blocks == 0 { return }
-        let maps = try tileMaps(views)
-        let stream = try context.stream()
-        try context.use {
-            try withUnsafeTemporaryAllocation(byteCount: layout.byteCount, alignment: 64) { memory in
-                guard let base = memory.baseAddress else { return }
-                layout.pack(
-                    views, scalars, programs: programs, record: record.deviceAddress, into: base)
-                for map in maps { try map.encode(views[map.map.view].address, into: base, context) }
-                try context.check(
-                    launch(blocks, stream.handle, base), "launching kernel \(kernel.name)")
-            }
-            if try context.isStrict && !stream.isCapturing() { try context.synchronize() }
-        }
-        signature.counter.increment()
-    }
-
-    /// Blocks of a launch.
-    ///
-    /// - Throws: `RuntimeError` if they are too many.
-    func blockCount(programs: Int, _ views: [MemoryView]) throws -> UInt32 {
-        if let product = kernel.product { try check(product, programs: programs, views) }
-        let blocks = kernel.blocks(
-            programs: programs, views, multiprocessors: context.properties.multiprocessors)
-        guard blocks <= Int(Int32.max) else {
-            throw RuntimeError(
-                "kernel \(kernel.name): \(programs) programs need \(blocks) blocks, a launch has at most "
-                    + "\(Int32.max). Split the work")
-        }
-        return UInt32(blocks)
-    }
-
     /// What no thread would notice: the copy engine fills up with zeros.
-    private func check(_ product: GPUKernel.Product, programs: Int, _ views: [MemoryView]) throws {
-        guard let contraction = product.contraction else { return }
+    package func check(programs: Int, _ views: [MemoryView]) throws {
+        guard let contraction = kernel.product?.contraction else { return }
         let names = kernel.views.map(\.name)
         let (a, b) = (views[contraction.a].shape, views[contraction.b].shape)
         if a[contraction.contractedA] != b[contraction.contractedB] {
@@ -147,33 +109,16 @@ package final class CUDAKernel: LoadedKernel {
     }
 
     /// How the copy engine finds the tiles of a product's factors.
-    func tileMaps(_ views: [MemoryView]) throws -> [TileMap] {
+    package func descriptions(of views: [MemoryView]) throws -> [any AddressDescription] {
         try zip(kernel.product?.maps ?? [], layout.maps).map { map, offset in
-            try TileMap(map, of: views[map.view], at: offset, kernel: kernel.name)
+            try TileMap(map, of: views[map.view], at: offset, kernel: kernel.name, context)
         }
-    }
-
-    /// The bytes of a launch's parameters.
-    func parameters(_ views: [MemoryView], _ scalars: [LaunchScalar], programs: Int) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: layout.byteCount) { memory, count in
-            memory.initialize(repeating: 0)
-            count = layout.byteCount
-            guard let base = UnsafeMutableRawPointer(memory.baseAddress) else { return }
-            layout.pack(views, scalars, programs: programs, record: record.deviceAddress, into: base)
-        }
-    }
-
-    /// Throws what a program of an earlier launch noted, once that launch is done.
-    func throwFailure(_ stream: CUstream?) throws {
-        if record.words[0] == 0 { return }
-        try context.check(context.functions.synchronizeStream(stream), "waiting for the GPU's work")
-        if let error = context.records.take() { throw error }
     }
 
     /// Hands blocks to a stream. The context must be current.
-    func launch(
-        _ blocks: UInt32, _ stream: CUstream?, _ parameters: UnsafeMutableRawPointer
-    ) -> CUresult {
+    package func launch(
+        _ blocks: UInt32, _ stream: OpaquePointer?, _ parameters: UnsafeMutableRawPointer
+    ) -> Int32 {
         if kernel.product != nil {
             // The copy engine's maps are at multiples of 64 bytes. Where that puts the parameters among the driver's own
             // is for the driver to say.
@@ -182,17 +127,8 @@ package final class CUDAKernel: LoadedKernel {
                 return launch(blocks, stream, list.baseAddress, nil)
             }
         }
-        var bytes = layout.byteCount
-        return withUnsafeMutablePointer(to: &bytes) { bytes in
-            // Keys and their values in turn; the keys are small numbers in the place of pointers.
-            withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 5) { extra in
-                extra[0] = UnsafeMutableRawPointer(bitPattern: UInt(CU_LAUNCH_PARAM_BUFFER_POINTER))
-                extra[1] = parameters
-                extra[2] = UnsafeMutableRawPointer(bitPattern: UInt(CU_LAUNCH_PARAM_BUFFER_SIZE))
-                extra[3] = UnsafeMutableRawPointer(bytes)
-                extra[4] = nil
-                return launch(blocks, stream, nil, extra.baseAddress)
-            }
+        return withParameterBlock(parameters, end: Int(CU_LAUNCH_PARAM_END)) {
+            launch(blocks, stream, nil, $0)
         }
     }
 
@@ -203,7 +139,7 @@ package final class CUDAKernel: LoadedKernel {
     ) -> CUresult {
         kernel.clusterBlocks > 1 || launchesEarly
             ? launchWithAttributes(blocks, stream, list, block)
-            : context.functions.launch(
+            : gpu.functions.launch(
                 function.handle, blocks, 1, 1, UInt32(kernel.threadsPerBlock), 1, 1,
                 UInt32(kernel.sharedBytes), stream, list, block)
     }

@@ -1,5 +1,6 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Synchronization
 
 /// A kernel's function as the driver compiled it, with what it takes of the GPU.
@@ -44,7 +45,7 @@ package final class CUDAModuleCache: Sendable {
 
     /// The function `entry` of a module.
     ///
-    /// - Throws: ``CUDAError`` with the compiler's log if the text does not compile or lacks the entry.
+    /// - Throws: ``GPUError`` with the compiler's log if the text does not compile or lacks the entry.
     /// - Cost: some milliseconds up to a tenth of a second the first time, then a look-up.
     func function(ptx: String, entry: String, in context: CUDAContext) throws -> CUDAFunction {
         let key = Key(ptx: ptx, entry: entry)
@@ -57,7 +58,7 @@ package final class CUDAModuleCache: Sendable {
     }
 
     private static func load(_ ptx: String, _ entry: String, _ context: CUDAContext) throws -> CUDAFunction {
-        let functions = context.functions
+        let functions = context.gpu.functions
         let module = try compile(ptx, entry, context)
         do {
             var handle: CUfunction?
@@ -88,7 +89,7 @@ package final class CUDAModuleCache: Sendable {
             }
             guard code == CUDA_SUCCESS, let module else {
                 let text = String(decoding: log.prefix { $0 != 0 }, as: UTF8.self)
-                throw context.functions.error(
+                throw context.gpu.functions.error(
                     code, "compiling the kernel \(entry) for cuda:\(context.properties.ordinal)",
                     details: text)
             }
@@ -102,7 +103,7 @@ package final class CUDAModuleCache: Sendable {
         func ask(_ attribute: CUfunction_attribute) throws -> Int {
             var value: Int32 = 0
             try context.check(
-                context.functions.functionAttribute(&value, attribute, handle),
+                context.gpu.functions.functionAttribute(&value, attribute, handle),
                 "asking \(entry) for its needs")
             return Int(value)
         }

@@ -1,4 +1,5 @@
 import LigerArrays
+import LigerGPU
 import Tile
 import TileGPU
 import TilePTX
@@ -30,7 +31,7 @@ func compileForGPU(
     let copiesAhead = threads.schedule.stages > 0 || threads.schedule.product != nil
     var kernel = GPUKernel(
         name: function.name, views: function.views, scalars: function.scalars, messages: function.messages,
-        ptx: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
+        text: module.text, entry: module.entry, threadsPerBlock: threads.schedule.blockThreads,
         programsPerBlock: threads.schedule.programsPerBlock, sharedBytes: threads.sharedBytes,
         localBytes: threads.localBytes, blocksPerProgram: threads.schedule.blocks,
         isCluster: threads.clusterBlocks > 1, lanes: function.extents.map(\.capacity).max() ?? 1,

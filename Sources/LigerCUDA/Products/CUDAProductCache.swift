@@ -1,5 +1,6 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Platform
 import Synchronization
 import Tile
@@ -47,7 +48,7 @@ final class CUDAProductCache: Sendable {
         }
     }
 
-    func workspace(_ stream: CUDAStream, _ memory: MemoryPool) throws -> UnsafeMutableRawPointer {
+    func workspace(_ stream: GPUStream, _ memory: MemoryPool) throws -> UnsafeMutableRawPointer {
         try state.withLock { state in
             if let known = state.workspaces[stream.number] { return known.address }
             let made = try memory.allocate(CUDAProductPlan.workspaceBytes)

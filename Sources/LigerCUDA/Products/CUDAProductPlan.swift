@@ -1,4 +1,5 @@
 import CCUDA
+import LigerGPU
 import Synchronization
 import Tile
 
@@ -115,7 +116,7 @@ final class CUDAProductPlan: Sendable {
     /// Hands the product to a stream: result = alpha first second + beta addend. Returns the library's status.
     func run(
         _ addresses: Addresses, alpha: Float, beta: Float, algorithm: cublasLtMatmulAlgo_t,
-        handle: cublasLtHandle_t?, stream: CUDAStream
+        handle: cublasLtHandle_t?, stream: GPUStream
     ) -> cublasStatus_t {
         var (alpha, beta, algorithm) = (alpha, beta, algorithm)
         func multiply() -> cublasStatus_t {

@@ -1,16 +1,9 @@
 import CCUDA
 import LigerArrays
+import LigerGPU
 import Tile
 
-extension ColumnMajorProduct: CustomStringConvertible {
-    /// `a product of 3 x 4 by 4 x 5, bf16 into f32`, as the caller wrote it.
-    var description: String {
-        (count == 1 ? "a product of " : "\(count) products of ")
-            + "\(result.columns) x \(inner) by \(inner) x \(result.rows), "
-            + (first.dtype == second.dtype ? "" : "\(second.dtype.rawValue) by ")
-            + "\(first.dtype.rawValue) into \(result.dtype.rawValue)"
-    }
-
+extension ColumnMajorProduct {
     /// Hands the product to the current stream.
     ///
     /// - Throws: `RuntimeError` if there is no cuBLASLt or it fails.
@@ -18,19 +11,8 @@ extension ColumnMajorProduct: CustomStringConvertible {
         _ product: Multiplication, _ products: CUDAProductCache, _ memory: MemoryPool, _ context: CUDAContext
     ) throws {
         let (a, b, c) = (product.a, product.b, product.c)
-        if c.rows == 0 || c.columns == 0 { return }
-        if inner == 0 {
-            // The library takes no empty sums.
-            if accumulates { return }
-            let bytes = c.dtype.byteCount
-            for index in 0..<count {
-                try context.clearRows(
-                    c.matrix(index).address, pitch: c.rowStride * bytes, width: c.columns * bytes,
-                    height: c.rows)
-            }
-            return
-        }
-        try context.throwKept()
+        if try isDone(product, context.gpu) { return }
+        try context.gpu.throwKept()
         let library = try products.library()
         let stream = try context.stream()
         try context.use {
@@ -71,7 +53,7 @@ extension ColumnMajorProduct: CustomStringConvertible {
     /// Milliseconds of the fastest of a few runs into memory of its own; nil if the algorithm fails.
     private func time(
         _ plan: CUDAProductPlan, _ algorithm: cublasLtMatmulAlgo_t, _ addresses: CUDAProductPlan.Addresses,
-        _ c: MatrixOperand, _ handle: cublasLtHandle_t?, _ stream: CUDAStream, _ memory: MemoryPool,
+        _ c: MatrixOperand, _ handle: cublasLtHandle_t?, _ stream: GPUStream, _ memory: MemoryPool,
         _ context: CUDAContext
     ) throws -> Float? {
         let elements = (count - 1) * c.batchStride + (c.rows - 1) * c.rowStride + c.columns
@@ -82,7 +64,7 @@ extension ColumnMajorProduct: CustomStringConvertible {
             first: addresses.first, second: addresses.second, scaleOfFirst: addresses.scaleOfFirst,
             scaleOfSecond: addresses.scaleOfSecond, addend: addresses.addend,
             result: scratch.address, workspace: addresses.workspace)
-        let (start, end) = (try CUDAEvent(on: context), try CUDAEvent(on: context))
+        let (start, end) = (try GPUEvent(on: context.gpu), try GPUEvent(on: context.gpu))
         var best: Float?
         for repetition in 0..<4 {
             try start.record(in: stream)
@@ -99,5 +81,18 @@ extension ColumnMajorProduct: CustomStringConvertible {
             }
         }
         return best
+    }
+}
+
+extension DType {
+    /// The library's number of a floating-point type.
+    var cudaType: cudaDataType_t {
+        switch self {
+        case .bf16: CUDA_R_16BF
+        case .f16: CUDA_R_16F
+        case .e4m3: CUDA_R_8F_E4M3
+        case .e5m2: CUDA_R_8F_E5M2
+        default: CUDA_R_32F
+        }
     }
 }

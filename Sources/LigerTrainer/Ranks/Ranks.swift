@@ -73,8 +73,9 @@ package final class Ranks {
     func device(_ options: TrainingOptions) throws -> Device {
         guard count > 1, options.device != .cpu else { return try options.device.open() }
         // A scheduler may show each process its own GPU alone.
-        let seen = Device.available.count { $0.isGPU }
-        return try .named("cuda:\(seen == 1 ? 0 : localRank)")
+        let kind = options.device.kind
+        let seen = Device.available.count { $0.name.hasPrefix(kind + ":") }
+        return try .named("\(kind):\(seen == 1 ? 0 : localRank)")
     }
 
     /// What moves arrays between ranks, once they are connected: "NCCL 2.27.3".

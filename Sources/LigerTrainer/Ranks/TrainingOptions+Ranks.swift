@@ -21,9 +21,9 @@ extension TrainingOptions {
                 "--batch is \(batch), which \(ranks) ranks cannot share evenly; give a multiple of \(ranks): it is the "
                     + "batch of all of them together")
         }
-        if device != .cpu, device != Device("cuda") {
+        if device != .cpu, device != Device(device.kind) {
             problems.append(
-                "--device is \(device), but there are \(ranks) ranks; give --device cuda, and each takes a GPU of its "
+                "--device is \(device), but there are \(ranks) ranks; give --device \(device.kind), and each takes a GPU of its "
                     + "own")
         }
         if execution.updates == .inBackward {

@@ -55,7 +55,7 @@ struct Bench: ParsableCommand {
     @Option(help: "Storage type of the operands.")
     var dtype = TrainingDType(.f32)
 
-    @Option(help: "Where to run: cpu, cuda or cuda:N.")
+    @Option(help: "Where to run: cpu, cuda, cuda:N, hip or hip:N.")
     var device = "cpu"
 
     func validate() throws {

@@ -25,7 +25,7 @@ struct Verify: ParsableCommand {
     @Option(parsing: .unconditional, help: "Seed of the random values.")
     var seed: UInt64 = 1
 
-    @Option(help: "Where to run: cpu, cuda or cuda:N.")
+    @Option(help: "Where to run: cpu, cuda, cuda:N, hip or hip:N.")
     var device = "cpu"
 
     @Option(help: "One storage type only.")

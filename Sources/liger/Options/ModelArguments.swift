@@ -29,7 +29,8 @@ struct ModelArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where it runs: cpu, cuda for the first GPU, or cuda:1 and so on.", valueName: "cpu|cuda[:n]"))
+            "Where it runs: cpu, cuda or hip for the first GPU of NVIDIA's or AMD's, or cuda:1 and so on.",
+            valueName: "cpu|cuda[:n]|hip[:n]"))
     var device = TrainingOptions.Device.cpu
 
     /// Loads it.

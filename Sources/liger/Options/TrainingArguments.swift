@@ -112,8 +112,8 @@ struct TrainingArguments: ParsableArguments {
     struct Execution: ParsableArguments {
         @Option(
             help: ArgumentHelp(
-                "Where to train: cpu, cuda for the first GPU, or cuda:1 and so on. A GPU that is asked for is "
-                    + "used, or the command fails.", valueName: "cpu|cuda[:n]"))
+                "Where to train: cpu, cuda or hip for the first GPU of NVIDIA's or AMD's, or cuda:1 and so on. A GPU "
+                    + "that is asked for is used, or the command fails.", valueName: "cpu|cuda[:n]|hip[:n]"))
         var device = defaults.device
 
         @Option(

@@ -26,6 +26,8 @@ typedef struct {
     const char *compile_log;
     /// Gets the text of each module that is loaded; NULL if nobody wants it.
     void (*sees_module)(const char *text);
+    /// Does what a launched function does, by its handle, name and parameters; NULL for what the fake knows by name.
+    void (*performs)(const void *function, const char *name, const uint8_t *parameters, size_t bytes);
     /// What cudnnGetVersion returns, and the workspace of every plan.
     int32_t cudnn_version;
     int64_t graph_workspace;

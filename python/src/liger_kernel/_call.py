@@ -36,7 +36,7 @@ def device_index(tensor):
     kind = tensor.device.type
     if kind == "cpu":
         return -1
-    if kind != "cuda" or torch.version.hip is not None:
+    if kind != "cuda":
         raise NotImplementedError(
             f"liger_kernel works on CPU and CUDA tensors; found one on '{tensor.device}'. Move it, or switch the "
             "kernel off"

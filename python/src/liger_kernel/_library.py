@@ -21,6 +21,9 @@ import torch
 OK, INVALID_ARGUMENT, UNKNOWN_NAME, NO_DEVICE, OUT_OF_MEMORY, CHECK_FAILED, NO_LIBRARY = range(7)
 DEVICE_FAILED, MISALIGNED, INTERNAL = 7, 8, 9
 
+# LIGER_AMD of liger.h: the library's number of the first AMD GPU.
+_AMD = 65536
+
 _DTYPES = {
     torch.float32: 0,
     torch.bfloat16: 1,
@@ -216,12 +219,17 @@ def _packer(count):
     return struct.Struct(f"={count}Q").pack
 
 
+def device_number(index):
+    """The library's number of a device from torch's, which calls AMD's GPUs "cuda" too."""
+    return index + _AMD if index >= 0 and torch.version.hip is not None else index
+
+
 def prepare(operation, device, inputs, options, is_aligned=True):
     """Prepares an operation.
 
-    device: -1 for the CPU, else the GPU's index. inputs: (name, shape, strides, dtype) each. options: name to
-    number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or RuntimeError with the
-    library's message.
+    device: -1 for the CPU, else the GPU's index, as torch counts. inputs: (name, shape, strides, dtype) each.
+    options: name to number, bool, word or list of whole numbers. Raises ValueError, NotImplementedError or
+    RuntimeError with the library's message.
     """
     lib = library()
     arrays = (_Array * len(inputs))()
@@ -246,8 +254,9 @@ def prepare(operation, device, inputs, options, is_aligned=True):
         else:
             setting.number = value
     handle = _pointer()
+    number = device_number(device)
     status = lib.liger_prepare(
-        operation.encode(), device, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
+        operation.encode(), number, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
     )
     if status:
         raise_error(status, operation)
@@ -272,6 +281,7 @@ def launch_counts():
 def synchronize(device):
     """Waits for the work of a device's current stream and raises what failed in it."""
     index = -1 if device.type == "cpu" else device.index or 0
-    status = library().liger_synchronize(index, 0 if index < 0 else torch._C._cuda_getCurrentRawStream(index))
+    stream = 0 if index < 0 else torch._C._cuda_getCurrentRawStream(index)
+    status = library().liger_synchronize(device_number(index), stream)
     if status:
         raise_error(status)

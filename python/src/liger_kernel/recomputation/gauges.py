@@ -62,7 +62,7 @@ def gauge_of(device):
     """Raises NotImplementedError for devices whose memory and time this does not know."""
     if device.type == "cpu":
         return GaugeOfCPU()
-    if device.type == "cuda" and torch.version.hip is None:
+    if device.type == "cuda":
         return GaugeOfGPU(device)
     raise NotImplementedError(
         f"recompute() works on CPU and CUDA; found a block on '{device}'. Use the model's gradient checkpointing there"

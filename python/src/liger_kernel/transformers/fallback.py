@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn as nn
 
@@ -15,14 +17,22 @@ from liger_kernel.ops._primitive import is_compiling
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 _TYPES = frozenset({torch.float32, torch.bfloat16, torch.float16})
-_HAS_GPU_KERNELS = torch.version.hip is None
+_IS_NVIDIA = torch.version.hip is None
+# For which of AMD's GPUs there are kernels.
+_AMD_TARGETS = frozenset({"gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1201"})
+
+
+@functools.cache
+def _has_kernels(index):
+    """Whether there are kernels for one of AMD's GPUs."""
+    return torch.cuda.get_device_properties(index).gcnArchName.split(":")[0] in _AMD_TARGETS
 
 
 def takes(tensor) -> bool:
-    """Whether kernels run on a tensor: of 32 or 16 bits, on a CPU or a CUDA GPU, and with its numbers in memory."""
+    """Whether kernels run on a tensor: of 32 or 16 bits, on a CPU or a GPU that has kernels, its numbers in memory."""
     return (
         tensor.dtype in _TYPES
-        and (tensor.is_cpu or (tensor.is_cuda and _HAS_GPU_KERNELS))
+        and (tensor.is_cpu or (tensor.is_cuda and (_IS_NVIDIA or _has_kernels(tensor.get_device()))))
         and (type(tensor) in PLAIN or has_memory(tensor))
     )
 
