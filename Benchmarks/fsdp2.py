@@ -12,12 +12,12 @@ installed in (`pip install --target`). Prints a Markdown table: tokens/s a GPU o
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 
 from pathlib import Path
+
+from training_steps import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,28 +50,6 @@ def build(layers):
         local = parameter.to_local().detach()
         local.fill_(1.0) if "norm" in name else local.normal_(0.0, 0.02)
     return model.train()
-
-
-def measure(model, optimizer, ids, warmup, steps):
-    import torch
-
-    times = []
-    for step in range(warmup + steps):
-        if step == warmup:
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return {
-        "rate": ids.numel() / statistics.median(times[warmup:]), "loss": loss.item(),
-        "gib": torch.cuda.max_memory_allocated() / 2**30,
-    }  # fmt: skip
 
 
 def worker(arguments):
@@ -134,7 +112,7 @@ def main():
     print("| side | tokens/s a GPU | peak, GiB | loss |")
     print("|---|---:|---:|---:|")
     for row in rows:
-        print(f"| {row['side']} | {row['rate']:,.0f} | {row['gib']:.1f} | {row['loss']:.6f} |")
+        print(f"| {row['side']} | {row['tokens_per_s']:,.0f} | {row['peak_gib']:.1f} | {row['loss']:.6f} |")
     for row in rows:
         print(f"\n{row['plan']}" if "plan" in row else "", end="")
 

@@ -12,12 +12,12 @@ Prints a Markdown table.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 
 from pathlib import Path
+
+from training_steps import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = {"llama-3-8b": ["8x1024", "8x4096"], "qwen3-0.6b": ["1x128", "1x512", "1x2048", "4x2048"]}
@@ -58,23 +58,11 @@ def worker(name, shapes, fused, steps):
         batch, length = map(int, shape.split("x"))
         ids = torch.randint(0, model.config.vocab_size, (batch, length), device="cuda")
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        times = []
         try:
-            for step in range(2 + steps):
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                loss = model(input_ids=ids, labels=ids).loss
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                torch.cuda.synchronize()
-                times.append(time.perf_counter() - start)
-            row = {"tokens": batch * length / statistics.median(times[2:]), "loss": loss.item()}
+            row = measure(model, optimizer, ids, 2, steps)
         except torch.OutOfMemoryError:
-            row = {"tokens": 0, "loss": 0}
-        row.update(shape=shape, peak=torch.cuda.max_memory_allocated() / 2**30)
-        print(json.dumps(row), flush=True)
+            row = {"tokens_per_s": 0}
+        print(json.dumps({"shape": shape, **row}), flush=True)
 
 
 def run(name, shapes, side, path, steps):
@@ -112,10 +100,10 @@ def main():
             row = found[side].get(shape)
             if not row:
                 cells.append("failed")
-            elif not row["tokens"]:
+            elif not row["tokens_per_s"]:
                 cells.append("out of memory")
             else:
-                cells.append(f"{row['tokens']:,.0f} tok/s, {row['peak']:.1f} GiB, loss {row['loss']:.4f}")
+                cells.append(f"{row['tokens_per_s']:,.0f} tok/s, {row['peak_gib']:.1f} GiB, loss {row['loss']:.4f}")
         print(f"| {shape} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -23,13 +23,13 @@ import argparse
 import functools
 import gc
 import json
-import statistics
 import sys
-import time
 
 from pathlib import Path
 
 import torch
+
+from training_steps import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "python" / "src"))
@@ -104,28 +104,9 @@ def prepare(model, side):
         return liger_kernel.recompute(model, budget=budget, verbose=False, host_budget=host)
 
 
-def measure(model, optimizer, side, ids, steps):
+def measure_side(model, optimizer, side, ids, steps):
     recomputation = prepare(model, side)
-    times, host_times = [], []
-    for step in range(3 + steps):
-        if step == 3:
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        host_times.append(time.perf_counter() - start)
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    row = {
-        "tokens_per_s": ids.numel() / statistics.median(times[3:]),
-        "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
-        "host_ms": statistics.median(host_times[3:]) * 1e3,
-        "loss": loss.item(),
-    }
+    row = measure(model, optimizer, ids, 3, steps)
     if recomputation is not None:
         plan = recomputation.plan
         row |= {"expected_gib": plan.expected_peak / 2**30, "saved_ms": plan.saved_ms, "plan": str(plan)}
@@ -159,7 +140,7 @@ def main():
         gc.collect()
         torch.cuda.empty_cache()
         try:
-            row = measure(model, optimizer, side, ids, arguments.steps)
+            row = measure_side(model, optimizer, side, ids, arguments.steps)
         except torch.OutOfMemoryError:
             row = {"tokens_per_s": 0, "error": "out of memory"}
             optimizer.zero_grad(set_to_none=True)

@@ -1,6 +1,6 @@
 """FSDP2 over two processes, on the CPU here: patch first, then shard.
 
-    torchrun --nproc-per-node 2 Examples/Python/fsdp2.py
+    torchrun --standalone --nproc-per-node 2 Examples/Python/fsdp2.py
 """
 
 import os

@@ -141,7 +141,7 @@ def characters_map() -> str:
     return base64.b64encode(blob).decode()
 
 
-def build(text: str) -> dict[str, Tokenizer]:
+def byte_pairs(text: str) -> dict[str, Tokenizer]:
     digits = pre_tokenizers.Digits(individual_digits=True)
     built = {name: trained_bytes(text, byte_level(split(Regex(PATTERNS[name]))))
              for name in ["tekken", "o200k", "cl100k", "olmo2", "marks"]}
@@ -152,8 +152,11 @@ def build(text: str) -> dict[str, Tokenizer]:
     built["removed"] = trained_bytes(text, byte_level(split(Regex(PATTERNS["olmo2"]), "removed", True)))
     for name in ["tekken", "smollm"]:
         add_demanding_tokens(built[name])
+    return built
 
-    pieces = trained_pieces(text)
+
+def pieces_with_bytes(text: str) -> dict[str, Tokenizer]:
+    built, pieces = {}, trained_pieces(text)
     opened = template(pieces, "<s> $A")
     sequence = part(normalizers.Sequence([normalizers.Prepend(MARK), REPLACE]))
     built["llama2"] = changed(pieces, normalizer=sequence, pre_tokenizer=None, post_processor=opened,
@@ -175,8 +178,11 @@ def build(text: str) -> dict[str, Tokenizer]:
         model={"ignore_merges": True, "merges": json.loads(pieces.to_str())["model"]["merges"][::3]})
     for name in ["llama2", "mistral", "unknown"]:
         add_demanding_tokens(built[name])
+    return built
 
-    metaspace = pre_tokenizers.Metaspace()
+
+def unigrams(text: str) -> dict[str, Tokenizer]:
+    built, metaspace = {}, pre_tokenizers.Metaspace()
     built["t5"] = trained_unigrams(
         text, normalizers.Precompiled(base64.b64decode(characters_map())),
         pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace]))
@@ -194,7 +200,10 @@ def build(text: str) -> dict[str, Tokenizer]:
     contents["decoder"] = part(sentencepiece_decoder(True))
     built["unigram_bytes"] = Tokenizer.from_str(json.dumps(contents))
     add_demanding_tokens(built["xlnet"])
+    return built
 
+
+def whole_words(text: str) -> dict[str, Tokenizer]:
     bert = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     bert.normalizer = normalizers.BertNormalizer()
     bert.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -202,14 +211,16 @@ def build(text: str) -> dict[str, Tokenizer]:
     bert.train_from_iterator(text.split("\n\n"), trainers.WordPieceTrainer(
         vocab_size=1500, limit_alphabet=200, special_tokens=["[UNK]", "[CLS]", "[SEP]"], show_progress=False))
     bert.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-    built["bert"] = bert
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase()])
     words.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Digits()])
     words.train_from_iterator(text.split("\n\n"), trainers.WordLevelTrainer(
         vocab_size=1000, special_tokens=["<unk>"], show_progress=False))
-    built["levels"] = words
-    return built
+    return {"bert": bert, "levels": words}
+
+
+def build(text: str) -> dict[str, Tokenizer]:
+    return byte_pairs(text) | pieces_with_bytes(text) | unigrams(text) | whole_words(text)
 
 
 def write(tokenizer: Tokenizer, name: str, text: str, cases: list[str], folder: Path) -> None:

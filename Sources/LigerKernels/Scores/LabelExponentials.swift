@@ -51,6 +51,18 @@ package enum LabelExponentials {
         4 * tokens * (4 * ClassBlocks(classes).count + 6)
     }
 
+    /// What each block of classes comes to for each token.
+    private struct Partial {
+        let maxima: NDArray, sums: NDArray, stored: NDArray, logitSums: NDArray?
+
+        init(shape: [Int], hasLogitSums: Bool, device: Device) throws {
+            maxima = try NDArray(empty: shape, device: device)
+            sums = try NDArray(empty: shape, device: device)
+            stored = try NDArray(empty: shape, device: device)
+            logitSums = hasLogitSums ? try NDArray(empty: shape, device: device) : nil
+        }
+    }
+
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
     /// nothing: nll 0, z 1.
     ///
@@ -68,12 +80,9 @@ package enum LabelExponentials {
         let cut = ClassBlocks(classes), blocks = cut.count
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
         let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
-        let partial = (
-            maxima: try floats(tokens, blocks), sums: try floats(tokens, blocks),
-            stored: try floats(tokens, blocks)
-        )
         let overflows = try floats(tokens), hasLogitSums = options.wantsLogitSums
-        let logitSums = hasLogitSums ? try floats(tokens, blocks) : nil
+        let partial = try Partial(
+            shape: [tokens, blocks], hasLogitSums: hasLogitSums, device: x.device)
         let result = Result(
             nll: try floats(tokens), total: try floats(tokens),
             logitSums: hasLogitSums ? try floats(tokens) : nil)
@@ -95,7 +104,7 @@ package enum LabelExponentials {
                         "x": x, "weight": weight.sliced(0, part.classes), "labels": labels, "shift": shift,
                         "condition": condition, "exponentials": e.sliced(1, part.classes),
                         "maxima": own(partial.maxima), "sums": own(partial.sums),
-                        "stored sums": own(partial.stored), "sums of logits": own(logitSums),
+                        "stored sums": own(partial.stored), "sums of logits": own(partial.logitSums),
                     ], scalars: ["first class": .index(part.classes.lowerBound)])
             }
         }
@@ -116,7 +125,7 @@ package enum LabelExponentials {
             [
                 "labels": labels, "sums": partial.sums, "stored sums": partial.stored, "shift": shift,
                 "of label": ofLabel, "exponentials": e, "nll": result.nll, "total": result.total,
-                "sums of logits": logitSums, "sum of logits": result.logitSums,
+                "sums of logits": partial.logitSums, "sum of logits": result.logitSums,
             ])
         return result
     }

@@ -166,14 +166,19 @@ private struct Verifier {
         case .load, .gather, .store:
             try checkMemory(operation, operands)
         case .product(let product): try checkProduct(product, operation, operands)
-        case .reduce(let reduction):
-            try counts(operation, operands: reduction.operandCount, results: reduction.resultCount)
-            try expect(operands.allSatisfy { $0.isTile }, "a reduction folds tiles")
-            try expect(Set(operands.map(\.extent)).count == 1, "a reduction mixes lengths")
-            try expect(types(operation.results).allSatisfy { !$0.isTile }, "a reduction gives scalars")
+        case .reduce(let reduction): try checkReduction(reduction, operation, operands)
         case .loop, .conditional, .check:
             try checkControl(operation, operands)
         }
+    }
+
+    private func checkReduction(
+        _ reduction: Reduction, _ operation: Operation, _ operands: [ValueType]
+    ) throws {
+        try counts(operation, operands: reduction.operandCount, results: reduction.resultCount)
+        try expect(operands.allSatisfy { $0.isTile }, "a reduction folds tiles")
+        try expect(Set(operands.map(\.extent)).count == 1, "a reduction mixes lengths")
+        try expect(types(operation.results).allSatisfy { !$0.isTile }, "a reduction gives scalars")
     }
 
     private func checkBinary(_ binary: BinaryOperation, _ operands: [ValueType]) throws {

@@ -19,13 +19,13 @@ from liger_kernel.recomputation.measuring import Profile
 from liger_kernel.recomputation.measuring import Result
 from liger_kernel.recomputation.measuring import Size
 from liger_kernel.recomputation.planning import Planner
-from patching.test_recomputation import MODELS
-from patching.test_recomputation import batch_of
-from patching.test_recomputation import checkpointed
-from patching.test_recomputation import gradients
-from patching.test_recomputation import recomputed
-from patching.test_recomputation import same
-from patching.test_recomputation import whole_budget
+from patching.recomputing import MODELS
+from patching.recomputing import batch_of
+from patching.recomputing import checkpointed
+from patching.recomputing import gradients
+from patching.recomputing import recomputed
+from patching.recomputing import same
+from patching.recomputing import whole_budget
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
