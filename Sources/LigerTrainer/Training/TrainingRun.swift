@@ -63,6 +63,7 @@ public final class TrainingRun {
         try description.checkLength(options.sequenceLength)
         let own = options.share(of: ranks.count)
         try description.checkExperts(options, on: device)
+        try description.checkHead(options, ranks: ranks.count)
         let attention = try description.attention(own, on: device)
         let available = try MemoryCheck.available(on: device)
         let recomputation = try RunRecomputation(
@@ -71,14 +72,18 @@ public final class TrainingRun {
         let model = try TrainingModel(description, options, device: device)
         let stream = try data.stream(for: model, options)
         try ranks.connect(on: device)
-        learner = try Learner(
-            model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
+        let base = try model.base()
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
-            base: try model.base(), recomputation: recomputation.planned)
-        if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
+            base: base, recomputation: recomputation.planned)
+        if ranks.count > 1 {
+            let weights = try RankRecord.weights(of: model, base: base)
+            try ranks.compare(RankRecord(run: record, exchange: ranks.exchange, weights: weights))
+        }
+        learner = try Learner(
+            model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
         self.options = options
         self.attention = attention
         self.ranks = ranks
@@ -146,8 +151,8 @@ public final class TrainingRun {
                 try report(evaluation())
                 try drawCurve()
             }
-            if ranks.isFirst, let prompt = options.sample, let interval = options.sampleInterval,
-                step % interval == 0 || isLast
+            if ranks.isFirst || learner.gathersWeights, let prompt = options.sample,
+                let interval = options.sampleInterval, step % interval == 0 || isLast
             {
                 try reportSteps()
                 display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
@@ -223,7 +228,7 @@ public final class TrainingRun {
 
     private func finish() throws {
         try ranks.settle()
-        guard ranks.isFirst else { return }
+        guard ranks.isFirst else { return try TrainingState.sendModelParts(learner) }
         try drawCurve()
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
         display.finish()
@@ -294,7 +299,7 @@ public final class TrainingRun {
             ranks.count == 1
             ? ""
             : "\(ranks.count) ranks, exchanging by \(ranks.exchange)"
-                + (options.execution.shard == .none ? "" : ", with a part of the optimiser each")
+                + options.execution.shard.summary + options.execution.head.summary
                 + "; this one: "
         display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }
