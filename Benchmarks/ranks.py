@@ -1,6 +1,7 @@
 """A Llama of random weights on several ranks, patched and not: losses of some steps under each way to spread it.
 
-Usage: torchrun --nproc-per-node 2 Benchmarks/ranks.py [--device cuda] [--steps N] [--hidden N] [--vocabulary N] [--head NxHxV]
+Usage: torchrun --nproc-per-node 2 Benchmarks/ranks.py [--device cuda] [--steps N] [--hidden N] [--vocabulary N]
+       [--ways WAY ...] [--head NxHxV]
 
 Ways: `tp_plan="auto"` (the head too), DDP, FSDP1, FSDP2, ZeRO-1 of torch (`ZeroRedundancyOptimizer`), and with DeepSpeed
 ZeRO-2 and ZeRO-3; each with all weights and with LoRA, in fp32. Ranks have their own data, but under `tp_plan`. Prints a
@@ -41,8 +42,8 @@ def adapted(model):
     return get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj", "up_proj"], lora_dropout=0.0))
 
 
-def adam(parameters):
-    return torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=1e-3)
+def adam(parameters, **options):
+    return torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=1e-3, **options)
 
 
 def layers_of(model):
@@ -140,7 +141,8 @@ def losses_of(way, arguments, device, folder, patches, adapts):
         torch.randint(arguments.vocabulary, (4, 128), generator=generator).to(device) for _ in range(arguments.steps)
     ]
     if way == "tp_plan":
-        optimizer = adam(model.to(device).parameters())
+        # Of distributed tensors and others together torch has no one launch.
+        optimizer = adam(model.to(device).parameters(), foreach=False)
     else:
         model, optimizer = WAYS[way](model, device)
     return train(model, optimizer, batches)
@@ -148,7 +150,7 @@ def losses_of(way, arguments, device, folder, patches, adapts):
 
 def compare(arguments, device, folder):
     show("| way | trained | first loss | last | patched: differs by at most, relative |\n|---|---|---:|---:|---:|")
-    for way in ("tp_plan", *WAYS):
+    for way in arguments.ways:
         for adapts in (False, True):
             what = f"| {way} | {'LoRA' if adapts else 'all'} |"
             try:
@@ -215,6 +217,8 @@ def main():
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--vocabulary", type=int, default=32000)
+    ways = ("tp_plan", *WAYS)
+    parser.add_argument("--ways", nargs="+", default=ways, choices=ways)
     parser.add_argument("--head", help="tokens, hidden size and classes, as in 8192x4096x128256")
     arguments = parser.parse_args()
     rank = int(os.environ["LOCAL_RANK"])
