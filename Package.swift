@@ -190,8 +190,8 @@ let package = Package(
         .testTarget(
             name: "LigerTrainerTests",
             dependencies: [
-                "LigerTrainer", "LigerCollectives", "LigerModels", "LigerNN", "LigerLosses", "LigerRuntime",
-                "LigerText", "Tile", "FakeCUDA", "TestSupport", "liger",
+                "CNCCL", "LigerTrainer", "LigerCollectives", "LigerModels", "LigerNN", "LigerLosses",
+                "LigerRuntime", "LigerText", "Tile", "FakeCUDA", "TestSupport", "liger",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -23,7 +23,7 @@ package struct PartedArray {
             parts: (0..<ranks).map { min($0 * each, array.count)..<min(($0 + 1) * each, array.count) })
     }
 
-    func part(of rank: Int) -> NDArray { array.sliced(0, parts[rank]) }
+    package func part(of rank: Int) -> NDArray { array.sliced(0, parts[rank]) }
 }
 
 /// What is exchanged of an array at a time: a stretch of each rank's part.

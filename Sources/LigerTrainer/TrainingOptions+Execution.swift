@@ -37,6 +37,16 @@ extension TrainingOptions {
             case none
             /// AdamW's means and masters, and gradients once they are summed.
             case optimizer
+            /// These, and weights, which are gathered while they are used.
+            case all
+        }
+
+        /// What each of several ranks has of the head.
+        public enum Head: String, Sendable, CaseIterable, Codable {
+            /// All of it, for its own tokens.
+            case whole
+            /// A run of its classes, for the tokens of all ranks.
+            case parallel
         }
 
         /// What linear layers multiply.
@@ -69,6 +79,8 @@ extension TrainingOptions {
         public var attention = AttentionMethod.auto
         /// `--shard`: results have the same bits.
         public var shard = Shard.none
+        /// `--head`
+        public var head = Head.whole
 
         /// Everything exact, everything kept.
         public init() {}
@@ -111,6 +123,13 @@ extension KeyedDecodingContainer {
         _ type: TrainingOptions.Execution.Shard.Type, forKey key: Key
     ) throws -> TrainingOptions.Execution.Shard {
         try decodeIfPresent(type, forKey: key) ?? .none
+    }
+
+    /// Before there was a choice, every rank had the whole head.
+    func decode(
+        _ type: TrainingOptions.Execution.Head.Type, forKey key: Key
+    ) throws -> TrainingOptions.Execution.Head {
+        try decodeIfPresent(type, forKey: key) ?? .whole
     }
 
     /// Before there was a choice, runs began with a warning.

@@ -54,7 +54,7 @@ extension TrainingOptions {
             ("--masters", execution.masters.rawValue),
             ("--moments", execution.moments.rawValue),
             ("--update-in-backward", "\(execution.updates == .inBackward)"),
-            ("--gradients", execution.gradients.rawValue),
+            ("--gradients", execution.gradients.rawValue), ("--head", execution.head.rawValue),
             ("--loss-budget", execution.lossBudget.map(String.init) ?? "the device's"),
         ]
     }

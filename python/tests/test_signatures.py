@@ -147,6 +147,9 @@ def rotations_and_tables():
 
 def losses():
     logits, classes = random(6, 4), labels(6)
+    for first in (0, 2):
+        yield "class_parts", logits, classes, first
+        yield "class_parts_gradient", logits, classes, torch.ones(4, 6), first, -100
     yield "cross_entropy_tvd_forward", logits, logits.bfloat16(), classes, -100
     yield "cross_entropy_tvd_backward", torch.ones(6), torch.ones(6), logits, logits, classes, torch.ones(6, 4)
     for reduction in ("mean", "none"):

@@ -50,6 +50,26 @@ extension OperationFamily {
                 try CrossEntropy.scale(a[x], by: a[factor])
                 return []
             }
+        },
+        // Of logits whose classes are spread over ranks: what one rank's say by themselves, and their gradient.
+        Operation("class_parts") { s in
+            let logits = s.input("logits"), labels = s.input("labels"), first = s.whole("first_class")
+            s.output("numbers", [.constant(4), .rows(of: logits)], .f32)
+            return { a in
+                [try CrossEntropyParts.numbers(of: a[logits], labels: a[labels], first: a[first])]
+            }
+        },
+        Operation("class_parts_gradient") { s in
+            let logits = s.input("logits"), labels = s.input("labels"), joined = s.input("joined")
+            let first = s.whole("first_class"), ignoreIndex = s.whole("ignore_index", default: -100)
+            s.output("gradient", like: logits)
+            return { a in
+                [
+                    try CrossEntropyParts.gradient(
+                        of: a[logits], labels: a[labels], first: a[first], joined: a[joined],
+                        ignoreIndex: a[ignoreIndex])
+                ]
+            }
         })
 
     private static let crossEntropyTVD = OperationFamily(

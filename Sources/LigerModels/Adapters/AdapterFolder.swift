@@ -103,17 +103,29 @@ package struct AdapterFolder {
                         "Somebody changed the file; remove this checkpoint's folder to resume from the one "
                         + "before.")
             }
-            try file.read(name, into: parameter.value, requiringNumbers: true)
+            try parameter.set { try file.read(name, into: $0, requiringNumbers: true) }
+        }
+    }
+
+    /// The adapters' tensors, as `write` writes them.
+    package static func contents(
+        of adapters: DecoderAdapters, in folder: URL, _ content: CausalLanguageModel.ContentMaker
+    ) -> [TensorContent] {
+        let url = folder.appendingPathComponent(weightsName)
+        return adapters.parameters.map { parameter in
+            let name = prefix + parameter.name
+            return content(name, parameter, 0..<parameter.count, parameter.shape)
+                ?? TensorContent(name, parameter.value, in: url)
         }
     }
 
     /// Writes both files into an existing folder, as PEFT would, in the parameters' types.
     package static func write(
-        _ adapters: DecoderAdapters, base: String?, into folder: URL
+        _ adapters: DecoderAdapters, base: String?, into folder: URL,
+        content: CausalLanguageModel.ContentMaker = { _, _, _, _ in nil }
     ) throws {
         let url = folder.appendingPathComponent(weightsName)
-        try SafetensorsWriter.write(
-            adapters.parameters.map { TensorContent(prefix + $0.name, $0.value, in: url) }, to: url)
+        try SafetensorsWriter.write(contents(of: adapters, in: folder, content), to: url)
         let text = AdapterConfiguration(adapters.options, base: base).serialized(
             layers: adapters.all.map(\.name))
         try AtomicFile.write(text, to: folder.appendingPathComponent(AdapterConfiguration.fileName))

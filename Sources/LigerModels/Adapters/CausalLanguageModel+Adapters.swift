@@ -11,7 +11,7 @@ extension CausalLanguageModel {
     package func adapt(_ options: LowRankOptions, seed: UInt64) throws {
         try decoder.requireTargets(options.targets)
         decoder.adapt(options, seed: seed)
-        try decoder.allocateAdapters(on: decoder.embedding.weight.value.device)
+        try decoder.allocateAdapters(on: decoder.embedding.weight.device)
         try decoder.initialiseAdapters(seed: seed)
     }
 
@@ -27,9 +27,11 @@ extension CausalLanguageModel {
     /// Writes the adapters as PEFT would, and the tokenizer's files, into an existing folder.
     ///
     /// - Parameter base: where the weights came from.
-    package func writeAdapter(base: String?, into folder: URL) throws {
+    package func writeAdapter(
+        base: String?, into folder: URL, content: ContentMaker = { _, _, _, _ in nil }
+    ) throws {
         guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
-        try AdapterFolder.write(adapters, base: base, into: folder)
+        try AdapterFolder.write(adapters, base: base, into: folder, content: content)
         for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
             try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
         }

@@ -66,6 +66,13 @@ extension Checkpoint {
             to: folder.appendingPathComponent(CheckpointIndex.fileName))
     }
 
+    /// Tensors in the order in which `writeWeights` asks for their bytes.
+    package static func inOrder(
+        _ tensors: [TensorContent], maximumShardByteCount: Int = standardShardByteCount
+    ) -> [TensorContent] {
+        split(tensors, maximumByteCount: maximumShardByteCount).flatMap { SafetensorsWriter.inOrder($0) }
+    }
+
     /// Fills shards in the given order, opening the next when a tensor no longer fits.
     private static func split(_ tensors: [TensorContent], maximumByteCount: Int) -> [[TensorContent]] {
         var groups: [[TensorContent]] = []

@@ -1,4 +1,4 @@
-import LigerNN
+package import LigerNN
 import LigerRuntime
 public import Platform
 public import Tile
@@ -13,8 +13,10 @@ extension CausalLanguageModel {
     public func loadWeights(from checkpoint: Checkpoint) throws {
         try checkpoint.requireWeights(of: configuration)
         for parameter in decoder.parameters {
-            for piece in parameter.stored {
-                try checkpoint.read(piece.name, into: piece.of(parameter.value), requiringNumbers: true)
+            try parameter.set { value in
+                for piece in parameter.stored {
+                    try checkpoint.read(piece.name, into: piece.of(value), requiringNumbers: true)
+                }
             }
         }
     }
@@ -37,19 +39,36 @@ extension CausalLanguageModel {
         }
     }
 
+    /// Makes what is written of a parameter, or of a piece of it; nil where its value is written.
+    package typealias ContentMaker = (
+        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
+    ) -> TensorContent?
+
     /// Writes the same files into an existing folder, as `Checkpoint.write`.
+    ///
+    /// - Parameter content: asked for each tensor, in the model's order.
     package func write(
         into folder: URL, dtype: DType? = nil,
-        maximumShardByteCount: Int = Checkpoint.standardShardByteCount
+        maximumShardByteCount: Int = Checkpoint.standardShardByteCount,
+        content: ContentMaker = { _, _, _, _ in nil }
     ) throws {
         let dtype = dtype ?? self.dtype
         try Checkpoint.write(
-            decoder.parameters.flatMap { parameter in
-                parameter.stored.map {
-                    TensorContent($0.name, $0.of(parameter.value), storedAs: dtype, in: folder)
-                }
-            },
-            configuration: configuration.stored(as: dtype), others: companions, into: folder,
-            maximumShardByteCount: maximumShardByteCount)
+            contents(storedAs: dtype, in: folder, content), configuration: configuration.stored(as: dtype),
+            others: companions, into: folder, maximumShardByteCount: maximumShardByteCount)
+    }
+
+    /// Tensors in the order in which `write` asks for their bytes.
+    package func contentsInOrder(in folder: URL, _ content: ContentMaker) -> [TensorContent] {
+        Checkpoint.inOrder(contents(storedAs: dtype, in: folder, content))
+    }
+
+    private func contents(storedAs dtype: DType, in folder: URL, _ content: ContentMaker) -> [TensorContent] {
+        decoder.parameters.flatMap { parameter in
+            parameter.stored.map {
+                content($0.name, parameter, $0.elements, $0.shape)
+                    ?? TensorContent($0.name, $0.of(parameter.value), storedAs: dtype, in: folder)
+            }
+        }
     }
 }

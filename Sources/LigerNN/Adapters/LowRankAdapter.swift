@@ -74,11 +74,11 @@ package final class LowRankAdapter {
         let dropout = makeDropout()
         let read = try dropout.map { try $0.applied(to: x.value) } ?? x.value
         let narrow = try MatMul.apply(read, a.value, transposeB: true, alpha: scale)
-        let (saved, products, down, up, scale) = (x.saved, products, a.value, b.value, scale)
+        let (saved, products, down, up, scale) = (x.saved, products, a.saved, b.saved, scale)
         let added = { (y: NDArray) in
-            try MatMul.apply(narrow, up, transposeB: true, into: y, accumulate: true)
+            try MatMul.apply(narrow, up.array(), transposeB: true, into: y, accumulate: true)
         }
-        let operations = 2 * Double(x.shape[0]) * Double(weight.count + up.count)
+        let operations = 2 * Double(x.shape[0]) * Double(weight.count + b.value.count)
         let recipe = tape.recipe(part, operations: operations) {
             try added(products.product(of: saved.array()))
         }
@@ -86,11 +86,11 @@ package final class LowRankAdapter {
         let y = try added(products.product(input))
         let sum = tape.record(y, from: [x, x, a, b], recipe: recipe) { upstream in
             let dy = upstream.array
-            let dNarrow = try MatMul.apply(dy, up, alpha: scale)
+            let dNarrow = try MatMul.apply(dy, up.array(), alpha: scale)
             let again = try saved.array()
             return [
                 needsInput ? .product(try products.inputTerm(dy)) : .none,
-                needsInput ? try Self.inputTerm(dNarrow, down, dropout) : .none,
+                needsInput ? try Self.inputTerm(dNarrow, down.array(), dropout) : .none,
                 .product(
                     MatrixTerm(
                         dNarrow, try dropout.map { try $0.applied(to: again) } ?? again, transposeA: true)),

@@ -9,10 +9,15 @@ package struct StoredPiece {
     /// Pieces of the parameter before it, all of this shape.
     let place: Int
 
+    /// Its elements among the parameter's.
+    package var elements: Range<Int> {
+        let count = shape.reduce(1, *)
+        return place * count..<(place + 1) * count
+    }
+
     /// Its part of an array like the parameter, sharing the buffer.
     package func of(_ array: NDArray) -> NDArray {
-        let count = shape.reduce(1, *)
-        return array.flattened.sliced(0, place * count..<(place + 1) * count).reshaped(shape)
+        array.flattened.sliced(0, elements).reshaped(shape)
     }
 }
 

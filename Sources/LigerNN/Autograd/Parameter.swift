@@ -22,9 +22,12 @@ public final class Parameter {
     public let shape: [Int]
     /// How the numbers are stored.
     public let dtype: DType
-    private var memory: NDArray?
-    /// The numbers in 8 bits, where they are held in the place of `value`.
-    package private(set) var float8: Float8Factor?
+    var memory: NDArray?
+    var memoryInFloat8: Float8Factor?
+    /// Whose numbers these are; nil for its own.
+    private var source: Parameter?
+    /// What is here of the numbers, where ranks keep a part each; nil where all of them are.
+    var ownPart: Part?
     /// The sum of what backward passes have found since it was last set to nil; shaped like the value. Where ranks
     /// share the optimiser's work, once it is summed over them, the elements of this rank alone, in one dimension.
     public var gradient: NDArray?
@@ -81,7 +84,9 @@ public final class Parameter {
     /// The numbers, once `allocate` has taken memory for them. Whoever replaces them keeps shape and dtype.
     public var value: NDArray {
         get {
-            guard let memory else { preconditionFailure("\(name) has no memory: allocate it first") }
+            guard let memory = owner.memory else {
+                preconditionFailure("\(name) has no memory: allocate it, or gather its parts, first")
+            }
             return memory
         }
         set {
@@ -104,15 +109,21 @@ public final class Parameter {
     /// - Throws: `RuntimeError` when memory runs out.
     package func holdInFloat8() throws {
         precondition(!requiresGradient, "only frozen numbers are held in 8 bits")
-        float8 = try Float8Factor(rounding: value, to: .e4m3)
+        memoryInFloat8 = try Float8Factor(rounding: value, to: .e4m3)
         memory = nil
     }
 
-    /// Takes the memory of another parameter of the same shape, which nobody changes any more.
+    /// The numbers in 8 bits, where they are held in the place of `value`.
+    package var float8: Float8Factor? { owner.memoryInFloat8 }
+
+    /// Has the memory of another parameter of the same shape, which nobody changes any more.
     package func share(_ other: Parameter) {
         precondition(other.shape == shape && other.dtype == dtype, "a parameter keeps its shape and dtype")
-        (memory, float8) = (other.memory, other.float8)
+        source = other.owner
     }
+
+    /// The parameter whose memory this one has.
+    var owner: Parameter { source ?? self }
 
     /// Sets the numbers to their start.
     ///

@@ -47,14 +47,26 @@ package final class Recipe<Value> {
     /// Nil once it ran: what it was computed from may go.
     private var compute: (() throws -> Value)?
     private var result: Value?
+    /// Whether somebody else keeps the result for as long as it is needed.
+    private let isKeptElsewhere: Bool
 
-    init(_ compute: @escaping () throws -> Value) { self.compute = compute }
+    convenience init(_ compute: @escaping () throws -> Value) { self.init(compute, isKeptElsewhere: false) }
+
+    private init(_ compute: @escaping () throws -> Value, isKeptElsewhere: Bool) {
+        self.compute = compute
+        self.isKeptElsewhere = isKeptElsewhere
+    }
+
+    /// Of what is there, if only then, whenever it is asked for.
+    static func asking(_ get: @escaping () throws -> Value) -> Recipe {
+        Recipe(get, isKeptElsewhere: true)
+    }
 
     func value() throws -> Value {
         if let result { return result }
         guard let compute else { preconditionFailure("a recipe that ran has a result") }
         let computed = try compute()
-        (result, self.compute) = (computed, nil)
+        if !isKeptElsewhere { (result, self.compute) = (computed, nil) }
         return computed
     }
 }

@@ -33,6 +33,8 @@ public final class Tape {
         let shape: [Int]
         let dtype: DType
         let derivative: Derivative
+        /// What is done when the backward pass comes here, of a node that is no operation.
+        var passed: (() throws -> Void)?
     }
 
     private var nodes: [Node] = []
@@ -75,7 +77,19 @@ public final class Tape {
     /// A parameter's value; its gradient goes to the parameter unless that is frozen.
     public func tensor(of parameter: Parameter) -> Tensor {
         let differentiates = isRecording && parameter.requiresGradient
-        return Tensor(parameter.value, self, differentiates ? .parameter(parameter) : .constant)
+        return Tensor(
+            parameter.value, self, differentiates ? .parameter(parameter) : .constant, parameter.recipe)
+    }
+
+    /// What is kept here of a parameter of which each rank has a run of rows, [rows, columns]: its gradient is that of
+    /// these alone.
+    package func tensor(ofRowsOf parameter: Parameter) -> Tensor {
+        guard let part = parameter.part else { preconditionFailure("rows of a parameter that is cut") }
+        let columns = parameter.shape[1]
+        let differentiates = isRecording && parameter.requiresGradient
+        return Tensor(
+            part.array.reshaped([part.range.count / columns, columns]), self,
+            differentiates ? .parameter(parameter) : .constant)
     }
 
     /// A value whose gradient goes to a leaf.
@@ -118,6 +132,14 @@ public final class Tape {
         return Tensor(value, self, .node(nodes.count - 1), recipe)
     }
 
+    /// Does something when a backward pass has differentiated all that is recorded from now on.
+    func whenPassed(_ action: @escaping () throws -> Void) {
+        guard isRecording else { return }
+        precondition(!isSpent, "a tape that has run backward records nothing more; make a new one")
+        nodes.append(Node(operands: [], shape: [], dtype: .f32, derivative: { _ in [] }, passed: action))
+        gradients.append(nil)
+    }
+
     /// Adds the derivative of a scalar to the gradient of every parameter it depends on.
     ///
     /// - Parameter loss: one number, computed on this tape.
@@ -145,6 +167,7 @@ public final class Tape {
         gradients[start] = upstream
         var uses = ParameterUses(nodes.lazy.flatMap(\.operands))
         while let node = nodes.popLast() {
+            try node.passed?()
             if let gradient = gradients.removeLast() {
                 let contributions = try Self.contributions(
                     of: node, Upstream(array: gradient, isOne: isOne && nodes.count == start))

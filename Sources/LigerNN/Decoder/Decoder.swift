@@ -9,6 +9,8 @@ public final class Decoder {
     public var kernels = KernelSelection.liger
     /// How a GPU computes attention; may change between passes.
     public var attention = AttentionMethod.auto
+    /// Where the first block's input is made.
+    let start = WeightPlace()
     /// From tokens to the first block's input.
     public let embedding: TokenEmbedding
     /// Learned positions; nil where there are none.
@@ -164,8 +166,10 @@ public final class Decoder {
                 "a sequence of \(length) tokens for a model of \(maximumPositions) positions. "
                     + "Use shorter sequences")
         }
-        var x = try embedding(ids.flattened, on: tape)
-        if let positions { x = try positions.adding(to: x, context) }
+        var x = try start.using(on: tape, again: false) {
+            let x = try embedding(ids.flattened, on: tape)
+            return try positions.map { try $0.adding(to: x, context) } ?? x
+        }
         for (number, block) in blocks.enumerated() { x = try block(x, context, number: number) }
         return try norm(x, context)
     }

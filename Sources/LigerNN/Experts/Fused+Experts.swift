@@ -50,32 +50,33 @@ extension Fused {
     private static func expertsInKernels(
         _ x: Tensor, _ gateUp: Tensor, _ down: Tensor, _ weights: Tensor, _ choices: NDArray
     ) throws -> Tensor {
-        let matrices = Experts.Weights(gateUp: gateUp.value, down: down.value, choices: weights.value)
+        let matrices = SavedExperts(gateUp, down, weights)
         let rows = try ExpertRows(finding: choices, experts: gateUp.shape[0])
         let needs = needs(x, gateUp, down, weights), tape = x.tape
         let (y, gates) = try Experts.forward(
-            x.value, matrices, rows, keepsGates: tape.isRecording && !needs.isEmpty)
+            x.value, matrices.arrays(), rows, keepsGates: tape.isRecording && !needs.isEmpty)
         let saved = x.saved
         return tape.record(y, from: [x, gateUp, down, weights]) { upstream in
             guard let gates else { preconditionFailure("gates are kept for a backward pass") }
             return contributions(
                 try Experts.terms(
-                    dy: upstream.array, x: try saved.array(), gates: gates, matrices, rows, needs: needs))
+                    dy: upstream.array, x: try saved.array(), gates: gates, matrices.arrays(), rows,
+                    needs: needs))
         }
     }
 
     private static func groupedExperts(
         _ x: Tensor, _ gateUp: Tensor, _ down: Tensor, _ weights: Tensor, _ choices: NDArray
     ) throws -> Tensor {
-        let matrices = Experts.Weights(gateUp: gateUp.value, down: down.value, choices: weights.value)
+        let matrices = SavedExperts(gateUp, down, weights)
         let groups = try ExpertGroups(choices, experts: gateUp.shape[0])
         let needs = needs(x, gateUp, down, weights)
-        let (y, gates) = try GroupedExperts.forward(x.value, matrices, groups)
+        let (y, gates) = try GroupedExperts.forward(x.value, matrices.arrays(), groups)
         let saved = x.saved
         return x.tape.record(y, from: [x, gateUp, down, weights]) { upstream in
             return contributions(
                 try GroupedExperts.backward(
-                    dy: upstream.array, x: { try saved.array() }, gates: gates, matrices, groups,
+                    dy: upstream.array, x: { try saved.array() }, gates: gates, matrices.arrays(), groups,
                     needs: needs))
         }
     }
@@ -90,3 +91,18 @@ extension Fused {
 }
 
 extension ExpertTerm: SumTerm {}
+
+/// Weights of experts and their choices, as derivatives save them.
+private struct SavedExperts {
+    private let gateUp: Saved
+    private let down: Saved
+    private let choices: NDArray
+
+    init(_ gateUp: Tensor, _ down: Tensor, _ choices: Tensor) {
+        (self.gateUp, self.down, self.choices) = (gateUp.saved, down.saved, choices.value)
+    }
+
+    func arrays() throws -> Experts.Weights {
+        Experts.Weights(gateUp: try gateUp.array(), down: try down.array(), choices: choices)
+    }
+}

@@ -69,13 +69,13 @@ extension NDArray {
 extension Tensor {
     /// x[r] W^T with the matrix W, of [experts, outputs, inputs], of the row's expert.
     fileprivate func multiplied(byMatricesOf groups: ExpertGroups, _ matrices: Tensor) throws -> Tensor {
-        let (x, w) = (value, matrices.value)
+        let (x, w) = (value, matrices.saved)
         let needs = (requiresGradient, matrices.requiresGradient)
-        let y = try groups.product(x, w, transposes: true)
+        let y = try groups.product(x, matrices.value, transposes: true)
         return tape.record(y, from: [self, matrices]) { upstream in
             let dy = upstream.array
             return [
-                needs.0 ? .array(try groups.product(dy, w, transposes: false)) : .none,
+                needs.0 ? .array(try groups.product(dy, w.array(), transposes: false)) : .none,
                 needs.1
                     ? .product(
                         ExpertTerm(dy.device) {

@@ -10,7 +10,7 @@ extension Decoder {
     /// - Throws: as `logits`.
     /// - Cost: one pass over the weights.
     package func nextScores(_ ids: [Int32], _ cache: KeyValueCache) throws -> NDArray {
-        let device = embedding.weight.value.device
+        let device = embedding.weight.device
         let input = try NDArray(copying: ids, [1, ids.count], dtype: .i32, device: device)
         let tape = Tape(recording: false)
         do {

@@ -8,6 +8,7 @@ public struct LanguageHead {
     public let weight: Parameter
     /// c of c tanh(z / c), which scores z go through; nil for none.
     public let softcap: Float?
+    let place = WeightPlace()
 
     /// A head over a weight of its own, or tied to an embedding's.
     public init(weight: Parameter, softcap: Float? = nil) {
@@ -17,7 +18,7 @@ public struct LanguageHead {
 
     /// [tokens, vocabulary] for x [tokens, hidden size].
     public func logits(_ x: Tensor, _ kernels: KernelSelection = .liger) throws -> Tensor {
-        let scores = try x.linear(x.tape.tensor(of: weight))
+        let scores = try place.using(on: x.tape, again: true) { try x.linear(x.tape.tensor(of: weight)) }
         guard let softcap else { return scores }
         return try kernels == .reference
             ? Reference.softcap(scores, by: softcap) : scores.softcapped(by: softcap)
@@ -28,15 +29,20 @@ public struct LanguageHead {
         _ x: Tensor, _ labels: NDArray, _ options: LossOptions, normaliser: NDArray?,
         _ kernels: KernelSelection
     ) throws -> Tensor {
+        if let classes = place.classes {
+            return try classes.loss(x, labels, options, normaliser: normaliser)
+        }
         if kernels[.fusedLinearCrossEntropy] {
-            return try Fused.linearCrossEntropy(
-                x, weight: x.tape.tensor(of: weight), labels: labels, options, softcap: softcap,
-                normaliser: normaliser)
+            return try place.using(on: x.tape, again: false) {
+                try Fused.linearCrossEntropy(
+                    x, weight: x.tape.tensor(of: weight), labels: labels, options, softcap: softcap,
+                    normaliser: normaliser)
+            }
         }
         return kernels[.crossEntropy]
             ? try Fused.crossEntropy(
-                x.linear(x.tape.tensor(of: weight)), labels: labels, ignoreIndex: options.ignoreIndex,
-                softcap: softcap, normaliser: normaliser)
+                place.using(on: x.tape, again: true) { try x.linear(x.tape.tensor(of: weight)) },
+                labels: labels, ignoreIndex: options.ignoreIndex, softcap: softcap, normaliser: normaliser)
             : try Reference.crossEntropy(
                 logits(x, .reference), labels: labels, ignoreIndex: options.ignoreIndex,
                 normaliser: normaliser)
@@ -53,6 +59,13 @@ public struct LanguageHead {
                 "this model bounds its logits by \(softcap), which only the loss of text has. "
                     + "Train it on text, or take a model without final_logit_softcapping")
         }
-        return try Fused.linearLoss(x, weight: x.tape.tensor(of: weight), share: share, compute)
+        return try place.using(on: x.tape, again: false) {
+            try Fused.linearLoss(x, weight: x.tape.tensor(of: weight), share: share, compute)
+        }
+    }
+
+    /// Does `body` with the weight's numbers, of which nothing is differentiated.
+    package func withWeight<Result>(_ body: (NDArray) throws -> Result) throws -> Result {
+        try place.using(on: Tape(recording: false), again: false) { try body(weight.value) }
     }
 }

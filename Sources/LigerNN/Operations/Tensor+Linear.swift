@@ -14,16 +14,16 @@ extension Tensor {
     package func linear(
         _ weight: Tensor, bias: Tensor? = nil, isTransposed: Bool = false, part: RecomputedParts? = nil
     ) throws -> Tensor {
-        let (input, matrix) = (saved, weight.value)
-        let y = try MatMul.apply(value, matrix, transposeB: !isTransposed)
-        let again = tape.recipe(part, operations: 2 * Double(shape[0]) * Double(matrix.count)) {
-            try MatMul.apply(input.array(), matrix, transposeB: !isTransposed)
+        let (input, matrix) = (saved, weight.saved)
+        let y = try MatMul.apply(value, weight.value, transposeB: !isTransposed)
+        let again = tape.recipe(part, operations: 2 * Double(shape[0]) * Double(weight.value.count)) {
+            try MatMul.apply(input.array(), matrix.array(), transposeB: !isTransposed)
         }
-        let (w, x) = (requiresGradient ? weight.value : nil, weight.requiresGradient ? saved : nil)
+        let (w, x) = (requiresGradient ? matrix : nil, weight.requiresGradient ? saved : nil)
         let product = tape.record(y, from: [self, weight], recipe: again) { upstream in
             let dy = upstream.array
             return [
-                w.map { .product(MatrixTerm(dy, $0, transposeB: isTransposed)) } ?? .none,
+                try w.map { .product(MatrixTerm(dy, try $0.array(), transposeB: isTransposed)) } ?? .none,
                 try x.map {
                     let x = try $0.array()
                     return .product(

@@ -104,8 +104,8 @@ public final class AdamWOptimiser {
         self.shard = shard
         rounding = storage.roundsAtRandom ? .stochastic : .toNearest
         states = try parameters.filter(\.requiresGradient).enumerated().map { number, parameter in
-            let part = shard?.parts(of: parameter.count, number: number)[shard?.rank ?? 0]
-            let value = parameter.value.elements(part)
+            let part = shard?.parts(of: parameter, number: number)[shard?.rank ?? 0]
+            let value = parameter.elements(part)
             let moments = storage.moments(of: parameter.count)
             let zeros = { try NDArray.zeros(value.shape, dtype: moments, device: value.device) }
             let scales = { try NDArray.zeros([value.count / AdamW.block], device: value.device) }

@@ -20,6 +20,11 @@ package struct OptimiserShard: Sendable, Hashable {
         (self.rank, self.count) = (rank, count)
     }
 
+    /// The elements of each rank, by rank: those that it keeps where the parameter is cut.
+    package func parts(of parameter: Parameter, number: Int) -> [Range<Int>] {
+        parameter.part?.parts ?? parts(of: parameter.count, number: number)
+    }
+
     /// The elements of each rank, by rank.
     ///
     /// - Parameters:
@@ -45,16 +50,21 @@ extension AdamWOptimiser.Storage {
         return 2 * moments.byteCount * elements + scales + master
     }
 
-    /// The rank whose state takes most, of so many.
-    package func largestShard(_ parameters: [Parameter], ranks: Int) -> OptimiserShard {
+    /// Bytes of each rank's state, of so many.
+    ///
+    /// - Parameter given: the elements of each rank, where they are other than the usual ones.
+    package func shardBytes(
+        _ parameters: [Parameter], ranks: Int, given: (Parameter) -> [Range<Int>]? = { _ in nil }
+    ) -> [Int] {
         var bytes = [Int](repeating: 0, count: ranks)
         let all = OptimiserShard(rank: 0, of: ranks)
         for (number, parameter) in parameters.filter(\.requiresGradient).enumerated() {
-            for (rank, part) in all.parts(of: parameter.count, number: number).enumerated() {
+            let parts = given(parameter) ?? all.parts(of: parameter, number: number)
+            for (rank, part) in parts.enumerated() {
                 bytes[rank] += self.bytes(of: part.count, in: parameter)
             }
         }
-        return OptimiserShard(rank: bytes.indices.max { bytes[$0] < bytes[$1] } ?? 0, of: ranks)
+        return bytes
     }
 }
 
@@ -66,7 +76,7 @@ extension NDArray {
 extension AdamWOptimiser.State {
     func slot(gradient: NDArray) -> AdamW.Slot {
         var slot = AdamW.Slot(
-            parameter: parameter.value.elements(part), gradient: gradient, m: mean, v: meanSquare,
+            parameter: parameter.elements(part), gradient: gradient, m: mean, v: meanSquare,
             scales: scales, master: master, weightDecay: parameter.decays, number: number)
         if let part { (slot.offset, slot.whole) = (part.lowerBound, parameter.count) }
         return slot
@@ -91,7 +101,7 @@ extension AdamWOptimiser {
     /// The parameters, with the elements that each rank updates; empty where this one updates all.
     package var parts: [(parameter: Parameter, parts: [Range<Int>])] {
         guard let shard else { return [] }
-        return states.map { ($0.parameter, shard.parts(of: $0.parameter.count, number: $0.number)) }
+        return states.map { ($0.parameter, shard.parts(of: $0.parameter, number: $0.number)) }
     }
 
     /// As `state`, with what a rank needs to know of those that have other parts; in an order that all ranks have.
@@ -104,7 +114,7 @@ extension AdamWOptimiser {
 
     private func savedArrays(of state: State) -> [SavedArray] {
         let parameter = state.parameter
-        let parts = shard?.parts(of: parameter.count, number: state.number)
+        let parts = shard?.parts(of: parameter, number: state.number)
         func saved(_ prefix: String, _ array: NDArray?, elementsEach: Int = 1) -> SavedArray? {
             array.map {
                 SavedArray(

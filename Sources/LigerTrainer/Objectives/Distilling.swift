@@ -14,7 +14,14 @@ struct Distilling: Objective {
     func loss(
         _ batch: BatchArrays, of model: Decoder, share: LossShare, on tape: Tape
     ) throws -> ObjectiveLoss {
-        let teacher = try FrozenModel.head(of: teacher.decoder, batch.ids)
+        try FrozenModel.withHead(of: teacher.decoder, batch.ids) { head in
+            try loss(batch, of: model, asking: head, share: share, on: tape)
+        }
+    }
+
+    private func loss(
+        _ batch: BatchArrays, of model: Decoder, asking teacher: LinearHead, share: LossShare, on tape: Tape
+    ) throws -> ObjectiveLoss {
         let hidden = try model.hidden(batch.ids, on: tape)
         var figures: [NDArray] = []
         let loss = try model.head.loss(hidden, share: share.factor) { head, needs in

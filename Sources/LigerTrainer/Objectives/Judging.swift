@@ -41,9 +41,11 @@ struct Judging: Objective {
     private func divergence(_ mismatched: BatchArrays, of model: Decoder) throws -> NDArray {
         let answers = try reference.answers(
             mismatched.ids, mismatched.labels, averages: options.averages, options.sequences)
-        return try FusedLinearKTO.divergence(
-            head: FrozenModel.head(of: model, mismatched.ids), labels: mismatched.labels,
-            reference: .logProbabilities(answers), options: options)
+        return try FrozenModel.withHead(of: model, mismatched.ids) { head in
+            try FusedLinearKTO.divergence(
+                head: head, labels: mismatched.labels, reference: .logProbabilities(answers), options: options
+            )
+        }
     }
 
     /// A batch without good answers, or without bad ones, has no mean of theirs.

@@ -10,10 +10,11 @@ struct RankRecord: Codable {
     /// Of the weights that training starts from.
     let weights: String
 
-    init(_ run: RunRecord, _ model: TrainingModel, exchange: String) throws {
-        self.run = run
-        self.exchange = exchange
-        weights = "norm \(try GradientNorm.compute(model.decoder.parameters.map(\.value)).hostValues()[0])"
+    /// What tells the weights that are trained from others, and the frozen ones below an adapter.
+    static func weights(of model: TrainingModel, base: BaseModel?) throws -> String {
+        let trained = model.decoder.trainedParameters.map(\.value)
+        let norm = "norm \(try GradientNorm.compute(trained).hostValues()[0])"
+        return base.map { "\(norm) on \($0.fingerprint)" } ?? norm
     }
 
     /// In words, with rank 0's values first.

@@ -177,6 +177,13 @@ package final class Ranks {
     /// Replaces each array by its sum over all ranks.
     func sum(_ arrays: [NDArray]) throws { try inTurn { try $0.sum(arrays) } }
 
+    /// This rank's parts of the sums over all ranks.
+    func scatter(_ arrays: [PartedArray]) throws -> [NDArray] {
+        var parts: [NDArray] = []
+        try inTurn { parts = try $0.scatter(arrays) }
+        return parts
+    }
+
     /// Gives all ranks each other's parts of arrays.
     func gather(_ arrays: [PartedArray]) throws { try inTurn { try $0.gather(arrays) } }
 

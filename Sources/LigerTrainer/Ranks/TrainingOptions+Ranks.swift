@@ -1,5 +1,6 @@
 internal import LigerLosses
 internal import LigerNN
+internal import Tile
 
 extension TrainingOptions {
     /// Checks that a run of so many ranks can do what the options say.
@@ -39,7 +40,26 @@ extension TrainingOptions {
         if let reason = objective.reasonAgainstRanks {
             problems.append("--objective \(objective.kind.rawValue) runs on one GPU only: \(reason)")
         }
-        return problems
+        return problems + headProblems
+    }
+
+    private var headProblems: [String] {
+        guard execution.head == .parallel else { return [] }
+        let reasons: [(isSo: Bool, reason: String)] = [
+            (
+                execution.shard == .none,
+                "the optimiser's state of its rows too: give --shard optimizer or all"
+            ),
+            (
+                ![.nextToken, .sft].contains(objective.kind),
+                "one loss a token: --objective \(objective.kind.rawValue) has others"
+            ),
+            (adapter.isUsed, "a head that is trained: leave the adapter out"),
+            (!kernels[.fusedLinearCrossEntropy], "the fused linear cross entropy: leave --kernels out"),
+            (sample != nil, "no --sample, which asks for all logits of a token"),
+            (dtype == .f16, "gradients that can be added up: give --dtype bf16 or f32"),
+        ]
+        return reasons.filter(\.isSo).map { "--head parallel takes \($0.reason)" }
     }
 
     /// The options of one rank's own work: its share of the batch.
@@ -68,6 +88,22 @@ extension TrainingOptions {
             ("--shard", execution.shard.rawValue), ("--resume", "\(resume)"), ("--out", out),
         ]
     }
+}
+
+extension TrainingOptions.Execution.Shard {
+    /// What each rank has, in the words of a run's first lines.
+    var summary: String {
+        switch self {
+        case .none: ""
+        case .optimizer: ", with a part of the optimiser each"
+        case .all: ", with a part of the optimiser and of the weights each"
+        }
+    }
+}
+
+extension TrainingOptions.Execution.Head {
+    /// The same of the head.
+    var summary: String { self == .parallel ? ", and of the head's classes" : "" }
 }
 
 extension TrainingOptions.ObjectiveChoice {

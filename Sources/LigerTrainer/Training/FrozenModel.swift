@@ -7,10 +7,18 @@ internal import Tile
 /// A model that is asked and never changed: a reference or a teacher. No tape is kept for it.
 package struct FrozenModel {
     package let decoder: Decoder
+    /// Whether its weights are the trained model's.
+    let isShared: Bool
     /// What `fingerprint` says, where the weights are no longer there to tell.
     private let known: String?
 
-    init(_ decoder: Decoder, fingerprint: String? = nil) { (self.decoder, known) = (decoder, fingerprint) }
+    init(_ decoder: Decoder, fingerprint: String? = nil) {
+        self.init(decoder, isShared: false, fingerprint: fingerprint)
+    }
+
+    private init(_ decoder: Decoder, isShared: Bool, fingerprint: String?) {
+        (self.decoder, self.isShared, known) = (decoder, isShared, fingerprint)
+    }
 
     /// An adapted model without its adapters: the same layers over the same memory, which nobody changes.
     ///
@@ -20,20 +28,36 @@ package struct FrozenModel {
     init(sharing model: Decoder, _ layers: Decoder, fingerprint: String? = nil) {
         for (own, parameter) in zip(layers.parameters, model.parameters) { own.share(parameter) }
         (layers.kernels, layers.attention) = (model.kernels, model.attention)
-        self.init(layers, fingerprint: fingerprint)
+        self.init(layers, isShared: true, fingerprint: fingerprint)
     }
 
-    /// A model's last layer with its input for ids [rows, length], computed without a tape.
+    /// Bytes of its own weights that are there at all times.
+    var keptBytes: Int { isShared ? 0 : decoder.parameters.reduce(0) { $0 + $1.byteCount } }
+
+    /// Gathers its weights from now on, of which each rank keeps a part.
+    ///
+    /// - Parameter weights: those of the trained model, which are cut already.
+    func gather(like weights: WeightExchange, ranks: Ranks) throws {
+        if isShared {
+            weights.serve(decoder)
+        } else {
+            _ = try WeightExchange(decoder, ranks: ranks)
+        }
+    }
+
+    /// Does `body` with a model's last layer and its input for ids [rows, length], computed without a tape.
     ///
     /// - Throws: also `RuntimeError` if its scores go through a softcap, which losses against it do not have.
-    static func head(of model: Decoder, _ ids: NDArray) throws -> LinearHead {
+    static func withHead<Result>(
+        of model: Decoder, _ ids: NDArray, _ body: (LinearHead) throws -> Result
+    ) throws -> Result {
         if let softcap = model.head.softcap {
             throw RuntimeError(
                 "the reference or teacher bounds its logits by \(softcap), which losses against it do not have. "
                     + "Take a model without final_logit_softcapping")
         }
-        return LinearHead(
-            input: try model.hidden(ids, on: Tape(recording: false)).value, weight: model.head.weight.value)
+        let input = try model.hidden(ids, on: Tape(recording: false)).value
+        return try model.head.withWeight { try body(LinearHead(input: input, weight: $0)) }
     }
 
     /// The log-probabilities of answers, [rows], f32, on the device.
@@ -42,8 +66,10 @@ package struct FrozenModel {
     func answers(
         _ ids: NDArray, _ labels: NDArray, averages: Bool, _ options: SequenceOptions
     ) throws -> NDArray {
-        try FusedLinearPreference.ReferenceModel.layer(Self.head(of: decoder, ids)).answers(
-            labels: labels, averages: averages, options)
+        try Self.withHead(of: decoder, ids) { head in
+            try FusedLinearPreference.ReferenceModel.layer(head).answers(
+                labels: labels, averages: averages, options)
+        }
     }
 
     /// The log-probability of each label, [rows, length], f32, on the device; 0 where it does not count.

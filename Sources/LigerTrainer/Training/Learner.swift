@@ -76,6 +76,12 @@ package final class Learner {
 
     var optimiser: AdamWOptimiser { work.optimiser }
 
+    /// Whether a forward pass takes all ranks.
+    var gathersWeights: Bool { work.weights != nil || work.classes != nil }
+
+    /// Whether rank 0 needs the others to write the model.
+    var hasPartsOfWeights: Bool { gathersWeights }
+
     /// Bytes of moments and masters.
     package var stateBytes: Int { optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount } }
 
@@ -124,7 +130,7 @@ package final class Learner {
             try graph.launch()
             return graph.outputs
         }
-        let inputs = try batches.map { try BatchArrays($0, on: model.device) }
+        let inputs = try batches.map { try arrays($0) }
         guard usesGraph, hasRun else {
             hasRun = true
             return try work.passes(over: inputs)
@@ -134,6 +140,10 @@ package final class Learner {
         graph = captured
         try captured.launch()
         return captured.outputs
+    }
+
+    private func arrays(_ batch: TokenBatch) throws -> BatchArrays {
+        try BatchArrays(batch, on: model.device, keepingPadding: work.classes != nil)
     }
 
     /// What the objective says of a step in addition to its loss.
@@ -162,17 +172,27 @@ package final class Learner {
         precondition(stream.evaluationBatches > 0, "nothing was kept for evaluation")
         let count = min(evaluationLimit, stream.evaluationBatches)
         let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
-        let shares = batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) }
-        let results = try shares.map { batch in
+        let shares = batches.compactMap { batch -> (batch: TokenBatch, counts: Bool)? in
+            // Of a head that is spread, each rank needs as many tokens as all others.
+            if work.classes != nil, !(batch.rows / rowsPerExample).isMultiple(of: ranks.count) {
+                return (batch: batch, counts: ranks.isFirst)
+            }
+            if let share = batch.share(of: ranks, rowsPerExample: rowsPerExample) {
+                return (batch: share, counts: true)
+            }
+            // A rank without a share does a pass that counts for nothing where others need its weights.
+            return gathersWeights ? (batch: batch, counts: false) : nil
+        }
+        let results = try shares.map { batch, _ in
             let result = try work.objective.loss(
-                BatchArrays(batch, on: model.device), of: model.decoder, share: .all,
+                arrays(batch), of: model.decoder, share: .all,
                 on: Tape(recording: false))
             return (loss: result.loss.value, figures: result.figures)
         }
         // Read once all are under way.
         var total = 0.0
         var sums = [Double](repeating: 0, count: work.objective.figureCount)
-        for (batch, result) in zip(shares, results) {
+        for ((batch, counts), result) in zip(shares, results) where counts {
             total += try result.loss.hostValues()[0] * Double(batch.weight)
             let numbers = try result.figures.flatMap { try $0.hostValues() }
             for (place, number) in numbers.enumerated() { sums[place] += number }

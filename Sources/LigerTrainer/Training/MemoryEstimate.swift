@@ -7,7 +7,7 @@ internal import Tile
 /// The memory that a run will take on its device, known before anything is allocated: one step is done on a device
 /// that records, whose arrays take no memory.
 package struct MemoryEstimate: Sendable, Equatable {
-    /// Bytes of the weights.
+    /// Bytes of the weights that are there at all times.
     package let parameters: Int
     /// Bytes of all gradients, as the optimiser finds them.
     package let gradients: Int
@@ -52,7 +52,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         if try options.setProducts(of: model, on: meter.device) != nil, adapter != nil {
             try model.holdFrozenWeightsInFloat8()
         }
-        parameters = meter.bytes
+        let ownBytes = meter.bytes
         let frozen = try other.map { other in
             let layers =
                 other.sharesWeights
@@ -61,15 +61,20 @@ package struct MemoryEstimate: Sendable, Equatable {
             other.setProducts(of: layers, like: model)
             return other.sharesWeights ? FrozenModel(sharing: model, layers) : FrozenModel(layers)
         }
-        self.frozen = meter.bytes - parameters
-        // Of the rank whose part is the largest: others take less, and all decide alike.
-        let shard = options.execution.storage.largestShard(model.trainedParameters, ranks: ranks)
-        let team = try Ranks(Communicator(rehearsing: shard.rank, of: ranks, device: meter.device))
+        let frozenBytes = meter.bytes - ownBytes
+        let rank = Self.largestRank(model, frozen, options, of: ranks)
+        let team = try Ranks(Communicator(rehearsing: rank, of: ranks, device: meter.device))
         let share = try LossShare.unset(of: options.accumulate * ranks, on: meter.device)
         let beforeOptimiser = meter.bytes
         let work = try StepWork(
             model, asking: frozen, share: share, options, recomputing: plan, ranks: team)
-        optimiser = meter.bytes - beforeOptimiser
+        let state = work.optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount }
+        // What others keep.
+        let gone = work.weights == nil && work.classes == nil ? 0 : beforeOptimiser + state - meter.bytes
+        optimiser = meter.bytes - beforeOptimiser + gone
+        let frozenGone = work.weights == nil ? 0 : frozen.map { frozenBytes - $0.keptBytes } ?? 0
+        self.frozen = frozenBytes - frozenGone
+        parameters = ownBytes - (gone - frozenGone)
         let results = try StepResults(
             parts: options.accumulate, figures: work.objective.figureCount, device: meter.device)
         (activations, loss) = try Self.step(work, options, plan, meter)
@@ -98,8 +103,11 @@ package struct MemoryEstimate: Sendable, Equatable {
         let parts = try (0..<options.accumulate).map { _ in
             try BatchArrays.unset(options, on: meter.device)
         }
-        let activations = try activations(of: work.decoder, parts[0], options, plan, meter) - before
+        let activations =
+            try activations(
+                of: work.decoder, parts[0], options, plan, meter, work.weights) - before
         let loss = try meter.peak { _ = try work.loss(of: parts[0]) } - before - activations
+        try work.weights?.letGo()
         // Later parts add to gradients that are there already, as a captured step's are. All take the same memory.
         let passes = parts.count > 1 || options.execution.graph ? 2 : 1
         _ = try work.passes(over: (0..<passes).map { parts[$0 % parts.count] })
@@ -109,12 +117,37 @@ package struct MemoryEstimate: Sendable, Equatable {
     /// Bytes in use once hidden states of a part are there.
     private static func activations(
         of model: Decoder, _ part: BatchArrays, _ options: TrainingOptions, _ plan: RecomputationPlan,
-        _ meter: Meter
+        _ meter: Meter, _ weights: WeightExchange?
     ) throws -> Int {
         let tape = Tape(plan: plan)
         let hidden = try model.hidden(
             part.ids.sliced(0, 0..<options.rowsPerPass), documents: part.documents, on: tape)
-        return withExtendedLifetime((tape, hidden)) { meter.bytes }
+        return try withExtendedLifetime((tape, hidden)) {
+            try weights?.letGo()
+            return meter.bytes
+        }
+    }
+
+    /// The rank that keeps the largest part: others take less, and all decide alike.
+    private static func largestRank(
+        _ model: Decoder, _ frozen: FrozenModel?, _ options: TrainingOptions, of ranks: Int
+    ) -> Int {
+        let head = options.execution.head == .parallel && ranks > 1 ? model.head.weight : nil
+        let rows = head.map { ParallelHead.parts(of: $0, ranks: ranks) }
+        var bytes = options.execution.storage.shardBytes(model.trainedParameters, ranks: ranks) {
+            $0 === head ? rows : nil
+        }
+        if options.execution.shard == .all {
+            let other = frozen.flatMap { $0.isShared ? nil : $0.decoder }
+            for (parameter, parts) in [model, other].compactMap({ $0 }).flatMap({
+                WeightExchange.cuts(of: $0, ranks: ranks)
+            }) {
+                let all = parameter.byteCount
+                let parts = parameter === head ? rows ?? parts : parts
+                for (rank, part) in parts.enumerated() { bytes[rank] += all / parameter.count * part.count }
+            }
+        }
+        return bytes.indices.max { bytes[$0] < bytes[$1] } ?? 0
     }
 
     /// Sizes may come from a damaged file: their products must be numbers.

@@ -108,6 +108,17 @@ package struct ModelDescription {
         }
     }
 
+    /// Checks that so many ranks can share its head, if they are to.
+    /// - Throws: `TrainerError` (`invalidOptions`).
+    package func checkHead(_ options: TrainingOptions, ranks: Int) throws {
+        guard options.execution.head == .parallel, ranks > 1,
+            let hindrance = ParallelHead.hindrance(configuration.layers(), ranks: ranks)
+        else { return }
+        throw TrainerError(
+            .invalidOptions, "--head parallel cannot be had with this model: \(hindrance).",
+            remedy: "Leave it out.")
+    }
+
     /// What will compute its attention.
     /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
     package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {

@@ -51,10 +51,11 @@ package struct BatchArrays {
     /// Where examples begin that share rows; nil where each row is one.
     package let documents: DocumentBorders?
 
+    /// - Parameter keepingPadding: whether ranks must have arrays of one shape.
     /// - Throws: `RuntimeError` when memory runs out.
-    package init(_ batch: TokenBatch, on device: Device) throws {
+    package init(_ batch: TokenBatch, on device: Device, keepingPadding: Bool = false) throws {
         // A GPU wants batches of few shapes; the processor takes any, and so no padding.
-        let batch = device.isGPU ? batch : batch.withoutPadding
+        let batch = device.isGPU || keepingPadding ? batch : batch.withoutPadding
         try self.init(
             ids: batch.inputs, labels: batch.labels, [batch.rows, batch.sequenceLength],
             batch.borders(on: device),

@@ -12,6 +12,10 @@ struct StepWork {
     private let clip: Float?
     private let plan: RecomputationPlan
     private let ranks: Ranks
+    /// What gathers weights; nil where every rank has all of them.
+    let weights: WeightExchange?
+    /// The head, where each rank has a part of it; nil where each has all.
+    let classes: ParallelHead?
     /// What the last backward pass of a step does with gradients; nil for one rank.
     private let exchange: GradientExchange?
 
@@ -32,9 +36,13 @@ struct StepWork {
         clip = options.clip > 0 ? Float(options.clip) : nil
         self.plan = plan
         for parameter in decoder.trainedParameters { parameter.gradientDType = options.execution.gradients }
-        let shard =
-            options.execution.shard == .optimizer && ranks.count > 1
-            ? OptimiserShard(rank: ranks.rank, of: ranks.count) : nil
+        let sharded = ranks.count > 1 ? options.execution.shard : .none
+        classes =
+            ranks.count > 1 && options.execution.head == .parallel
+            ? try ParallelHead(decoder, ranks: ranks) : nil
+        weights = sharded == .all ? try WeightExchange(decoder, ranks: ranks) : nil
+        if let weights, let frozen { try frozen.gather(like: weights, ranks: ranks) }
+        let shard = sharded == .none ? nil : OptimiserShard(rank: ranks.rank, of: ranks.count)
         optimiser = try AdamWOptimiser(
             decoder.trainedParameters,
             AdamWOptimiser.Options(
@@ -43,7 +51,11 @@ struct StepWork {
             storage: options.execution.storage, seed: options.seed, shard: shard)
         exchange =
             ranks.count > 1
-            ? GradientExchange(decoder.trainedParameters, parts: optimiser.parts, ranks: ranks) : nil
+            ? GradientExchange(
+                // Of a head that is spread, each rank has whole gradients of its own rows.
+                decoder.trainedParameters.filter { [classes] in classes == nil || $0 !== decoder.head.weight
+                },
+                parts: optimiser.parts, ranks: ranks) : nil
         if options.execution.updates == .inBackward { try optimiser.updateInBackward(maximumNorm: clip) }
     }
 
@@ -79,7 +91,7 @@ struct StepWork {
     func update(learningRate: Double) throws {
         try optimiser.update(learningRate: learningRate)
         optimiser.clearGradients()
-        let parts = optimiser.parts
+        let parts = optimiser.parts.filter { $0.parameter.part == nil }
         if parts.isEmpty { return }
         try ranks.gather(parts.map { PartedArray($0.parameter.value, parts: $0.parts) })
     }

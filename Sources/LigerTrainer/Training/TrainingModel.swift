@@ -1,4 +1,4 @@
-internal import LigerModels
+package import LigerModels
 package import LigerNN
 package import LigerRuntime
 internal import LigerText
@@ -118,16 +118,27 @@ package struct TrainingModel {
 
     /// Writes configuration, weights and the tokenizer's files into an existing folder, and the chat template that was
     /// given; of an adapted model the adapter in the place of the first two.
-    package func write(into folder: String) throws {
+    ///
+    /// - Parameter content: as `CausalLanguageModel.write`.
+    package func write(
+        into folder: String, content: CausalLanguageModel.ContentMaker = { _, _, _, _ in nil }
+    ) throws {
         let url = URL(fileURLWithPath: folder, isDirectory: true)
         if decoder.adapters == nil {
-            try model.write(into: url)
+            try model.write(into: url, content: content)
         } else {
-            try model.writeAdapter(base: self.folder ?? name, into: url)
+            try model.writeAdapter(base: self.folder ?? name, into: url, content: content)
         }
         if let givenTemplate {
             try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
         }
+    }
+
+    /// The tensors that `write` writes, in the order in which it asks for their bytes.
+    func contentsInOrder(_ content: CausalLanguageModel.ContentMaker) -> [TensorContent] {
+        let nowhere = URL(fileURLWithPath: "weights")
+        guard let adapters = decoder.adapters else { return model.contentsInOrder(in: nowhere, content) }
+        return SafetensorsWriter.inOrder(AdapterFolder.contents(of: adapters, in: nowhere, content))
     }
 
     /// Replaces the weights by those of a folder that `write` made, bit for bit.

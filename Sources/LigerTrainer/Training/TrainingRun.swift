@@ -70,6 +70,7 @@ public final class TrainingRun {
         try description.checkLength(dated.sequenceLength)
         let own = dated.share(of: ranks.count)
         try description.checkExperts(dated, on: device)
+        try description.checkHead(dated, ranks: ranks.count)
         let attention = try description.attention(own, on: device)
         let available = try MemoryCheck.available(on: device)
         let recomputation = try RunRecomputation(
@@ -83,14 +84,18 @@ public final class TrainingRun {
         let options = try dated.planned(over: stream)
         let model = try TrainingModel(description, dated, device: device)
         try ranks.connect(on: device)
-        learner = try Learner(
-            model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
+        let base = try model.base()
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
-            base: try model.base(), recomputation: recomputation.planned)
-        if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
+            base: base, recomputation: recomputation.planned)
+        if ranks.count > 1 {
+            let weights = try RankRecord.weights(of: model, base: base)
+            try ranks.compare(RankRecord(run: record, exchange: ranks.exchange, weights: weights))
+        }
+        learner = try Learner(
+            model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
         self.options = options
         self.attention = attention
         self.ranks = ranks
@@ -183,8 +188,9 @@ public final class TrainingRun {
 
     private func showSample(isLast: Bool) throws {
         let step = learner.stepsDone
-        guard ranks.isFirst, let prompt = options.sample, let interval = options.sampleInterval,
-            step % interval == 0 || isLast
+        // Where a forward pass takes all ranks, all compute it.
+        guard ranks.isFirst || learner.gathersWeights, let prompt = options.sample,
+            let interval = options.sampleInterval, step % interval == 0 || isLast
         else { return }
         try reportSteps()
         display.note("sample after step \(Format.integer(step)): \(try learner.model.sample(prompt))")
@@ -241,7 +247,7 @@ public final class TrainingRun {
 
     private func finish() throws {
         try ranks.settle()
-        guard ranks.isFirst else { return }
+        guard ranks.isFirst else { return try TrainingState.sendModelParts(learner) }
         try drawCurve()
         try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
         display.finish()
@@ -315,7 +321,7 @@ public final class TrainingRun {
             ranks.count == 1
             ? ""
             : "\(ranks.count) ranks, exchanging by \(ranks.exchange)"
-                + (options.execution.shard == .none ? "" : ", with a part of the optimiser each")
+                + options.execution.shard.summary + options.execution.head.summary
                 + "; this one: "
         display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }

@@ -58,7 +58,24 @@ struct Bench: ParsableCommand {
     @Option(help: "Where to run: cpu, cuda, cuda:N, hip or hip:N.")
     var device = "cpu"
 
+    @Option(
+        help: """
+            Time a linear layer with cross entropy on one GPU, and on so many that each have a part of its classes: \
+            --rows tokens, --hidden and --vocabulary are its sizes. On the processor as many ranks share it.
+            """)
+    var gpus: Int?
+
     func validate() throws {
+        if let gpus {
+            if gpus < 2 || gpus > vocabulary || kernels || tune != nil {
+                throw ValidationError(
+                    "--gpus is \(gpus). Give at least 2, no more than --vocabulary, and neither --kernels nor --tune."
+                )
+            }
+            if device.contains(":") {
+                throw ValidationError("--gpus takes the first GPUs of a kind. Give --device cuda.")
+            }
+        }
         if !only.isEmpty && !kernels && tune == nil {
             throw ValidationError(
                 "--only names kernels to time one by one. Give --kernels or --tune with it.")
@@ -71,6 +88,7 @@ struct Bench: ParsableCommand {
 
     func run() throws {
         warnOfDebugBuild()
+        if let gpus { return try timeShardedHead(gpus) }
         var size = BenchmarkSize()
         (size.rows, size.columns, size.vocabulary, size.hidden) = (rows, columns, vocabulary, hidden)
         size.dtype = dtype.dtype

@@ -6,6 +6,7 @@ internal import Tile
 // Words on the command line that are one of a few: ArgumentParser then rejects any other with the list.
 extension TrainingOptions.Execution.Masters: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Shard: ExpressibleByArgument {}
+extension TrainingOptions.Execution.Head: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Recompute: ExpressibleByArgument {}
 extension TrainingOptions.Execution.Products: ExpressibleByArgument {}
 extension AttentionMethod: ExpressibleByArgument {}

@@ -172,9 +172,17 @@ struct TrainingArguments: ParsableArguments {
         @Option(
             help: """
                 On several GPUs: what each keeps a part of. optimizer: AdamW's two means and the fp32 copies of weights, \
-                and gradients once they are summed. Results keep their bits.
+                and gradients once they are summed. all: the weights too, which are gathered a block ahead of their use. \
+                Results keep their bits.
                 """)
         var shard = defaults.execution.shard
+
+        @Option(
+            help: """
+                On several GPUs: whole, or parallel, where each has a part of the head's classes, for the tokens of all. Needs \
+                --shard optimizer or all, and a head that is not tied.
+                """)
+        var head = defaults.execution.head
 
         @Option(
             parsing: .unconditional,
@@ -337,6 +345,7 @@ extension TrainingArguments.Execution {
         options.execution.lossBudget = lossBudget
         options.execution.attention = attention
         options.execution.shard = shard
+        options.execution.head = head
         options.memoryLimit = ignoreMemory ? .ignored : .enforced
     }
 }

@@ -43,9 +43,9 @@ import Testing
         }
     }
 
-    /// Parts of the optimiser's state change no bit, of a run or of what it saves. What three ranks saved goes on with two,
-    /// with parts or without, to the same bits.
-    @Test func shareTheOptimiser() throws {
+    /// Parts of the optimiser's state, and of weights, change no bit, of a run or of what it saves. What three ranks saved
+    /// goes on with two, with parts or without, to the same bits.
+    @Test func shareTheOptimiserAndWeights() throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
             func train(_ ranks: Int, _ shard: String, _ more: [String], out: String) throws {
@@ -53,21 +53,26 @@ import Testing
                 let result = try self.train(small, ranks, shared + more, out: out)
                 #expect(result.status == 0, "\(result.errors)")
                 #expect(result.output.contains("a part of the optimiser each") == (shard == "optimizer"))
+                #expect(result.output.contains("and of the weights each") == (shard == "all"))
             }
-            let folders = ["none", "optimizer"].map { "\(folder)/\($0)" }
-            for out in folders { try train(3, "\(out.split(separator: "/").last!)", [], out: out) }
-            try SmallRun.expectSameModels(folders[0], folders[1])
-            #expect(try SmallRun.numbers(of: folders[0]) == SmallRun.numbers(of: folders[1]))
+            let shards = ["none", "optimizer", "all"]
+            let folders = shards.map { "\(folder)/\($0)" }
+            for (shard, out) in zip(shards, folders) { try train(3, shard, [], out: out) }
             let states = try folders.map {
                 try SmallRun.bytes("\($0)/checkpoints/step-00000012/optimizer.safetensors")
             }
-            let isSame = states[0] == states[1]
-            #expect(isSame)
-            // Each goes on as the other was.
+            for number in 1..<3 {
+                try SmallRun.expectSameModels(folders[0], folders[number])
+                #expect(try SmallRun.numbers(of: folders[0]) == SmallRun.numbers(of: folders[number]))
+                let isSame = states[0] == states[number]
+                #expect(isSame)
+            }
+            // Each goes on as another was.
             let more = ["--steps", "16", "--resume"]
-            try train(2, "optimizer", more, out: folders[0])
-            try train(2, "none", more, out: folders[1])
-            try SmallRun.expectSameModels(folders[0], folders[1])
+            for (shard, out) in zip(shards, [folders[2], folders[0], folders[1]]) {
+                try train(2, shard, more, out: out)
+            }
+            for number in 1..<3 { try SmallRun.expectSameModels(folders[0], folders[number]) }
             #expect(try steps(of: folders[0]).count == 16)
         }
     }
@@ -85,6 +90,7 @@ import Testing
                         "8",
                         "--batch", "6", "--accumulate", "2", "--seq", "48", "--eval-fraction", "0.3",
                         "--eval-every", "4", "--out", out, "--gpus", "\(ranks)",
+                        "--shard", ranks == 1 ? "none" : "all",
                     ], in: folder)
                 #expect(result.status == 0, "\(result.errors)")
                 return try MetricsLog.read("\(out)/metrics.jsonl")
@@ -141,7 +147,7 @@ import Testing
     /// goes on with one rank as with all.
     @Test(
         .enabled(if: hasProcessFiles),
-        arguments: [(0, SIGKILL, "none"), (1, SIGKILL, "optimizer"), (1, SIGSTOP, "optimizer")])
+        arguments: [(0, SIGKILL, "none"), (1, SIGKILL, "all"), (1, SIGSTOP, "optimizer")])
     func endTogether(rank: Int, signal: Int32, shard: String) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)

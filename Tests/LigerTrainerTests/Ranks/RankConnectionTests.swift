@@ -37,6 +37,20 @@ import Testing
         }
     }
 
+    /// Its header alone does not refuse a message of the limit whose bytes come later.
+    @Test func messagesOfTheLimitMayComeInPieces() throws {
+        let (reader, writer, descriptor) = try Self.pair()
+        let header: [UInt8] = [100, 0, 0, 0, 1]
+        withExtendedLifetime(writer) {
+            #expect(write(descriptor, header + [UInt8](repeating: 7, count: 50), 55) == 55)
+            Thread.detachNewThread {
+                usleep(100_000)
+                _ = write(descriptor, [UInt8](repeating: 7, count: 50), 50)
+            }
+            #expect(reader.first(within: 60, limit: 100)?.bytes.count == 100)
+        }
+    }
+
     @Test func messagesOfTheLimitAreTaken() throws {
         let (reader, writer, _) = try Self.pair()
         writer.send(.message, [UInt8](repeating: 7, count: 100))

@@ -28,6 +28,16 @@ import Tile
             }
         ),
         ("LoRA", { ($0.adapter.rank, $0.execution.recompute) = (128, .selective) }),
+        ("plain kernels", { $0.kernels = .reference }),
+        ("8-bit products", { ($0.dtype, $0.execution.products) = (.bf16, .fp8) }),
+        (
+            "adapters of weights held in 8 bits",
+            {
+                ($0.dtype, $0.execution.products) = (.bf16, .fp8)
+                ($0.adapter.rank, $0.adapter.targets) = (128, .named(["q_proj", "up_proj"]))
+            }
+        ),
+        ("experts", { $0.model = "nano-moe" }),
     ]
 
     private func expectSame(
@@ -36,12 +46,16 @@ import Tile
     ) {
         for (rank, outcome) in found.enumerated() {
             // Compared outside of #expect, which would list every byte.
-            let areSame = outcome.weights == expected[0].weights
+            let areSame = zip(zip(outcome.weights, outcome.ranges), expected[0].weights).allSatisfy {
+                $0.0.elementsEqual($1[$0.1])
+            }
             #expect(areSame, "weights of rank \(rank), \(name)", sourceLocation: sourceLocation)
             #expect(outcome.numbers == expected[0].numbers, "\(name)", sourceLocation: sourceLocation)
         }
         let isSameState = found[0].state == expected[0].state
         #expect(isSameState && !found[0].state.isEmpty, "state, \(name)", sourceLocation: sourceLocation)
+        let isSameModel = found[0].model == expected[0].model
+        #expect(isSameModel && !found[0].model.isEmpty, "model, \(name)", sourceLocation: sourceLocation)
     }
 
     /// Whatever the buckets, at once or as late as may be.
@@ -80,9 +94,18 @@ import Tile
                     ($0.dtype, $0.execution.moments, $0.execution.shard) = (.bf16, .u8, shard)
                 }
             }
-            var first = Team(3, options(.optimizer))
-            first.target = "\(folder)/first"
-            _ = try first.train(steps: 2)
+            for shard in [TrainingOptions.Execution.Shard.optimizer, .all] {
+                var first = Team(3, options(shard))
+                first.target = "\(folder)/\(shard == .all ? "first" : "other")"
+                _ = try first.train(steps: 2)
+            }
+            let names = ["model", "optimizer"].map { "\($0).safetensors" }
+            for name in names {
+                let same =
+                    try FileSystem.read("\(folder)/first/\(name)")
+                    == FileSystem.read("\(folder)/other/\(name)")
+                #expect(same, "\(name)")
+            }
             for ranks in [1, 2] {
                 let runs = try TrainingOptions.Execution.Shard.allCases.map { shard in
                     var team = Team(ranks, options(shard))
@@ -91,17 +114,18 @@ import Tile
                     )
                     return try team.train(steps: 2)
                 }
-                expectSame(runs[1], runs[0], "\(ranks) ranks")
+                for run in runs[1...] { expectSame(run, runs[0], "\(ranks) ranks") }
             }
         }
     }
 
     /// Each rank's state is its part, the estimate knows the largest, and holds.
-    @Test(arguments: [2, 3]) func theEstimateHolds(ranks: Int) throws {
+    @Test(arguments: [2, 3], [TrainingOptions.Execution.Shard.optimizer, .all])
+    func theEstimateHolds(ranks: Int, shard: TrainingOptions.Execution.Shard) throws {
         for accumulate in [1, 2] {
             let team = Team(ranks) {
                 ($0.dtype, $0.accumulate, $0.sequenceLength) = (.bf16, accumulate, 128)
-                $0.execution.shard = .optimizer
+                $0.execution.shard = shard
             }
             let found = try team.train(steps: 2)
             var own = team.options
@@ -110,11 +134,55 @@ import Tile
             let largest = found.map(\.stateBytes).max() ?? 0
             #expect(Set(found.map(\.stateBytes)).count > 1)
             #expect(estimate.optimiser == largest, "\(found.map(\.stateBytes))")
+            let kept = found.map { $0.weights.reduce(0) { $0 + $1.count } }
+            #expect(estimate.parameters == kept.max(), "\(kept)")
             let peak = found.map(\.peakBytes).max() ?? 1
             #expect(estimate.total >= peak, "\(peak): \(estimate.summary)")
             // Buckets of so small a model take less than an exchange may.
             let ratio = Double(estimate.total - estimate.exchange) / Double(peak)
             #expect(ratio < 1.15, "\(ratio) of \(peak): \(estimate.summary)")
+        }
+    }
+
+    /// Weights that are not given up after their use would have the same bits.
+    @Test func partsTakeLess() throws {
+        let peaks = try TrainingOptions.Execution.Shard.allCases.map { shard in
+            let team = Team(3) { ($0.dtype, $0.execution.shard) = (.bf16, shard) }
+            return try team.train(steps: 2).map(\.peakBytes).max() ?? 0
+        }
+        #expect(peaks[0] > peaks[1] && peaks[1] > peaks[2], "\(peaks)")
+    }
+
+    /// A head of which each rank has some classes: losses and weights are those of whole heads but for rounding, and what
+    /// is saved goes on with whole ones.
+    @Test(arguments: [TrainingOptions.Execution.Shard.optimizer, .all])
+    func aParallelHeadLearnsTheSame(shard: TrainingOptions.Execution.Shard) throws {
+        try withTemporaryFolder { folder in
+            func team(_ ranks: Int, _ head: TrainingOptions.Execution.Head, accumulate: Int = 1) -> Team {
+                var team = Team(ranks) {
+                    ($0.execution.shard, $0.execution.head, $0.accumulate) = (shard, head, accumulate)
+                    $0.clip = 0.05
+                }
+                team.target = "\(folder)/\(ranks) \(head)"
+                return team
+            }
+            for accumulate in [1, 2] {
+                let whole = try team(2, .whole, accumulate: accumulate).train(steps: 3)
+                let parallel = try team(2, .parallel, accumulate: accumulate).train(steps: 3)
+                #expect(parallel[0].numbers == parallel[1].numbers)
+                for (a, b) in zip(whole[0].numbers, parallel[0].numbers) {
+                    #expect(abs(a - b) <= 2e-6 * abs(a))
+                }
+                #expect(whole[0].model.count == parallel[0].model.count)
+                #expect(whole[0].state.count == parallel[0].state.count)
+            }
+            // Its checkpoint, and one of whole heads, in the same layout.
+            let ends = try ["whole", "parallel"].map { name in
+                var team = team(1, .whole)
+                team.start = RunCheckpoint(step: 3, path: "\(folder)/2 \(name)")
+                return try team.train(steps: 1)[0].numbers
+            }
+            for (a, b) in zip(ends[0], ends[1]) { #expect(abs(a - b) <= 1e-5 * abs(a)) }
         }
     }
 

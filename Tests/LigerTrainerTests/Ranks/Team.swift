@@ -10,12 +10,15 @@ import Tile
 struct Team {
     /// What a rank came to.
     struct Outcome: Sendable {
-        /// Bytes of each parameter.
+        /// Bytes of each parameter, or of what the rank keeps of it.
         var weights: [[UInt8]] = []
+        /// Where among a parameter's bytes these are.
+        var ranges: [Range<Int>] = []
         /// Losses and norms of each step.
         var numbers: [Double] = []
-        /// Bytes of optimizer.safetensors, on rank 0.
+        /// Bytes of optimizer.safetensors, and of the model's weights, on rank 0.
         var state: [UInt8] = []
+        var model: [UInt8] = []
         var stateBytes = 0
         var peakBytes = 0
     }
@@ -72,13 +75,21 @@ struct Team {
             try learner.takeResults { outcome.numbers += [$0.loss, $0.gradientNorm] }
         }
         outcome.peakBytes = communicator.device.peakBytes
-        outcome.weights = try learner.model.decoder.trainedParameters.map { try $0.value.bytes() }
+        for parameter in learner.model.decoder.trainedParameters {
+            let (range, each) = (parameter.part?.range ?? 0..<parameter.count, parameter.dtype.byteCount)
+            outcome.weights.append(try (parameter.part?.array ?? parameter.value).bytes())
+            outcome.ranges.append(range.lowerBound * each..<range.upperBound * each)
+        }
         outcome.stateBytes = learner.stateBytes
         guard let target else { return outcome }
         if communicator.rank == 0 {
             try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
             try TrainingState.writeCheckpoint(learner, into: target)
             outcome.state = try FileSystem.read("\(target)/optimizer.safetensors")
+            let names = ["model.safetensors", "adapter_model.safetensors"].map { "\(target)/\($0)" }
+            outcome.model = try names.filter { FileSystem.byteCount(of: $0) != nil }.flatMap {
+                try FileSystem.read($0)
+            }
         } else {
             try TrainingState.sendParts(learner)
         }

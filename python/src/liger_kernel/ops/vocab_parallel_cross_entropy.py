@@ -3,13 +3,17 @@
 import torch
 import torch.distributed as dist
 
+from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
 
 _FORMULAS = ("pytorch", "megatron")
 _MODES = ("global", "partition")
-# Of one piece in fp32: rows are worked through in pieces, so that logits are not copied as a whole.
-_PIECE_BYTES = 64 << 20
+# No class, and no label of anybody: where every row counts.
+_NOTHING = -(1 << 31)
+
+_numbers = operation("class_parts")
+_gradient = operation("class_parts_gradient")
 
 
 def validate_formula_and_mode(label_smoothing_formula, label_smoothing_mode):
@@ -25,12 +29,6 @@ def _ranks(group):
     if group is None or not hasattr(group, "size") or group.size() <= 1:
         return 0, 1
     return dist.get_rank(group), dist.get_world_size(group)
-
-
-def _pieces(rows):
-    """The places of pieces of rows (N, V)."""
-    step = max(1, _PIECE_BYTES // (4 * max(1, rows.shape[1])))
-    return [slice(start, start + step) for start in range(0, len(rows), step)]
 
 
 class LigerVocabParallelCEFunction(Function):
@@ -56,14 +54,13 @@ class LigerVocabParallelCEFunction(Function):
         validate_formula_and_mode(label_smoothing_formula, label_smoothing_mode)
         (rank, count), rows = _ranks(tp_group), vocab_parallel_logits.flatten(0, 1)
         target, classes = target.flatten(), shape[2]
-        own = target - rank * classes
-        is_own = (own >= 0) & (own < classes)
-        place = torch.where(is_own, own, 0).long()
-
-        shift = rows.amax(1).float()
+        first = rank * classes
+        rows = rows.contiguous()
+        found = _numbers(rows, target, first)
+        shift = found[0].clone()
         if count > 1:
             dist.all_reduce(shift, op=dist.ReduceOp.MAX, group=tp_group)
-        sums = _sums(rows, shift, place, is_own)
+        sums = _sums(found, shift, (target >= first) & (target < first + classes), classes)
         kept_mean = sums[2] / classes
         if count > 1:
             dist.all_reduce(sums, op=dist.ReduceOp.SUM, group=tp_group)
@@ -75,41 +72,27 @@ class LigerVocabParallelCEFunction(Function):
             loss = (1 - a) * loss + a * (log_sum - mean)
         is_counted = True if ignore_index is None else target != ignore_index
         loss = loss if ignore_index is None else torch.where(is_counted, loss, 0.0)
-        ctx.numbers = a, a / averaged
-        ctx.save_for_backward(
-            rows, shift, sums[0], place, is_own, None if ignore_index is None else is_counted
-        )
+        ctx.numbers = a, a / averaged, first, _NOTHING if ignore_index is None else ignore_index
+        ctx.save_for_backward(rows, shift, sums[0], target)
         return loss.view(shape[:2])
 
     @staticmethod
     @first_order
     def backward(ctx, upstream):
-        rows, shift, total, place, is_own, is_counted = ctx.saved_tensors
-        (a, each), shape = ctx.numbers, upstream.shape
+        rows, shift, total, target = ctx.saved_tensors
+        (a, each, first, ignored), shape = ctx.numbers, upstream.shape
         upstream = upstream.flatten().float()
-        gradient = torch.empty_like(rows)
-        for piece in _pieces(rows):
-            part = (rows[piece].float() - shift[piece, None]).exp_().div_(total[piece, None])
-            if each:
-                part.sub_(each)
-            part.scatter_add_(1, place[piece, None], (is_own[piece].float() * (a - 1))[:, None])
-            part.mul_(upstream[piece, None])
-            if is_counted is not None:
-                # Not by 0: a row that does not count may hold anything.
-                part.masked_fill_(~is_counted[piece, None], 0.0)
-            gradient[piece] = part
+        joined = torch.stack([shift, upstream / total, (1 - a) * upstream, each * upstream])
+        gradient = _gradient(rows, target, joined, first, ignored)
         return gradient.view(*shape, -1), *(None,) * 6
 
 
-def _sums(rows, shift, place, is_own):
+def _sums(found, shift, is_own, classes):
     """Of each row over this rank's classes: the exponentials, the target's logit if it is here, and all logits; (3, N).
 
     Logits are less the row's maximum over all ranks.
     """
-    sums = torch.empty(3, len(rows), dtype=torch.float32, device=rows.device)
-    for piece in _pieces(rows):
-        part = rows[piece].float() - shift[piece, None]
-        sums[1, piece] = part.gather(1, place[piece, None])[:, 0].where(is_own[piece], 0.0)
-        sums[2, piece] = part.sum(1)
-        sums[0, piece] = part.exp_().sum(1)
-    return sums
+    below = found[0] - shift
+    return torch.stack([
+        found[1] * below.exp(), (found[2] - shift).where(is_own, 0.0), found[3] + classes * below
+    ])  # fmt: skip

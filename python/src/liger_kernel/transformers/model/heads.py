@@ -8,8 +8,11 @@ look at the weight when it is there. Two things make that less than obvious:
 * Sharding. Under ZeRO-3 and FSDP the weight is gathered by hooks around the head's own call and is a fragment, or
   empty, at any other time. The loss then runs inside that call, in the place of the head's forward.
 
-Any other head (quantised, tensor parallel, hooked by the user, an adapter of another kind) is not taken apart: it is
-called as the module that it is and the loss is taken from its logits. That costs their memory and is always right.
+* Tensor parallelism (`tp_plan`). Each rank holds some rows of the weight, and the head's forward gathers logits. A plain
+  cross entropy is computed over the ranks instead (`model.parallel`); any other loss gathers the weight.
+
+Any other head (quantised, hooked by the user, an adapter of another kind) is not taken apart: it is called as the module
+that it is and the loss is taken from its logits. That costs their memory and is always right.
 """
 
 from __future__ import annotations
@@ -192,6 +195,8 @@ def is_fsdp2(module: nn.Module) -> bool:
 def is_intercepted(module: nn.Module) -> bool:
     """Whether somebody watches or changes what goes through a module; sharding's own hooks do not count."""
     own = module.__dict__.get("_old_forward" if "_hf_hook" in module.__dict__ else "forward")
+    if is_spread(module):
+        own = None
     return (
         (own is not None and getattr(own, "__func__", None) is not type(module).forward)
         or type(module).__call__ is not nn.Module.__call__
@@ -208,6 +213,18 @@ def hooks_of_accelerate(module: nn.Module):
 def is_of_sharding(hook) -> bool:
     """Whether a hook gathers or moves a weight, and leaves what goes through the module as it is."""
     return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith(SHARDING)
+
+
+def is_spread(module: nn.Module) -> bool:
+    """Whether a plan of transformers has each rank hold a run of a linear layer's rows, and gather what they give."""
+    weight, own = module._parameters.get("weight"), module.__dict__.get("forward")
+    return (
+        isinstance(module, nn.Linear)
+        and str(getattr(own, "__module__", "")) == "transformers.distributed.tensor_parallel"
+        and hasattr(weight, "placements")
+        and len(weight.placements) == 1
+        and weight.placements[0].is_shard(0)
+    )
 
 
 def whole(tensor: Optional[torch.Tensor]) -> Optional[torch.Tensor]:

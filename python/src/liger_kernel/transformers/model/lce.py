@@ -36,6 +36,7 @@ import torch
 from liger_kernel.ops._primitive import is_compiling
 from liger_kernel.transformers.model import heads
 from liger_kernel.transformers.model import loss_utils
+from liger_kernel.transformers.model import parallel
 from liger_kernel.transformers.model.deferred import Deferred
 from liger_kernel.transformers.model.deferred import DeferredLogits
 from liger_kernel.transformers.model.output_classes import liger_output_class
@@ -278,6 +279,9 @@ def loss_of(product, options):
     if form is not None:
         multiplier, softcap = form
         options = {**options, "final_logit_softcapping": softcap}
+        if parallel.takes(product.head, product.hidden, options):
+            rows = product.hidden if multiplier == 1.0 else product.hidden * multiplier
+            return parallel.causal_loss(product.head, rows, **options)
 
         def loss(rows, weight, bias):
             if multiplier != 1.0:

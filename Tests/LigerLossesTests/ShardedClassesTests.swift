@@ -1,0 +1,133 @@
+import Foundation
+import LigerKernels
+import LigerLosses
+import LigerRuntime
+import TestSupport
+import Testing
+import Tile
+
+/// Cross entropy of a layer whose classes are spread over ranks that are threads, against the same layer on one.
+@Suite struct ShardedClassesTests {
+    /// Rows that threads give each other.
+    private final class Table: @unchecked Sendable {
+        private let condition = NSCondition()
+        private var rows: [Int: [Float]] = [:]
+        private var read = 0
+
+        /// All rows in order, once each of `count` threads has given its own.
+        func exchange(_ row: [Float], of rank: Int, _ count: Int) -> [Float] {
+            condition.lock()
+            defer { condition.unlock() }
+            while rows[rank] != nil { condition.wait() }
+            rows[rank] = row
+            condition.broadcast()
+            while rows.count < count { condition.wait() }
+            let all = (0..<count).flatMap { rows[$0]! }
+            read += 1
+            if read == count { (rows, read) = ([:], 0) }
+            condition.broadcast()
+            while read != 0 { condition.wait() }
+            return all
+        }
+    }
+
+    private struct Threads: ClassRanks {
+        let rank: Int
+        let count: Int
+        let table: Table
+
+        func gather(rows: NDArray) throws {
+            let own = try rows.sliced(0, rank..<rank + 1).hostValues().map { Float($0) }
+            let all = table.exchange(own, of: rank, count)
+            try all.withUnsafeBytes { try rows.write($0) }
+        }
+    }
+
+    private struct Found: Sendable {
+        let loss: Double
+        let dInput: [Double]
+        let dWeight: [Double]
+    }
+
+    private static let (tokens, hidden, ignored) = (37, 24, -100)
+
+    private func random(_ classes: Int, _ dtype: DType) throws -> (x: NDArray, w: NDArray, labels: [Int64]) {
+        var random = SeededGenerator(seed: UInt64(classes))
+        let x = try random.array([Self.tokens, Self.hidden], dtype)
+        let w = try random.array([classes, Self.hidden], dtype)
+        let labels = (0..<Self.tokens).map { $0 % 9 == 4 ? -100 : Int64($0 * 31 % classes) }
+        return (x, w, labels)
+    }
+
+    /// - Parameter parts: each rank's classes.
+    private func sharded(
+        _ parts: [Range<Int>], _ x: NDArray, _ w: NDArray, _ labels: [Int64], budget: Int
+    ) throws -> [Found] {
+        let table = Table(), total = w.shape[0]
+        return try onThreads(parts.count) { rank in
+            let device = Device(name: "rank \(rank)")
+            let part = w.sliced(0, parts[rank])
+            let result = try ShardedLinearCrossEntropy.forward(
+                input: x.moved(to: device), weight: part.moved(to: device),
+                labels: NDArray(copying: labels, [labels.count], dtype: .i64, device: device),
+                classes: parts[rank], of: total, ranks: Threads(rank: rank, count: parts.count, table: table),
+                budgetBytes: budget)
+            return Found(
+                loss: try result.loss.hostValues()[0], dInput: try result.dInput!.hostValues(),
+                dWeight: try result.dWeight!.hostValues())
+        }
+    }
+
+    /// One rank, even parts, parts of unlike length, one class alone; one chunk and several.
+    @Test(arguments: [[5], [32, 32], [1, 40, 6], [17, 100, 16]], [1 << 20, 2_000])
+    func sumsToOne(sizes: [Int], budget: Int) throws {
+        let classes = sizes.reduce(0, +)
+        var end = 0
+        let parts = sizes.map { size in
+            end += size
+            return end - size..<end
+        }
+        let (x, w, labels) = try random(classes, .f32)
+        let one = try FusedLinearCrossEntropy.forward(
+            input: x, weight: w, labels: NDArray(copying: labels, [labels.count], dtype: .i64))
+        let found = try sharded(parts, x, w, labels, budget: budget)
+        #expect(Set(found.map(\.loss)).count == 1)
+        #expect(relativeError([found[0].loss], try [one.loss.hostValues()[0]]) < 1e-6)
+        let dInput = found[0].dInput.indices.map { place in found.reduce(0) { $0 + $1.dInput[place] } }
+        #expect(normError(dInput, try one.dInput!.hostValues()) < 1e-6)
+        #expect(normError(found.flatMap(\.dWeight), try one.dWeight!.hostValues()) < 1e-6)
+    }
+
+    /// Of rows that do not count nothing is taken, whatever they hold.
+    @Test func ignoredRowsMayHoldAnything() throws {
+        let (x, w, labels) = try random(48, .f32)
+        let rows = try x.hostValues().enumerated().map { place, value -> Float in
+            labels[place / Self.hidden] == -100 ? .nan : Float(value)
+        }
+        let spoilt = try NDArray(rows).reshaped(x.shape)
+        let found = try sharded([0..<24, 24..<48], spoilt, w, labels, budget: 1 << 20)
+        let plain = try sharded([0..<24, 24..<48], x, w, labels, budget: 1 << 20)
+        #expect(found[0].loss == plain[0].loss && found[0].loss.isFinite)
+        for (place, (a, b)) in zip(found[1].dInput, plain[1].dInput).enumerated() {
+            #expect(a == b, "element \(place)")
+        }
+    }
+
+    /// Logits of one rank far above those of the other: exponentials neither overflow nor vanish.
+    @Test func farApart() throws {
+        let x = try NDArray([1, 1]).reshaped([2, 1])
+        let w = try NDArray([300, 299, -300, -301]).reshaped([4, 1])
+        let found = try sharded([0..<2, 2..<4], x, w, [1, 2], budget: 1 << 20)
+        // log(1 + e^1) and 600 + log(1 + e^-1), in Double.
+        let expected = (log(1 + exp(1.0)) + 600 + log(1 + exp(-1.0))) / 2
+        #expect(abs(found[0].loss - expected) < 1e-4)
+    }
+
+    @Test func labelsAreChecked() throws {
+        let (x, w, _) = try random(16, .f32)
+        var labels = [Int64](repeating: 3, count: Self.tokens)
+        labels[5] = 16
+        let text = message { _ = try sharded([0..<8, 8..<16], x, w, labels, budget: 1 << 20) }
+        #expect(text.contains("16"), "\(text)")
+    }
+}
