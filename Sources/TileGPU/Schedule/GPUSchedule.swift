@@ -103,6 +103,13 @@ package struct GPUSchedule: Sendable, Hashable {
         let longest =
             (function.extents.map(\.capacity).max() ?? 1) + (lengths.starts.isEmpty ? 0 : vector - 1)
         let chunkVectors = isRagged && shape.functions > 2 ? 1 : 2
+        if !lengths.starts.isEmpty, !function.body.hasLoops,
+            let schedule = Self.forShiftedRows(
+                longest, vector, shape, hasMuchSharedMemory: hasMuchSharedMemory)
+        {
+            self = schedule
+            return
+        }
         if let schedule = Self.forLongRows(
             function.body, longest, vector, shape, hasMuchSharedMemory, chunkVectors: chunkVectors)
         {
@@ -142,6 +149,28 @@ package struct GPUSchedule: Sendable, Hashable {
     /// The longest row whose lanes stay in one block's registers; to read a longer one twice is faster than a block that
     /// has a multiprocessor to itself.
     private static let longestKept = 16 * 1024
+
+    /// For rows at any address, where each vector of a tile in registers needs guards and whole chunks do not; nil where that
+    /// does not matter. By threads that take a vector at a time, 0.31 and 0.18 ms in the place of 0.44 and 0.21 for GeGLU's
+    /// passes over 24,576 rows of 4,490 on an H200; rows that are reduced from shared memory, 0.14 in the place of 0.23 for
+    /// the LayerNorm of 8,192 rows of 8,702.
+    private static func forShiftedRows(
+        _ longest: Int, _ vector: Int, _ shape: Shape, hasMuchSharedMemory: Bool
+    ) -> GPUSchedule? {
+        if !shape.reduces {
+            return longest <= 256 * vector
+                ? nil
+                : GPUSchedule(
+                    threads: 128, programsPerBlock: 1, vector: vector, residentLanes: vector,
+                    chunkVectors: 1)
+        }
+        guard hasMuchSharedMemory, vector > 1, (longestKept / 2..<longestKept + vector).contains(longest)
+        else { return nil }
+        let span = 256 * vector
+        return GPUSchedule(
+            threads: 256, programsPerBlock: 1, vector: vector, residentLanes: vector, chunkVectors: 1,
+            prefetchedChunks: (longest + span - 1) / span)
+    }
 
     /// For a long row that is better served by several blocks or from shared memory; nil where it is not.
     private static func forLongRows(
