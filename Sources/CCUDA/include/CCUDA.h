@@ -143,6 +143,7 @@ typedef CUresult (*CUDAStreamCall)(CUstream stream);                            
 typedef CUresult (*CUDAStreamIsCapturing)(CUstream stream, int32_t *status);           // cuStreamIsCapturing
 typedef CUresult (*CUDAStreamBeginCapture)(CUstream stream, int32_t mode);             // cuStreamBeginCapture_v2
 typedef CUresult (*CUDAStreamEndCapture)(CUstream stream, CUgraph *graph);             // cuStreamEndCapture
+typedef CUresult (*CUDAThreadExchangeCaptureMode)(int32_t *mode);                      // cuThreadExchangeStreamCaptureMode
 typedef CUresult (*CUDAGraphInstantiate)(
     CUgraphExec *instance, CUgraph graph, uint64_t flags);                             // cuGraphInstantiateWithFlags
 typedef CUresult (*CUDAGraphLaunch)(CUgraphExec instance, CUstream stream);            // cuGraphLaunch

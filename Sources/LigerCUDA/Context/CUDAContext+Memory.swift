@@ -17,7 +17,7 @@ extension CUDAContext {
     /// Host memory that the GPU reads and writes itself, at the same address. It is never given back.
     func allocatePinned(_ bytes: Int) throws -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
-        try use {
+        try useOutsideCaptures {
             try check(
                 functions.allocateHost(
                     &address, bytes, UInt32(CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP)),

@@ -24,7 +24,7 @@ struct CUDAMemory: MemorySource {
         let context = try device.context()
         try context.throwKept()
         var address: CUdeviceptr = 0
-        let code = try context.use { context.functions.allocate(&address, size) }
+        let code = try context.useOutsideCaptures { context.functions.allocate(&address, size) }
         if code == CUDA_ERROR_OUT_OF_MEMORY { return nil }
         try context.check(code, "taking \(size) bytes of memory")
         return UnsafeMutableRawPointer(bitPattern: UInt(address))
@@ -33,7 +33,7 @@ struct CUDAMemory: MemorySource {
     func free(_ blocks: [UnsafeMutableRawPointer]) {
         guard let context = device.openedContext else { return }
         do {
-            try context.use {
+            try context.useOutsideCaptures {
                 for block in blocks {
                     try context.check(context.functions.free(block.deviceAddress), "giving memory back")
                 }

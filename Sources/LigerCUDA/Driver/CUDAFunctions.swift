@@ -29,6 +29,7 @@ struct CUDAFunctions: Sendable {
 
     let beginCapture: CUDAStreamBeginCapture
     let endCapture: CUDAStreamEndCapture
+    let exchangeCaptureMode: CUDAThreadExchangeCaptureMode
     let instantiateGraph: CUDAGraphInstantiate
     let launchGraph: CUDAGraphLaunch
     let destroyGraph: CUDAGraphDestroy
@@ -85,6 +86,7 @@ struct CUDAFunctions: Sendable {
         waitForEvent = try symbols.find("cuStreamWaitEvent")
         beginCapture = try symbols.find("cuStreamBeginCapture_v2")
         endCapture = try symbols.find("cuStreamEndCapture")
+        exchangeCaptureMode = try symbols.find("cuThreadExchangeStreamCaptureMode")
         instantiateGraph = try symbols.find("cuGraphInstantiateWithFlags")
         launchGraph = try symbols.find("cuGraphLaunch")
         destroyGraph = try symbols.find("cuGraphDestroy")
