@@ -24,7 +24,9 @@ struct RowSplit {
         if columns * dtype.byteCount % 16 == 0 {
             self.init(rows: rows, columns: columns, on: device)
         } else {
-            let most = max(8, min(rows, device.partialSums(rowLength: columns)) / 8 * 8)
+            // Sums of many programs' sums are made in 32 parts.
+            let wanted = min(rows, device.partialSums(rowLength: columns)), unit = wanted < 1024 ? 8 : 32
+            let most = max(unit, wanted / unit * unit)
             self.init(programs: most, rowsPerProgram: (rows + most - 1) / most, interleaves: true)
         }
     }
