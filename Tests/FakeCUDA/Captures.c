@@ -59,6 +59,25 @@ int32_t fake_forbids_waiting(void) {
     return 1;
 }
 
+// The mode that a thread begins with: it heeds the captures of all.
+static _Thread_local int32_t thread_mode;
+
+int32_t fake_cuda_heeds_captures(void) { return thread_mode == 0; }
+
+int32_t fake_forbids_taking(void) {
+    if (!state.foreign_capture || thread_mode == CU_STREAM_CAPTURE_MODE_RELAXED) return 0;
+    state.foreign_capture = 2;
+    return 1;
+}
+
+static CUresult exchangeMode(int32_t *mode) {
+    if (*mode < 0 || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) return 1;
+    int32_t before = thread_mode;
+    thread_mode = *mode;
+    *mode = before;
+    return 0;
+}
+
 static CUresult isCapturing(CUstream stream, int32_t *status) {
     NEEDS_CONTEXT;
     (void)stream;
@@ -132,6 +151,7 @@ static const FakeSymbol symbols[] = {
     {"cuStreamIsCapturing", isCapturing},
     {"cuStreamBeginCapture_v2", beginCapture},
     {"cuStreamEndCapture", endCapture},
+    {"cuThreadExchangeStreamCaptureMode", exchangeMode},
     {"cuGraphInstantiateWithFlags", instantiateGraph},
     {"cuGraphLaunch", launchGraph},
     {"cuGraphDestroy", destroyGraph},

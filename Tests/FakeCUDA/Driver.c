@@ -174,6 +174,7 @@ static CUresult elapsedTime(float *milliseconds, CUevent start, CUevent end) {
 static CUresult loadModule(
     CUmodule *module, const void *image, uint32_t count, CUjit_option *options, void **values) {
     NEEDS_CONTEXT;
+    TAKES;
     if (state.compile_log) {
         for (uint32_t i = 0; i + 1 < count; i++) {
             if (options[i] == CU_JIT_ERROR_LOG_BUFFER && options[i + 1] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
@@ -331,6 +332,7 @@ static CUresult encodeTensorMap(
 // A block's size lies in front of it.
 static CUresult allocate(CUdeviceptr *address, size_t bytes) {
     NEEDS_CONTEXT;
+    TAKES;
     if (bytes == 0) return 1;
     if (state.memory_used + bytes > state.memory_limit) return CUDA_ERROR_OUT_OF_MEMORY;
     uint8_t *block = aligned_alloc(256, (bytes + 511) / 256 * 256);
@@ -344,6 +346,7 @@ static CUresult allocate(CUdeviceptr *address, size_t bytes) {
 
 static CUresult release(CUdeviceptr address) {
     NEEDS_CONTEXT;
+    TAKES;
     uint8_t *block = (uint8_t *)address - 256;
     size_t bytes;
     memcpy(&bytes, block, sizeof bytes);
@@ -362,6 +365,7 @@ static CUresult memoryInfo(size_t *available, size_t *total) {
 
 static CUresult allocateHost(void **address, size_t bytes, uint32_t flags) {
     NEEDS_CONTEXT;
+    TAKES;
     *address = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     return flags == 3 ? 0 : 1;
 }

@@ -35,6 +35,9 @@ int32_t fake_capture_fill(void *target, uint8_t value, size_t bytes);
 /// Whether a capture is under way, which a wait makes invalid.
 int32_t fake_forbids_waiting(void);
 
+/// Whether another library's capture refuses a call that takes memory or loads code, on this thread.
+int32_t fake_forbids_taking(void);
+
 /// Does what a function does to the state's parameters.
 void fake_perform_launch(CUfunction function);
 
@@ -46,5 +49,8 @@ int32_t fake_has_context(void);
 
 #define NEEDS_CONTEXT \
     if (!fake_has_context()) return 201
+
+#define TAKES \
+    if (fake_forbids_taking()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
 
 #endif

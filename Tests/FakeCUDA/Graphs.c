@@ -56,6 +56,7 @@ static const char *statusText(cudnnStatus_t status) { return status ? "a failure
 static void lastError(char *text, size_t bytes) { snprintf(text, bytes, "what the library says"); }
 
 static cudnnStatus_t create(cudnnHandle_t *handle) {
+    if (fake_forbids_taking()) return CUDNN_STATUS_NOT_INITIALIZED;
     CUcontext current;
     if (fake_current_context(&current) || !current || fake_cuda_is_in_foreign_context())
         return CUDNN_STATUS_NOT_INITIALIZED;

@@ -177,6 +177,7 @@ static const char *const same[][2] = {
     {"hipStreamWaitEvent", "cuStreamWaitEvent"},
     {"hipStreamBeginCapture", "cuStreamBeginCapture_v2"},
     {"hipStreamEndCapture", "cuStreamEndCapture"},
+    {"hipThreadExchangeStreamCaptureMode", "cuThreadExchangeStreamCaptureMode"},
     {"hipGraphInstantiateWithFlags", "cuGraphInstantiateWithFlags"},
     {"hipGraphLaunch", "cuGraphLaunch"},
     {"hipGraphDestroy", "cuGraphDestroy"},

@@ -66,6 +66,32 @@ import Tile
         #expect(Set(again).isSubset(of: [inner, result]))
     }
 
+    /// While PyTorch captures a graph, a product's first use takes memory and a kernel's first use loads code: the driver
+    /// refuses both to threads that heed the capture, and drops it.
+    @Test func takesWhatItNeedsInAnotherLibrarysCapture() throws {
+        let device = try makeFakeDevice(cudnn: true)
+        let a = try NDArray([1, 2, 3, 4], [2, 2], device: device), x = try NDArray([1], device: device)
+        fake.pointee.foreign_capture = 1
+        let before = fake.pointee.allocations
+        let b = try MatMul.apply(a, a)
+        let y = try NDArray(empty: [1], device: device)
+        // Its checks need a place in the host's memory.
+        try negate(x, into: y, on: device)
+        #expect(fake.pointee.allocations > before && fake.pointee.products == 1)
+        device.releaseCache()
+        #expect(fake.pointee.foreign_capture == 1, "the capture was dropped")
+        #expect(fake_cuda_heeds_captures() == 1)
+        fake.pointee.foreign_capture = 0
+        #expect(b.floats == [7, 10, 15, 22] && y.floats == [-1])
+    }
+
+    /// A call that fails leaves the thread's rules as they were.
+    @Test func heedsCapturesAgainAfterAFailure() throws {
+        let device = try makeFakeDevice(memory: 1 << 20)
+        #expect(message { _ = try NDArray(empty: [1 << 20], device: device) }.contains("out of memory"))
+        #expect(fake_cuda_heeds_captures() == 1)
+    }
+
     @Test func refusesWhatCannotBeCaptured() throws {
         let device = try makeFakeDevice()
         let x = try NDArray([1], device: device)

@@ -15,7 +15,8 @@ extension ColumnMajorProduct {
         try context.gpu.throwKept()
         let library = try products.library()
         let stream = try context.stream()
-        try context.use {
+        // The library's first product takes memory, as ours does for its workspace.
+        try context.gpu.useOutsideCaptures {
             let addresses = CUDAProductPlan.Addresses(
                 first: b.address, second: a.address, scaleOfFirst: b.scale, scaleOfSecond: a.scale,
                 addend: c.address, result: c.address,

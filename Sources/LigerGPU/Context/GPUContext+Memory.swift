@@ -16,7 +16,7 @@ extension GPUContext {
     /// Host memory that the GPU reads and writes itself, at the same address. It is never given back.
     package func allocatePinned(_ bytes: Int) throws -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
-        try use {
+        try useOutsideCaptures {
             try check(
                 functions.allocateHost(&address, bytes, functions.pinned),
                 "pinning \(bytes) bytes of host memory")

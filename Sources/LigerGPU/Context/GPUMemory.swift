@@ -30,7 +30,7 @@ package struct GPUMemory: MemorySource {
         let context = try device.context()
         try context.throwKept()
         var address: UInt64 = 0
-        let code = try context.use { context.functions.allocate(&address, size) }
+        let code = try context.useOutsideCaptures { context.functions.allocate(&address, size) }
         if code == GPUFunctions.outOfMemory { return nil }
         try context.check(code, "taking \(size) bytes of memory")
         return UnsafeMutableRawPointer(bitPattern: UInt(address))
@@ -39,7 +39,7 @@ package struct GPUMemory: MemorySource {
     package func free(_ blocks: [UnsafeMutableRawPointer]) {
         guard let context = device.openedContext else { return }
         do {
-            try context.use {
+            try context.useOutsideCaptures {
                 for block in blocks {
                     try context.check(context.functions.free(block.deviceAddress), "giving memory back")
                 }

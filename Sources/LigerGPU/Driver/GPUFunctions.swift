@@ -16,6 +16,7 @@ package struct GPUFunctions: Sendable {
     package typealias Ask = @Sendable @convention(c) (Handle?, UnsafeMutablePointer<Int32>?) -> Int32
     package typealias Begin = @Sendable @convention(c) (Handle?, Int32) -> Int32
     package typealias End = @Sendable @convention(c) (Handle?, UnsafeMutablePointer<Handle?>?) -> Int32
+    package typealias Exchange = @Sendable @convention(c) (UnsafeMutablePointer<Int32>?) -> Int32
     package typealias Instantiate =
         @Sendable @convention(c) (UnsafeMutablePointer<Handle?>?, Handle?, UInt64) -> Int32
     package typealias Elapsed =
@@ -77,6 +78,7 @@ package struct GPUFunctions: Sendable {
 
     package var beginCapture: Begin
     package var endCapture: End
+    package var exchangeCaptureMode: Exchange
     package var instantiateGraph: Instantiate
     package var launchGraph: CallOnTwo
     package var destroyGraph: Call
@@ -125,7 +127,7 @@ extension GPUFunctions {
             destroyStream: try find("destroyStream"), synchronizeStream: try find("synchronizeStream"),
             isCapturing: try find("isCapturing"), waitForEvent: try find("waitForEvent"),
             beginCapture: try find("beginCapture"), endCapture: try find("endCapture"),
-            instantiateGraph: try find("instantiateGraph"), launchGraph: try find("launchGraph"),
+            exchangeCaptureMode: try find("exchangeCaptureMode"), instantiateGraph: try find("instantiateGraph"), launchGraph: try find("launchGraph"),
             destroyGraph: try find("destroyGraph"), destroyGraphInstance: try find("destroyGraphInstance"),
             createEvent: try find("createEvent"), destroyEvent: try find("destroyEvent"),
             recordEvent: try find("recordEvent"), synchronizeEvent: try find("synchronizeEvent"),

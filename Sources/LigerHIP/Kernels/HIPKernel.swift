@@ -19,7 +19,7 @@ package final class HIPFunction: Sendable {
     /// - Throws: ``GPUError`` if the runtime does not take it, or it lacks the entry.
     init(_ code: [UInt8], _ entry: String, _ context: GPUContext, _ driver: HIPDriver) throws {
         let functions = context.functions
-        (handle, registersPerThread, localBytesPerThread, maximumThreadsPerBlock) = try context.use {
+        (handle, registersPerThread, localBytesPerThread, maximumThreadsPerBlock) = try context.useOutsideCaptures {
             var module: hipModule_t?
             try code.withUnsafeBytes {
                 try context.check(

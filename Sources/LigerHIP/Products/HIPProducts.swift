@@ -34,7 +34,8 @@ final class HIPProducts: Sendable {
         let stream = try context.stream()
         // The lock is held until the library has taken the work.
         nonisolated(unsafe) let handed = product
-        try context.use {
+        // The library's first product takes memory, as ours does for its workspace.
+        try context.useOutsideCaptures {
             try state.withLock { state in
                 if state.handle == nil {
                     try library.check(library.create(&state.handle), "starting hipBLASLt")

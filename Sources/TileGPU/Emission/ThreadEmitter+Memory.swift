@@ -7,7 +7,12 @@ extension ThreadEmitter {
         guard let view = operation.view, let result = operation.results.first else { return }
         var axis: Int?
         if case .gather(_, let along) = operation.kind { axis = along }
-        addresses.loads[result] = address(operation, view, except: axis)
+        let row = address(operation, view, except: axis)
+        addresses.loads[result] = row
+        guard case .load(_, let along?) = operation.kind, let extent = function.type(result).extent,
+            length(extent).isRagged, plan.facts.width(operation, view, along) ?? 1 > 1
+        else { return }
+        addresses.inside[result] = isInside(row, view, length(extent))
     }
 
     /// The chunk's lanes of a load.
@@ -23,11 +28,17 @@ extension ThreadEmitter {
             if chunk.tiles[tile] == nil { loadColumns(group, operation, view, &chunk) }
             return chunk.tiles[tile] ?? []
         case .packed(let width):
-            let pairs = loadPairs(operation, view, width, chunk)
+            let pairs = loadPairs(operation, view, width, access.reuse, chunk)
             if case .packed = plan.homes[tile] { tiles[tile] = pairs }
             let lanes = widened(pairs, view, isAgain: false)
             prefetchNextRow(operation, view, access, chunk)
             return lanes
+        case .contiguous(let width) where keepsPairs(view, width, chunk),
+            .prefetched(_, let width) where keepsPairs(view, width, chunk):
+            let lanes = widened(loadPairs(operation, view, width, access.reuse, chunk), view, isAgain: false)
+            prefetchNextRow(operation, view, access, chunk)
+            return lanes
+        case .realigned(let width): return loadRealigned(operation, view, width, chunk)
         case .contiguous, .exchanged, .strided, .gathered, .prefetched:
             let lanes = loadPlain(operation, view, access, chunk)
             prefetchNextRow(operation, view, access, chunk)
@@ -35,12 +46,19 @@ extension ThreadEmitter {
         }
     }
 
+    /// Whether lanes are widened once all are there: vectors that are loaded lane by lane would make others wait.
+    private func keepsPairs(_ view: Int, _ width: Int, _ chunk: Chunk) -> Bool {
+        let dtype = function.views[view].dtype
+        return dtype.isFloat && dtype.byteCount == 2 && width > 1 && chunk.hasEdges
+    }
+
     private func loadPlain(
         _ operation: Operation, _ view: Int, _ access: Access, _ chunk: Chunk
     ) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
         let (dtype, type) = (function.views[view].dtype, loadType(view))
-        let lanes = forEachAccess(operation, view, base, access.method.width, chunk) {
+        let inside = addresses.inside[operation.results[0]], width = access.method.width
+        let lanes = forEachAccess(operation, view, base, width, chunk, inside: inside) {
             address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
@@ -50,7 +68,10 @@ extension ThreadEmitter {
                         sources: [.register(address)], guardedBy: guarding, reuse: access.reuse)))
             return results
         }
-        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
+        guard let width, width > 1 else { return lanes }
+        let address = address(of: chunk, base, plan.facts.bytes(view))
+        forEachPartialLane(chunk, inside: inside) { lane, guarding in
+            let offset = chunk.ahead(lane) * plan.facts.bytes(view)
             out.append(
                 .instruction(
                     Instruction(
@@ -61,27 +82,40 @@ extension ThreadEmitter {
     }
 
     /// Loads 16-bit lanes as they are stored, two a register.
-    private func loadPairs(_ operation: Operation, _ view: Int, _ width: Int, _ chunk: Chunk) -> [Register] {
+    private func loadPairs(
+        _ operation: Operation, _ view: Int, _ width: Int, _ reuse: Reuse, _ chunk: Chunk
+    ) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
-        let dtype = function.views[view].dtype
-        let pairs = forEachAccess(operation, view, base, width, chunk) { address, offset, count, guarding in
+        let inside = addresses.inside[operation.results[0]]
+        let pairs = forEachAccess(operation, view, base, width, chunk, inside: inside) {
+            address, offset, count, guarding in
             let results = (0..<(count / 2)).map { _ in out.register(.b32) }
             out.append(
                 .instruction(
                     Instruction(
                         kind: .load(.global, .u32, offset: offset), results: results,
-                        sources: [.register(address)], guardedBy: guarding)))
+                        sources: [.register(address)], guardedBy: guarding, reuse: reuse)))
             return results
         }
+        let address = address(of: chunk, base, plan.facts.bytes(view))
+        loadPartialPairs(pairs, view, address, inside: inside, chunk)
+        return pairs
+    }
+
+    /// Of vectors that exist in part, the lanes one by one.
+    func loadPartialPairs(
+        _ pairs: [Register], _ view: Int, _ address: Register, inside: Register?, _ chunk: Chunk
+    ) {
+        let dtype = function.views[view].dtype
         var low = Source.float(0)
-        forEachPartialLane(view, base, width, chunk) { address, offset, lane, guarding in
+        forEachPartialLane(chunk, inside: inside) { lane, guarding in
+            let offset = chunk.ahead(lane) * dtype.byteCount
             let value = Source.register(
                 out.make(
                     .f32, .load(.global, dtype, offset: offset), [.register(address)], guardedBy: guarding))
             if lane % 2 == 1 { out.write(pairs[lane / 2], .narrowPair(dtype), [low, value]) }
             low = value
         }
-        return pairs
     }
 
     /// Lanes of pairs. The assembler would keep lanes it has widened, so the second time another instruction widens.
@@ -157,7 +191,10 @@ extension ThreadEmitter {
                         reuse: access.reuse)))
             return []
         }
-        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
+        guard access.method.width ?? 1 > 1 else { return }
+        let address = self.address(of: chunk, base, plan.facts.bytes(view))
+        forEachPartialLane(chunk, inside: nil) { lane, guarding in
+            let offset = chunk.ahead(lane) * plan.facts.bytes(view)
             out.append(
                 .instruction(
                     Instruction(
@@ -178,16 +215,19 @@ extension ThreadEmitter {
             let address = out.b64(.add, .register(base), .register(bytes))
             let loaded = out.make(
                 loadType(view), .load(.global, dtype, offset: 0), [.register(address)],
-                guardedBy: chunk.guarding(lane))
+                guardedBy: exists(lane, chunk))
             return converted(loaded, view, to: function.type(tile).element)
         }
     }
 
     /// Calls `access` for each run of lanes that one instruction moves, in the order of lanes.
     ///
-    /// - Parameter width: contiguous lanes of an access; nil where lanes are strided.
+    /// - Parameters:
+    ///   - width: contiguous lanes of an access; nil where lanes are strided.
+    ///   - inside: of a load, whether vectors that exist in part are in the array, and so are moved as others.
     private func forEachAccess(
         _ operation: Operation, _ view: Int, _ base: Register, _ width: Int?, _ chunk: Chunk,
+        inside: Register? = nil,
         _ access: (_ address: Register, _ offset: Int, _ count: Int, _ guarding: Register?) -> [Register]
     ) -> [Register] {
         let (bytes, length) = (plan.facts.bytes(view), chunk.length)
@@ -200,7 +240,7 @@ extension ThreadEmitter {
                 let total = out.b64(.add, .register(elements), .register(more))
                 let scaled = out.b64(.multiply, .register(total), .integer(bytes))
                 let address = out.b64(.add, .register(base), .register(scaled))
-                return access(address, 0, 1, chunk.guarding(lane))
+                return access(address, 0, 1, exists(lane, chunk))
             }
         }
         let address = address(of: chunk, base, bytes)
@@ -208,7 +248,11 @@ extension ThreadEmitter {
             return chunk.lanes.flatMap { access(address, chunk.ahead($0) * bytes, 1, guards[$0]) }
         }
         return stride(from: 0, to: chunk.lanes.upperBound, by: width).flatMap { lane -> [Register] in
-            let guarding = width == 1 ? chunk.guarding(lane) : chunk.guards[lane / length.vector]
+            let vector = lane / length.vector
+            let edge = width == 1 ? nil : chunk.edge(of: vector)
+            let guarding =
+                edge.map { loadsWhole($0, inside) }
+                ?? (width == 1 ? exists(lane, chunk) : chunk.guards[vector])
             return access(address, chunk.ahead(lane) * bytes, width, guarding)
         }
     }
@@ -246,7 +290,7 @@ extension Access.Method {
         switch self {
         case .contiguous(let width), .packed(let width), .prefetched(_, let width): width
         case .exchanged: 1
-        case .strided, .columns, .gathered, .staged: nil
+        case .strided, .columns, .gathered, .staged, .realigned: nil
         }
     }
 }

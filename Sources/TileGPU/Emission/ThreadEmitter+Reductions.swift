@@ -51,9 +51,14 @@ extension ThreadEmitter {
     ) {
         guard let partial = partial(operation, accumulator) else { return }
         let (reduction, element) = (partial.reduction, partial.element)
-        let neutral = identity(reduction, element)[0].value
+        var neutral = identity(reduction, element).map(\.value), inputs = inputs
+        if reduction == .argmax { inputs.append(chunk.lanes.map { laneNumber($0, chunk) }) }
+        if reduction == .sumProduct { neutral.append(neutral[0]) }
+        inputs = withoutEdges(inputs, neutral, chunk)
         func present(_ input: Int, _ lane: Int) -> Register {
-            orElse(neutral, inputs[input][lane], where: chunk.guarding(lane))
+            guard !chunk.hasEdges, let guarding = exists(lane, chunk) else { return inputs[input][lane] }
+            let value = inputs[input][lane]
+            return out.select(out.registers[value.number], guarding, .register(value), neutral[input])
         }
         switch reduction {
         case .sumProduct:
@@ -66,9 +71,8 @@ extension ThreadEmitter {
             foldMaxSumExp(accumulator, chunk.lanes.map { present(0, $0) })
         case .argmax:
             for lane in chunk.lanes {
-                let number = laneNumber(lane, chunk), value = present(0, lane)
-                let index = orElse(.bits(0x7FFF_FFFF), number, where: chunk.guarding(lane))
-                replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
+                let values = [present(0, lane), present(1, lane)]
+                replace(accumulator, with: combine(reduction, element, accumulator, values))
             }
         case .sum where element == .f32:
             let chunkTotal = pairwise(.add, chunk.lanes) { present(0, $0) }
@@ -76,16 +80,9 @@ extension ThreadEmitter {
             replace(accumulator, with: [total])
         default:
             for lane in chunk.lanes {
-                let value = present(0, lane)
-                replace(accumulator, with: combine(reduction, element, accumulator, [value]))
+                replace(accumulator, with: combine(reduction, element, accumulator, [present(0, lane)]))
             }
         }
-    }
-
-    /// A lane's register, or another value where the lane does not exist.
-    private func orElse(_ other: Source, _ value: Register, where guarding: Register?) -> Register {
-        guard let guarding else { return value }
-        return out.select(out.registers[value.number], guarding, .register(value), other)
     }
 
     private func replace(_ accumulator: [Register], with values: [Register]) {
@@ -181,9 +178,5 @@ extension ThreadEmitter {
 
     private func logic(_ operation: Arithmetic, _ a: Register, _ b: Register) -> Register {
         out.make(.predicate, .arithmetic(operation, .predicate), [.register(a), .register(b)])
-    }
-
-    private func not(_ a: Register) -> Register {
-        out.make(.predicate, .arithmetic(.not, .predicate), [.register(a)])
     }
 }

@@ -16,6 +16,8 @@ typedef struct {
     /// What the next waits for a stream return.
     CUresult stream_result;
     int32_t capturing;
+    /// Whether another library captures a graph by all threads' rules: 1, and 2 when a call has ended that.
+    int32_t foreign_capture;
     /// Threads that a block of any function may have.
     int32_t threads_per_block;
     /// Memory of its own that a thread of any function takes.
@@ -91,5 +93,8 @@ void fake_cuda_enter_foreign_context(void);
 int32_t fake_cuda_is_in_foreign_context(void);
 
 void fake_cuda_leave_foreign_context(void);
+
+/// Whether this thread is back at the rules that all begin with.
+int32_t fake_cuda_heeds_captures(void);
 
 #endif
