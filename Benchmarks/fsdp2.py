@@ -1,12 +1,17 @@
 """A Llama of random weights under FSDP2 on several GPUs: ours, ours with recomputation by budget, and Liger-Kernel.
 
-Usage: python Benchmarks/fsdp2.py [--gpus N] [--upstream FOLDER] [--layers N] [--shape BxT] [--budget SIZE] [--steps N]
+Usage: python Benchmarks/fsdp2.py [--gpus N] [--upstream FOLDER] [--size 8b|tiny] [--layers N] [--shape BxT]
+                                  [--budget SIZE] [--host-budget SIZE] [--limit SECONDS] [--steps N]
 
 Each block and the whole model are sharded (`fully_shard`); weights, gradients and AdamW's states are in bf16. BxT tokens
 go to each GPU. Sides: `ours` and `upstream` under Hugging Face's gradient checkpointing, `ours, recompute` under
-`liger_kernel.recompute(model, budget=SIZE)`. Upstream runs in processes of its own, from the folder that it was
+`liger_kernel.recompute(model, budget=SIZE)`. Gradients of the last step under `recompute` are compared bit for bit with
+those under gradient checkpointing on each rank (`gradients alike`). Upstream runs in processes of its own, from the folder that it was
 installed in (`pip install --target`). Prints a Markdown table: tokens/s a GPU of the median step, the peak of
-`torch.cuda.max_memory_allocated` of the first rank, and the loss (the learning rate is 0).
+`torch.cuda.max_memory_allocated` of the first rank, and the loss (the learning rate is 0). `--size tiny` also runs
+without a GPU, over gloo, where no memory is counted: give a budget in bytes. --host-budget: a third side,
+`recompute(model, budget=PEAK, host_budget=SIZE)`, of the peak under gradient checkpointing and 4 GiB. --limit: seconds
+for each package.
 """
 
 import argparse
@@ -20,10 +25,18 @@ from pathlib import Path
 from training_steps import measure
 
 ROOT = Path(__file__).resolve().parent.parent
+SIZES = {
+    "8b": {"vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+           "num_key_value_heads": 8},
+    "tiny": {"vocab_size": 1024, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+             "num_key_value_heads": 2},
+}  # fmt: skip
+# What a budget of the third side has beyond the peak under gradient checkpointing.
+SPARE_GIB = 4
 
 
-def build(layers):
-    """The Llama-3-8B shape, patched and sharded before it has memory."""
+def build(size, layers, device):
+    """A Llama of a size, patched and sharded before it has memory."""
     import torch
 
     from torch.distributed.fsdp import fully_shard
@@ -33,8 +46,7 @@ def build(layers):
     from liger_kernel.transformers import apply_liger_kernel_to_llama
 
     config = LlamaConfig(
-        vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=layers, num_attention_heads=32,
-        num_key_value_heads=8, max_position_embeddings=16384, tie_word_embeddings=False)  # fmt: skip
+        **SIZES[size], num_hidden_layers=layers, max_position_embeddings=16384, tie_word_embeddings=False)  # fmt: skip
     config.use_cache = False
     with torch.device("meta"):
         model = LlamaForCausalLM(config).bfloat16()
@@ -43,8 +55,8 @@ def build(layers):
     for layer in model.model.layers:
         fully_shard(layer)
     fully_shard(model)
-    model.to_empty(device="cuda")
-    model.model.rotary_emb = rotary.to("cuda")
+    model.to_empty(device=device)
+    model.model.rotary_emb = rotary.to(device)
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         local = parameter.to_local().detach()
@@ -52,30 +64,55 @@ def build(layers):
     return model.train()
 
 
+def gradient_bits(model):
+    """This rank's shards of gradients, as sums of their bits."""
+    import torch
+
+    return torch.stack([p.grad.to_local().view(torch.int16).sum(dtype=torch.int64) for p in model.parameters()])
+
+
 def worker(arguments):
     import torch
     import torch.distributed as dist
 
-    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl", device_id=torch.device("cuda", int(os.environ["LOCAL_RANK"])))
-    model = build(arguments.layers)
+    rank = int(os.environ["LOCAL_RANK"])
+    device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    model = build(arguments.size, arguments.layers, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     batch, length = map(int, arguments.shape.split("x"))
-    torch.manual_seed(dist.get_rank())
-    ids = torch.randint(0, 128256, (batch, length), device="cuda")
+    torch.manual_seed(rank)
+    ids = torch.randint(0, SIZES[arguments.size]["vocab_size"], (batch, length), device=device)
 
     def show(side, row):
-        if dist.get_rank() == 0:
+        if rank == 0:
             print("\n" + json.dumps({"side": side, **row}), flush=True)
 
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    show(arguments.worker, measure(model, optimizer, ids, 1, arguments.steps))
+    gradients = []
+
+    def look():
+        gradients.append(gradient_bits(model))
+
+    row = measure(model, optimizer, ids, 1, arguments.steps, look)
+    show(arguments.worker, row)
     if arguments.worker == "ours":
         from liger_kernel import recompute
 
-        recomputation = recompute(model, budget=arguments.budget, verbose=False)
-        row = measure(model, optimizer, ids, 3, arguments.steps)
-        show("ours, recompute", row | {"plan": str(recomputation.plan)})
+        sides = {"ours, recompute": {"budget": arguments.budget}}
+        if arguments.host_budget:
+            budget = int((row["peak_gib"] + SPARE_GIB) * 2**30)
+            sides["ours, recompute, host"] = {"budget": budget, "host_budget": arguments.host_budget}
+        for side, options in sides.items():
+            recomputation = recompute(model, verbose=False, **options)
+            row = measure(model, optimizer, ids, 3, arguments.steps, look)
+            alike = (gradients[-1] == gradients[0]).all().int()
+            dist.all_reduce(alike, op=dist.ReduceOp.MIN)
+            show(side, row | {"plan": str(recomputation.plan), "gradients alike": bool(alike)})
     dist.barrier()
     dist.destroy_process_group()
 
@@ -84,37 +121,46 @@ def launch(side, path, arguments):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={arguments.gpus}", __file__,
         "--worker", side, "--layers", str(arguments.layers), "--shape", arguments.shape, "--budget", arguments.budget,
-        "--steps", str(arguments.steps),
+        "--steps", str(arguments.steps), "--size", arguments.size, *(["--host-budget", arguments.host_budget] if arguments.host_budget else []),
     ]  # fmt: skip
     known = [path, os.environ.get("PYTHONPATH")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, known)), "OMP_NUM_THREADS": "4"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        print(done.stderr[-3000:], file=sys.stderr)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as started:
+        try:
+            out, err = started.communicate(timeout=arguments.limit or None)
+        except subprocess.TimeoutExpired:
+            # It ends its ranks; what they have shown so far is kept.
+            started.terminate()
+            out, err = started.communicate()
+    if started.returncode:
+        print(f"{side}: ended with {started.returncode}\n{err[-3000:]}", file=sys.stderr, flush=True)
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, default=2)
     parser.add_argument("--upstream", help="the folder that Liger-Kernel is installed in")
+    parser.add_argument("--size", default="8b", choices=sorted(SIZES))
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--shape", default="8x4096")
     parser.add_argument("--budget", default="auto")
+    parser.add_argument("--host-budget")
+    parser.add_argument("--limit", type=float, default=0)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         return worker(arguments)
-    rows = launch("ours", str(ROOT / "python" / "src"), arguments)
-    if arguments.upstream:
-        rows += launch("upstream", arguments.upstream, arguments)
-    print("| side | tokens/s a GPU | peak, GiB | loss |")
-    print("|---|---:|---:|---:|")
+    print("| side | tokens/s a GPU | peak, GiB | loss |\n|---|---:|---:|---:|", flush=True)
+    rows = []
+    for side, path in {"ours": str(ROOT / "python" / "src"), "upstream": arguments.upstream}.items():
+        for row in launch(side, path, arguments) if path else []:
+            print(f"| {row['side']} | {row['tokens_per_s']:,.0f} | {row['peak_gib']:.1f} | {row['loss']:.6f} |", flush=True)
+            rows.append(row)
     for row in rows:
-        print(f"| {row['side']} | {row['tokens_per_s']:,.0f} | {row['peak_gib']:.1f} | {row['loss']:.6f} |")
-    for row in rows:
-        print(f"\n{row['plan']}" if "plan" in row else "", end="")
+        if "plan" in row:
+            print(f"\n{row['side']}: gradients {'alike' if row['gradients alike'] else 'differ'}\n{row['plan']}")
 
 
 main()

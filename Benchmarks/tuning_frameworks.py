@@ -1,17 +1,23 @@
 """Axolotl, LLaMA-Factory, ms-swift and oumi with and without their switch for Liger kernels, on one GPU or the CPU.
 
 Usage: python Benchmarks/tuning_frameworks.py [--frameworks NAME ...] [--steps N] [--size tiny|1b] [--path FOLDER ...]
+                                              [--together] [--limit SECONDS]
 
 Each framework loads a Llama of random weights and a file of random words, and trains by its own entry point: the one
-that its command line calls. A row has the median step in ms, the peak of `torch.cuda.max_memory_allocated` from the
-second step, each step's loss, and how many of this package's kernels ran. Each side is a process of its own. Weights are
+that its command line calls. A row has the tokens of a batch by the median step's time, the peak of
+`torch.cuda.max_memory_allocated` from the second step, each step's loss, and how many of this package's kernels ran. Each side is a process of its own. Weights are
 in bf16 on a GPU and in fp32 on the CPU, where losses are to agree to 2e-5. Prints a Markdown table.
 
 --path: `FRAMEWORK=FOLDER`, which is put before Python's path, where a framework needs packages of its own.
+--together: all processes import, load and prepare at the same time, and train one after the other.
+--limit: seconds for each process. What it does after two thirds of them is printed, and after all of them it is ended.
 `liger_kernel` is to be installed, as frameworks ask for its version.
 """
 
 import argparse
+import contextlib
+import faulthandler
+import fcntl
 import json
 import os
 import statistics
@@ -158,7 +164,7 @@ def oumi(job):
     train(TrainingConfig.from_yaml(path))
 
 
-def watch(steps):
+def watch(steps, folder):
     """Gives all of transformers' trainers a callback when they begin, whichever framework makes them."""
     import torch
     import transformers
@@ -175,21 +181,30 @@ def watch(steps):
             if "loss" in (logs or {}):
                 steps["losses"].append(float(logs["loss"]))
 
-    train = transformers.Trainer.train
+    train, step = transformers.Trainer.train, transformers.Trainer.training_step
 
     def watched(self, *arguments, **options):
         self.add_callback(Clock())
-        return train(self, *arguments, **options)
+        with (folder / "turn").open("w") as turn:
+            # Until it is closed, no other process trains on this machine's device.
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            return train(self, *arguments, **options)
 
-    transformers.Trainer.train = watched
+    def counted(self, model, inputs, *rest, **options):
+        steps["tokens"].append(inputs["input_ids"].numel())
+        return step(self, model, inputs, *rest, **options)
+
+    transformers.Trainer.train, transformers.Trainer.training_step = watched, counted
 
 
 def worker(arguments):
+    if arguments.limit:
+        faulthandler.dump_traceback_later(arguments.limit * 2 / 3)
     import torch
     import transformers
 
-    steps = {"ends": [], "losses": []}
-    watch(steps)
+    steps = {"ends": [], "losses": [], "tokens": []}
+    watch(steps, arguments.folder)
     has_gpu = torch.cuda.is_available()
     job = argparse.Namespace(
         model=arguments.folder / "model", data=arguments.folder, out=Path(tempfile.mkdtemp(dir=arguments.folder)),
@@ -203,36 +218,56 @@ def worker(arguments):
 
         counts = launch_counts()
     row = {
-        "ms": statistics.median(b - a for a, b in zip(ends[1:], ends[2:])) * 1e3,
+        "seconds": statistics.median(b - a for a, b in zip(ends[1:], ends[2:])),
+        "tokens": statistics.median(steps["tokens"]),
         "gib": torch.cuda.max_memory_allocated() / 2**30 if has_gpu else 0.0,
         "losses": steps["losses"], "kernels": counts, "transformers": transformers.__version__,
     }  # fmt: skip
     print("\n" + json.dumps(row), flush=True)
 
 
-def run(name, fused, arguments, folder):
-    command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), "--steps", str(arguments.steps)]
-    command += ["--size", arguments.size] + ["--fused"] * fused
-    paths = [path for each in arguments.path for key, _, path in [each.partition("=")] if key == name]
-    offline = {"HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
-    environment = os.environ | offline
-    environment["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        print(done.stderr[-2500:], file=sys.stderr)
-        return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
+class Side:
+    """A process that trains by one framework, with its switch for Liger kernels or without."""
+
+    def __init__(self, name, fused, arguments, folder):
+        command = [sys.executable, __file__, "--worker", name, "--folder", str(folder), "--steps", str(arguments.steps)]
+        command += ["--size", arguments.size, "--limit", str(arguments.limit)] + ["--fused"] * fused
+        paths = [path for each in arguments.path for key, _, path in [each.partition("=")] if key == name]
+        offline = {
+            "HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"
+        }  # fmt: skip
+        known = [*paths, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | offline | {"PYTHONPATH": os.pathsep.join(known)}
+        self.name = f"{name}, {'ours' if fused else 'plain'}"
+        self.logs = [folder / f"{name}-{fused}.{kind}" for kind in ("out", "err")]
+        with contextlib.ExitStack() as stack:
+            out, err = (stack.enter_context(path.open("w")) for path in self.logs)
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        self.end = time.monotonic() + arguments.limit if arguments.limit else None
+
+    def row(self):
+        """What it measured, or nothing where it failed or took too long: then the end of its log is printed."""
+        try:
+            self.process.wait(max(0.0, self.end - time.monotonic()) if self.end else None)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        out, err = (path.read_text(errors="replace") for path in self.logs)
+        if self.process.returncode:
+            print(f"{self.name}: ended with {self.process.returncode}\n{err[-2500:]}", file=sys.stderr, flush=True)
+            return None
+        return json.loads(out.strip().splitlines()[-1])
 
 
 def line(name, plain, ours):
     if not plain or not ours:
         return f"| {name} | {'failed' if not plain else 'ran'} | {'failed' if not ours else 'ran'} | | | | |"
     apart = max(abs(a - b) for a, b in zip(plain["losses"], ours["losses"]))
-    sides = [f"{side['ms']:,.0f} ms, {side['gib']:.1f} GiB" for side in (plain, ours)]
+    sides = [f"{side['tokens'] / side['seconds']:,.0f}, {side['gib']:.1f} GiB" for side in (plain, ours)]
     losses = [" ".join(f"{loss:.4f}" for loss in side["losses"][:3]) for side in (plain, ours)]
     kernels = f"{sum(ours['kernels'].values()):,} of {len(ours['kernels'])} kinds"
     kernels += f"; plain {sum(plain['kernels'].values())}" if plain["kernels"] else ""
-    row = [name, *sides, f"{plain['ms'] / ours['ms']:.2f}", *losses, f"{apart:.1e}", kernels]
+    row = [name, *sides, f"{plain['seconds'] / ours['seconds']:.2f}", *losses, f"{apart:.1e}", kernels]
     return "| " + " | ".join(row) + " |"
 
 
@@ -242,21 +277,27 @@ def main():
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--size", default="tiny", choices=sorted(SIZES))
     parser.add_argument("--path", nargs="*", default=[])
+    parser.add_argument("--together", action="store_true")
+    parser.add_argument("--limit", type=float, default=0)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--fused", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         return worker(arguments)
-    print("| framework | plain | ours | ratio | losses plain | losses ours | most apart | kernels |")
+    print("| framework | plain, tokens/s | ours | ratio | losses plain | losses ours | most apart | kernels |")
     print("|---|---:|---:|---:|---|---|---:|---|")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         write_checkpoint(folder / "model", arguments.size)
         write_data(folder, arguments.steps * 8, LENGTHS[arguments.size])
-        for name in arguments.frameworks:
-            sides = [run(name, fused, arguments, folder) for fused in (False, True)]
-            print(line(name, *sides), flush=True)
+        jobs = [(name, fused) for name in arguments.frameworks for fused in (False, True)]
+        started = {job: Side(*job, arguments, folder) for job in jobs if arguments.together}
+        rows = {}
+        for job in jobs:
+            rows[job] = (started.get(job) or Side(*job, arguments, folder)).row()
+            if job[1]:
+                print(line(job[0], rows[job[0], False], rows[job]), flush=True)
 
 
 # Axolotl has processes that import this file.

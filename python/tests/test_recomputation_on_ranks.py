@@ -85,13 +85,34 @@ def differing(wrap, rank, before=False):
     return found
 
 
+def give_a_host():
+    """Lets plans of this process keep results in a host's memory, which is the CPU's too. Returns what it counts."""
+    from patching.test_hosted_results import HostOfTests
+
+    from liger_kernel.recomputation import Recomputation
+
+    host = HostOfTests()
+
+    def _host_of(self, device):
+        self.host = host
+        return 1 << 30, 1e12
+
+    Recomputation._host_of = _host_of
+    return host
+
+
 def test_gradients_are_those_of_gradient_checkpointing(tmp_path):
-    """All in one pair of processes, as these take longer to start than to train."""
+    """All in one pair of processes, as these take longer to start than to train. At last with memory of the host."""
     script = """
-        from test_recomputation_on_ranks import WRAPS, differing
+        from test_recomputation_on_ranks import WRAPS, differing, give_a_host
 
         kinds = [(wrap, False) for wrap in WRAPS] + [("fsdp", True), ("fully_shard", True)]
         found = {(wrap, before): differing(wrap, rank, before) for wrap, before in kinds}
         assert not any(found.values()), found
+        host = give_a_host()
+        for wrap in ("fsdp", "fully_shard_parts"):
+            host.taken = 0
+            found = differing(wrap, rank)
+            assert not found and host.taken, (wrap, found, host.taken)
     """
     run_ranks(script, tmp_path)

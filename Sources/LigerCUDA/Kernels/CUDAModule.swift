@@ -51,7 +51,7 @@ package final class CUDAModuleCache: Sendable {
         let key = Key(ptx: ptx, entry: entry)
         return try known.withLock { known in
             if let function = known[key] { return function }
-            let function = try context.useOutsideCaptures { try Self.load(ptx, entry, context) }
+            let function = try context.gpu.useOutsideCaptures { try Self.load(ptx, entry, context) }
             known[key] = function
             return function
         }

@@ -22,6 +22,7 @@ from liger_kernel.recomputation.planning import Planner
 from patching.recomputing import MODELS
 from patching.recomputing import batch_of
 from patching.recomputing import checkpointed
+from patching.recomputing import family
 from patching.recomputing import gradients
 from patching.recomputing import recomputed
 from patching.recomputing import same
@@ -140,6 +141,19 @@ def test_the_cpu_has_no_other_host():
     liger_kernel.recompute(model, "1MiB", verbose=False, host_budget="1MiB")
     with pytest.raises(ValueError, match="host_budget keeps results of a GPU"):
         gradients(model, batch_of())
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_compiled_blocks_are_refused(fullgraph):
+    """In the first step, and where the model is compiled once there is a plan."""
+    torch._dynamo.reset()
+    model = family("llama", num_hidden_layers=1)()
+    model.config.use_cache = False
+    liger_kernel.recompute(model, "1MiB", verbose=False, host_budget="1MiB")
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=fullgraph)
+    with pytest.raises(torch._dynamo.exc.Unsupported if fullgraph else ValueError, match="Leave host_budget out, or"):
+        gradients(compiled, batch_of())
+    torch._dynamo.reset()
 
 
 @cuda

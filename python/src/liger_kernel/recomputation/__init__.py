@@ -30,7 +30,8 @@ def recompute(model, budget="auto", verbose=True, host_budget=0):
         after one measured step.
     verbose: whether to print the plan when it is made.
     host_budget: bytes, or text such as "16GiB", of the host's memory, where results are kept that the budget does not
-        hold, as far as the bus can copy them beside the products. The memory is pinned.
+        hold, as far as the bus can copy them beside the products. The memory is pinned. Of blocks on a GPU that
+        torch.compile does not compile: others raise ValueError when they run.
 
     Returns the `Recomputation`, whose `plan` says what is kept in which block, the expected peak and the time saved; it
     is None until the second step, as the first is measured. Gradients are bit for bit those of gradient checkpointing.

@@ -16,6 +16,10 @@ _MEASURES = (
     "recompute() measures the first step uncompiled and plans as the second begins; with fullgraph=True train two "
     "steps with the model itself, and compile it after them"
 )
+_NO_HOST = (
+    "recompute(host_budget=...) keeps results of blocks that run as PyTorch's own operations, and found a block under "
+    "torch.compile, whose graph holds them. Leave host_budget out, or do not compile"
+)
 
 
 class BlockFunction:
@@ -33,6 +37,8 @@ class BlockFunction:
     def __call__(self, function, *arguments, **options):
         if not is_tracing():
             return self.recomputation(function, *arguments, **options)
+        if self.recomputation.host_bytes:
+            _refuse_host()
         if not self.is_planned:
             return _uncompiled(self.recomputation, function, *arguments, **options)
         if arguments[0].numel() > self.most_elements:
@@ -50,17 +56,26 @@ class BlockFunction:
         self.is_planned = True
 
 
-def _outside_graphs(function):
+def _outside_graphs(reason):
     """Never traced. torch gives the reason where a trace must not break (fullgraph=True), if its release knows any."""
-    try:
-        return torch._dynamo.disable(function, reason=_MEASURES)
-    except TypeError:
-        return torch._dynamo.disable(function)
+
+    def decorate(function):
+        try:
+            return torch._dynamo.disable(function, reason=reason)
+        except TypeError:
+            return torch._dynamo.disable(function)
+
+    return decorate
 
 
-@_outside_graphs
+@_outside_graphs(_MEASURES)
 def _uncompiled(recomputation, function, *arguments, **options):
     return recomputation(function, *arguments, **options)
+
+
+@_outside_graphs(_NO_HOST)
+def _refuse_host():
+    raise ValueError(_NO_HOST)
 
 
 @functools.cache
