@@ -16,7 +16,8 @@ from tokenizers import models
 from tokenizers import pre_tokenizers
 from tokenizers import trainers
 
-# A turn is its role, the text, and a token that ends it. What the assistant says is marked, so that it alone is learned.
+# A turn is its role, the text, and a token that ends it. What the assistant says is marked, so that it alone is
+# learned.
 TEMPLATE = """\
 {%- for message in messages %}
 {{- '<|' + message.role + '|>' }}

@@ -11,7 +11,8 @@ TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 def pages():
     """Every page, those at the top first."""
     examples = sorted((ROOT / "Examples").glob("*/README.md"))
-    documentation = sorted((ROOT / "Documentation").glob("*.md"))
+    cards = sorted((ROOT / "Documentation/cards").glob("*/README.md"))
+    documentation = [*sorted((ROOT / "Documentation").glob("*.md")), *cards]
     return [*(ROOT / name for name in TOP), ROOT / "Examples/README.md", *examples, *documentation]
 
 
