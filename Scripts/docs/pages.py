@@ -10,7 +10,10 @@ TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 
 def pages():
     """Every page, those at the top first."""
-    return [*(ROOT / name for name in TOP), ROOT / "Examples/README.md", *sorted((ROOT / "Documentation").glob("*.md"))]
+    examples = sorted((ROOT / "Examples").glob("*/README.md"))
+    cards = sorted((ROOT / "Documentation/cards").glob("*/README.md"))
+    documentation = [*sorted((ROOT / "Documentation").glob("*.md")), *cards]
+    return [*(ROOT / name for name in TOP), ROOT / "Examples/README.md", *examples, *documentation]
 
 
 def catalogues():
