@@ -19,34 +19,37 @@ package final class HIPFunction: Sendable {
     /// - Throws: ``GPUError`` if the runtime does not take it, or it lacks the entry.
     init(_ code: [UInt8], _ entry: String, _ context: GPUContext, _ driver: HIPDriver) throws {
         let functions = context.functions
-        (handle, registersPerThread, localBytesPerThread, maximumThreadsPerBlock) = try context.useOutsideCaptures {
-            var module: hipModule_t?
-            try code.withUnsafeBytes {
-                try context.check(
-                    driver.functions.loadModule(&module, $0.baseAddress), "loading the kernel \(entry)")
-            }
-            do {
-                var function: OpaquePointer?
-                try context.check(
-                    functions.moduleFunction(&function, module, entry),
-                    "finding the entry \(entry) in its module")
-                guard let function else { throw RuntimeError("the runtime gave no function for \(entry)") }
-                func ask(_ attribute: Int32) throws -> Int {
-                    var value: Int32 = 0
+        (handle, registersPerThread, localBytesPerThread, maximumThreadsPerBlock) =
+            try context.useOutsideCaptures {
+                var module: hipModule_t?
+                try code.withUnsafeBytes {
                     try context.check(
-                        functions.functionAttribute(&value, attribute, function),
-                        "asking \(entry) for its needs")
-                    return Int(value)
+                        driver.functions.loadModule(&module, $0.baseAddress), "loading the kernel \(entry)")
                 }
-                return (
-                    function, try ask(GPUFunctions.registers), try ask(GPUFunctions.localBytes),
-                    try ask(GPUFunctions.threadsPerBlock)
-                )
-            } catch {
-                _ = functions.unloadModule(module)
-                throw error
+                do {
+                    var function: OpaquePointer?
+                    try context.check(
+                        functions.moduleFunction(&function, module, entry),
+                        "finding the entry \(entry) in its module")
+                    guard let function else {
+                        throw RuntimeError("the runtime gave no function for \(entry)")
+                    }
+                    func ask(_ attribute: Int32) throws -> Int {
+                        var value: Int32 = 0
+                        try context.check(
+                            functions.functionAttribute(&value, attribute, function),
+                            "asking \(entry) for its needs")
+                        return Int(value)
+                    }
+                    return (
+                        function, try ask(GPUFunctions.registers), try ask(GPUFunctions.localBytes),
+                        try ask(GPUFunctions.threadsPerBlock)
+                    )
+                } catch {
+                    _ = functions.unloadModule(module)
+                    throw error
+                }
             }
-        }
     }
 }
 
