@@ -13,7 +13,7 @@ extension Device {
     /// - Throws: `RuntimeError` if there is no cuDNN or it does not take the graph.
     package func graphPlan(_ name: String, _ describe: (CUDNNGraph) throws -> Void) throws -> CUDNNPlan {
         let backend = try cudaBackend("running cuDNN's graphs")
-        return try backend.gpu.context().useOutsideCaptures { try backend.plans.plan(name, describe) }
+        return try backend.gpu.context().gpu.useOutsideCaptures { try backend.plans.plan(name, describe) }
     }
 
     /// Hands a plan to the current stream, with memory of this device for its workspace.

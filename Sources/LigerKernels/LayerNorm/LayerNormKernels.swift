@@ -39,8 +39,6 @@ struct LayerNormBackward: TileKernel {
     let weight: DType?
     let sumsWeight: Bool
     let sumsBias: Bool
-    /// As in `RowSplit`.
-    var interleaves = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
@@ -49,12 +47,11 @@ struct LayerNormBackward: TileKernel {
         let w = weight.map { p.input("w", $0, rank: 1) }
         let dw = sumsWeight ? p.output("dw", .f32, rank: 2) : nil
         let db = sumsBias ? p.output("db", .f32, rank: 2) : nil
-        let own = OwnRows(p, interleaves: interleaves)
+        let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns), zero = p.full(c, 0)
-        let (first, end, step) = own.bounds(p, of: x)
+        let first = p.index * share, end = minimum(first + share, x.size(0))
 
-        let (weights, biases) = p.loop(from: first, to: end, step: step, carrying: zero, zero) {
-            row, dw, db in
+        let (weights, biases) = p.loop(from: first, to: end, carrying: zero, zero) { row, dw, db in
             let r = rstd[row], g = dy[row, c]
             let shifted = x[row, c] - means[row]
             let rest = mean(shifted)

@@ -27,8 +27,6 @@ struct ViewRegisters {
 struct AddressRegisters {
     /// Of lane 0 of loads, in global memory.
     var loads: [ValueID: Register] = [:]
-    /// Of loads by vectors of which some lanes may not exist: whether all vectors of the row are in the array.
-    var inside: [ValueID: Register] = [:]
     /// Of the thread's first vector of kept tiles.
     var kept: [ValueID: Register] = [:]
     /// Of the thread's first vector of prefetched rows, in shared memory.
@@ -56,13 +54,13 @@ struct Chunk {
     let start: Register?
     /// Vectors that the thread owns in it.
     let vectors: Int
-    /// By vector: whether its lanes exist, or some do where others may not; nil where they all do.
+    /// By vector: whether its lanes exist; nil where they all do.
     let guards: [Register?]
     /// Its first one among the vectors that the thread owns of the tile, where registers hold all.
     var firstVector = 0
     /// By lane, where a product's lanes exist one without the other.
     var laneGuards: [Register]?
-    /// By vector, where some of its lanes may exist and others not.
+    /// By vector, where some of its lanes may exist; the guard of that vector says whether all do.
     var edges: [VectorEdge?] = []
     /// Whether prefetched rows have it in shared memory.
     var isPrefetched = false
@@ -82,18 +80,18 @@ struct Chunk {
         return Array(lanes[(firstVector * length.vector)...].prefix(vectors * length.vector))
     }
 
-    func edge(of vector: Int) -> VectorEdge? { vector < edges.count ? edges[vector] : nil }
-
-    /// Whether some vector may have some of its lanes and not others. Then those without an edge have all.
-    var hasEdges: Bool { edges.contains { $0 != nil } }
+    /// Whether a lane exists; nil where it always does.
+    func guarding(_ lane: Int) -> Register? {
+        let vector = lane / length.vector
+        if vector < edges.count, let edge = edges[vector] { return edge.lanes[lane % length.vector] }
+        return laneGuards?[lane] ?? guards[vector]
+    }
 }
 
 /// A vector of which some lanes may be before a row's start or behind its end.
 struct VectorEdge {
-    /// The number of its first lane, below 0 where it begins before its row, and how many lanes there are.
-    let first: Register
-    let limit: Source
-    /// Whether all lanes exist, and whether some do.
-    let whole: Register
-    let some: Register
+    /// Whether each lane exists.
+    let lanes: [Register]
+    /// Whether some exist, and some do not.
+    let isPartial: Register
 }

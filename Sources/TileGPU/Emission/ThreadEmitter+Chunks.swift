@@ -8,15 +8,15 @@ extension ThreadEmitter {
         let length = length(phase.extent)
         if plan.product != nil { return try productPieces(length).forEach(body) }
         if length.isResident { return try body(wholeTile(length)) }
-        let end = places(length)
+        if length.isRagged { return try emitRaggedChunks(of: phase, length, body) }
+        let end = end(length)
         let near = plan.memory.prefetchedLanes[phase.number, default: 0]
-        let isBeyond = near < length.chunks * length.chunkLanes
-        if isBeyond {
+        if near < length.capacity {
             try emitLoop(length, from: near, to: end, phase.isBackward, isPrefetched: false, body)
         }
         if plan.memory.prefetches[phase.number] != nil { out.emit(.copyWait(pending: 0), []) }
         if near > 0 {
-            let limit = isBeyond ? atMost(near, end) : end
+            let limit = near < length.capacity ? atMost(near, end) : end
             try emitLoop(length, from: 0, to: limit, phase.isBackward, isPrefetched: true, body)
         }
     }
@@ -26,16 +26,14 @@ extension ThreadEmitter {
         try emitLoop(length, from: 0, to: places(length), false, isPrefetched: false, body)
     }
 
-    /// A tile from its first vector on: all, or so many vectors of it.
-    func wholeTile(_ length: LengthPlan, vectors: Int? = nil) -> Chunk {
-        let vectors = vectors ?? length.vectors
-        let edges = (0..<vectors).map { vector in
+    private func wholeTile(_ length: LengthPlan) -> Chunk {
+        let edges = (0..<length.vectors).map { vector in
             length.isRagged && length.needsGuard(vector: vector)
                 ? edge(length, ahead: vector * length.span, start: nil) : nil
         }
-        let guards = zip(0..., edges).map { vector, edge in edge?.some ?? guardOf(length, vector: vector) }
-        var chunk = Chunk(length: length, start: nil, vectors: vectors, guards: guards)
-        chunk.edges = edges
+        let guards = zip(0..., edges).map { vector, edge in edge?.whole ?? guardOf(length, vector: vector) }
+        var chunk = Chunk(length: length, start: nil, vectors: length.vectors, guards: guards)
+        chunk.edges = edges.map { $0?.edge }
         return chunk
     }
 
@@ -73,18 +71,13 @@ extension ThreadEmitter {
         let statements = try nested {
             let first = last.map { out.b64(.subtract, .register($0), .register(counter)) } ?? counter
             let start = out.make(.b32, .convert(from: .s64, to: .s32), [.register(first)])
-            let edges = (0..<length.chunkVectors).map { vector in
-                length.isRagged ? edge(length, ahead: vector * length.span, start: start) : nil
+            let guards = (0..<length.chunkVectors).map { vector in
+                length.chunksNeedGuards ? guardOf(length, ahead: vector * length.span, start: start) : nil
             }
-            let guards = edges.enumerated().map { vector, edge in
-                length.chunksNeedGuards
-                    ? guardOf(length, ahead: vector * length.span, start: start) : edge?.some
-            }
-            var chunk = Chunk(
-                length: length, start: start, vectors: length.chunkVectors, guards: guards,
-                isPrefetched: isPrefetched)
-            chunk.edges = edges
-            try body(chunk)
+            try body(
+                Chunk(
+                    length: length, start: start, vectors: length.chunkVectors, guards: guards,
+                    isPrefetched: isPrefetched))
         }
         out.append(
             .loop(
@@ -100,10 +93,13 @@ extension ThreadEmitter {
         return first == 0 ? last : out.b64(.add, .register(last), .integer(first))
     }
 
-    /// Whether a thread's vector of a whole tile exists; nil if it always does.
-    private func guardOf(_ length: LengthPlan, vector: Int) -> Register? {
-        length.needsGuard(vector: vector)
-            ? guardOf(length, ahead: vector * length.span, start: nil) : nil
+    /// Whether all of a thread's vector of a whole tile exists; nil if it always does.
+    func guardOf(_ length: LengthPlan, vector: Int) -> Register? {
+        if !length.needsGuard(vector: vector) { return nil }
+        let ahead = vector * length.span
+        if !length.isRagged { return guardOf(length, ahead: ahead, start: nil) }
+        let ends = exist([0, length.vector - 1], length, ahead: ahead, start: nil).lanes
+        return both(ends[0], ends[1])
     }
 
     /// Whether the vector `ahead` lanes after the thread's first one exists.

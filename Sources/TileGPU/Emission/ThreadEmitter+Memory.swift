@@ -7,12 +7,7 @@ extension ThreadEmitter {
         guard let view = operation.view, let result = operation.results.first else { return }
         var axis: Int?
         if case .gather(_, let along) = operation.kind { axis = along }
-        let row = address(operation, view, except: axis)
-        addresses.loads[result] = row
-        guard case .load(_, let along?) = operation.kind, let extent = function.type(result).extent,
-            length(extent).isRagged, plan.facts.width(operation, view, along) ?? 1 > 1
-        else { return }
-        addresses.inside[result] = isInside(row, view, length(extent))
+        addresses.loads[result] = address(operation, view, except: axis)
     }
 
     /// The chunk's lanes of a load.
@@ -28,17 +23,11 @@ extension ThreadEmitter {
             if chunk.tiles[tile] == nil { loadColumns(group, operation, view, &chunk) }
             return chunk.tiles[tile] ?? []
         case .packed(let width):
-            let pairs = loadPairs(operation, view, width, access.reuse, chunk)
+            let pairs = loadPairs(operation, view, width, chunk)
             if case .packed = plan.homes[tile] { tiles[tile] = pairs }
             let lanes = widened(pairs, view, isAgain: false)
             prefetchNextRow(operation, view, access, chunk)
             return lanes
-        case .contiguous(let width) where keepsPairs(view, width, chunk),
-            .prefetched(_, let width) where keepsPairs(view, width, chunk):
-            let lanes = widened(loadPairs(operation, view, width, access.reuse, chunk), view, isAgain: false)
-            prefetchNextRow(operation, view, access, chunk)
-            return lanes
-        case .realigned(let width): return loadRealigned(operation, view, width, chunk)
         case .contiguous, .exchanged, .strided, .gathered, .prefetched:
             let lanes = loadPlain(operation, view, access, chunk)
             prefetchNextRow(operation, view, access, chunk)
@@ -46,19 +35,12 @@ extension ThreadEmitter {
         }
     }
 
-    /// Whether lanes are widened once all are there: vectors that are loaded lane by lane would make others wait.
-    private func keepsPairs(_ view: Int, _ width: Int, _ chunk: Chunk) -> Bool {
-        let dtype = function.views[view].dtype
-        return dtype.isFloat && dtype.byteCount == 2 && width > 1 && chunk.hasEdges
-    }
-
     private func loadPlain(
         _ operation: Operation, _ view: Int, _ access: Access, _ chunk: Chunk
     ) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
         let (dtype, type) = (function.views[view].dtype, loadType(view))
-        let inside = addresses.inside[operation.results[0]], width = access.method.width
-        let lanes = forEachAccess(operation, view, base, width, chunk, inside: inside) {
+        let lanes = forEachAccess(operation, view, base, access.method.width, chunk) {
             address, offset, count, guarding in
             let results = (0..<count).map { _ in out.register(type) }
             out.append(
@@ -68,10 +50,7 @@ extension ThreadEmitter {
                         sources: [.register(address)], guardedBy: guarding, reuse: access.reuse)))
             return results
         }
-        guard let width, width > 1 else { return lanes }
-        let address = address(of: chunk, base, plan.facts.bytes(view))
-        forEachPartialLane(chunk, inside: inside) { lane, guarding in
-            let offset = chunk.ahead(lane) * plan.facts.bytes(view)
+        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
             out.append(
                 .instruction(
                     Instruction(
@@ -82,40 +61,27 @@ extension ThreadEmitter {
     }
 
     /// Loads 16-bit lanes as they are stored, two a register.
-    private func loadPairs(
-        _ operation: Operation, _ view: Int, _ width: Int, _ reuse: Reuse, _ chunk: Chunk
-    ) -> [Register] {
+    private func loadPairs(_ operation: Operation, _ view: Int, _ width: Int, _ chunk: Chunk) -> [Register] {
         guard let base = addresses.loads[operation.results[0]] else { return [] }
-        let inside = addresses.inside[operation.results[0]]
-        let pairs = forEachAccess(operation, view, base, width, chunk, inside: inside) {
-            address, offset, count, guarding in
+        let dtype = function.views[view].dtype
+        let pairs = forEachAccess(operation, view, base, width, chunk) { address, offset, count, guarding in
             let results = (0..<(count / 2)).map { _ in out.register(.b32) }
             out.append(
                 .instruction(
                     Instruction(
                         kind: .load(.global, .u32, offset: offset), results: results,
-                        sources: [.register(address)], guardedBy: guarding, reuse: reuse)))
+                        sources: [.register(address)], guardedBy: guarding)))
             return results
         }
-        let address = address(of: chunk, base, plan.facts.bytes(view))
-        loadPartialPairs(pairs, view, address, inside: inside, chunk)
-        return pairs
-    }
-
-    /// Of vectors that exist in part, the lanes one by one.
-    func loadPartialPairs(
-        _ pairs: [Register], _ view: Int, _ address: Register, inside: Register?, _ chunk: Chunk
-    ) {
-        let dtype = function.views[view].dtype
         var low = Source.float(0)
-        forEachPartialLane(chunk, inside: inside) { lane, guarding in
-            let offset = chunk.ahead(lane) * dtype.byteCount
+        forEachPartialLane(view, base, width, chunk) { address, offset, lane, guarding in
             let value = Source.register(
                 out.make(
                     .f32, .load(.global, dtype, offset: offset), [.register(address)], guardedBy: guarding))
             if lane % 2 == 1 { out.write(pairs[lane / 2], .narrowPair(dtype), [low, value]) }
             low = value
         }
+        return pairs
     }
 
     /// Lanes of pairs. The assembler would keep lanes it has widened, so the second time another instruction widens.
@@ -191,10 +157,7 @@ extension ThreadEmitter {
                         reuse: access.reuse)))
             return []
         }
-        guard access.method.width ?? 1 > 1 else { return }
-        let address = self.address(of: chunk, base, plan.facts.bytes(view))
-        forEachPartialLane(chunk, inside: nil) { lane, guarding in
-            let offset = chunk.ahead(lane) * plan.facts.bytes(view)
+        forEachPartialLane(view, base, access.method.width, chunk) { address, offset, lane, guarding in
             out.append(
                 .instruction(
                     Instruction(
@@ -215,19 +178,16 @@ extension ThreadEmitter {
             let address = out.b64(.add, .register(base), .register(bytes))
             let loaded = out.make(
                 loadType(view), .load(.global, dtype, offset: 0), [.register(address)],
-                guardedBy: exists(lane, chunk))
+                guardedBy: chunk.guarding(lane))
             return converted(loaded, view, to: function.type(tile).element)
         }
     }
 
     /// Calls `access` for each run of lanes that one instruction moves, in the order of lanes.
     ///
-    /// - Parameters:
-    ///   - width: contiguous lanes of an access; nil where lanes are strided.
-    ///   - inside: of a load, whether vectors that exist in part are in the array, and so are moved as others.
+    /// - Parameter width: contiguous lanes of an access; nil where lanes are strided.
     private func forEachAccess(
         _ operation: Operation, _ view: Int, _ base: Register, _ width: Int?, _ chunk: Chunk,
-        inside: Register? = nil,
         _ access: (_ address: Register, _ offset: Int, _ count: Int, _ guarding: Register?) -> [Register]
     ) -> [Register] {
         let (bytes, length) = (plan.facts.bytes(view), chunk.length)
@@ -240,7 +200,7 @@ extension ThreadEmitter {
                 let total = out.b64(.add, .register(elements), .register(more))
                 let scaled = out.b64(.multiply, .register(total), .integer(bytes))
                 let address = out.b64(.add, .register(base), .register(scaled))
-                return access(address, 0, 1, exists(lane, chunk))
+                return access(address, 0, 1, chunk.guarding(lane))
             }
         }
         let address = address(of: chunk, base, bytes)
@@ -248,11 +208,7 @@ extension ThreadEmitter {
             return chunk.lanes.flatMap { access(address, chunk.ahead($0) * bytes, 1, guards[$0]) }
         }
         return stride(from: 0, to: chunk.lanes.upperBound, by: width).flatMap { lane -> [Register] in
-            let vector = lane / length.vector
-            let edge = width == 1 ? nil : chunk.edge(of: vector)
-            let guarding =
-                edge.map { loadsWhole($0, inside) }
-                ?? (width == 1 ? exists(lane, chunk) : chunk.guards[vector])
+            let guarding = width == 1 ? chunk.guarding(lane) : chunk.guards[lane / length.vector]
             return access(address, chunk.ahead(lane) * bytes, width, guarding)
         }
     }
@@ -290,7 +246,7 @@ extension Access.Method {
         switch self {
         case .contiguous(let width), .packed(let width), .prefetched(_, let width): width
         case .exchanged: 1
-        case .strided, .columns, .gathered, .staged, .realigned: nil
+        case .strided, .columns, .gathered, .staged: nil
         }
     }
 }

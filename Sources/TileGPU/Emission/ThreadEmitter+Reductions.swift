@@ -51,14 +51,9 @@ extension ThreadEmitter {
     ) {
         guard let partial = partial(operation, accumulator) else { return }
         let (reduction, element) = (partial.reduction, partial.element)
-        var neutral = identity(reduction, element).map(\.value), inputs = inputs
-        if reduction == .argmax { inputs.append(chunk.lanes.map { laneNumber($0, chunk) }) }
-        if reduction == .sumProduct { neutral.append(neutral[0]) }
-        inputs = withoutEdges(inputs, neutral, chunk)
+        let neutral = identity(reduction, element)[0].value
         func present(_ input: Int, _ lane: Int) -> Register {
-            guard !chunk.hasEdges, let guarding = exists(lane, chunk) else { return inputs[input][lane] }
-            let value = inputs[input][lane]
-            return out.select(out.registers[value.number], guarding, .register(value), neutral[input])
+            orElse(neutral, inputs[input][lane], where: chunk.guarding(lane))
         }
         switch reduction {
         case .sumProduct:
@@ -71,8 +66,9 @@ extension ThreadEmitter {
             foldMaxSumExp(accumulator, chunk.lanes.map { present(0, $0) })
         case .argmax:
             for lane in chunk.lanes {
-                let values = [present(0, lane), present(1, lane)]
-                replace(accumulator, with: combine(reduction, element, accumulator, values))
+                let number = laneNumber(lane, chunk), value = present(0, lane)
+                let index = orElse(.bits(0x7FFF_FFFF), number, where: chunk.guarding(lane))
+                replace(accumulator, with: combine(reduction, element, accumulator, [value, index]))
             }
         case .sum where element == .f32:
             let chunkTotal = pairwise(.add, chunk.lanes) { present(0, $0) }
@@ -80,9 +76,16 @@ extension ThreadEmitter {
             replace(accumulator, with: [total])
         default:
             for lane in chunk.lanes {
-                replace(accumulator, with: combine(reduction, element, accumulator, [present(0, lane)]))
+                let value = present(0, lane)
+                replace(accumulator, with: combine(reduction, element, accumulator, [value]))
             }
         }
+    }
+
+    /// A lane's register, or another value where the lane does not exist.
+    private func orElse(_ other: Source, _ value: Register, where guarding: Register?) -> Register {
+        guard let guarding else { return value }
+        return out.select(out.registers[value.number], guarding, .register(value), other)
     }
 
     private func replace(_ accumulator: [Register], with values: [Register]) {
@@ -178,5 +181,9 @@ extension ThreadEmitter {
 
     private func logic(_ operation: Arithmetic, _ a: Register, _ b: Register) -> Register {
         out.make(.predicate, .arithmetic(operation, .predicate), [.register(a), .register(b)])
+    }
+
+    private func not(_ a: Register) -> Register {
+        out.make(.predicate, .arithmetic(.not, .predicate), [.register(a)])
     }
 }

@@ -39,25 +39,18 @@ extension ThreadEmitter {
     }
 
     /// Asks for this thread's vectors of a row.
-    private func copy(_ staged: MemoryPlan.Ring.Row, into slot: Register, _ exists: Register) {
-        guard let view = staged.load.view, let extent = function.type(staged.load.results[0]).extent else {
-            return
-        }
+    private func copy(_ row: MemoryPlan.Ring.Row, into slot: Register, _ exists: Register) {
+        guard let view = row.load.view, let extent = function.type(row.load.results[0]).extent else { return }
         let (bytes, length) = (plan.facts.bytes(view), length(extent))
-        let (target, row) = (
-            out.b64(.add, .register(sharedAddress(bytes, staged.offset)), .register(slot)),
-            address(staged.load, view, except: nil)
-        )
-        let source = out.b64(.add, .register(row), .register(ownBytes(firstLane(length), bytes)))
-        let inside = length.isRagged ? isInside(row, view, length) : nil
-        let chunk = wholeTile(length)
+        let source = out.b64(
+            .add, .register(address(row.load, view, except: nil)),
+            .register(ownBytes(place.firstLane, bytes)))
+        let target = out.b64(.add, .register(sharedAddress(bytes, row.offset)), .register(slot))
         for vector in 0..<length.vectors {
-            let edge = chunk.edge(of: vector).map { loadsWhole($0, inside) }
             copyVector(
                 vector, bytes, from: source, to: target,
-                guardedBy: both(exists, edge ?? chunk.guards[vector]))
+                guardedBy: both(exists, guardOf(length, vector: vector)))
         }
-        copyPartial(chunk, view, from: source, to: target, inside: inside, where: exists)
     }
 
     /// The lanes of a tile that has been staged.
@@ -88,13 +81,10 @@ extension ThreadEmitter {
             addresses.prefetched[tile] = target
             let source = out.b64(
                 .add, .register(row), .register(ownBytes(firstLane(length), bytes)))
-            let chunk = wholeTile(length, vectors: Swift.min(length.vectors, lanes / length.span))
-            let inside = addresses.inside[tile]
-            for vector in 0..<chunk.vectors {
-                let edge = chunk.edge(of: vector).map { loadsWhole($0, inside) }
-                copyVector(vector, bytes, from: source, to: target, guardedBy: edge ?? chunk.guards[vector])
+            for vector in 0..<Swift.min(length.vectors, lanes / length.span) {
+                copyVector(
+                    vector, bytes, from: source, to: target, guardedBy: guardOf(length, vector: vector))
             }
-            copyPartial(chunk, view, from: source, to: target, inside: inside)
         }
         out.emit(.copyCommit, [])
     }
@@ -124,24 +114,6 @@ extension ThreadEmitter {
             out.emit(
                 .copy(from: vector * far * bytes + piece, to: vector * near * bytes + piece),
                 [.register(target), .register(source)], guardedBy: guarding)
-        }
-    }
-
-    /// Copies the lanes of vectors that exist in part and are not in the array, given the addresses of the first vector.
-    private func copyPartial(
-        _ chunk: Chunk, _ view: Int, from source: Register, to target: Register, inside: Register?,
-        where condition: Register? = nil
-    ) {
-        let (dtype, bytes) = (function.views[view].dtype, plan.facts.bytes(view))
-        forEachPartialLane(chunk, inside: inside, where: condition) { lane, guarding in
-            let (vector, i) = (lane / schedule.vector, lane % schedule.vector)
-            let value = out.make(
-                loadType(view), .load(.global, dtype, offset: chunk.ahead(lane) * bytes), [.register(source)],
-                guardedBy: guarding)
-            let offset = (vector * schedule.blockThreads * schedule.vector + i) * bytes
-            out.emit(
-                .store(.shared, dtype, offset: offset), [.register(target), .register(value)],
-                guardedBy: guarding)
         }
     }
 

@@ -42,19 +42,6 @@ struct AccessFacts {
         return isAligned(operation, view, axis) ? Swift.min(vector, 16 / bytes(view)) : 1
     }
 
-    /// Contiguous lanes that one access moves at multiples of 16 bytes, of a load from an aligned row whose lanes other rows
-    /// have elsewhere; nil where that is not so.
-    func realignedWidth(_ operation: Operation, _ view: Int, _ axis: Int) -> Int? {
-        let width = Swift.min(vector, 16 / bytes(view))
-        guard let extent = operation.results.first.flatMap({ function.type($0).extent }),
-            start(ofLength: extent.number) != nil, isContiguous(view, axis), layouts[view].isAligned,
-            width > 1,
-            [2, 4].contains(bytes(view)), function.views[view].dtype.isFloat,
-            divisors.divisor(of: operation.operands[axis]) % vector == 0
-        else { return nil }
-        return width
-    }
-
     /// Whether a thread's vectors can be copied into shared memory in pieces of 16 bytes.
     func canCopy(_ operation: Operation, _ view: Int, _ axis: Int) -> Bool {
         isContiguous(view, axis) && vector * bytes(view) % 16 == 0 && isAligned(operation, view, axis)

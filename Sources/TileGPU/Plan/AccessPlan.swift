@@ -8,9 +8,6 @@ struct Access {
         /// Accesses of 16 bytes, for which the four threads of a product's row first exchange what they hold of four
         /// vectors, so that each has all eight lanes of one.
         case exchanged
-        /// Accesses of `width` contiguous lanes at multiples of 16 bytes, from where vectors begin elsewhere: each takes its
-        /// lanes out of two.
-        case realigned(width: Int)
         /// An access for each lane.
         case strided
         /// As contiguous; two 16-bit lanes stay in one register as they are stored.
@@ -94,7 +91,6 @@ struct AccessPlanner {
         if let (loop, offset) = memory.slot(of: tile) { return .staged(loop: loop, offset: offset) }
         if let group = columns[tile] { return .columns(group) }
         guard let width = facts.width(operation, view, axis) else { return .strided }
-        if let width = facts.realignedWidth(operation, view, axis) { return .realigned(width: width) }
         if let offset = memory.prefetched[tile] { return .prefetched(offset: offset, width: width) }
         let dtype = facts.function.views[view].dtype
         let fillsPairs = dtype.isFloat && dtype.byteCount == 2 && width > 1 && !isProduct

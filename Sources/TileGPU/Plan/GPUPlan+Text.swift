@@ -165,8 +165,6 @@ extension GPUPlan: CustomStringConvertible {
         switch method {
         case .contiguous(let width): "\(width * bytes) bytes an access"
         case .exchanged: "16 bytes an access, once four threads have exchanged lanes"
-        case .realigned(let width):
-            "\(width * bytes) bytes an access, two of them for the lanes of one"
         case .strided: "an access for each lane, strided"
         case .packed(let width): "\(width * bytes) bytes an access, two lanes a register"
         case .columns(let loads):

@@ -114,7 +114,8 @@ struct MemoryPlanner {
     private func canStage(_ operation: Operation, counter: ValueID, _ changing: Set<ValueID>) -> Bool {
         guard case .load(let view, let axis?) = operation.kind, function.views[view].access == .input,
             facts.canCopy(operation, view, axis),
-            let extent = function.type(operation.results[0]).extent, lengths[extent.number].isResident
+            let extent = function.type(operation.results[0]).extent, lengths[extent.number].isResident,
+            !lengths[extent.number].isRagged
         else { return false }
         let others = operation.operands.filter { $0 != counter }
         return others.count == operation.operands.count - 1 && !others.isEmpty

@@ -12,8 +12,7 @@ struct RowStart: Hashable {
 ///
 /// Vectors are at multiples of 16 bytes whatever the rows are. So the first may begin before its row, and the last end
 /// behind it; of those each lane is moved alone, and the others are moved whole. That works where all rows that a length
-/// goes through are as far from such a multiple as each other. A loop's rows are where it steps by a multiple of 8: then
-/// what is moved once, before the loop or behind it, has no say.
+/// goes through are as far from such a multiple as each other.
 struct WideLengths {
     /// By length, as all here: where it starts, of those whose rows are at any address.
     private(set) var starts: [Int: RowStart] = [:]
@@ -26,7 +25,7 @@ struct WideLengths {
         // A product's lanes are where tensor cores leave them.
         if !function.products.isEmpty { return }
         var rows = Rows(function: function, layouts: layouts, divisors: divisors)
-        rows.visit(function.body, .outside)
+        rows.visit(function.body, isInLoop: false)
         (wide, narrow) = (rows.aligned.union(rows.vectors), rows.narrow)
         for (extent, starts) in rows.shifted {
             // A shift that suits one row takes alignment from another.
@@ -59,58 +58,40 @@ private struct Rows {
     var shifted: [Int: [RowStart]] = [:]
     var narrow: Set<Int> = []
     var vectors: Set<Int> = []
-    /// Whether there is a loop over rows that are all as far from a multiple of 16 bytes as its first.
-    private var hasSteps = false
-    /// Indices that are known, or as far from a multiple of 8 as others that are, nil for the program's number.
+    /// Indices that are known, nil for the program's number.
     private var known: [ValueID: Int?] = [:]
 
     init(function: TileFunction, layouts: [GPULayout], divisors: Divisors) {
         (self.function, self.layouts, self.divisors) = (function, layouts, divisors)
     }
 
-    /// Where an access is: outside of loops, in loops whose rows are all as far from a multiple of 16 bytes as the first, or in
-    /// others.
-    enum Place { case outside, steps, loop }
-
-    mutating func visit(_ region: Region, _ place: Place) {
+    mutating func visit(_ region: Region, isInLoop: Bool) {
         for operation in region.operations {
             switch operation.kind {
             case .constant(.index(let value)): known[operation.results[0]] = .some(value)
             case .programIndex: known[operation.results[0]] = .some(nil)
             case .load(let view, let axis?):
-                note(view, axis, operation, function.type(operation.results[0]).extent, place)
+                note(view, axis, operation, function.type(operation.results[0]).extent, isInLoop)
             case .store(let view, let axis?):
                 note(
                     view, axis, operation, operation.operands.last.flatMap { function.type($0).extent },
-                    place)
+                    isInLoop)
             default: break
             }
-            let inside = operation.kind == .loop ? (keepsShift(operation) ? Place.steps : .loop) : place
-            for inner in operation.regions { visit(inner, place == .loop ? .loop : inside) }
+            for inner in operation.regions { visit(inner, isInLoop: isInLoop || operation.kind == .loop) }
         }
     }
 
-    /// Whether an operation is a loop by steps that leave rows' distance to a multiple of 16 bytes what it is.
-    private mutating func keepsShift(_ operation: Operation) -> Bool {
-        guard operation.kind == .loop, let counter = operation.regions[0].arguments.first,
-            let from = known[operation.operands[0]], divisors.divisor(of: operation.operands[2]) % 8 == 0
-        else { return false }
-        known[counter] = from
-        hasSteps = true
-        return true
-    }
-
     private mutating func note(
-        _ view: Int, _ axis: Int, _ operation: Operation, _ extent: ExtentID?, _ place: Place
+        _ view: Int, _ axis: Int, _ operation: Operation, _ extent: ExtentID?, _ isInLoop: Bool
     ) {
         guard let extent = extent?.number else { return }
-        if hasSteps && place == .outside { return }
         let (layout, rank) = (layouts[view], function.views[view].rank)
         let isRow = axis == rank - 1 && layout.hasUnitStride
         let whole = 16 / function.views[view].dtype.byteCount
         if isRow && layout.isAligned && divisors.divisor(of: operation.operands[axis]) % whole == 0 {
             if rank > 1 { aligned.insert(extent) } else { vectors.insert(extent) }
-        } else if isRow && layout.isShifted && place != .loop, let start = start(view, operation) {
+        } else if isRow && layout.isShifted && !isInLoop, let start = start(view, operation) {
             shifted[extent, default: []].append(start)
         } else if rank > 1 {
             narrow.insert(extent)

@@ -89,12 +89,22 @@ package struct GPUSchedule: Sendable, Hashable {
         }
         let shape = Self.shape(function)
         let divisors = Divisors(function, layouts), lengths = WideLengths(function, layouts, divisors)
-        let vector = Self.vector(function, divisors, lengths, most: shape.widestVector)
+        var vector = Self.vector(function, divisors, lengths, most: shape.widestVector)
+        let isRagged = function.extents.indices.contains { number in
+            lengths.starts[number] != nil || divisors.length(function.extents[number]) % vector != 0
+        }
+        // Work on whole chunks, on chunks in shared memory and on single vectors is compiled for each.
+        if isRagged && shape.repeats && lengths.starts.isEmpty {
+            vector = 1
+        } else if isRagged && shape.reduces && shape.isHeavy {
+            vector = Swift.min(vector, shape.loadsSeveral ? 2 : 4)
+        }
         // A row at any address takes up to a vector more.
         let longest =
             (function.extents.map(\.capacity).max() ?? 1) + (lengths.starts.isEmpty ? 0 : vector - 1)
+        let chunkVectors = isRagged && shape.functions > 2 ? 1 : 2
         if let schedule = Self.forLongRows(
-            function.body, longest, vector, shape, hasMuchSharedMemory)
+            function.body, longest, vector, shape, hasMuchSharedMemory, chunkVectors: chunkVectors)
         {
             self = schedule
             return
@@ -115,8 +125,7 @@ package struct GPUSchedule: Sendable, Hashable {
         let isKept = threads * resident >= longest
         self.init(
             threads: function.extents.isEmpty ? 1 : threads,
-            programsPerBlock: threads > warp ? 1 : Swift.max(1, (shape.reduces ? 128 : 256) / threads),
-            vector: vector,
+            programsPerBlock: threads > warp ? 1 : Swift.max(1, 128 / threads), vector: vector,
             residentLanes: resident,
             chunkVectors: shape.reduces
                 ? Swift.min(mostLanes / vector, shape.chunkVectors) : 1,
@@ -136,12 +145,13 @@ package struct GPUSchedule: Sendable, Hashable {
 
     /// For a long row that is better served by several blocks or from shared memory; nil where it is not.
     private static func forLongRows(
-        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool
+        _ body: Region, _ longest: Int, _ vector: Int, _ shape: Shape, _ hasMuchSharedMemory: Bool,
+        chunkVectors: Int
     ) -> GPUSchedule? {
         if body.hasLoops { return nil }
         if !body.reduces { return independentBlocks(longest, vector, shape) }
         return hasMuchSharedMemory && shape.reduces && longest > longestKept
-            ? prefetchingRows(longest, vector, loadsSeveral: shape.loadsSeveral) : nil
+            ? prefetchingRows(longest, vector, chunkVectors, loadsSeveral: shape.loadsSeveral) : nil
     }
 
     /// Several blocks for a long row where no lane waits for another and much is moved for each, so that the work
@@ -159,9 +169,9 @@ package struct GPUSchedule: Sendable, Hashable {
     /// second-level cache. In the shared memory of a cluster, which would hold it, it took longer than when read twice:
     /// 1.11 ms compared with 0.72, for the cross entropy of 4,096 rows of 128,256 on an H200.
     private static func prefetchingRows(
-        _ longest: Int, _ vector: Int, loadsSeveral: Bool
+        _ longest: Int, _ vector: Int, _ chunkVectors: Int, loadsSeveral: Bool
     ) -> GPUSchedule? {
-        let (bytes, chunkVectors) = (longest * 16 / vector, 2)
+        let bytes = longest * 16 / vector
         if vector == 1 { return nil }
         func schedule(threads: Int, most: Int, blocks: Int) -> GPUSchedule {
             let chunkBytes = threads * chunkVectors * 16
@@ -209,6 +219,9 @@ package struct GPUSchedule: Sendable, Hashable {
 
         /// Whether lanes of more than one view are loaded.
         var loadsSeveral = false
+        var reductions = 0
+        /// Whether rows of several views are gone through again and again, which makes a long kernel.
+        var repeats: Bool { loadsSeveral && reductions > 4 }
         /// How many views' lanes are loaded or stored.
         var views = 0
         /// How many accesses have strided lanes, which take an instruction each.
@@ -236,6 +249,7 @@ package struct GPUSchedule: Sendable, Hashable {
             case .reduce(let reduction):
                 if reduction == .maxSumExp { shape.functions += 1 }
                 shape.reduces = true
+                shape.reductions += 1
                 reduced.formUnion(operation.results)
             case .loop:
                 shape.carriedTiles += operation.results.count { function.type($0).isTile }
