@@ -154,10 +154,8 @@ let package = Package(
         .testTarget(
             name: "LigerHIPTests",
             dependencies: [
-                "LigerRuntime", "LigerCatalogue", "LigerCollectives", "LigerKernels", "LigerTrainer",
-                "LigerNN",
-                "Tile", "TileGPU",
-                "TileLLVM", "FakeCUDA", "FakeHIP", "TestSupport",
+                "FakeCUDA", "FakeHIP", "LigerCatalogue", "LigerCollectives", "LigerKernels", "LigerLosses",
+                "LigerNN", "LigerRuntime", "LigerTrainer", "TestSupport", "Tile", "TileLLVM",
             ]),
         .testTarget(
             name: "LigerCollectivesTests",
