@@ -42,6 +42,7 @@ final class PythonServer: Sendable {
     /// - Returns: its status and all that it printed.
     func run(_ words: [String]) throws -> (status: Int32, text: String) {
         let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
         let output = folder.file("output"), ended = DispatchSemaphore(value: 0)
         let status = Mutex<Int32?>(nil)
         try state.withLock { state in

@@ -81,6 +81,8 @@ def ended(running):
 def main():
     here, there = socket.socketpair()
     there.setblocking(False)
+    # Whoever starts this from a thread of libdispatch starts it with all signals blocked.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(there.fileno())
     selector, rest, running = selectors.DefaultSelector(), b"", {}
