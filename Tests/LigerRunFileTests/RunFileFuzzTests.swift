@@ -5,13 +5,15 @@ import Testing
 
 /// Mutated files are read or refused, in little time, and never trap. `LIGER_TEST_MUTATIONS` sets how many.
 @Suite struct RunFileFuzzTests {
-    private static let mutation = Mutation(splices: [
-        "&a ", "*a", "!!int ", "!<x> ", "? ", ": ", "- ", "[", "]", "{", "}", "|\n", ">-\n ", "\"", "\u{27}",
-        "\\ud800",
-        "\\x", "%TAG ! x\n", "---\n", "...\n", "# ", "\t", "\r", "\u{85}", "\u{FEFF}", "<<: *a\n", "null",
-        "~", "\u{0}", "\u{2028}",
-        "steps: 1\n", "steps", "    ", "@", "`",
-    ])
+    private static let mutation = Mutation(
+        splices: [
+            "&a ", "*a", "!!int ", "!<x> ", "? ", ": ", "- ", "[", "]", "{", "}", "|\n", ">-\n ", "\"",
+            "\u{27}",
+            "\\ud800",
+            "\\x", "%TAG ! x\n", "---\n", "...\n", "# ", "\t", "\r", "\u{85}", "\u{FEFF}", "<<: *a\n", "null",
+            "~", "\u{0}", "\u{2028}",
+            "steps: 1\n", "steps", "    ", "@", "`",
+        ], changes: 4, longest: 20)
 
     @Test func mutatedFilesNeverTrap() throws {
         let count = ProcessInfo.processInfo.environment["LIGER_TEST_MUTATIONS"].flatMap(Int.init) ?? 2000

@@ -1,14 +1,22 @@
 /// Changes that a damaged or hostile text file may have: bytes, bits, parts, numbers, and pieces of its own syntax.
 package struct Mutation: Sendable {
     private let splices: [[UInt8]]
+    private let changes: Int
+    private let longest: Int
 
-    /// - Parameter splices: what the file's parser may stumble on, wherever it stands.
-    package init(splices: [String]) { self.splices = splices.map { Array($0.utf8) } }
+    /// - Parameters:
+    ///   - splices: what the file's parser may stumble on, wherever it stands.
+    ///   - changes: how many a file has at most.
+    ///   - longest: how many bytes one takes away or repeats at most.
+    package init(splices: [String], changes: Int, longest: Int) {
+        self.splices = splices.map { Array($0.utf8) }
+        (self.changes, self.longest) = (changes, longest)
+    }
 
-    /// The file after one to four changes.
+    /// The file after one change or more.
     package func mutate(_ original: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = original
-        for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
+        for _ in 0..<Int.random(in: 1...changes, using: &random) where !bytes.isEmpty {
             change(&bytes, &random)
         }
         return bytes
@@ -16,7 +24,7 @@ package struct Mutation: Sendable {
 
     private func change(_ bytes: inout [UInt8], _ random: inout SeededGenerator) {
         let start = Int.random(in: 0..<bytes.count, using: &random)
-        let end = min(bytes.count, start + Int.random(in: 1...20, using: &random))
+        let end = min(bytes.count, start + Int.random(in: 1...longest, using: &random))
         switch Int.random(in: 0..<8, using: &random) {
         case 0: bytes[start] = UInt8.random(in: .min ... .max, using: &random)
         case 1: bytes[start] ^= 1 << UInt8.random(in: 0..<8, using: &random)
