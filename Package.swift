@@ -199,3 +199,9 @@ let package = Package(
 for target in package.targets where target.name != "CVector" {
     target.swiftSettings = strict
 }
+
+// The largest tests, which compute in what they test and not themselves: to optimise them takes longer than they run.
+// Packages that depend on this one have nothing of them, so that SwiftPM takes it with these flags.
+for target in package.targets where ["LigerModelsTests", "LigerTrainerTests"].contains(target.name) {
+    target.swiftSettings = strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+}

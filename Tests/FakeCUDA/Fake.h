@@ -19,9 +19,9 @@ struct CUfunc_st {
 };
 
 void *fake_find(const FakeSymbol *symbols, size_t count, const char *name);
+void *fake_memory_symbol(const char *name);
 void *fake_products_symbol(const char *name);
 void *fake_graphs_symbol(const char *name);
-
 void *fake_captures_symbol(const char *name);
 
 /// Has work done whenever the graph that is being captured is launched; 0 if none is.
@@ -44,8 +44,9 @@ void fake_perform_launch(CUfunction function);
 /// The context that is current on this thread.
 CUresult fake_current_context(CUcontext *context);
 
-/// Whether that is the one of the fake GPU.
+/// Whether that, or another, is the one of the fake GPU.
 int32_t fake_has_context(void);
+int32_t fake_is_context(CUcontext context);
 
 #define NEEDS_CONTEXT \
     if (!fake_has_context()) return 201

@@ -5,6 +5,9 @@ import TestSupport
 import Testing
 import Tile
 
+/// What ranks 0 and 1 come to together at a place, where each has (place mod 1000) + rank.
+private func sumOfTwo(_ place: Int) -> Float { Float(2 * (place % 1000) + 1) }
+
 /// Sums over ranks that are threads of this process: memory is shared between them as between processes.
 @Suite struct SumTests {
     /// Runs `body` as each of some ranks, and returns what it came to, in their order.
@@ -60,7 +63,7 @@ import Tile
             }
             try communicator.sum([array])
             return try array.hostAddress().withMemoryRebound(to: Float.self, capacity: size) { values in
-                (0..<size).count { values[$0] != Float(2 * ($0 % 1000) + 1) }
+                (0..<size).count { values[$0] != sumOfTwo($0) }
             }
         }
         #expect(found == [0, 0])
@@ -119,11 +122,11 @@ import Tile
             let own = try communicator.scatter([parted])[0]
             let part = parts[communicator.rank]
             let sums = try own.hostAddress().assumingMemoryBound(to: Float.self)
-            let wrong = part.count { sums[$0 - part.lowerBound] != Float(2 * ($0 % 1000) + 1) }
+            let wrong = part.count { sums[$0 - part.lowerBound] != sumOfTwo($0) }
             try own.copyBytes(to: array.sliced(0, part))
             try communicator.gather([parted])
             return withExtendedLifetime(array) {
-                wrong + (0..<size).count { values[$0] != Float(2 * ($0 % 1000) + 1) }
+                wrong + (0..<size).count { values[$0] != sumOfTwo($0) }
             }
         }
         #expect(wrong == [0, 0])

@@ -256,7 +256,9 @@ import Tile
     /// The gradient of logits at hand, made when the upstream one is known.
     @Test(arguments: [1, 0x1p16, 0x1p24] as [Float]) func reachesGRPOOfLogits(scale: Float) throws {
         let shape = [40, 25, 30], tokens = (0..<1000).map { $0 * 7 % 30 }
-        let values = (0..<30_000).map { i in i % 30 == tokens[i / 30] ? Float(12) : Float(i * 31 % 61) / 16 }
+        let values = (0..<30_000).map { (i: Int) -> Float in
+            i % 30 == tokens[i / 30] ? 12 : Float(i * 31 % 61) / 16
+        }
         let samples = GRPO.Samples(
             tokens: try NDArray(integers: tokens, [40, 25]),
             advantages: try NDArray((0..<40).map { Float($0 % 5 - 2) }))

@@ -123,7 +123,9 @@ import Tile
         let classes = 300, x = try NDArray([0.5, -1], [2, 1]), labels = try NDArray(integers: [299, 1])
         let w = try NDArray((0..<classes).map { Float($0 % 7) / 8 }, [classes, 1])
         let bias = try NDArray(
-            (0..<classes).map { $0 == 1 || $0 >= 256 && $0 < 299 ? -.infinity : 0 }, [classes])
+            (0..<classes).map { (label: Int) -> Float in
+                label == 1 || (256..<299).contains(label) ? -.infinity : 0
+            }, [classes])
         let found = try LabelScores.scores(
             x, weight: w, bias: bias, labels: labels, options: .init(wantsEntropy: true))
         let z = (0..<classes).filter { bias.floats[$0] == 0 }.map { 0.5 * Double($0 % 7) / 8 }

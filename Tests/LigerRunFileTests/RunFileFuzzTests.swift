@@ -5,31 +5,15 @@ import Testing
 
 /// Mutated files are read or refused, in little time, and never trap. `LIGER_TEST_MUTATIONS` sets how many.
 @Suite struct RunFileFuzzTests {
-    private static let splices = [
-        "&a ", "*a", "!!int ", "!<x> ", "? ", ": ", "- ", "[", "]", "{", "}", "|\n", ">-\n ", "\"", "\u{27}",
-        "\\ud800",
-        "\\x", "%TAG ! x\n", "---\n", "...\n", "# ", "\t", "\r", "\u{85}", "\u{FEFF}", "<<: *a\n", "null",
-        "~", "\u{0}", "\u{2028}",
-        "steps: 1\n", "steps", "    ", "@", "`",
-    ].map { Array($0.utf8) }
-
-    private static func mutated(_ original: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
-        var bytes = original
-        for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
-            let start = Int.random(in: 0..<bytes.count, using: &random)
-            let end = min(bytes.count, start + Int.random(in: 1...20, using: &random))
-            switch Int.random(in: 0..<7, using: &random) {
-            case 0: bytes[start] = UInt8.random(in: .min ... .max, using: &random)
-            case 1: bytes[start] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            case 2: bytes.removeSubrange(start..<end)
-            case 3: bytes.insert(contentsOf: bytes[start..<end], at: start)
-            case 4: bytes.replaceSubrange(start..<end, with: splices.randomElement(using: &random) ?? [])
-            case 5: bytes.insert(contentsOf: splices.randomElement(using: &random) ?? [], at: start)
-            default: if Int.random(in: 0..<8, using: &random) == 0 { bytes.removeSubrange(start...) }
-            }
-        }
-        return bytes
-    }
+    private static let mutation = Mutation(
+        splices: [
+            "&a ", "*a", "!!int ", "!<x> ", "? ", ": ", "- ", "[", "]", "{", "}", "|\n", ">-\n ", "\"",
+            "\u{27}",
+            "\\ud800",
+            "\\x", "%TAG ! x\n", "---\n", "...\n", "# ", "\t", "\r", "\u{85}", "\u{FEFF}", "<<: *a\n", "null",
+            "~", "\u{0}", "\u{2028}",
+            "steps: 1\n", "steps", "    ", "@", "`",
+        ], changes: 4, longest: 20)
 
     @Test func mutatedFilesNeverTrap() throws {
         let count = ProcessInfo.processInfo.environment["LIGER_TEST_MUTATIONS"].flatMap(Int.init) ?? 2000
@@ -42,7 +26,7 @@ import Testing
         var random = SeededGenerator(seed: 11)
         var (read, refused) = (0, 0)
         for index in 0..<count {
-            let bytes = Self.mutated(seeds[index % seeds.count], &random)
+            let bytes = Self.mutation.mutate(seeds[index % seeds.count], &random)
             do throws(RunFileError) {
                 let file = try RunFile(bytes, path: "f", options: SmallOptions.all)
                 #expect(Set(file.entries.map(\.option.name)).count == file.entries.count)

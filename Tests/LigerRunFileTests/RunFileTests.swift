@@ -132,8 +132,7 @@ enum SmallOptions {
     }
 
     /// Nesting as deep as the size allows, and aliases that would come to 10^18 values, also as keys, which are compared.
-    @Test(.timeLimit(.minutes(1))) func hostileFilesTakeNoTime() {
-        let clock = ContinuousClock()
+    @Test(.timeLimit(.minutes(2))) func hostileFilesTakeNoTime() {
         let levels = (1...18).map { level in
             "l\(level): &l\(level) [" + Array(repeating: "*l\(level - 1)", count: 10).joined(separator: ",")
                 + "]"
@@ -150,8 +149,8 @@ enum SmallOptions {
             String(repeating: "\n", count: many), String(repeating: "# ", count: many / 2),
         ]
         for (index, file) in files.enumerated() {
-            let time = clock.measure { _ = SmallOptions.refusal(file) }
-            #expect(time < .seconds(5), "file \(index) took \(time)")
+            let seconds = processorSeconds { _ = SmallOptions.refusal(file) }
+            #expect(seconds < 5, "file \(index) took \(seconds) s")
         }
         #expect(SmallOptions.refusal(bomb)?.contains("anchors and aliases") == true)
         #expect(SmallOptions.refusal(files[3])?.contains("not YAML") == true)

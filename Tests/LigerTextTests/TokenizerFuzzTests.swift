@@ -13,7 +13,7 @@ import Testing
         var read = 0
         var refused = 0
         for _ in 0..<3000 {
-            let mutated = Mutation.mutate(original, &random)
+            let mutated = Mutation.ofTokenizers.mutate(original, &random)
             do {
                 let tokenizer = try FileTokenizer(json: Data(mutated), file: "fuzz.json")
                 let ids = tokenizer.encode("hello  <pad> wor\u{301}ld's\n")
@@ -39,7 +39,7 @@ import Testing
         contents["normalizer"] = NSNull()
         let tokenizers: [any Tokenizer] = [try SmallTokenizer.load(contents), ByteTokenizer()]
         for _ in 0..<5000 {
-            let bytes = Mutation.text(&random)
+            let bytes = RandomText.make(&random)
             for tokenizer in tokenizers {
                 let ids = tokenizer.encode(utf8: bytes)
                 #expect(tokenizer.decodeBytes(ids) == bytes, "seed \(seed): \(bytes)")

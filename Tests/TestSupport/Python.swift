@@ -30,19 +30,31 @@ package struct Python: Sendable {
     @discardableResult
     package func run(script: String, _ arguments: String...) throws -> String {
         guard isAvailable else { throw Failure(description: skipReason) }
-        return try Self.run([Self.root.appendingPathComponent("Tests/parity/\(script)").path] + arguments)
+        let (status, text) = try Self.server.get().run([Self.parity(script)] + arguments)
+        guard status == 0 else { throw Failure(description: "\(script) ended with \(status):\n\(text)") }
+        return text
     }
 
     private static let root = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
+    private static func parity(_ script: String) -> String {
+        root.appendingPathComponent("Tests/parity/\(script)").path
+    }
+
+    private static let path: String = {
+        let local = root.appendingPathComponent(".venv/bin/python").path
+        return ProcessInfo.processInfo.environment["LIGER_PYTHON"]
+            ?? (FileManager.default.isExecutableFile(atPath: local) ? local : "python3")
+    }()
+
+    /// One for all tests: to import PyTorch and transformers takes seconds.
+    private static let server = Result { try PythonServer([path, parity("server.py")]) }
+
     private static func run(_ arguments: [String]) throws -> String {
         let process = Process()
-        let named = ProcessInfo.processInfo.environment["LIGER_PYTHON"]
-        let local = root.appendingPathComponent(".venv/bin/python").path
-        let python = named ?? (FileManager.default.isExecutableFile(atPath: local) ? local : "python3")
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [python] + arguments
+        process.arguments = [path] + arguments
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output
@@ -50,7 +62,7 @@ package struct Python: Sendable {
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
-            throw Failure(description: "\(python) ended with \(process.terminationStatus):\n\(text)")
+            throw Failure(description: "\(path) ended with \(process.terminationStatus):\n\(text)")
         }
         return text
     }
