@@ -89,7 +89,7 @@ import Tile
         }
         let (x, w, labels) = try random(classes, .f32)
         let one = try FusedLinearCrossEntropy.forward(
-            input: x, weight: w, labels: NDArray(copying: labels, [labels.count], dtype: .i64))
+            input: x, weight: w, labels: NDArray(copying: labels, [labels.count], dtype: .i64, device: .cpu))
         let found = try sharded(parts, x, w, labels, budget: budget)
         #expect(Set(found.map(\.loss)).count == 1)
         #expect(relativeError([found[0].loss], try [one.loss.hostValues()[0]]) < 1e-6)

@@ -91,22 +91,6 @@ def test_what_ignored_rows_hold(device, smoothing):
     assert bool((loss[0] == 0).all()) and bool((logits.grad[0] == 0).all())
 
 
-def test_pieces(device, monkeypatch):
-    """Rows at a time, as many as some bytes hold, or one."""
-    logits, target = sample(37, device=device)
-    module = LigerVocabParallelCrossEntropy(label_smoothing=0.1)
-    results = []
-    for size in (1, 37 * 4 * 4, 1 << 20):
-        monkeypatch.setattr("liger_kernel.ops.vocab_parallel_cross_entropy._PIECE_BYTES", size)
-        logits.grad = None
-        loss = module(logits, target)
-        loss.sum().backward()
-        results.append((loss, logits.grad))
-    for loss, gradient in results:
-        check_close(loss, results[-1][0].double(), torch.float32)
-        check_close(gradient, results[-1][1].double(), torch.float32)
-
-
 def test_no_ignored_label(device):
     logits, target = sample(8, device=device, ignore_index=3)
     loss = LigerVocabParallelCEFunction.apply(logits, target, None, None, 0.0, "pytorch", "global")
