@@ -5,8 +5,9 @@ Usage: python Benchmarks/fsdp2.py [--gpus N] [--upstream FOLDER] [--size 8b|tiny
 
 Each block and the whole model are sharded (`fully_shard`); weights, gradients and AdamW's states are in bf16. BxT tokens
 go to each GPU. Sides: `ours` and `upstream` under Hugging Face's gradient checkpointing, `ours, recompute` under
-`liger_kernel.recompute(model, budget=SIZE)`. Gradients of the last step under `recompute` are compared bit for bit with
-those under gradient checkpointing on each rank (`gradients alike`). Upstream runs in processes of its own, from the folder that it was
+`liger_kernel.recompute(model, budget=SIZE)`. After them each makes gradients once more, by PyTorch's deterministic
+algorithms, as its fastest attention adds up in any order. They are compared with those under gradient checkpointing, whose
+own are made twice, bit for bit on each rank. Upstream runs in processes of its own, from the folder that it was
 installed in (`pip install --target`). Prints a Markdown table: tokens/s a GPU of the median step, the peak of
 `torch.cuda.max_memory_allocated` of the first rank, and the loss (the learning rate is 0). `--size tiny` also runs
 without a GPU, over gloo, where no memory is counted: give a budget in bytes. --host-budget: a third side,
@@ -64,11 +65,25 @@ def build(size, layers, device):
     return model.train()
 
 
-def gradient_bits(model):
-    """This rank's shards of gradients, as sums of their bits."""
+def gradients(model, ids):
+    """Of this rank's shards: the sum of each one's bits as whole numbers."""
     import torch
 
-    return torch.stack([p.grad.to_local().view(torch.int16).sum(dtype=torch.int64) for p in model.parameters()])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    model(input_ids=ids, labels=ids).loss.backward()
+    torch.use_deterministic_algorithms(False)
+    bits = [p.grad.to_local().view(torch.int16).sum(dtype=torch.int64) for p in model.parameters()]
+    model.zero_grad(set_to_none=True)
+    return torch.stack(bits)
+
+
+def alike(found, expected):
+    """On all ranks."""
+    import torch.distributed as dist
+
+    same = (found == expected).all().int()
+    dist.all_reduce(same, op=dist.ReduceOp.MIN)
+    return bool(same)
 
 
 def worker(arguments):
@@ -93,14 +108,11 @@ def worker(arguments):
             print("\n" + json.dumps({"side": side, **row}), flush=True)
 
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    gradients = []
-
-    def look():
-        gradients.append(gradient_bits(model))
-
-    row = measure(model, optimizer, ids, 1, arguments.steps, look)
+    row = measure(model, optimizer, ids, 1, arguments.steps)
     show(arguments.worker, row)
     if arguments.worker == "ours":
+        expected = gradients(model, ids)
+        repeat = alike(gradients(model, ids), expected)
         from liger_kernel import recompute
 
         sides = {"ours, recompute": {"budget": arguments.budget}}
@@ -109,10 +121,9 @@ def worker(arguments):
             sides["ours, recompute, host"] = {"budget": budget, "host_budget": arguments.host_budget}
         for side, options in sides.items():
             recomputation = recompute(model, verbose=False, **options)
-            row = measure(model, optimizer, ids, 3, arguments.steps, look)
-            alike = (gradients[-1] == gradients[0]).all().int()
-            dist.all_reduce(alike, op=dist.ReduceOp.MIN)
-            show(side, row | {"plan": str(recomputation.plan), "gradients alike": bool(alike)})
+            row = measure(model, optimizer, ids, 3, arguments.steps)
+            same = alike(gradients(model, ids), expected)
+            show(side, row | {"plan": str(recomputation.plan), "same": same, "repeat": repeat})
     dist.barrier()
     dist.destroy_process_group()
 
@@ -160,7 +171,10 @@ def main():
             rows.append(row)
     for row in rows:
         if "plan" in row:
-            print(f"\n{row['side']}: gradients {'alike' if row['gradients alike'] else 'differ'}\n{row['plan']}")
+            print(
+                f"\n{row['side']}: gradients are {'' if row['same'] else 'not '}those of gradient checkpointing, which "
+                f"{'repeat' if row['repeat'] else 'do not repeat'}\n{row['plan']}"
+            )
 
 
 main()

@@ -4,12 +4,11 @@ import statistics
 import time
 
 
-def measure(model, optimizer, ids, warmup, steps, look=None):
+def measure(model, optimizer, ids, warmup, steps):
     """Trains on `ids`, which are their own labels, and times the steps after `warmup` others.
 
     Gives tokens/s of the median step, the host's time to hand out the median step in ms, the peak of
-    `torch.cuda.max_memory_allocated` over the timed steps in GiB (0 without a GPU), and the last loss. `look` is
-    called while the last step's gradients are there.
+    `torch.cuda.max_memory_allocated` over the timed steps in GiB (0 without a GPU), and the last loss.
     """
     import torch
 
@@ -27,8 +26,6 @@ def measure(model, optimizer, ids, warmup, steps, look=None):
         host_times.append(time.perf_counter() - start)
         wait()
         times.append(time.perf_counter() - start)
-        if look is not None and step == warmup + steps - 1:
-            look()
         optimizer.zero_grad(set_to_none=True)
     return {
         "tokens_per_s": ids.numel() / statistics.median(times[warmup:]),

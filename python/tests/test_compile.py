@@ -1,5 +1,7 @@
 """torch.compile without graph breaks, for every operation, forward and backward."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -116,3 +118,22 @@ def test_dynamic_shapes(device):
     for rows in (2, 5, 9):
         a, b = random(rows, 8, device=device), random(rows, 8, device=device)
         assert torch.equal(compiled(a, b), liger_swiglu(a, b))
+
+
+@pytest.mark.parametrize("options", [{}, {"dynamic": True}])
+def test_shapes_that_change_under_several_operations(device, options):
+    """With `dynamic=True` torch takes epsilons for numbers that vary, and cannot hand them to a second operation."""
+    w = random(8, device=device)
+
+    def two(x):
+        return liger_swiglu(liger_rms_norm(liger_rms_norm(x, w, 1e-6), w, 1e-6), x)
+
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(specialize_float=True) if options else contextlib.nullcontext():
+        compiled = torch.compile(two, fullgraph=True, backend="aot_eager", **options)
+        for rows in (2, 5, 9):
+            x = random(rows, 8, device=device)
+            assert torch.equal(compiled(x), two(x))
+            expected, found = (torch.autograd.grad(f(x).sum(), x)[0] for f in (two, compiled))
+            assert torch.equal(found, expected)
+    torch._dynamo.reset()
