@@ -89,7 +89,7 @@ public final class TrainingRun {
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
-            base: try model.base(), recomputation: recomputation.planned)
+            base: model.base, recomputation: recomputation.planned)
         if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
         self.options = options
         self.attention = attention

@@ -32,6 +32,11 @@ struct ModelArguments: ParsableArguments {
             "Where it runs: cpu, cuda for the first GPU, or cuda:1 and so on.", valueName: "cpu|cuda[:n]"))
     var device = TrainingOptions.Device.cpu
 
+    /// Where it is.
+    func location() throws -> LoadedModel.Location {
+        try LoadedModel.Location(model, adapter: adapter, base: base)
+    }
+
     /// Loads it.
     func load() throws -> LoadedModel {
         try LoadedModel(
