@@ -43,7 +43,9 @@ package struct RunOption: Sendable, Equatable {
 
 extension RunOption {
     /// Those that are about the run file itself, or say something and end.
-    private static let excluded: Set = ["config", "print-config", "help", "version"]
+    private static let excluded: Set = [
+        "config", "print-config", "plan-only", "gpu-memory", "help", "version",
+    ]
 
     /// The options of a command, in the order of its help.
     ///

@@ -26,6 +26,8 @@ public struct TrainerError: Error, Equatable, Sendable, CustomStringConvertible 
         case metricsDamaged
         /// Neither a preset nor a folder with a model.
         case unknownModel
+        /// An adapter is put on weights that it was not trained on.
+        case otherBase
         /// Tokenizer and model, or model and teacher, have different vocabularies.
         case vocabularyMismatch
         /// The loss became NaN or infinite.

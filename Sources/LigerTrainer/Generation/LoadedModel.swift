@@ -26,13 +26,14 @@ package struct LoadedModel {
     ///   - adapter: an adapter to put on a checkpoint.
     ///   - base: the checkpoint that an adapter belongs to, in the place of the one that it names.
     ///   - dtype: of weights and activations; nil for the checkpoint's own.
-    /// - Throws: `TrainerError` (`unknownModel`) for a folder that is none of these; `CheckpointError`,
-    ///   `TokenizerError` and `RuntimeError` as the parts are loaded.
+    /// - Throws: `TrainerError`: `unknownModel` for a folder that is none of these, `otherBase` for an adapter of other
+    ///   weights; `CheckpointError`, `TokenizerError` and `RuntimeError` as the parts are loaded.
     package init(
         _ source: String, adapter: String? = nil, base: String? = nil, dtype: DType? = nil,
         device: Device
     ) throws {
         location = try Location(source, adapter: adapter, base: base)
+        if let adapter = location.adapter { try BaseModel.check(adapter: adapter, on: location.weights) }
         let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
         model = try CausalLanguageModel(folder: folder, dtype: dtype, device: device)
         if let adapter = location.adapter {

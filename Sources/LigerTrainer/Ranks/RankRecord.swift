@@ -10,11 +10,12 @@ struct RankRecord: Codable {
     /// Of the weights that training starts from.
     let weights: String
 
-    /// What tells the weights that are trained from others, and the frozen ones below an adapter.
-    static func weights(of model: TrainingModel, base: BaseModel?) throws -> String {
+    /// - Cost: the trained weights read once.
+    init(_ run: RunRecord, _ model: TrainingModel, exchange: String) throws {
+        (self.run, self.exchange) = (run, exchange)
         let trained = model.decoder.trainedParameters.map(\.value)
         let norm = "norm \(try GradientNorm.compute(trained).hostValues()[0])"
-        return base.map { "\(norm) on \($0.fingerprint)" } ?? norm
+        weights = model.base.map { "\(norm) on \($0.fingerprint)" } ?? norm
     }
 
     /// In words, with rank 0's values first.

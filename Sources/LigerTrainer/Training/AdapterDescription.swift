@@ -10,7 +10,8 @@ struct AdapterDescription {
     /// Nil where the weights themselves are trained.
     ///
     /// - Throws: `CheckpointError` when the folder holds no sound adapter of this model, or for targets that no
-    ///   layer has; `TrainerError` (`invalidOptions`) for dropout where it cannot be had.
+    ///   layer has; `TrainerError`: `invalidOptions` for dropout where it cannot be had, `otherBase` for an adapter of
+    ///   other weights.
     init?(_ choice: TrainingOptions, of model: ModelConfiguration) throws {
         guard choice.adapter.isUsed else { return nil }
         folder = try choice.adapter.folder.map {
@@ -21,6 +22,7 @@ struct AdapterDescription {
         let decoder = model.layers()
         try decoder.requireTargets(options.targets)
         guard let folder else { return }
+        try BaseModel.check(adapter: folder.url.path, on: choice.model)
         decoder.adapt(options, seed: 0)
         if let adapters = decoder.adapters { try folder.requireTensors(of: adapters) }
         let isBad = options.dropout > 0 && (options.isWeightDecomposed || choice.execution.graph)

@@ -32,5 +32,48 @@ package struct BaseModel: Sendable, Equatable, Codable {
         fingerprint == other.fingerprint && checksum == other.checksum
     }
 
+    /// In an adapter's folder: what the adapter belongs to, as PEFT's files name a folder at most.
+    static let fileName = "base.json"
+
+    /// Writes the file into an adapter's folder.
+    func write(into folder: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        let text = String(decoding: try encoder.encode(self), as: UTF8.self)
+        try AtomicFile.write(text + "\n", to: FileSystem.join(folder, Self.fileName))
+    }
+
+    /// Refuses weights that an adapter was not trained on. Adapters of others say nothing of theirs.
+    ///
+    /// - Throws: `TrainerError`: `otherBase`, or `dataUnreadable` if what the adapter says cannot be read.
+    /// - Cost: reads all weights where the adapter has a checksum of them.
+    static func check(adapter: String, on weights: String) throws {
+        let file = FileSystem.join(adapter, fileName)
+        guard FileSystem.kind(of: file) != nil else { return }
+        guard let bytes = try? FileSystem.read(file),
+            let base = try? JSONDecoder().decode(BaseModel.self, from: Data(bytes))
+        else {
+            throw TrainerError(
+                .dataUnreadable, "\(file) does not say which weights the adapter belongs to.",
+                remedy: "Copy the adapter's folder again, or remove this file to do without the check.")
+        }
+        guard let expected = base.checksum else { return }
+        let found: String
+        do {
+            found = try checksum(of: weights)
+        } catch let failure as FileSystem.Failure {
+            throw TrainerError(
+                .dataUnreadable, "Cannot read \(failure.path): \(failure.reason).",
+                remedy: "Give the base's folder, in Hugging Face layout.")
+        }
+        guard found != expected else { return }
+        throw TrainerError(
+            .otherBase,
+            "The adapter in \(adapter) was trained on the weights of \(base.path), with the checksum \(expected). Those "
+                + "of \(weights) have \(found).",
+            remedy: "Give the weights that it was trained on. If these are the same in other files, remove "
+                + "\(file).")
+    }
+
     var summary: String { fingerprint + (checksum.map { ", checksum \($0)" } ?? "") }
 }

@@ -24,14 +24,15 @@ package struct TrainingModel {
     package let frozen: FrozenModel?
     /// Which layers multiply in 8-bit floats; nil where none does.
     let float8: Float8Layers?
-    /// That of frozen weights that are held in 8 bits.
-    private let fingerprint: String?
+    /// The frozen weights that an adapter is trained with; nil where the weights are trained.
+    package let base: BaseModel?
 
     /// The model that was described, with new weights that depend on the seed alone, or with those of its folder.
     ///
     /// New weights are made on the device; those of a folder go there piece by piece.
     /// - Throws: `CheckpointError` when weights are damaged; `RuntimeError` when memory runs out; `TrainerError`
     ///   (`dataUnreadable`) if `--chat-template` cannot be read.
+    /// - Cost: with an adapter the weights and their files are read once more, for `base`.
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
         maker = try description.tokenMaker(options)
@@ -40,6 +41,7 @@ package struct TrainingModel {
         tokenizerName = description.tokenizerName
         self.device = device
         let kernels = options.kernels
+        let fingerprint: String?
         switch description.source {
         case .preset:
             folder = nil
@@ -55,23 +57,22 @@ package struct TrainingModel {
         try description.adapter?.add(to: model, seed: options.seed)
         float8 = try options.setProducts(of: model.decoder, on: device)
         if float8 != nil, model.decoder.adapters != nil {
+            // That of weights in 16 bits, which are gone then.
             fingerprint = try FrozenModel(model.decoder).fingerprint()
             try model.decoder.holdFrozenWeightsInFloat8()
             device.releaseCache()
         } else {
             fingerprint = nil
         }
+        let (layers, path) = (model.decoder, folder)
+        base =
+            layers.adapters == nil
+            ? nil
+            : BaseModel(
+                path: path ?? options.model,
+                fingerprint: try fingerprint ?? FrozenModel(layers).fingerprint(),
+                checksum: try path.map { try BaseModel.checksum(of: $0) })
         frozen = try description.frozen?.load(for: model, on: device, fingerprint: fingerprint)
-    }
-
-    /// The frozen weights that an adapter is trained with; nil where the weights are trained.
-    ///
-    /// - Cost: the weights and their files read once.
-    package func base() throws -> BaseModel? {
-        guard decoder.adapters != nil else { return nil }
-        return BaseModel(
-            path: folder ?? name, fingerprint: try fingerprint ?? FrozenModel(decoder).fingerprint(),
-            checksum: try folder.map { try BaseModel.checksum(of: $0) })
     }
 
     /// The numbers of an adapter; nil where the weights are trained.
@@ -128,6 +129,7 @@ package struct TrainingModel {
             try model.write(into: url, content: content)
         } else {
             try model.writeAdapter(base: self.folder ?? name, into: url, content: content)
+            if let base, base.checksum != nil { try base.write(into: folder) }
         }
         if let givenTemplate {
             try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))

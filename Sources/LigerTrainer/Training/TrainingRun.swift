@@ -84,16 +84,12 @@ public final class TrainingRun {
         let options = try dated.planned(over: stream)
         let model = try TrainingModel(description, dated, device: device)
         try ranks.connect(on: device)
-        let base = try model.base()
         let record = RunRecord(
             options: options, dataFingerprint: stream.fingerprint, tokenCount: stream.tokenCount,
             vocabularySize: model.vocabularySize, deviceModel: device.model,
             frozenFingerprint: try model.frozen?.fingerprint(), attention: attention.name,
-            base: base, recomputation: recomputation.planned)
-        if ranks.count > 1 {
-            let weights = try RankRecord.weights(of: model, base: base)
-            try ranks.compare(RankRecord(run: record, exchange: ranks.exchange, weights: weights))
-        }
+            base: model.base, recomputation: recomputation.planned)
+        if ranks.count > 1 { try ranks.compare(RankRecord(record, model, exchange: ranks.exchange)) }
         learner = try Learner(
             model, stream: stream, options: options, recomputing: recomputation.plan, ranks: ranks)
         self.options = options

@@ -1,29 +1,40 @@
 internal import ArgumentParser
 internal import LigerTrainer
 
-/// Says how well a trained model predicts a text.
+/// Says how well a trained model predicts a text, or does on examples.
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Say how well a trained model predicts a text: its loss and perplexity.",
+        abstract: "Say how well a trained model predicts a text, or does on conversations or preferences.",
         discussion: """
             The text is cut into sequences of --seq tokens. Each token but the first is predicted once, from those \
             before it in its sequence. The loss is the mean over these tokens, in nats. Nothing is trained, \
             and no dropout is applied.
 
+            With another --objective than next-token, --data is a JSONL file as that of liger train, and the loss is \
+            that of training: of sft over what the assistant says, of dpo and its relatives over pairs, with rewards. \
+            dpo and kto need --reference, or an adapter, whose reference is its base.
+
             EXAMPLES:
               liger evaluate runs/train --data book.txt
               liger evaluate Llama-folder --data book.txt --seq 2048 --device cuda --json
+              liger evaluate runs/chats --objective sft --data held-out.jsonl
+              liger evaluate runs/dpo --objective dpo --reference Llama-folder --data pairs.jsonl
             """)
 
     @OptionGroup(title: "Model") var source: ModelArguments
+    @OptionGroup(title: "Objective") var objective: ObjectiveArguments
+    @OptionGroup(title: "Instructions") var instructions: InstructionArguments
 
-    @Option(help: ArgumentHelp("A text file, or a folder whose text files are read.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "A text file, or a folder whose text files are read; with another --objective, a JSONL file.",
+            valueName: "path"))
     var data: String
 
     @Option(parsing: .unconditional, help: "Tokens per sequence.")
     var seq = 128
 
-    @Option(parsing: .unconditional, help: "Sequences at a time.")
+    @Option(parsing: .unconditional, help: "Sequences, rows, pairs or answers at a time.")
     var batch = 8
 
     @OptionGroup var output: OutputArguments
@@ -35,10 +46,12 @@ struct Evaluate: ParsableCommand {
         if seq > Int(Int32.max) / batch {
             throw ValidationError("--batch x --seq is more than \(Int32.max) tokens in one pass; lower them.")
         }
+        try TrainingArguments.check(options)
     }
 
     func run() throws {
         warnOfDebugBuild()
+        if objective.objective != .nextToken { return try scoreExamples() }
         let corpus = try Corpus(path: data)
         let score = try source.load().score(corpus, length: seq, batch: batch)
         if output.json { return print(try OutputArguments.line(score)) }
@@ -47,5 +60,34 @@ struct Evaluate: ParsableCommand {
         print("loss         \(Format.decimal(score.loss, places: 5))")
         print("perplexity   \(Format.significant(score.perplexity, digits: 6))")
         print("bits/byte    \(Format.decimal(score.bitsPerByte, places: 4))")
+    }
+
+    private func scoreExamples() throws {
+        let location = try source.location()
+        let score = try ExampleScore(
+            of: location, options, dtype: source.dtype?.dtype, device: source.device.open())
+        if output.json { return print(try OutputArguments.line(score)) }
+        print(score.summary)
+        print("aim          \(score.objective)")
+        print("tokens       \(Format.integer(score.tokens)), \(Format.integer(score.counted)) \(score.unit)")
+        print("loss         \(Format.decimal(score.loss, places: 5))")
+        if let perplexity = score.perplexity {
+            print("perplexity   \(Format.significant(perplexity, digits: 6))")
+        }
+        for (name, value) in score.figures.sorted(by: { $0.key < $1.key }) {
+            let gap = String(repeating: " ", count: max(1, 13 - name.count))
+            print("\(name)\(gap)\(Format.decimal(value, places: 5))")
+        }
+    }
+
+    /// Those of a run that would have this loss.
+    private var options: TrainingOptions {
+        var options = TrainingOptions()
+        options.data = data
+        options.objective = objective.choice
+        options.instructions = instructions.choice
+        options.batch = batch
+        options.sequenceLength = seq
+        return options
     }
 }

@@ -38,11 +38,13 @@ struct Train: ParsableCommand {
               liger train --objective distill --model student --teacher tutor --data t.jsonl
               liger train --model Llama-folder --data book.txt --epochs 3 --print-config > run.yaml
               liger train --config run.yaml --lr 1e-4
+              liger train --model llama-3-8b --dtype bf16 --device cuda --plan-only --gpu-memory 80GiB
             """)
 
     @OptionGroup var arguments: TrainingArguments
 
     @OptionGroup(title: "A run from a file") var file: RunFileArguments
+    @OptionGroup(title: "A run that is only planned") var plan: PlanArguments
 
     private var gpus: Int { arguments.gpus }
 
@@ -50,11 +52,14 @@ struct Train: ParsableCommand {
     func validate() throws {
         if gpus < 1 { throw ValidationError("--gpus is \(gpus); it must be at least 1") }
         try arguments.length.check()
+        try arguments.checkEvaluation()
         try TrainingArguments.check(arguments.options)
+        try plan.check(arguments.options)
     }
 
     func run() throws {
         if file.printConfig { return print(try RunFileCommandLine.given().text, terminator: "") }
+        if plan.planOnly { return try plan.show(arguments.options, gpus: gpus) }
         if gpus > 1, try !RankLauncher.isRank(of: gpus) {
             let options = arguments.options
             try options.validate(ranks: gpus)

@@ -33,6 +33,11 @@ struct ModelArguments: ParsableArguments {
             valueName: "cpu|cuda[:n]|hip[:n]"))
     var device = TrainingOptions.Device.cpu
 
+    /// Where it is.
+    func location() throws -> LoadedModel.Location {
+        try LoadedModel.Location(model, adapter: adapter, base: base)
+    }
+
     /// Loads it.
     func load() throws -> LoadedModel {
         try LoadedModel(

@@ -206,8 +206,10 @@ struct TrainingArguments: ParsableArguments {
     struct Output: ParsableArguments {
         @Option(
             parsing: .unconditional,
-            help: ArgumentHelp("Share of the text kept for evaluation; 0: none.", valueName: "share"))
-        var evalFraction = defaults.evaluationFraction
+            help: ArgumentHelp(
+                "Share of the data kept for evaluation; 0: none. (default: \(defaults.evaluationFraction), or 0 with "
+                    + "--eval-data)", valueName: "share"))
+        var evalFraction: Double?
 
         @Option(
             parsing: .unconditional,
@@ -265,6 +267,15 @@ struct TrainingArguments: ParsableArguments {
         var json = false
     }
 
+    /// Refuses a share of the data for evaluation next to other data for it, whatever the share: which is meant is not
+    /// known.
+    func checkEvaluation() throws {
+        if let share = output.evalFraction, share != 0, source.evalData != nil {
+            throw ValidationError(
+                "--eval-fraction is \(share), and --eval-data keeps nothing of --data; leave one of them out")
+        }
+    }
+
     /// Turns unusable options into a usage error.
     static func check(_ options: TrainingOptions) throws {
         do {
@@ -288,7 +299,7 @@ struct TrainingArguments: ParsableArguments {
         options.batch = sizes.batch
         options.sequenceLength = sizes.seq
         options.accumulate = sizes.accumulate
-        options.evaluationFraction = output.evalFraction
+        options.evaluationFraction = output.evalFraction ?? options.evaluationFraction
         options.evaluationEvery = output.evalEvery
         options.evaluationBatches = output.evalBatches
         options.sample = output.sample

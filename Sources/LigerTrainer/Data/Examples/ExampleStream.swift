@@ -106,6 +106,8 @@ package struct ExampleStream: Sendable {
         var tokens = 0
         var trainingTokens = 0
         var cut = 0
+        /// The lines of the first ones.
+        var firstCut: [Int] = []
         var fingerprint = Fingerprint()
 
         init(_ examples: ExampleList<Example>, training: Int, of path: String, length: Int) throws {
@@ -118,7 +120,10 @@ package struct ExampleStream: Sendable {
                 tokens += count
                 if index < training { trainingTokens += count }
                 let longest = example.prompt.count + (example.answers.map(\.count).max() ?? 0)
-                if longest > length + 1 { cut += 1 }
+                if longest > length + 1 {
+                    cut += 1
+                    if firstCut.count < LengthReport.named { firstCut.append(example.line) }
+                }
                 // Where one ends is part of it: a token that moves from prompt to answer is another example.
                 for part in [example.prompt] + example.answers {
                     fingerprint.add(Int32(truncatingIfNeeded: part.count))
@@ -171,7 +176,9 @@ extension ExampleStream: BatchStream {
         "\(Format.integer(tokenCount)) tokens (\(tokenizer)): "
             + "\(Format.count(trainingExamples, form.noun)) to train on, "
             + "\(Format.integer(examples.count - trainingExamples)) to evaluate"
-            + (totals.cut == 0 ? "" : "; \(Format.integer(totals.cut)) cut to --seq")
+            + (totals.cut == 0
+                ? ""
+                : "; \(Format.integer(totals.cut)) cut to --seq, \(LengthReport.lines(totals.firstCut, of: totals.cut))")
     }
 
     package func batch(step: Int, part: Int) -> TokenBatch {

@@ -2,8 +2,12 @@
 struct LengthReport: Sendable, Equatable {
     private(set) var cut = 0
     private(set) var dropped = 0
-    /// The line of the first one that was left out.
-    private(set) var firstDropped: Int?
+    /// The lines of the first ones that were cut.
+    private(set) var firstCut: [Int] = []
+    /// The lines of the first ones that were left out.
+    private(set) var firstDropped: [Int] = []
+    /// How many lines are named.
+    static let named = 5
 
     /// An example, not longer than a row and with something to learn; nil if it is left out.
     ///
@@ -17,10 +21,11 @@ struct LengthReport: Sendable, Equatable {
         let shorter = example.cut(to: length)
         if rule == .cut, shorter.learnedCount > 0 {
             cut += 1
+            if firstCut.count < Self.named { firstCut.append(example.line) }
             return shorter
         }
         dropped += 1
-        firstDropped = firstDropped ?? example.line
+        if firstDropped.count < Self.named { firstDropped.append(example.line) }
         return nil
     }
 
@@ -33,13 +38,24 @@ struct LengthReport: Sendable, Equatable {
             remedy: "Give --seq \(example.length) at least, shorten it, or give --over-length cut or drop.")
     }
 
+    /// `line 3`, `lines 3, 5 and 8`, or `lines 3, 5, 8, 9, 12 and 7 more`.
+    static func lines(_ first: [Int], of count: Int) -> String {
+        var names = first.map { Format.integer($0) }
+        if count > first.count { names.append("\(Format.integer(count - first.count)) more") }
+        guard names.count > 1, let last = names.popLast() else { return "line \(names.joined())" }
+        return "lines \(names.joined(separator: ", ")) and \(last)"
+    }
+
     /// For people; nil where none was too long.
     var summary: String? {
         var parts: [String] = []
-        if cut > 0 { parts.append("\(Format.count(cut, "example")) cut to --seq") }
+        if cut > 0 {
+            parts.append("\(Format.count(cut, "example")) cut to --seq, \(Self.lines(firstCut, of: cut))")
+        }
         if dropped > 0 {
-            let first = firstDropped.map { ", the first in line \(Format.integer($0))" } ?? ""
-            parts.append("\(Format.count(dropped, "example")) left out as too long\(first)")
+            parts.append(
+                "\(Format.count(dropped, "example")) left out as too long, \(Self.lines(firstDropped, of: dropped))"
+            )
         }
         return parts.isEmpty ? nil : parts.joined(separator: "; ")
     }

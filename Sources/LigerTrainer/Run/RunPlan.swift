@@ -1,0 +1,173 @@
+internal import LigerCollectives
+internal import LigerModels
+internal import LigerNN
+internal import LigerRuntime
+internal import Platform
+internal import Tile
+
+/// What a run would do and take, without its weights: nothing is trained, and nothing is written but the tokens of large
+/// data, which the run then finds.
+package struct RunPlan {
+    /// For people.
+    package let lines: [String]
+    /// Why the run would be refused for its memory; nil if it would start.
+    package let refusal: TrainerError?
+    private let facts: Facts
+
+    private struct Facts: Encodable {
+        struct Memory: Encodable {
+            let total: Int
+            let parameters: Int
+            let gradients: Int
+            let optimiser: Int
+            let activations: Int
+            let loss: Int
+            let free: Int?
+        }
+
+        let parameters: Int
+        let steps: Int
+        let dataTokens: Int
+        let evaluationBatches: Int
+        let memoryBytes: Memory
+        let starts: Bool
+    }
+
+    /// - Parameters:
+    ///   - gpus: how many processes would share each batch.
+    ///   - gpuMemory: bytes of a GPU that is not here, to plan for; nil for the device of the options.
+    ///   - output: where progress over large data is shown.
+    /// - Throws: as `TrainingRun`, but for memory: then `refusal` says it.
+    package init(
+        _ given: TrainingOptions, gpus: Int = 1, gpuMemory: Int? = nil, output: ProgressDisplay.Output
+    ) throws {
+        try given.validate()
+        try given.validate(ranks: gpus)
+        let dated = given.withChatDate()
+        let device =
+            try gpuMemory.map { Device.absentGPU(memoryBytes: $0, host: .cpu) } ?? dated.device.open()
+        let data = try TrainingData(dated)
+        let description = try ModelDescription(dated)
+        try description.checkLength(dated.sequenceLength)
+        let own = dated.share(of: gpus)
+        try description.checkExperts(dated, on: device)
+        let attention = try description.attention(own, on: device)
+        let prepared = try data.prepared(
+            by: description.tokenMaker(dated), dated,
+            progress: DataProgress(style: .suited(json: dated.json, plainEvery: 1), output: output))
+        let options = try dated.planned(over: prepared.stream)
+
+        let available = try MemoryCheck.available(on: device)
+        let ranks =
+            gpus == 1
+            ? Ranks.alone
+            : try Ranks(Communicator(rehearsing: 0, of: gpus, device: device.recordingMemory()))
+        let found = try Self.memory(description, dated, own, on: device, ranks, available)
+        let (memory, gpu) = (found.estimate, gpuMemory.map { "a GPU of \(Format.bytes($0)) and " })
+        let lines =
+            Self.lines(of: prepared, description, options)
+            + Self.lines(of: device, attention, absent: gpu, gpus: gpus) + found.lines
+        refusal = found.refusal
+        self.lines = lines + Self.schedule(options)
+        facts = Facts(
+            parameters: description.configuration.parameterCount, steps: options.steps,
+            dataTokens: prepared.stream.tokenCount, evaluationBatches: prepared.stream.evaluationBatches,
+            memoryBytes: .init(
+                total: memory.total, parameters: memory.parameters, gradients: memory.gradients,
+                optimiser: memory.optimiser, activations: memory.activations, loss: memory.loss,
+                free: available), starts: refusal == nil)
+    }
+
+    /// One JSON object.
+    package var json: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            return String(decoding: try encoder.encode(["plan": facts]), as: UTF8.self)
+        }
+    }
+
+    /// What is known of memory.
+    private struct Memory {
+        let estimate: MemoryEstimate
+        let lines: [String]
+        var refusal: TrainerError?
+    }
+
+    private static func memory(
+        _ description: ModelDescription, _ options: TrainingOptions, _ own: TrainingOptions,
+        on device: Device, _ ranks: Ranks, _ available: Int?
+    ) throws -> Memory {
+        let free = available.map { "; \(Format.bytes($0)) are free" } ?? ""
+        let recomputation: RunRecomputation
+        do {
+            recomputation = try RunRecomputation(
+                description, options, on: device, ranks: ranks, available: available)
+        } catch let error as TrainerError where error.kind == .memoryTooSmall {
+            // No plan fits: what is taken without one shows by how much.
+            let estimate = try description.memory(own, on: device, ranks: ranks.count)
+            let line = "memory  \(estimate.summary), where nothing is computed again\(free)"
+            return Memory(estimate: estimate, lines: [line], refusal: error)
+        }
+        let estimate = recomputation.memory
+        let lines = ["memory  \(estimate.summary)\(free)"] + recomputation.lines
+        do {
+            let warning = try MemoryCheck.run(estimate, own, on: device, available: available)
+            return Memory(estimate: estimate, lines: lines + [warning].compactMap { $0 })
+        } catch let error as TrainerError where error.kind == .memoryTooSmall {
+            return Memory(estimate: estimate, lines: lines, refusal: error)
+        }
+    }
+
+    private static func lines(
+        of data: PreparedData, _ model: ModelDescription, _ options: TrainingOptions
+    ) -> [String] {
+        var lines = data.notes + ["        \(data.stream.summary(tokenizer: model.tokenizerName))"]
+        if let epochs = options.epochSummary(over: data.stream) { lines.append("        \(epochs)") }
+        if options.objective.kind != .nextToken { lines.append("aim     \(options.objective.description)") }
+        lines.append(
+            "model   \(options.model): \(Format.integer(model.configuration.parameterCount)) parameters, "
+                + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        if let adapter = model.adapter {
+            let layers = model.configuration.layers()
+            layers.adapt(adapter.options, seed: 0)
+            let count = layers.adapters?.parameters.reduce(0) { $0 + $1.count } ?? 0
+            lines.append(
+                "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
+        }
+        return lines
+    }
+
+    /// - Parameter absent: the beginning of a GPU's name that is not here; nil for a device that is.
+    private static func lines(
+        of device: Device, _ attention: AttentionSelection, absent: String?, gpus: Int
+    ) -> [String] {
+        let several = gpus == 1 ? "" : "\(gpus) ranks; each: "
+        if let absent {
+            return [
+                "device  \(several)\(absent)compute capability 9.0, which need not be here",
+                "        attention by blocks; cuDNN's, where it can be had, takes less",
+            ]
+        }
+        let name = "device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")"
+        return [name] + (attention.summary.map { ["        attention \($0)"] } ?? [])
+    }
+
+    /// How long, at what rate, and when it stops to evaluate or to save.
+    private static func schedule(_ options: TrainingOptions) -> [String] {
+        let rate =
+            "rate    \(options.learningRate) after \(Format.count(options.warmupSteps, "step")), "
+            + "then \(options.schedule.rawValue)"
+        var stops: [String] = []
+        if let interval = options.evaluationInterval { stops.append("an evaluation each \(interval)") }
+        if options.saveEvery > 0 { stops.append("a checkpoint each \(options.saveEvery)") }
+        if let patience = options.course.patience {
+            stops.append("the end once \(Format.count(patience, "evaluation")) bring nothing better")
+        }
+        return [
+            "steps   " + (["\(Format.integer(options.steps))"] + stops).joined(separator: ", "), rate,
+            "output  \(options.out), to which nothing was written",
+        ]
+    }
+}
