@@ -66,6 +66,7 @@ package struct ExampleScore: Sendable, Codable {
             case .nextToken, .sft: "of them learned"
             case .dpo, .orpo, .cpo, .simPO: "pairs"
             case .kto: "answers"
+            case .grpo: options.objective.isMeanOverTokens ? "of them rated" : "answers"
             case .distill: "of them compared"
             }
         summary = prepared.notes.joined(separator: "\n")
