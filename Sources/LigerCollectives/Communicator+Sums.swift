@@ -2,8 +2,11 @@ package import LigerRuntime
 internal import Tile
 
 extension Communicator {
-    /// Bytes of arrays that are exchanged together: enough that NCCL moves them at full speed.
+    /// Bytes of arrays whose sums are exchanged together: enough that NCCL moves them at full speed.
     private static let bucketBytes = 64 << 20
+    /// Of arrays whose parts are gathered together, which takes no memory: fewer and longer launches of NCCL's kernel, which
+    /// takes multiprocessors from products beside it.
+    private static let gatheredBytes = 1 << 30
 
     /// The most that an exchange takes in addition to its arrays.
     package static func ownBytes(ranks: Int) -> Int { ranks == 1 ? 0 : 2 * bucketBytes }
@@ -48,7 +51,8 @@ extension Communicator {
     /// - Parameter arrays: of the same shapes and parts on every rank; each has its own part, and gets the rest.
     package func gather(_ arrays: [PartedArray]) throws {
         guard count > 1 else { return }
-        for bucket in buckets(arrays) { try spread(bucket) }
+        let buckets = ArrayPiece.buckets(arrays, ranks: count, bytes: Self.gatheredBytes)
+        for bucket in buckets { try spread(bucket) }
     }
 
     /// Sends a contiguous array to a rank that receives one of its size.

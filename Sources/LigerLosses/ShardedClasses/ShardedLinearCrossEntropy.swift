@@ -66,7 +66,11 @@ package enum ShardedLinearCrossEntropy {
         }
         let parts = try CrossEntropyParts(
             labels: labels, classes: classes, of: total, ignoreIndex: ignoreIndex, normaliser: normaliser)
-        let plan = plan(layer, budgetBytes: budgetBytes, needs: needs, ranks: ranks.count, on: input.device)
+        // All cut tokens alike, whether they have as many classes or not, for each chunk is an exchange.
+        var usual = layer
+        usual.vocabulary = (total + ranks.count - 1) / ranks.count
+        usual.pitch = LogitStorage.pitch(usual.vocabulary, on: input.device)
+        let plan = plan(usual, budgetBytes: budgetBytes, needs: needs, ranks: ranks.count, on: input.device)
         let gradients = try linear.run(plan, needs: needs, exact: true) { logits, gradient, rows in
             let found = try NDArray(
                 empty: [ranks.count, CrossEntropyParts.count, rows.count], device: input.device)

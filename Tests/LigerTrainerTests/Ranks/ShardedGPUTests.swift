@@ -1,6 +1,7 @@
 import CNCCL
 import FakeCUDA
 import LigerCollectives
+import LigerNN
 import LigerRuntime
 import LigerTrainer
 import TestSupport
