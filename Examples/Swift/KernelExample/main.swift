@@ -1,5 +1,6 @@
 // A kernel from outside the package: written, launched, and compared with its formula in Double.
 
+import Foundation
 import LigerRuntime
 import Tile
 
@@ -25,6 +26,19 @@ struct Normalise: TileKernel {
         let row = p.index, c = p.range(columns)
         let v = x[row, c]
         y[row, c] = v * rsqrt(mean(v * v) + 1e-6)
+    }
+}
+
+/// y = log(sum(exp(x / temperature))): one number a row, and no overflow, as the largest is taken out.
+struct LogSumExp: TileKernel {
+    let columns: Int
+
+    func body(_ p: Program) {
+        let x = p.input("x", .f32, rank: 2), y = p.output("y", .f32, rank: 1)
+        let temperature = p.scalar("temperature")
+        let v = x[p.index, p.range(columns)] / temperature
+        let top = max(v)
+        y[p.index] = top + log(sum(exp(v - top)))
     }
 }
 
@@ -68,6 +82,23 @@ func checkNormalise(on device: Device) throws {
     }
 }
 
+func checkLogSumExp(on device: Device) throws {
+    for columns in [1, 2, 3, 127, 128, 129] {
+        let values = (0..<5 * columns).map { Float(($0 * 61) % 89) * 4 - 170 }
+        let x = try NDArray(values, [5, columns], device: device)
+        let y = try NDArray(empty: [5], dtype: .f32, device: device)
+        try LogSumExp(columns: columns)
+            .launch(programs: 5, ["x": x, "y": y], scalars: ["temperature": .float(0.5)])
+
+        let expected = stride(from: 0, to: values.count, by: columns).map { start -> Double in
+            let row = values[start..<start + columns].map { Double($0) / 0.5 }
+            let top = row.max() ?? 0
+            return top + log(row.reduce(0) { $0 + exp($1 - top) })
+        }
+        report("LogSumExp \(columns)", error(try y.hostValues(), expected), bound: 1e-6)
+    }
+}
+
 /// A mistake: rows of x have one column more than rows of y.
 struct Mistaken: TileKernel {
     func body(_ p: Program) {
@@ -98,5 +129,6 @@ for device in Device.available {
     print("on \(device)")
     try checkScaledAdd(on: device)
     try checkNormalise(on: device)
+    try checkLogSumExp(on: device)
 }
 try showMistakes()

@@ -103,12 +103,8 @@ public final class TrainingRun {
         if let start = beginning.checkpoint { try TrainingState.read(start, into: learner) }
         resumedAt = beginning.checkpoint?.step ?? 0
         tokensDone = stream.tokens(before: resumedAt)
-        metrics = try opened.map {
-            try MetricsLog(
-                path: $0.metricsPath,
-                resumingAfter: beginning.isDone
-                    ? .max : options.resume ? beginning.checkpoint?.step ?? 0 : nil)
-        }
+        let kept: Int? = beginning.isDone ? .max : options.resume ? resumedAt : nil
+        metrics = try opened.map { try MetricsLog(path: $0.metricsPath, resumingAfter: kept) }
         evaluations = EvaluationHistory(metrics?.lines ?? [])
         events =
             try beginning.isDone

@@ -56,7 +56,7 @@ import Tile
                 atPath: small.out + "/checkpoints/step-00000012")
             #expect(
                 names.sorted() == [
-                    "adapter_config.json", "adapter_model.safetensors", "manifest.json",
+                    "adapter_config.json", "adapter_model.safetensors", "base.json", "manifest.json",
                     "optimizer.safetensors", "trainer.json",
                 ])
             try FileManager.default.removeItem(atPath: folder + "/base")
@@ -108,6 +108,42 @@ import Tile
             let losses = scores.compactMap { $0["loss"] as? Double }
             #expect(losses.count == 5 && losses[..<4].allSatisfy { abs($0 - losses[0]) < 1e-5 })
             #expect(losses[4] > losses[0] + 0.1)
+        }
+    }
+
+    /// An adapter knows its base by its contents: elsewhere it is taken, another is refused, wherever it is asked for.
+    @Test func isRefusedOnAnotherBase() throws {
+        try withTemporaryFolder { folder in
+            let (small, options) = try Self.small(in: folder)
+            #expect(try small.train(options).status == 0)
+            try FileManager.default.copyItem(atPath: folder + "/base", toPath: folder + "/copy")
+            try ModelSource("nano").model(seed: 4).save(to: URL(fileURLWithPath: folder + "/other"))
+            let adapter = small.out + "/final"
+            func ways(_ base: String) -> [[String]] {
+                [
+                    ["generate", adapter, "--base", base, "--prompt", "a", "--tokens", "2"],
+                    ["generate", base, "--adapter", adapter, "--prompt", "a", "--tokens", "2"],
+                    ["evaluate", adapter, "--base", base, "--data", small.dataPath],
+                    ["merge", adapter, "--base", base, "--out", base + "-merged"],
+                    small.arguments(["--model", base, "--adapter", adapter], out: base + "-run"),
+                ]
+            }
+            for way in ways(folder + "/copy") {
+                let result = try LigerProcess.run(way, in: folder)
+                #expect(result.status == 0, "\(way): \(result.errors)")
+            }
+            for way in ways(folder + "/other") {
+                let result = try LigerProcess.run(way, in: folder)
+                #expect(
+                    result.status != 0 && result.errors.contains("was trained on the weights of"), "\(way)")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/other-merged"))
+            try write("{", to: adapter + "/base.json")
+            let damaged = try LigerProcess.run(ways(folder + "/copy")[0], in: folder)
+            #expect(damaged.status != 0 && damaged.errors.contains("does not say which weights"))
+            // As PEFT's own adapters: nothing is known of their base.
+            try FileManager.default.removeItem(atPath: adapter + "/base.json")
+            #expect(try LigerProcess.run(ways(folder + "/other")[0], in: folder).status == 0)
         }
     }
 
