@@ -62,11 +62,7 @@ import Tile
         #expect(estimate.parameters == bytes + others + 2 * count)
         try learner.step()
         #expect(device.peakBytes <= estimate.total)
-<<<<<<< HEAD
-        #expect(learner.model.base?.fingerprint.hasPrefix("norm ") == true)
-=======
         #expect(try learner.model.base?.fingerprint.hasPrefix("norm ") == true)
->>>>>>> 0040c23ce301f56afdd7c60ada9637e634172049
     }
 
     @Test(arguments: [nil, 4], TrainingOptions.Execution.Recompute.fixed) func theEstimateHolds(
