@@ -62,7 +62,7 @@ import Tile
         #expect(estimate.parameters == bytes + others + 2 * count)
         try learner.step()
         #expect(device.peakBytes <= estimate.total)
-        #expect(try learner.model.base?.fingerprint.hasPrefix("norm ") == true)
+        #expect(learner.model.base?.fingerprint.hasPrefix("norm ") == true)
     }
 
     @Test(arguments: [nil, 4], TrainingOptions.Execution.Recompute.fixed) func theEstimateHolds(
