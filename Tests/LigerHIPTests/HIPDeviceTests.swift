@@ -39,18 +39,43 @@ import TileLLVM
     }
 
     /// A check that a program fails reaches the host with the kernel's message.
-    @Test func failedChecksAreThrown() throws {
+    /// What an index names that is far outside is never read: a GPU would end its context, and say nothing of the index.
+    @Test(arguments: wildIndices.indices) func failedChecksAreThrown(index: Int) throws {
         let device = try makeFakeAMD()
-        let logits = try NDArray.zeros([2, 8], device: device)
-        // Its logit is read all the same, from the next row.
-        let labels = try NDArray(integers: [9, 3], dtype: .i64, device: device)
         let text = message {
             try PerformedLaunches.with(.emulator("gfx942")) {
-                _ = try CrossEntropy.forward(logits: logits, labels: labels).loss.hostValues()
+                let result = try Self.wildIndices[index](device)
+                _ = try result.hostValues()
             }
         }
-        #expect(text.contains("kernel ") && text.contains("9"), "\(text)")
+        #expect(text.contains("kernel ") && text.contains("1000000007"), "\(text)")
     }
+
+    private static func indices(_ dtype: DType, on device: Device) throws -> NDArray {
+        try NDArray(integers: [3, 1_000_000_007], dtype: dtype, device: device)
+    }
+
+    private static let wildIndices: [@Sendable (Device) throws -> NDArray] = [
+        { device in
+            let logits = try NDArray.zeros([2, 8], device: device)
+            return try CrossEntropy.forward(logits: logits, labels: indices(.i64, on: device)).loss
+        },
+        { device in
+            let logits = try NDArray.zeros([2, 8], device: device)
+            return try CrossEntropyTVD.forward(
+                student: logits, teacher: logits, labels: indices(.i64, on: device)
+            ).crossEntropy
+        },
+        { device in
+            let table = try NDArray.zeros([8, 16], device: device)
+            return try Embedding.forward(ids: indices(.i32, on: device), table: table)
+        },
+        { device in
+            let x = try NDArray.zeros([1, 2, 1, 8], device: device),
+                tables = try NDArray.zeros([4, 4], device: device)
+            return try RoPE.apply(x, cos: tables, sin: tables, positions: indices(.i64, on: device))
+        },
+    ]
 
     @Test func copiesAndClears() throws {
         let device = try makeFakeAMD()

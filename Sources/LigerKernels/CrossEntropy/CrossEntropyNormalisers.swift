@@ -53,14 +53,10 @@ struct CrossEntropyLabels: TileKernel {
             (ofClass: p.input("weights", $0, rank: 1), ofRow: p.output("row weights", .f32, rank: 1))
         }
         let row = p.index, label = labels[row]
-        let isIgnored = label == ignoreIndex
-        p.require(
-            isIgnored | ((label >= 0) & (label < classes)),
-            "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
+        let known = p.checkedLabel(label, classes: classes, ignoreIndex: ignoreIndex)
         let one = (label != ignoreIndex).float
         counted[row] = one
-        if let weights { weights.ofRow[row] = one * weights.ofClass[select(isIgnored, 0, label)] }
+        if let weights { weights.ofRow[row] = one * weights.ofClass[known] }
     }
 }
 

@@ -81,10 +81,11 @@ struct ClassPartGradient: TileKernel {
             scales?[row] = (p.index * 0).float
         }
         p.when(label != ignoreIndex) {
-            let own = (label - first).int32
+            // Labels are not checked everywhere: one that does not fit 32 bits is nobody's class.
+            let own = label - first, place = select((own >= 0) & (own < classes), own, -1).int32
             var g = decay(logits[row, c] - joined[0, row]) * joined[1, row]
             if isSmoothed { g = g - joined[3, row] }
-            g = select(c.index == own, g - joined[2, row], g)
+            g = select(c.index == place, g - joined[2, row], g)
             gradient[row, c] = scales.map { overRowScale(g, $0, p) } ?? g
         }
     }

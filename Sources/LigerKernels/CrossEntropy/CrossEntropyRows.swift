@@ -38,7 +38,9 @@ struct CrossEntropyRows: TileKernel {
         views.scales?[row] = zero
     }
 
-    private func count(_ p: Program, _ views: Views, _ label: Tile<Int>) {
+    private func count(_ p: Program, _ views: Views, _ given: Tile<Int>) {
+        // One that the check of labels has refused is read nowhere: what it would name may not be memory.
+        let label = select((given >= 0) & (given < classes), given, 0)
         let row = p.index, c = p.range(classes)
         var share = views.shares[0], zShare = views.shares[1]
         let (keep, spread) = (1 - options.labelSmoothing, options.labelSmoothing / Float(classes))

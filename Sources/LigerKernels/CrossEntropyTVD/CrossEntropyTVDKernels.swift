@@ -17,15 +17,12 @@ struct CrossEntropyTVDForward: TileKernel {
         let statistics = p.output("statistics", .f32, rank: 2)
         let row = p.index, c = p.range(classes), label = labels[row]
 
-        p.require(
-            (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-            "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
+        let known = p.checkedLabel(label, classes: classes, ignoreIndex: ignoreIndex)
         p.when(label != ignoreIndex) {
             let a = x[row, c], b = z[row, c]
             let (m, s) = maxAndSumExp(a), (n, t) = maxAndSumExp(b)
             let distance = abs(decay(a - m) * (1 / s) - decay(b - n) * (1 / t))
-            crossEntropy[row] = (m - x[row, label]) + log(s)
+            crossEntropy[row] = (m - x[row, known]) + log(s)
             variation[row] = sum(distance) * 0.5
             for (place, value) in [m, s, n, t].enumerated() { statistics[row, place] = value }
         }

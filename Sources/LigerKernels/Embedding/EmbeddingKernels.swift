@@ -9,9 +9,9 @@ struct EmbeddingForward: TileKernel {
     func body(_ p: Program) {
         let ids = p.input("ids", ids, rank: 1, as: Int.self)
         let table = p.input("table", dtype, rank: 2), y = p.output("y", dtype, rank: 2)
-        let c = p.range(columns), id = ids[p.index]
+        let c = p.range(columns)
+        let id = knownToken(p, ids[p.index], vocabulary: table.size(0))
 
-        requireKnown(p, id, vocabulary: table.size(0))
         y[p.index, c] = table[id, c]
     }
 }
@@ -22,7 +22,7 @@ struct TokenCheck: TileKernel {
 
     func body(_ p: Program) {
         let ids = p.input("ids", ids, rank: 1, as: Int.self)
-        requireKnown(p, ids[p.index], vocabulary: p.scalar("vocabulary", as: Int.self))
+        _ = knownToken(p, ids[p.index], vocabulary: p.scalar("vocabulary", as: Int.self))
     }
 }
 
@@ -120,9 +120,9 @@ struct EmbeddingBackward: TileKernel {
     }
 }
 
-private func requireKnown(_ p: Program, _ id: Tile<Int>, vocabulary: Tile<Int>) {
-    p.require(
-        (id >= 0) & (id < vocabulary),
-        "the token at that position has id {}, which is outside the table. "
-            + "Check the tokenizer against the model", id)
+private func knownToken(_ p: Program, _ id: Tile<Int>, vocabulary: Tile<Int>) -> Tile<Int> {
+    p.checkedIndex(
+        id, below: vocabulary,
+        "the token at that position has id {}, which is outside the table. Check the tokenizer against the model"
+    )
 }

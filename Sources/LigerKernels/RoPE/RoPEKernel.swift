@@ -19,11 +19,9 @@ struct RoPEKernel: TileKernel {
         let y = p.output("y", dtype, rank: 2)
         let row = p.index, c = p.range(half)
 
-        let position = position(p)
-        p.require(
-            (position >= 0) & (position < cosines.size(0)),
-            "position {} is outside the tables of cos and sin. Make them longer, or check the positions",
-            position)
+        let position = p.checkedIndex(
+            position(p), below: cosines.size(0),
+            "position {} is outside the tables of cos and sin. Make them longer, or check the positions")
         let cos = cosines[position, c], sin = inverse ? -sines[position, c] : sines[position, c]
         rotate(p, x, by: cos, sin, into: y, row: row, half: half, rest: rest)
     }

@@ -66,10 +66,7 @@ struct JoinedScores: TileKernel {
         let logitSums = JoinedLogitSums(p, isWanted: hasLogitSums)
         let row = p.index, c = p.range(capacity: blocks, limit: maxima.size(1)), label = labels[row]
         logitSums?.join(row, c)
-        p.require(
-            (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-            "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
+        p.checkedLabel(label, classes: classes, ignoreIndex: ignoreIndex)
         let m = max(maxima[row, c]), shift = select(m == -.infinity, 0, m)
         p.when(label != ignoreIndex) {
             let d = maximum(maxima[row, c] - shift, leastDistance), factor = decay(d)

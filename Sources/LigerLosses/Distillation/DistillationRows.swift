@@ -32,13 +32,17 @@ struct DistillationRows: TileKernel {
         let written = separateGradient.map { p.output("gradient", $0, rank: 2) } ?? (overwrites ? z : nil)
         let row = p.index, c = p.range(classes)
 
+        let known =
+            hasHard
+            ? labels.map { p.checkedLabel($0[row], classes: classes, ignoreIndex: ignoreIndex) } : nil
+
         let count = {
             let soft = soft(p, z, u)
             let value = soft.value * share[0]
             softs[row] = value
             var loss = value * softWeight
             var gradient = soft.gradient * (share[0] * softWeight)
-            if hasHard, let label = labels?[row] {
+            if hasHard, let label = known {
                 let x = z[row, c], (m, s) = maxAndSumExp(x)
                 let hard = ((m - z[row, label]) + log(s)) * share[0]
                 hards?[row] = hard
@@ -53,12 +57,6 @@ struct DistillationRows: TileKernel {
             written?[row, c] = scales.map { overRowScale(gradient, $0, p) } ?? gradient
         }
         guard let label = labels?[row] else { return count() }
-        if hasHard {
-            p.require(
-                (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-                "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                    + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
-        }
         p.when(label != ignoreIndex, count)
         p.when(label == ignoreIndex) {
             for view in [losses, softs, hards, scales] { view?[row] = (row * 0).float }

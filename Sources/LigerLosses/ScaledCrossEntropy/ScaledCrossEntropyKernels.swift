@@ -24,16 +24,13 @@ struct ScaledCrossEntropyRows: TileKernel {
         let chosen = selected > 0 ? p.output("selected", .f32, rank: 2) : nil
         let ids = selected > 0 ? p.input("classes", .i32, rank: 1, as: Int32.self) : nil
         let row = p.index, c = p.range(classes), label = labels[row]
-        p.require(
-            (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-            "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-                + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
+        let known = p.checkedLabel(label, classes: classes, ignoreIndex: ignoreIndex)
         let inverse = 1 / temperature
         p.when(label != ignoreIndex) {
             let v = scaled(logits[row, c], by: inverse), (m, s) = maxAndSumExp(v), logSum = log(s)
             maxima[row] = m
             sums[row] = s
-            losses[row] = (m - scaled(logits[row, label], by: inverse)) + logSum
+            losses[row] = (m - scaled(logits[row, known], by: inverse)) + logSum
             if let entropies {
                 let d = maximum(v - m, leastDistance)
                 entropies[row] = logSum - sum(decay(d) * d) / s

@@ -90,7 +90,8 @@ struct FoundScores: TileKernel {
     func body(_ p: Program) {
         let labels = p.input("labels", labels, rank: 1, as: Int.self), nll = p.input("nll", .f32, rank: 1)
         let logProbs = p.output("log probabilities", .f32, rank: 1), row = p.index
-        let counts = isCounted(p, labels[row], classes: classes, ignoreIndex: ignoreIndex)
+        let label = labels[row], counts = label != ignoreIndex
+        p.checkedLabel(label, classes: classes, ignoreIndex: ignoreIndex)
         logProbs[row] = select(counts, -nll[row], 0)
         if hasLogitSums {
             let found = p.input("found sums", .f32, rank: 1)

@@ -20,17 +20,16 @@ struct TokenScoreRows: TileKernel {
         let logitSums = sumsLogits ? p.output("sum of logits", .f32, rank: 1) : nil
         let row = p.index, c = p.range(classes), x = logits[row, c]
 
-        let counted = labelled.map { labels, _ in
-            isCounted(p, labels[row], classes: classes, ignoreIndex: ignoreIndex)
-        }
+        let given = labelled.map { labels, _ in labels[row] }
+        let known = given.map { p.checkedLabel($0, classes: classes, ignoreIndex: ignoreIndex) }
+        let counted = given.map { $0 != ignoreIndex }
         let isAnyCounted = counted.dropFirst().reduce(counted[0]) { $0 | $1 }
         logitSums?[row] = sum(x)
         p.when(isAnyCounted) {
             let (m, s) = maxAndSumExp(scaled(x, by: 1 / temperature))
             maxima[row] = m
             sums[row] = s
-            for ((labels, logProbs), isCounted) in zip(labelled, counted) {
-                let label = select(isCounted, labels[row], 0)
+            for ((_, logProbs), (label, isCounted)) in zip(labelled, zip(known, counted)) {
                 let value = (scaled(logits[row, label], by: 1 / temperature) - m) - log(s)
                 logProbs[row] = select(isCounted, value, 0)
             }
@@ -52,15 +51,6 @@ struct TokenScoreRows: TileKernel {
             )
         }
     }
-}
-
-/// Whether a label is not the ignored one; what is no class either is an error.
-func isCounted(_ p: Program, _ label: Tile<Int>, classes: Int, ignoreIndex: Int) -> Tile<Bool> {
-    p.require(
-        (label == ignoreIndex) | ((label >= 0) & (label < classes)),
-        "the label of this row, {}, is neither a class, 0 to \(classes - 1), nor the ignored label "
-            + "\(ignoreIndex). Correct the labels, or set the ignored one", label)
-    return label != ignoreIndex
 }
 
 /// The gradient of a loss with dL/dlogp = k, over one row of logits: k / temperature ([i = label] - p_i), summed
