@@ -78,8 +78,9 @@ package struct FrozenModel {
     func logProbabilities(
         _ ids: NDArray, _ labels: NDArray, _ options: SequenceOptions
     ) throws -> NDArray {
-        try SequenceScorer(Self.head(of: decoder, ids), labels: labels, options).scores().logProbs
-            .reshaped(labels.shape)
+        try Self.withHead(of: decoder, ids) { head in
+            try SequenceScorer(head, labels: labels, options).scores().logProbs.reshaped(labels.shape)
+        }
     }
 
     /// The weights' norm, digit by digit: other weights have another, almost surely.
