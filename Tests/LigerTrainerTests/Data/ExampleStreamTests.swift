@@ -1,3 +1,4 @@
+import LigerLosses
 import LigerTrainer
 import Testing
 
@@ -166,7 +167,7 @@ import Testing
     @Test func advantagesStayFinite() {
         for scale in [1e-300, 1e-3, 1, 1e300, Double.greatestFiniteMagnitude] {
             let advantages = GroupAdvantages.of([scale, -scale, scale], isScaled: true)
-            #expect(advantages.allSatisfy(\.isFinite))
+            #expect(advantages.allSatisfy { $0.isFinite })
             #expect(abs(advantages.reduce(0, +)) < 1e-6)
         }
         #expect(GroupAdvantages.of([0, 0], isScaled: true) == [0, 0])
