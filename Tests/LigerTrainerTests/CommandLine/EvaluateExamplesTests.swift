@@ -49,8 +49,8 @@ import Testing
                 let perplexity = try #require(score["perplexity"] as? Double)
                 #expect(abs(perplexity - exp(loss)) < 1e-9 * perplexity)
             }
-            // KTO's divergence is of a batch.
-            if kind == .kto { return }
+            // KTO's divergence is of a batch, and ORPO's likelihood a mean over a batch's tokens.
+            if kind == .kto || kind == .orpo { return }
             let alone = try #require(
                 try Self.score(words + ["--batch", "1"], in: folder)["loss"] as? Double)
             #expect(abs(loss - alone) < 1e-5 * abs(loss))

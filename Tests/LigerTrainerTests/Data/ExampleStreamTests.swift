@@ -128,7 +128,7 @@ import Testing
         let error = #expect(throws: TrainerError.self) {
             try stream([SmallExamples.lines(.pairs)[0]]) { $0.evaluationFraction = 0.05 }
         }
-        #expect(error?.remedy == "Give more examples, or --eval-fraction 0.")
+        #expect(error?.remedy == "Give more lines, or --eval-fraction 0.")
     }
 
     /// A line of rated answers is as many examples, each with its advantage; no line is parted by what is kept for

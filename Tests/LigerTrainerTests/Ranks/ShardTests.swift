@@ -162,8 +162,10 @@ import Tile
                 var team = Team(ranks) {
                     ($0.execution.shard, $0.execution.head, $0.accumulate) = (shard, head, accumulate)
                     $0.clip = 0.05
+                    // Updates in proportion to gradients: AdamW's first ones are their signs, which rounding turns.
+                    ($0.learningRate, $0.epsilon) = (1e-2, 1e-3)
                 }
-                team.target = "\(folder)/\(ranks) \(head)"
+                team.target = "\(folder)/\(head) \(accumulate)"
                 return team
             }
             for accumulate in [1, 2] {
@@ -179,7 +181,7 @@ import Tile
             // Its checkpoint, and one of whole heads, in the same layout.
             let ends = try ["whole", "parallel"].map { name in
                 var team = team(1, .whole)
-                team.start = RunCheckpoint(step: 3, path: "\(folder)/2 \(name)")
+                team.start = RunCheckpoint(step: 3, path: "\(folder)/\(name) 1")
                 return try team.train(steps: 1)[0].numbers
             }
             for (a, b) in zip(ends[0], ends[1]) { #expect(abs(a - b) <= 1e-5 * abs(a)) }

@@ -3,6 +3,7 @@ import LigerCollectives
 import LigerNN
 import LigerRuntime
 import LigerTrainer
+import Synchronization
 import TestSupport
 import Tile
 
@@ -49,10 +50,18 @@ struct Team {
     /// Does steps on all ranks.
     func train(steps: Int) throws -> [Outcome] {
         let identifier = try Communicator.makeIdentifier(for: .cpu)
+        let communicators = Mutex<[Communicator]>([])
         return try onThreads(count) { rank in
             let communicator = try Communicator(
                 rank: rank, of: count, identifier: identifier, device: Device(name: "rank \(rank)"))
-            return try train(communicator, steps: steps)
+            communicators.withLock { $0.append(communicator) }
+            do {
+                return try train(communicator, steps: steps)
+            } catch {
+                // Or the others would wait for this rank for ever.
+                for other in communicators.withLock({ $0 }) { other.abort() }
+                throw error
+            }
         }
     }
 
