@@ -47,7 +47,7 @@ import Tile
         for (rank, outcome) in found.enumerated() {
             // Compared outside of #expect, which would list every byte.
             let areSame = zip(zip(outcome.weights, outcome.ranges), expected[0].weights).allSatisfy {
-                $0.0.elementsEqual($1[$0.1])
+                $0.0 == $1[$0.1]
             }
             #expect(areSame, "weights of rank \(rank), \(name)", sourceLocation: sourceLocation)
             #expect(outcome.numbers == expected[0].numbers, "\(name)", sourceLocation: sourceLocation)
@@ -165,7 +165,7 @@ import Tile
                     // Updates in proportion to gradients: AdamW's first ones are their signs, which rounding turns.
                     ($0.learningRate, $0.epsilon) = (1e-2, 1e-3)
                 }
-                team.target = "\(folder)/\(head) \(accumulate)"
+                team.target = "\(folder)/\(head) of \(ranks), \(accumulate)"
                 return team
             }
             for accumulate in [1, 2] {
@@ -181,7 +181,7 @@ import Tile
             // Its checkpoint, and one of whole heads, in the same layout.
             let ends = try ["whole", "parallel"].map { name in
                 var team = team(1, .whole)
-                team.start = RunCheckpoint(step: 3, path: "\(folder)/\(name) 1")
+                (team.start, team.target) = (RunCheckpoint(step: 3, path: "\(folder)/\(name) of 2, 1"), nil)
                 return try team.train(steps: 1)[0].numbers
             }
             for (a, b) in zip(ends[0], ends[1]) { #expect(abs(a - b) <= 1e-5 * abs(a)) }

@@ -12,14 +12,14 @@ struct Team {
     /// What a rank came to.
     struct Outcome: Sendable {
         /// Bytes of each parameter, or of what the rank keeps of it.
-        var weights: [[UInt8]] = []
+        var weights: [Data] = []
         /// Where among a parameter's bytes these are.
         var ranges: [Range<Int>] = []
         /// Losses and norms of each step.
         var numbers: [Double] = []
         /// Bytes of optimizer.safetensors, and of the model's weights, on rank 0.
-        var state: [UInt8] = []
-        var model: [UInt8] = []
+        var state = Data()
+        var model = Data()
         var stateBytes = 0
         var peakBytes = 0
     }
@@ -52,8 +52,11 @@ struct Team {
         let identifier = try Communicator.makeIdentifier(for: .cpu)
         let communicators = Mutex<[Communicator]>([])
         return try onThreads(count) { rank in
+            let device = Device(name: "rank \(rank)")
+            // A device keeps memory for reuse as long as the process lives.
+            defer { device.releaseCache() }
             let communicator = try Communicator(
-                rank: rank, of: count, identifier: identifier, device: Device(name: "rank \(rank)"))
+                rank: rank, of: count, identifier: identifier, device: device)
             communicators.withLock { $0.append(communicator) }
             do {
                 return try train(communicator, steps: steps)
@@ -94,10 +97,10 @@ struct Team {
         if communicator.rank == 0 {
             try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
             try TrainingState.writeCheckpoint(learner, into: target)
-            outcome.state = try FileSystem.read("\(target)/optimizer.safetensors")
+            outcome.state = Data(try FileSystem.read("\(target)/optimizer.safetensors"))
             let names = ["model.safetensors", "adapter_model.safetensors"].map { "\(target)/\($0)" }
-            outcome.model = try names.filter { FileSystem.byteCount(of: $0) != nil }.flatMap {
-                try FileSystem.read($0)
+            for name in names where FileSystem.byteCount(of: name) != nil {
+                outcome.model.append(contentsOf: try FileSystem.read(name))
             }
         } else {
             try TrainingState.sendParts(learner)
@@ -130,8 +133,8 @@ final class DelayedQueue: SideQueue {
 }
 
 extension NDArray {
-    fileprivate func bytes() throws -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: byteCount)
+    fileprivate func bytes() throws -> Data {
+        var bytes = Data(count: byteCount)
         try bytes.withUnsafeMutableBytes { try flattened.read(into: $0) }
         return bytes
     }
