@@ -15,8 +15,8 @@ BUILT = pages.ROOT / ".build/release"
 def extract(module, folder):
     """The symbol graph of a module's public declarations, those of modules that it exports among them."""
     folder.mkdir(parents=True)
-    folders = ("Modules", "CVector.build", "CCUDA.build", "CNCCL.build")
-    includes = [part for name in folders for part in ("-I", BUILT / name)]
+    headers = (map.parent for map in sorted(BUILT.glob("*.build/module.modulemap")))
+    includes = [part for path in (BUILT / "Modules", *headers) for part in ("-I", path)]
     run(
         "swift-symbolgraph-extract", "-module-name", module, *includes, "-target", target(),
         "-minimum-access-level", "public", "-skip-synthesized-members",

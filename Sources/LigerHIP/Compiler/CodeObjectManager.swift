@@ -2,15 +2,19 @@ import CHIP
 import LigerArrays
 import LigerGPU
 import Platform
+import Synchronization
 
 /// AMD's code object manager (comgr): compiles LLVM IR in memory.
 ///
-/// Owner: the process, which loads the library once, on first use, and never unloads it. Any thread may use it.
+/// Owner: the process, which loads the library once, on first use, and never unloads it. Any thread may use it: one compiles
+/// at a time, since the library's LLVM keeps settings that threads would write at the same time.
 package final class CodeObjectManager: Sendable {
     /// The file in use.
     package let path: String
     package let version: Version
     private let functions: ComgrFunctions
+    /// Of all that are loaded, which may share a library.
+    private static let turn = Mutex(())
 
     package struct Version: Sendable, CustomStringConvertible {
         package let major: Int
@@ -64,12 +68,14 @@ package final class CodeObjectManager: Sendable {
     /// - Throws: `RuntimeError` with the compiler's log if the text does not compile.
     /// - Cost: tens of milliseconds for a kernel.
     package func compile(_ text: String, for architecture: String) throws -> [UInt8] {
-        let object = try perform(
-            version.generateCode, Array(text.utf8), AMD_COMGR_DATA_KIND_BC,
-            to: AMD_COMGR_DATA_KIND_RELOCATABLE, architecture, Self.options)
-        return try perform(
-            version.linkExecutable, object, AMD_COMGR_DATA_KIND_RELOCATABLE,
-            to: AMD_COMGR_DATA_KIND_EXECUTABLE, architecture, [])
+        try Self.turn.withLock { _ in
+            let object = try perform(
+                version.generateCode, Array(text.utf8), AMD_COMGR_DATA_KIND_BC,
+                to: AMD_COMGR_DATA_KIND_RELOCATABLE, architecture, Self.options)
+            return try perform(
+                version.linkExecutable, object, AMD_COMGR_DATA_KIND_RELOCATABLE,
+                to: AMD_COMGR_DATA_KIND_EXECUTABLE, architecture, [])
+        }
     }
 
     private func perform(
