@@ -15,7 +15,7 @@ BUILT = pages.ROOT / ".build/release"
 def extract(module, folder):
     """The symbol graph of a module's public declarations, those of modules that it exports among them."""
     folder.mkdir(parents=True)
-    headers = (map.parent for map in sorted(BUILT.glob("*.build/module.modulemap")))
+    headers = (module_map.parent for module_map in sorted(BUILT.glob("*.build/module.modulemap")))
     includes = [part for path in (BUILT / "Modules", *headers) for part in ("-I", path)]
     run(
         "swift-symbolgraph-extract", "-module-name", module, *includes, "-target", target(),
