@@ -1,5 +1,7 @@
 """TRL's trainer for preferences, with a patched model. TRL's own chunked loss goes with it, as in trl_sft.py.
 
+The reference is a copy of the patched model. TRL would make one that is not patched, which rounds otherwise in bf16.
+
     python Examples/Python/trl_dpo.py
 """
 

@@ -5,6 +5,7 @@ import textwrap
 
 import chart
 import pages
+import patched_families
 import reading
 
 
@@ -85,6 +86,7 @@ def hard_pages():
 
 CHECKS = (
     dead_links, unlisted_pages, swift_that_nobody_compiles, messages_that_nobody_gives, stale_picture, hard_pages,
+    patched_families.faults,
 )
 
 
