@@ -3,6 +3,8 @@
 from transformers import TrainerCallback
 
 from liger_kernel.recomputation import recompute
+from liger_kernel.recomputation.budget import parsed
+from liger_kernel.recomputation.budget import parsed_of_host
 
 __all__ = ["LigerRecomputeCallback", "recompute"]
 
@@ -15,7 +17,7 @@ class LigerRecomputeCallback(TrainerCallback):
     """
 
     def __init__(self, budget="auto", verbose=True, host_budget=0):
-        self.budget, self.verbose, self.host_budget = budget, verbose, host_budget
+        self.budget, self.verbose, self.host_budget = parsed(budget), verbose, parsed_of_host(host_budget)
         self.recomputation = None
 
     def on_train_begin(self, args, state, control, model=None, **others):
