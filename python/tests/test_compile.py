@@ -1,13 +1,14 @@
 """torch.compile without graph breaks, for every operation, forward and backward."""
 
-import contextlib
-
 import pytest
 import torch
 
 from conftest import random
 
+from liger_kernel import ops
 from liger_kernel.ops import LigerFusedGateUpSiLUMulFunction
+from liger_kernel.ops import _primitive
+from liger_kernel.transformers import functional
 from liger_kernel.transformers.experimental.embedding import LigerEmbeddingFunction
 from liger_kernel.transformers.functional import liger_cross_entropy
 from liger_kernel.transformers.functional import liger_dyt
@@ -120,20 +121,65 @@ def test_dynamic_shapes(device):
         assert torch.equal(compiled(a, b), liger_swiglu(a, b))
 
 
-@pytest.mark.parametrize("options", [{}, {"dynamic": True}])
-def test_shapes_that_change_under_several_operations(device, options):
-    """With `dynamic=True` torch takes epsilons for numbers that vary, and cannot hand them to a second operation."""
+OLD_COMPILER = not _primitive._READS_APPLY
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_shapes_that_change_under_several_operations(device, dynamic):
+    """With `dynamic=True` an epsilon is a number that varies, in whichever operation comes first."""
+    if dynamic and OLD_COMPILER:
+        pytest.skip("this torch needs specialize_float")
     w = random(8, device=device)
 
     def two(x):
         return liger_swiglu(liger_rms_norm(liger_rms_norm(x, w, 1e-6), w, 1e-6), x)
 
+    check_changing(two, [(rows,) for rows in (2, 5)], dynamic, device)
+
+
+def ones(x):
+    return torch.ones(x.shape[0], dtype=torch.int64, device=x.device)
+
+
+# A kind of operation with numbers among its options each, left out or not: of rows of 8 and a number from 0 to 1.
+OF_NUMBERS = {
+    "rms_norm": lambda x, a: liger_rms_norm(x, x[0], a, a),
+    "mlp": lambda x, a: ops.LigerMLPFunction.apply(x, x[:4], x[1:5], x[:4].t().contiguous()),
+    "jsd": lambda x, a: liger_jsd(x.log_softmax(-1), (x.detach() * 2).log_softmax(-1), None, a),
+    "cross_entropy": lambda x, a: liger_cross_entropy(
+        x, ones(x), label_smoothing=a, lse_square_scale=a, softcap=30 * a
+    ),
+    "fused_linear_cross_entropy": lambda x, a: liger_fused_linear_cross_entropy(
+        x, x[:3], ones(x), label_smoothing=a, lse_square_scale=a, softcap=30 * a
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_numbers_that_change_under_several_operations(device, name):
+    if OLD_COMPILER:
+        pytest.skip("this torch needs specialize_float")
+    function = OF_NUMBERS[name]
+
+    def two(x, a):
+        return function(x, a).sum() + 2 * function(x * 1.5, a).sum()
+
+    check_changing(two, [(6, 0.1), (7, 0.2)], True, device)
+
+
+def check_changing(function, cases, dynamic, device):
+    """That a compiled function of rows, and maybe a number, has the values and gradients of the plain one."""
     torch._dynamo.reset()
-    with torch._dynamo.config.patch(specialize_float=True) if options else contextlib.nullcontext():
-        compiled = torch.compile(two, fullgraph=True, backend="aot_eager", **options)
-        for rows in (2, 5, 9):
-            x = random(rows, 8, device=device)
-            assert torch.equal(compiled(x), two(x))
-            expected, found = (torch.autograd.grad(f(x).sum(), x)[0] for f in (two, compiled))
-            assert torch.equal(found, expected)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    for rows, *number in cases:
+        x = random(rows, 8, device=device)
+        results = [f(x, *number) for f in (function, compiled)]
+        gradients = [torch.autograd.grad(y.sum(), x)[0] for y in results]
+        assert torch.allclose(*results, rtol=1e-6, atol=1e-6) and torch.allclose(*gradients, rtol=1e-5, atol=1e-6)
     torch._dynamo.reset()
+
+
+def test_a_missing_argument_is_missed_when_compiled():
+    compiled = torch.compile(lambda x: ops.LigerRMSNormFunction.apply(x, None), backend="aot_eager")
+    with pytest.raises(Exception, match="eps"):
+        compiled(random(2, 8))

@@ -36,7 +36,7 @@ def set_loss_memory(accum_dtype=None, budget_bytes=None):
     """What chunked losses do where their own arguments say nothing; without arguments, the defaults.
 
     accum_dtype: what the weight's gradient is summed in over chunks: torch.float32, the default, or the weight's type.
-    budget_bytes: what the logits of a chunk may take. Raises ValueError for other values.
+    budget_bytes: what the logits of a chunk may take: bytes, or text such as "256MiB". Raises ValueError for other values.
     """
     from liger_kernel.ops._memory import set_loss_memory
 

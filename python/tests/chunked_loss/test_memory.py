@@ -156,8 +156,17 @@ def test_the_process_decides_where_arguments_do_not(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_a_budget_may_be_a_text(name):
+    wanted = run(name, {"budget_bytes": 1 << 14})
+    found = run(name, {"budget_bytes": "16KiB"})
+    liger_kernel.set_loss_memory(budget_bytes="16 KiB")
+    for each in (found, run(name, {})):
+        assert torch.equal(each[2], wanted[2]) and each[3] == wanted[3]
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_what_makes_no_sense_is_refused(name):
-    for budget in (0, -1, 1.5, True):
+    for budget in (0, -1, 1.5, True, "lots", "0"):
         with pytest.raises(ValueError, match="budget_bytes must be a whole number"):
             run(name, {"budget_bytes": budget})
     with pytest.raises(ValueError, match="accum_dtype is torch.float64"):

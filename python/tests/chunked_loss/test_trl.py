@@ -246,3 +246,21 @@ def test_grpo_call(model, hidden):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(metrics[0], k, atol=1e-5, rtol=1e-4)
     assert len(metrics) == 2 and metrics[-1].item() == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("checkpointing", [True, False])
+@pytest.mark.parametrize("make", [dpo, kto, sft])
+def test_recomputation_by_budget(make, checkpointing, model, tokenizer, tmp_path):
+    """Trainers switch checkpointing off and on around a reference's passes; the plan stays."""
+    from liger_kernel.transformers import LigerRecomputeCallback
+
+    options = {
+        "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 2, "report_to": "none",
+        "use_cpu": True, "bf16": False, "save_strategy": "no", "gradient_checkpointing": checkpointing,
+        "disable_tqdm": True,
+    }  # fmt: skip
+    trainer = make(copy.deepcopy(model), tokenizer, options)
+    trainer.add_callback(callback := LigerRecomputeCallback("4MiB", verbose=False))
+    trainer.train()
+    assert callback.recomputation.plan.kept_bytes > 0 and callback.recomputation.steps >= 3

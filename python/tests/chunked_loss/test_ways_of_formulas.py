@@ -110,7 +110,8 @@ def test_ways(device, way):
         return of_cpo(*arguments, **options)
 
     found = way(formula)(layer.input, layer.weight, labels, layer.bias)
-    assert len(calls) == COUNT // 2 and calls[0] == {"beta": 0.1, "label_smoothing": 0.0}
+    # The first batch tries it on some more parts.
+    assert len(calls) >= COUNT // 2 and all(each == {"beta": 0.1, "label_smoothing": 0.0} for each in calls)
     check(found, expected_of_pairs(layer, labels, squares, average=False), layer, torch.float32)
 
 

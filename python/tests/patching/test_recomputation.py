@@ -191,3 +191,43 @@ def test_copies_are_measured_by_themselves(capsys):
     other = copied.model.layers[0]._gradient_checkpointing_func.recomputation
     assert other is not recomputation and other.plan is None
     assert same(gradients(copied, batch_of()), gradients(model, batch_of()))
+
+
+def switch_off_and_on(model, options=None):
+    model.gradient_checkpointing_disable()
+    with torch.no_grad():
+        model(**batch_of())
+    model.gradient_checkpointing_enable(options)
+
+
+@pytest.mark.parametrize("name", ["llama", "lora", "without a row"])
+def test_checkpointing_that_is_switched_off_and_on_stays_by_the_budget(name):
+    """As TRL does around each pass of a reference, between a policy's forward pass and its backward pass."""
+    model, batch = MODELS[name](), batch_of()
+    expected = gradients(checkpointed(model), batch)
+    model, recomputation = recomputed(model, whole_budget(model, batch) // 2)
+    for _ in range(3):
+        assert same(gradients(model, batch, lambda loss: (switch_off_and_on(model), loss.backward())), expected)
+    assert recomputation.plan.kept_bytes > 0 and recomputation.steps == 3
+    model.gradient_checkpointing_disable()
+    assert same(gradients(model, batch), expected) and recomputation.steps == 3, "switched off is off"
+    switch_off_and_on(model, {"preserve_rng_state": False, "use_reentrant": False})
+    with pytest.raises(ValueError, match="preserve_rng_state=False.*remove"):
+        gradients(model, batch)
+    recomputation.remove()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    assert same(gradients(model, batch), expected) and recomputation.plan is None and recomputation.steps == 3
+
+
+def test_a_copy_stays_by_its_own_budget():
+    model = MODELS["llama"]()
+    recomputation = liger_kernel.recompute(model, "50KiB", verbose=False)
+    copied = copy.deepcopy(model)
+    switch_off_and_on(copied)
+    gradients(copied, batch_of())
+    other = copied.model.layers[0]._gradient_checkpointing_func.recomputation
+    assert other is not recomputation and other.steps == 1 and recomputation.steps == 0
+    again = liger_kernel.recompute(copied, "60KiB", verbose=False)
+    switch_off_and_on(copied)
+    gradients(copied, batch_of())
+    assert again.steps == 1 and other.steps == 1

@@ -44,12 +44,14 @@ def kernel_options(formula, **arguments):
 def with_formula_of(module, function):
     """The Function of a module's loss; where the module's class brings a formula of its own, one that runs it."""
     formula = getattr(module, function.FORMULA, None)
-    return function if formula is None else _with_formula(function, formula)
+    checks = getattr(module, "checks_shares", function.checks_shares)
+    return function if formula is None else _with_formula(function, formula, checks)
 
 
 @functools.lru_cache(maxsize=32)
-def _with_formula(function, formula):
-    return type(function.__name__, (function,), {function.FORMULA: staticmethod(formula)})
+def _with_formula(function, formula, checks):
+    names = {function.FORMULA: staticmethod(formula), "checks_shares": checks}
+    return type(function.__name__, (function,), names)
 
 
 class FormulaFunction(LinearLossFunction):
@@ -59,6 +61,8 @@ class FormulaFunction(LinearLossFunction):
     FORMULA = ""
     # Gradients that `backward` gives at least: subclasses cut them and put their own arguments' behind.
     GRADIENTS = 0
+    # Whether a formula that the library has no kernel for is tried once: does it give its part's share of the loss?
+    checks_shares = True
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -169,10 +173,10 @@ class Parts:
         """
         loss, *results = found if isinstance(found, tuple) else (found,)
         loss = torch.as_tensor(loss, dtype=torch.float32, device=self._device)
-        if loss.numel() != 1:
+        if loss.dim():
             raise ValueError(
-                f"{self._name} gave a loss of shape {tuple(loss.shape)}. It must be one number: the share in the whole "
-                "batch's loss of the part that the formula is given"
+                f"{self._name} gave a loss of shape {tuple(loss.shape)}. It must be one number, of no dimension: the "
+                "share in the whole batch's loss of the part that the formula is given. Sum over the part"
             )
         self._is_wanted |= torch.is_grad_enabled()
         self._leads |= loss.requires_grad

@@ -1,11 +1,15 @@
 """Formulas of whole rows of logits that the Swift library has no kernel for."""
 
+import torch
 import torch.nn.functional as F
 
 from liger_kernel._call import call
 from liger_kernel.chunked_loss._formulas import Parts
 from liger_kernel.chunked_loss._formulas import differentiated
 from liger_kernel.chunked_loss._formulas import split
+from liger_kernel.chunked_loss._shares import Trial
+from liger_kernel.chunked_loss._shares import may_check
+from liger_kernel.chunked_loss._shares import nearby
 from liger_kernel.ops._layer_of_rows import LayerOfRows
 from liger_kernel.ops._layer_of_rows import logits_of
 from liger_kernel.ops._layer_of_rows import whole
@@ -50,6 +54,8 @@ class RowsOfLogits(LayerOfRows):
         """The sums of a chunk's soft and hard losses, whose gradients are added to the others."""
         hard, slope = self.hard_loss(logits := self.logits(own), target, wants_hard, weights[0])
         others = logits_of(self.teacher, other).div_(self.temperature)
+        if may_check(self.cls, logits):
+            self.try_formula(logits, others, target, arguments)
 
         def evaluate(logits):
             tempered = logits / self.temperature
@@ -65,6 +71,22 @@ class RowsOfLogits(LayerOfRows):
             gradient = slopes[0] * weights[1] if slope is None else slopes[0].mul_(weights[1]).add_(slope)
             self.add(own, gradient)
         return soft, hard
+
+    def try_formula(self, logits, others, target, arguments):
+        """Raises ValueError for a formula that gives a mean of its tokens. Two are tried, each in two forms."""
+        few = tuple(slice(0, 2) for _ in range(logits.dim() - 2))
+        own, other, labels = (tensor[:1][(slice(None), *few)] for tensor in (logits, others, target))
+        own = F.pad(own / self.temperature, (0, max(0, other.shape[-1] - own.shape[-1])))
+        labels = labels.masked_fill(labels == self.ignore_index, 0)
+        pieces = [[own, nearby(own)], [nearby(other), other.clone()], [labels, labels]]
+
+        def of(first, last):
+            student, teacher, classes = (torch.cat(each[first:last]) for each in pieces)
+            given = {"target": classes, "ignore_index": self.ignore_index, **arguments}
+            return self.cls.distillation_loss_fn(student, teacher, **given)
+
+        # A part of one token has no mean, and nothing is wrong with a formula of it.
+        Trial(self.cls, logits.device).of_sum(of, logits[..., 0].numel())
 
     def hard_loss(self, logits, target, wants, weight):
         """The sum of the labels' cross entropy, and the weighted gradient of the logits; None where not wanted."""

@@ -2,6 +2,8 @@
 
 import warnings
 
+import torch
+
 from liger_kernel.chunked_loss._formulas import FormulaFunction
 from liger_kernel.chunked_loss._formulas import Parts
 from liger_kernel.chunked_loss._formulas import TokenLogProbabilities
@@ -9,6 +11,10 @@ from liger_kernel.chunked_loss._formulas import kernel_options
 from liger_kernel.chunked_loss._formulas import log_probabilities
 from liger_kernel.chunked_loss._formulas import split
 from liger_kernel.chunked_loss._formulas import wanted
+from liger_kernel.chunked_loss._shares import TRIED
+from liger_kernel.chunked_loss._shares import Trial
+from liger_kernel.chunked_loss._shares import may_check
+from liger_kernel.chunked_loss._shares import nearby
 from liger_kernel.ops import _policy
 from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
@@ -138,17 +144,43 @@ def _by_formula(cls, ctx, tensors, reference, samples, attention_mask, chunks, a
         pieces = {name: split(tensor, chunks) for name, tensor in samples.items()}
         # A formula may write over what it is given.
         for number, own in enumerate(split(tokens.clone(), chunks)):
-            part = {name: parts_of[number] for name, parts_of in pieces.items()}
-            found = cls.ppo_loss_fn(
-                per_token_logps=own, attention_mask=part["mask"], advantages=part["advantages"],
-                ref_per_token_logps=numbers(part["reference"]), old_per_token_logps=numbers(part["old"]),
-                vllm_is_ratio=part["sampler_ratio"], **arguments,
-            )  # fmt: skip
+            found = _called(cls, own, {name: parts_of[number] for name, parts_of in pieces.items()}, arguments)
             if not isinstance(found, (tuple, list)) or len(found) != 2:
                 raise TypeError(f"{cls.__name__}.ppo_loss_fn must give (loss, metrics); found {type(found).__name__}")
             losses.append(parts.add((found[0], *found[1])))
         parts.check()
+        if len(losses) > 1 and may_check(cls, tokens):
+            _try_formula(cls, tokens, samples, chunks, arguments)
         return sum(losses), parts.results()
 
     loss, results, _ = cls.of_log_probabilities(ctx, tensors, evaluate, **options)
     return loss, results
+
+
+def _called(cls, tokens, part, arguments):
+    """What a formula gives of a part of the answers."""
+    return cls.ppo_loss_fn(
+        per_token_logps=tokens, attention_mask=part["mask"], advantages=part["advantages"],
+        ref_per_token_logps=numbers(part["reference"]), old_per_token_logps=numbers(part["old"]),
+        vllm_is_ratio=part["sampler_ratio"], **arguments,
+    )  # fmt: skip
+
+
+def _try_formula(cls, tokens, samples, chunks, arguments):
+    """Raises ValueError for a formula that gives a mean of the answers, or of the tokens, that it is given."""
+    near = split(nearby(tokens), chunks)[:TRIED]
+    pieces = {name: split(tensor, chunks)[:TRIED] for name, tensor in samples.items()}
+
+    def of(first, last, times):
+        part = {
+            name: None if samples[name] is None else torch.cat(each[first:last]) for name, each in pieces.items()
+        }
+        full = {"full_attention_mask": torch.cat([samples["mask"]] * times)}
+        # A copy, as a formula may write over what it is given.
+        return _called(cls, torch.cat(near[first:last]).clone(), part, arguments | full)
+
+    counts = torch.stack([part.sum() for part in pieces["mask"]]).tolist()
+    Trial(cls, tokens.device).of_share(
+        of, len(near), [[len(part) for part in near], counts],
+        "divide the sum over the part by a number of the whole batch, such as full_attention_mask.sum()",
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Losses that learn from pairs of answers, one chosen over the other."""
 
+import torch
 import torch.nn.functional as F
 
 from liger_kernel.chunked_loss._formulas import FormulaFunction
@@ -9,6 +10,10 @@ from liger_kernel.chunked_loss._formulas import kernel_options
 from liger_kernel.chunked_loss._formulas import log_probabilities
 from liger_kernel.chunked_loss._formulas import split
 from liger_kernel.chunked_loss._formulas import wanted
+from liger_kernel.chunked_loss._shares import TRIED
+from liger_kernel.chunked_loss._shares import Trial
+from liger_kernel.chunked_loss._shares import may_check
+from liger_kernel.chunked_loss._shares import nearby
 from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
@@ -157,4 +162,21 @@ class _Pairs:
             given = arguments | dict(zip(self.reference, others))
             losses.append(parts.add(self.cls.preference_loss_fn(own, other, self.target, **given)))
         parts.check()
+        if len(losses) > 1 and may_check(self.cls, chosen):
+            self.try_formula(chosen, rejected, arguments)
         return sum(losses), parts.results()
+
+    def try_formula(self, chosen, rejected, arguments):
+        """Raises ValueError for a formula that gives a mean of the pairs that it is given."""
+        near = nearby(torch.stack([chosen, rejected]))
+        pieces = [split(tensor, self.chunks)[:TRIED] for tensor in (*near.unbind(), *self.reference.values())]
+
+        def of(first, last, times):
+            own, other, *others = (torch.cat(each[first:last]) for each in pieces)
+            given = arguments | dict(zip(self.reference, others))
+            return self.cls.preference_loss_fn(own, other, torch.cat([self.target] * times), **given)
+
+        sizes = [len(part) for part in pieces[0]]
+        Trial(self.cls, chosen.device).of_share(
+            of, len(sizes), [sizes], "divide the sum over the part by the whole batch's pairs, len(full_target) // 2"
+        )

@@ -10,6 +10,10 @@ from liger_kernel.chunked_loss._formulas import kernel_options
 from liger_kernel.chunked_loss._formulas import log_probabilities
 from liger_kernel.chunked_loss._formulas import split
 from liger_kernel.chunked_loss._formulas import wanted
+from liger_kernel.chunked_loss._shares import TRIED
+from liger_kernel.chunked_loss._shares import Trial
+from liger_kernel.chunked_loss._shares import may_check
+from liger_kernel.chunked_loss._shares import nearby
 from liger_kernel.ops._linear_loss import chunk_bytes
 from liger_kernel.ops._linear_loss import labels
 from liger_kernel.ops._linear_loss import layer
@@ -83,6 +87,8 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
                 given = loss_kwargs if other is None else {"ref_log_prob_chunk": other, **loss_kwargs}
                 losses.append(parts.add(cls.preference_loss_fn(own, preferences, target, **given)))
             parts.check()
+            if len(losses) > 1 and may_check(cls, answers):
+                _try_formula(cls, (answers, preference_labels, others), target, chunks, loss_kwargs)
             return sum(losses), (answers, parts.results())
 
         loss, (answers, results), sums = cls.of_log_probabilities(ctx, tensors, evaluate, sums_logits=True, **common)
@@ -104,6 +110,22 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
         counts, good = target_chunk != ignore_index, preference_labels_chunk.bool()
         answers = answer_log_probabilities(tokens.view(target_chunk.shape), counts, average_log_prob)
         return (answers, *_sums(answers, good), *_sums(logits.sum((1, 2)), good))
+
+
+def _try_formula(cls, tensors, target, chunks, arguments):
+    """Raises ValueError for a formula that gives a mean of the answers that it is given."""
+    answers, preferences, others = tensors
+    pieces = [split(tensor, chunks)[:TRIED] for tensor in (nearby(answers), preferences, others)]
+
+    def of(first, last, times):
+        own, good = (torch.cat(each[first:last]) for each in pieces[:2])
+        given = arguments if others is None else {"ref_log_prob_chunk": torch.cat(pieces[2][first:last]), **arguments}
+        return cls.preference_loss_fn(own, good, torch.cat([target] * times), **given)
+
+    sizes = [len(part) for part in pieces[0]]
+    Trial(cls, answers.device).of_share(
+        of, len(sizes), [sizes], "divide the sum over the part by the whole batch's answers, len(full_target)"
+    )
 
 
 def _sums(values, good):

@@ -7,6 +7,8 @@ same, up to a 32nd of the GPU's memory, as its logits would be made twice else.
 
 import torch
 
+from liger_kernel._sizes import bytes_of
+
 _accum_dtype = None
 _budget_bytes = None
 
@@ -16,16 +18,15 @@ def set_loss_memory(accum_dtype=None, budget_bytes=None):
 
     accum_dtype: what the weight's gradient is summed in over chunks. torch.float32, the default, rounds once and takes
     half of the gradient's size more than 16-bit sums. The weight's own type rounds chunk by chunk, as upstream does,
-    and takes nothing in addition to the gradient. budget_bytes: what the logits of a chunk may take; a chunk has at
-    least one token. For trainers that make their losses themselves.
+    and takes nothing in addition to the gradient. budget_bytes: what the logits of a chunk may take, in bytes or
+    as text such as "256MiB"; a chunk has at least one token. For trainers that make their losses themselves.
 
     Raises ValueError for another type, and for a budget that is not a whole number of at least 1.
     """
     global _accum_dtype, _budget_bytes
     if accum_dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f"accum_dtype is {accum_dtype}; give torch.float32, the weights' type, or None")
-    _check_budget(budget_bytes)
-    _accum_dtype, _budget_bytes = accum_dtype, budget_bytes
+    _accum_dtype, _budget_bytes = accum_dtype, _checked(budget_bytes)
 
 
 def sums_exactly(accum_dtype, weight):
@@ -55,14 +56,20 @@ def budget(budget_bytes, of_chunks=None):
     of_chunks: bytes that an argument of upstream's, which counts in other units, was set to. Raises ValueError where
     both are given.
     """
-    _check_budget(budget_bytes)
+    budget_bytes = _checked(budget_bytes)
     if budget_bytes is not None and of_chunks is not None:
         raise ValueError("both budget_bytes and the size of a chunk are given; leave one out")
     given = budget_bytes if budget_bytes is not None else of_chunks
     return _budget_bytes if given is None else given
 
 
-def _check_budget(budget_bytes):
+def _checked(budget_bytes):
+    if isinstance(size := bytes_of(budget_bytes), float) and isinstance(budget_bytes, str):
+        budget_bytes = int(size)
     is_count = isinstance(budget_bytes, int) and not isinstance(budget_bytes, bool) and budget_bytes >= 1
     if budget_bytes is not None and not is_count:
-        raise ValueError(f"budget_bytes must be a whole number of at least 1, or None; found {budget_bytes!r}")
+        raise ValueError(
+            "budget_bytes must be a whole number of at least 1, text such as '256MiB', or None; "
+            f"found {budget_bytes!r}"
+        )
+    return budget_bytes

@@ -15,7 +15,14 @@ from liger_kernel._operation import is_tracing
 # Before torch 2.7 the compiler takes tensors only from an autograd Function's forward pass.
 COMPILES_NO_NONE = _versions.is_before("2.7", torch.__version__)
 
+# Earlier releases do not read `apply`, and take options for constants unless they are seen to change.
+_READS_APPLY = not _versions.is_before("2.13", torch.__version__)
+
 _transforms_are_active, _records = torch._C._are_functorch_transforms_active, torch.is_grad_enabled
+
+
+class _Read(torch.autograd.function.FunctionMeta):
+    """Of Functions whose `apply` torch.compile reads as other code: it knows those of the one class of classes only."""
 
 
 class _Untracked:
@@ -29,7 +36,7 @@ class _Untracked:
     mark_non_differentiable = set_materialize_grads = save_for_backward
 
 
-class Function(torch.autograd.Function):
+class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else torch.autograd.function.FunctionMeta):
     """An autograd Function whose `apply` costs less, by what it need not do for ours.
 
     torch's looks for defaults and for wrappers that outlived a torch.func transform before every call; here such
@@ -40,6 +47,8 @@ class Function(torch.autograd.Function):
     def __init_subclass__(cls):
         super().__init_subclass__()
         cls._record = super(torch.autograd.Function, cls).apply
+        if _READS_APPLY:
+            cls._traced, cls._required, cls._defaults = _for_compiler(cls)
 
     @classmethod
     def inference(cls, *arguments):
@@ -49,9 +58,21 @@ class Function(torch.autograd.Function):
     @classmethod
     def apply(cls, *arguments):
         if is_tracing():
-            # torch.compile knows what this name means for a Function, and never enters it a second time.
-            return cls.apply(*arguments)
-        if _transforms_are_active() or forward_ad._current_level >= 0:
+            if not _READS_APPLY:
+                # torch.compile knows what this name means for a Function, and does not enter it again.
+                return cls.apply(*arguments)
+            # With dynamic=True an option is a number that varies. torch reads it where it is first used, which must not
+            # be inside of a Function: a second one could not reach it there.
+            if len(arguments) >= cls._required:
+                arguments += cls._defaults[len(arguments) - cls._required :]
+            return cls._traced.apply(*[float(a) if isinstance(a, float) else a for a in arguments])
+        if _transforms_are_active():
+            raise RuntimeError(
+                f"{cls.__name__}: liger_kernel's operations take plain tensors; found a transform of torch.func (vmap, "
+                "grad, jvp or another) around the call. Use torch.autograd.grad and a batch dimension, or switch the "
+                "kernel off"
+            )
+        if forward_ad._current_level >= 0:
             return super().apply(*arguments)
         try:
             if _records() or type(arguments[0]) not in PLAIN:
@@ -62,6 +83,16 @@ class Function(torch.autograd.Function):
             if all(a is b for a, b in zip(arguments, living)):
                 raise
             return super().apply(*living)
+
+
+def _for_compiler(function):
+    """A Function of the same passes that torch.compile knows as one; how many arguments have no default; the defaults."""
+    passes = {name: staticmethod(getattr(function, name)) for name in ("forward", "backward")}
+    names = {"__module__": function.__module__, "__qualname__": function.__qualname__}
+    known = torch.autograd.function.FunctionMeta(function.__name__, (torch.autograd.Function,), passes | names)
+    code, defaults = function.forward.__code__, function.forward.__defaults__ or ()
+    # The context is no argument.
+    return known, code.co_argcount - 1 - len(defaults), defaults
 
 
 class _Refusal(torch.autograd.Function):

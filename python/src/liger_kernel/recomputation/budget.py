@@ -1,14 +1,12 @@
 """Budgets: what a user writes, and what a device has."""
 
 import os
-import re
 
 import torch
 
+from liger_kernel._sizes import bytes_of
+
 AUTO = "auto"
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-}  # fmt: skip
 # Of a GPU's memory, what an automatic budget leaves to the gaps between allocations and to other libraries.
 _SPARED_OF_GPU = 0.06
 # Of the memory that the system has free for the CPU.
@@ -19,10 +17,7 @@ def parsed(budget):
     """A budget in bytes, or AUTO. Raises ValueError for anything else."""
     if budget == AUTO:
         return AUTO
-    if isinstance(budget, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]*)\s*", budget)
-        if found and found[2].lower() in _UNITS:
-            budget = float(found[1]) * _UNITS[found[2].lower()]
+    budget = bytes_of(budget)
     is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
     if not is_number or not 0 < budget < 2**62:
         raise ValueError(f"budget must be 'auto', bytes above 0, or text such as '80GiB'; found {budget!r}")

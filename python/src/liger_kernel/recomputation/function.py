@@ -47,6 +47,8 @@ class Recomputation:
         self.host_bytes, self.host = parsed_of_host(host_budget), None
         # By the identity of a block.
         self.names, self.modules = {}, {}
+        # Steps that began.
+        self.is_removed, self.steps = False, 0
         self.forget()
 
     def forget(self):
@@ -55,6 +57,11 @@ class Recomputation:
         self._step, self._profiles, self._plans = None, [], {}
         self._inside, self._has_warned = threading.local(), False
 
+    def remove(self):
+        """Leaves the model to its own gradient checkpointing, whose next switching on is Hugging Face's again."""
+        self.is_removed = True
+        self.forget()
+
     def __reduce__(self):
         # A copy of the model is measured by itself.
         return Recomputation, (self.budget, self.verbose, self.host_bytes)
@@ -62,7 +69,7 @@ class Recomputation:
     def __call__(self, function, *arguments, **options):
         if not torch.is_grad_enabled():
             return function(*arguments, **options)
-        if getattr(self._inside, "depth", 0):
+        if self.is_removed or getattr(self._inside, "depth", 0):
             # A checkpoint in a checkpoint, which the outer one's plan covers.
             return checkpoint(function, *arguments, use_reentrant=False, **options)
         return self._next(_block_of(function), arguments)(function, *arguments, **options)
@@ -80,6 +87,7 @@ class Recomputation:
         return self._step.call(block, size)
 
     def _begin(self, size, device):
+        self.steps += 1
         gauge = gauge_of(device)
         if self.host_bytes and not gauge.counts_memory:
             raise ValueError("host_budget keeps results of a GPU in the host's memory; found blocks on the CPU")

@@ -27,7 +27,7 @@ class AutoLigerKernelForCausalLM(AutoModelForCausalLM):
     def from_config(cls, config, **kwargs):
         model_type = getattr(config, "model_type", None)
         if not model_type:
-            logger.info("Model type could not be determined from model config. No Liger kernels will be applied.")
+            logger.warning("Nothing was patched with Liger kernels: the model's configuration has no model_type")
             return super().from_config(config, **kwargs)
         return super().from_config(config, **patched(model_type, kwargs))
 

@@ -196,15 +196,44 @@ def foreign_forward(module: nn.Module) -> Optional[str]:
 def foreign_class_forward(cls: type) -> Optional[str]:
     """Says whose forward a class was given, by the package that it comes from."""
     packages = {base.__module__.partition(".")[0] for base in (*cls.__mro__, Binding)}
-    if (getattr(cls.forward, "__module__", None) or "").partition(".")[0] in packages:
+    if (_written(cls.forward)[0] or "").partition(".")[0] in packages:
         return None
     return f"the forward of its class was replaced by {_described(cls.forward)}"
 
 
+def covering_forward(module: nn.Module) -> Optional[str]:
+    """Says whose forward stands before the class's, and may leave it out; None where none does.
+
+    What accelerate and torch wrap around a forward, as for autocast, calls it.
+    """
+    cover = foreign_forward(module)
+    if cover is None:
+        return None
+    function = module.__dict__["_old_forward" if "_hf_hook" in module.__dict__ else "forward"]
+    while (function := getattr(function, "__func__", function)) is not None:
+        if any(function is base.__dict__.get("forward") for base in type(module).__mro__):
+            return None
+        if (_written(function)[0] or "").partition(".")[0] not in ("accelerate", "torch"):
+            return cover
+        function = getattr(function, "__wrapped__", None)
+    return cover
+
+
 def _described(forward) -> str:
-    function = getattr(forward, "__func__", forward)
-    home, name = getattr(function, "__module__", None), getattr(function, "__qualname__", type(function).__name__)
+    home, name = _written(forward)
     return f"{home}.{name}" if home else name
+
+
+def _written(forward):
+    """The module and the name that a function was written under; functools.wraps gives it those of another."""
+    function = getattr(forward, "__func__", forward)
+    if isinstance(function, types.FunctionType):
+        code = function.__code__
+        return function.__globals__.get("__name__"), getattr(code, "co_qualname", code.co_name)
+    if isinstance(function, types.BuiltinFunctionType):
+        return function.__module__, function.__qualname__
+    # An object that is called; functools.update_wrapper gives it names too.
+    return type(function).__module__, type(function).__qualname__
 
 
 # Pickling, by what the classes were made from.

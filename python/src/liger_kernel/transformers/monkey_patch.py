@@ -63,6 +63,7 @@ def make_apply_function(row: Family) -> Callable:
         bound.apply_defaults()
         values = dict(bound.arguments)
         more = values.pop("kwargs", {})
+        check_switches(apply.__name__, {name: value for name, value in values.items() if name != "model"} | more)
         model, strict = values.pop("model"), values.pop("strict")
         return patch(row, values, model, strict, more)
 
@@ -86,6 +87,18 @@ def make_apply_function(row: Family) -> Callable:
         f"Returns a `Receipt`. Raises AssertionError when both cross entropies are asked for."
     )
     return apply
+
+
+def check_switches(function: str, switches: dict) -> None:
+    """Raises TypeError for a switch that is on only because it is an object: a model in its place, or a text."""
+    for name, value in switches.items():
+        if isinstance(value, torch.nn.Module):
+            raise TypeError(
+                f"{function}: the switch {name} is a {type(value).__name__}; give a model by its name, "
+                f"{function}(model=model). Without it the classes of the family are patched"
+            )
+        if isinstance(value, str):
+            raise TypeError(f"{function}: the switch {name} must be True or False; found the text {value!r}")
 
 
 MODEL_TYPE_TO_APPLY_LIGER_FN: Dict[str, Callable] = {}
@@ -113,10 +126,14 @@ def _apply_liger_kernel_to_instance(model, **kwargs) -> Optional[Receipt]:
 
 def function_for(model_type: Optional[str]) -> Optional[Callable]:
     if not model_type:
-        logger.info("Model type was not provided. No Liger kernels will be applied.")
+        logger.warning("Nothing was patched with Liger kernels: the model's configuration has no model_type")
         return None
     if model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
-        logger.info("There are currently no Liger kernels supported for model type: %s.", model_type)
+        logger.warning(
+            "Nothing was patched with Liger kernels: there are none for the model type %r. liger_kernel.report(model) "
+            "names the types that there are kernels for",
+            model_type,
+        )
         return None
     return MODEL_TYPE_TO_APPLY_LIGER_FN[model_type]
 

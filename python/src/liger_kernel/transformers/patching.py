@@ -80,6 +80,22 @@ def check_instance(row: Family, model) -> None:
         )
 
 
+def check_family(row: Family, model) -> None:
+    """Warns of a model of another family, by its model type and by the modeling file that its class is from."""
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    homes = {cls.__module__.rpartition(".")[0] for cls in type(model).__mro__}
+    if not isinstance(model_type, str) or model_type in row.model_types:
+        return
+    if f"transformers.models.{row.directory}" in homes:
+        return
+    own = BY_MODEL_TYPE.get(model_type)
+    advice = f"use apply_liger_kernel_to_{own.name}" if own else "there are no kernels for that type"
+    logger.warning(
+        "apply_liger_kernel_to_%s was given a %s, whose model type is %r: %s. What was patched is in the receipt",
+        row.name, type(model).__name__, model_type, advice,
+    )  # fmt: skip
+
+
 def towers(row: Family, flags: dict, model, more: dict):
     """The families of a composite model's parts, each with the switches it gets."""
     for name in row.towers:
@@ -219,6 +235,7 @@ def loss_forward(row: Family, class_name: str, cls=None) -> Callable:
 
 def patch_model(row: Family, flags: dict, model, more: dict) -> Receipt:
     check_instance(row, model)
+    check_family(row, model)
     modeling_module(row.directory)
     rows = [(row, flags), *towers(row, flags, model, more)]
     reasons = patch_modules(model, rows)

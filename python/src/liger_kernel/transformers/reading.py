@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 
+from dataclasses import replace
 from typing import Dict
 from typing import Optional
 
 from liger_kernel.transformers import leaves
 from liger_kernel.transformers import transformers_loss
 from liger_kernel.transformers.binding import binding_of
-from liger_kernel.transformers.binding import foreign_forward
+from liger_kernel.transformers.binding import covering_forward
 from liger_kernel.transformers.binding import written_class
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.families import HEADS
@@ -18,6 +19,7 @@ from liger_kernel.transformers.family import FLCE
 from liger_kernel.transformers.family import Family
 from liger_kernel.transformers.model import lce
 from liger_kernel.transformers.model.unwrapping import unwrapped
+from liger_kernel.transformers.receipt import NOTHING
 from liger_kernel.transformers.receipt import OFF
 from liger_kernel.transformers.receipt import Entry
 from liger_kernel.transformers.receipt import Receipt
@@ -43,7 +45,19 @@ def read(model, rows, reasons: Dict[str, str]) -> Receipt:
     row, flags = rows[0]
     found = [read_module(name, module, rows, reasons) for name, module in model.named_modules()]
     entries = [entry for entry in found if entry is not None]
-    return Receipt(row.name, type(model).__name__, entries + list(read_loss(row, flags, model, reasons)))
+    entries += read_loss(row, flags, model, reasons)
+    return Receipt(row.name, type(model).__name__, entries + list(read_nothing(flags, model, entries)))
+
+
+def read_nothing(flags: dict, model, entries):
+    """A line for each switch that is on and that no module belongs to, as where the model is of another family."""
+    kind, found = type(model).__name__, {entry.switch for entry in entries}
+    if any(entry.switch == FLCE and entry.kernel for entry in entries):
+        # The loss is taken there, whatever a family's other switch says by default.
+        found.add("cross_entropy")
+    for switch in flags:
+        if flags[switch] and switch not in found:
+            yield Entry(switch, f"{kind}.{switch}", None, NOTHING)
 
 
 def read_module(name: str, module, rows, reasons) -> Optional[Entry]:
@@ -51,10 +65,16 @@ def read_module(name: str, module, rows, reasons) -> Optional[Entry]:
     leaf = next((leaf for row, _ in rows if (leaf := leaves.leaf_of(module, row))), None)
     kernel = kernel_of(module) or (leaf and kernel_in_file(module, leaf[1]))
     if kernel:
-        return Entry(leaf[0] if leaf else switch_of(kernel), name, kernel, foreign_forward(module), kind=kind)
+        return running(Entry(leaf[0] if leaf else switch_of(kernel), name, kernel, kind=kind), module)
     if leaf is None:
         return None
     return Entry(leaf[0], name, None, reasons.get(name, "not patched"), kind=kind)
+
+
+def running(entry: Entry, module) -> Entry:
+    """What a bound module runs: nothing that is known, where somebody's forward stands before the kernel's."""
+    cover = covering_forward(module)
+    return entry if cover is None else replace(entry, kernel=None, reason=f"{cover}; {entry.kernel} may not run")
 
 
 def read_loss(row: Family, flags: dict, model, reasons):
@@ -64,7 +84,7 @@ def read_loss(row: Family, flags: dict, model, reasons):
         head = getattr(model, lce.HEAD)
         apart = lce.heads.resolve(head) is not None
         reason = None if apart else f"its head, {type(head).__name__}, cannot be taken apart: logits are made"
-        yield Entry(FLCE, kind, "LigerFusedLinearCrossEntropy", foreign_forward(model) or reason)
+        yield running(Entry(FLCE, kind, "LigerFusedLinearCrossEntropy", reason), model)
     elif FLCE in row.flags:
         yield Entry(FLCE, kind, None, reasons.get("", OFF))
     if isinstance(getattr(model, "loss_function", None), transformers_loss.LossWithKernel):

@@ -60,6 +60,7 @@ class Receipt:
 
 
 OFF = "switched off"
+NOTHING = "nothing was found to patch"
 
 
 def require(receipt: Receipt, flags: dict) -> None:
@@ -70,8 +71,8 @@ def require(receipt: Receipt, flags: dict) -> None:
             continue
         entries = receipt.of(switch)
         if not any(entry.kernel for entry in entries):
-            reasons = "; ".join(f"{entry.target}: {entry.reason}" for entry in entries)
-            problems.append(f"{switch}: nothing was found to patch" + (f" ({reasons})" if reasons else ""))
+            reasons = "; ".join(f"{entry.target}: {entry.reason}" for entry in entries if entry.reason != NOTHING)
+            problems.append(f"{switch}: {NOTHING}" + (f" ({reasons})" if reasons else ""))
             continue
         problems += [f"{switch}: {entry.target}: {entry.reason}" for entry in entries if not entry.kernel]
     if problems:

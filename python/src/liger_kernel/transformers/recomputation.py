@@ -1,8 +1,12 @@
 """Recomputation by budget under transformers' Trainer."""
 
+import warnings
+
 from transformers import TrainerCallback
 
 from liger_kernel.recomputation import recompute
+from liger_kernel.recomputation.budget import parsed
+from liger_kernel.recomputation.budget import parsed_of_host
 
 __all__ = ["LigerRecomputeCallback", "recompute"]
 
@@ -15,8 +19,8 @@ class LigerRecomputeCallback(TrainerCallback):
     """
 
     def __init__(self, budget="auto", verbose=True, host_budget=0):
-        self.budget, self.verbose, self.host_budget = budget, verbose, host_budget
-        self.recomputation = None
+        self.budget, self.verbose, self.host_budget = parsed(budget), verbose, parsed_of_host(host_budget)
+        self.recomputation, self._steps, self._has_warned = None, 0, False
 
     def on_train_begin(self, args, state, control, model=None, **others):
         for name in ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"):
@@ -27,3 +31,15 @@ class LigerRecomputeCallback(TrainerCallback):
                     "Leave out all but use_reentrant=False, or the callback"
                 )
         self.recomputation = recompute(model, self.budget, self.verbose, self.host_budget)
+        self._steps = 0
+
+    def on_step_end(self, args, state, control, **others):
+        """Warns once where steps pass and blocks do not run by the budget."""
+        began, self._steps = self.recomputation.steps - self._steps, self.recomputation.steps
+        if state.global_step >= 2 and self.recomputation.plan is None and not began and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                "LigerRecomputeCallback has no effect: no block of the model ran by its budget in this step. Something "
+                "switched gradient checkpointing off, or replaced its function, after training began",
+                stacklevel=2,
+            )
