@@ -61,29 +61,31 @@ def phrases(count, words=6):
 PROMPTS, GOOD, BAD = phrases(4), phrases(5, 7)[:4], phrases(6, 4)[:4]
 
 
-def dpo(model, tokenizer, options):
+def dpo(model, tokenizer, options, peft_config=None):
     data = datasets.Dataset.from_dict({"prompt": PROMPTS, "chosen": GOOD, "rejected": BAD})
     arguments = trl.DPOConfig(beta=0.2, **options)
     reference = copy.deepcopy(model)
     with torch.no_grad():
         reference.lm_head.weight.mul_(0.9)
     return trl.DPOTrainer(
-        model=model, ref_model=reference, args=arguments, train_dataset=data, processing_class=tokenizer
-    )
+        model=model, ref_model=None if peft_config else reference, args=arguments, train_dataset=data,
+        processing_class=tokenizer, peft_config=peft_config,
+    )  # fmt: skip
 
 
-def kto(model, tokenizer, options):
+def kto(model, tokenizer, options, peft_config=None):
     data = datasets.Dataset.from_dict(
         {"prompt": PROMPTS, "completion": GOOD, "label": [True, False, True, False]}
     )
     arguments = trl.KTOConfig(beta=0.2, **options)
     reference = copy.deepcopy(model)
     return trl.KTOTrainer(
-        model=model, ref_model=reference, args=arguments, train_dataset=data, processing_class=tokenizer
-    )
+        model=model, ref_model=None if peft_config else reference, args=arguments, train_dataset=data,
+        processing_class=tokenizer, peft_config=peft_config,
+    )  # fmt: skip
 
 
-def grpo(model, tokenizer, options):
+def grpo(model, tokenizer, options, peft_config=None):
     data = datasets.Dataset.from_dict({"prompt": PROMPTS})
     arguments = trl.GRPOConfig(beta=0.1, num_generations=2, max_completion_length=5, **options)
 
@@ -91,15 +93,17 @@ def grpo(model, tokenizer, options):
         return [float(len(set(text.split()))) + 0.1 * text.count("cat") for text in completions]
 
     return trl.GRPOTrainer(
-        model=model, reward_funcs=reward, args=arguments, train_dataset=data, processing_class=tokenizer
-    )
+        model=model, reward_funcs=reward, args=arguments, train_dataset=data, processing_class=tokenizer,
+        peft_config=peft_config,
+    )  # fmt: skip
 
 
-def sft(model, tokenizer, options):
+def sft(model, tokenizer, options, peft_config=None):
     data = datasets.Dataset.from_dict({"text": GOOD})
     return trl.SFTTrainer(
-        model=model, args=trl.SFTConfig(**options), train_dataset=data, processing_class=tokenizer
-    )
+        model=model, args=trl.SFTConfig(**options), train_dataset=data, processing_class=tokenizer,
+        peft_config=peft_config,
+    )  # fmt: skip
 
 
 def logs(make, model, tokenizer, path, use_liger_kernel, device):
@@ -126,6 +130,38 @@ def test_trainers(make, model, tokenizer, tmp_path, device):
     for a, b in zip(plain, fused):
         for name in a:
             assert float(b[name]) == pytest.approx(float(a[name]), rel=1e-4, abs=1e-5), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize("make", [dpo, kto, grpo, sft])
+def test_recomputation(make, adapted, model, tokenizer, tmp_path, device):
+    """By a budget, as the trainers do without: they switch checkpointing off and on around a reference's passes."""
+    from liger_kernel.transformers import LigerRecomputeCallback
+
+    rows = []
+    for budget in (None, "20KiB"):
+        torch.manual_seed(11)
+        options = {
+            "output_dir": str(tmp_path), "max_steps": 4, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
+            "logging_steps": 1, "report_to": "none", "use_cpu": device == "cpu", "bf16": False, "save_strategy": "no",
+            "gradient_checkpointing": budget is not None, "disable_tqdm": True,
+        }  # fmt: skip
+        adapter = None
+        if adapted:
+            peft = pytest.importorskip("peft")
+            adapter = peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+        trainer = make(copy.deepcopy(model), tokenizer, options, adapter)
+        if budget:
+            callback = LigerRecomputeCallback(budget=budget, verbose=False)
+            trainer.add_callback(callback)
+        trainer.train()
+        rows.append([row for row in trainer.state.log_history if "grad_norm" in row])
+    assert callback.recomputation.plan is not None
+    assert len(rows[0]) == len(rows[1]) == 4
+    for plain, kept in zip(*rows):
+        for name in ("loss", "grad_norm"):
+            assert float(kept[name]) == pytest.approx(float(plain[name]), rel=1e-5, abs=1e-6), name
 
 
 def orpo(model, tokenizer, options):
