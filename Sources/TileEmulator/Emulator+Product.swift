@@ -54,6 +54,8 @@ struct ProductState {
         let dtype: DType
         let sums: [Register]
         let threads: Range<Int>
+        /// Whether to what the sums hold, or to 0.
+        let adds: Bool
 
         var reads: [Range<Int>] { a.bytes + b.bytes }
     }
@@ -201,7 +203,8 @@ extension Emulator {
                 next: field(16))
         }
         let multiplication = ProductState.Multiplication(
-            a: lines[0], b: lines[1], dtype: dtype, sums: instruction.results, threads: group)
+            a: lines[0], b: lines[1], dtype: dtype, sums: instruction.results, threads: group,
+            adds: instruction.sources.count < 3 || read(instruction.sources[2], leader) != 0)
         for bytes in multiplication.reads {
             if product.copies.contains(where: { $0.fills(bytes) }) {
                 throw problem("a product reads shared byte \(bytes.lowerBound), which a copy has yet to fill")
@@ -238,7 +241,7 @@ extension Emulator {
                 let column = i / 4 * 8 + t % 4 * 2 + i % 2
                 var sum: Float = 0
                 for k in 0..<16 { sum += a[row * 16 + k] * b[column * 16 + k] }
-                let before = Scalar.float(self[register, thread])
+                let before = multiplication.adds ? Scalar.float(self[register, thread]) : 0
                 self[register, thread] = Scalar.bits(before + sum)
             }
         }

@@ -92,8 +92,13 @@ extension Printer {
     ) {
         let sums = instruction.results.map(name).joined(separator: ", ")
         let (a, b) = (text(instruction.sources[0], .s64), text(instruction.sources[1], .s64))
-        let adds = temporary("pred")
-        emit("setp.eq.s32 \(adds), 0, 0;")
+        let adds: String
+        if case .register(let given)? = instruction.sources.dropFirst(2).first {
+            adds = name(given)
+        } else {
+            adds = temporary("pred")
+            emit("setp.eq.s32 \(adds), 0, 0;")
+        }
         emit(
             "wgmma.mma_async.sync.aligned.m64n\(columns)k16.f32.\(dtype.rawValue).\(dtype.rawValue) "
                 + "{\(sums)}, \(a), \(b), \(adds), 1, 1, \(transposes);")

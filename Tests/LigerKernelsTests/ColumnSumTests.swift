@@ -7,8 +7,12 @@ import Tile
 /// Sums over rows, by each of the ways that shapes are summed, against Double.
 @Suite struct ColumnSumTests {
     /// Few rows, more than a program's columns; many, which lanes lie along; and many short ones, summed in two steps.
+    /// Columns that fill the last program, and that do not.
     @Test(
-        arguments: [(3, 700), (300, 40), (1024, 8), (4096, 128), (4097, 128), (2048, 512), (2048, 520)],
+        arguments: [
+            (3, 700), (300, 40), (1024, 8), (4096, 128), (4097, 128), (2048, 512), (2048, 520), (300, 41),
+            (40, 7), (2048, 385),
+        ],
         [DType.f32, .bf16])
     func sumsRows(shape: (rows: Int, columns: Int), dtype: DType) throws {
         var samples = Samples(seed: 7)

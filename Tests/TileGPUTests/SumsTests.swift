@@ -6,8 +6,9 @@ import Tile
 
 /// Sums that no operation of the catalogue launches.
 @Suite struct SumsTests {
-    /// Rows and columns, from a column on: contiguous and aligned, and not.
-    @Test(arguments: [(300, 40, 0), (70, 16, 1), (1024, 8, 0)], [DType.f32, .bf16])
+    /// Rows and columns, from a column on: contiguous and aligned, and not; with columns of the last program missing.
+    @Test(
+        arguments: [(300, 40, 0), (70, 16, 1), (1024, 8, 0), (300, 41, 0), (40, 7, 0)], [DType.f32, .bf16])
     func ofColumns(shape: (rows: Int, columns: Int, from: Int), dtype: DType) throws {
         let count = shape.rows * (shape.columns + shape.from)
         let whole = try Cast.apply(

@@ -24,6 +24,21 @@ private struct ExpertInputs {
 extension OperationFamily {
     static let experts = OperationFamily(
         Experts.self,
+        // Which row belongs to which choice (`ExpertRows`). Sizes that the host knows are given: rows there may be at most,
+        // their blocks, and experts and one more.
+        Operation("expert_rows") { s in
+            let choices = s.input("choices")
+            let rows = s.whole("rows"), blocks = s.whole("blocks"), bounds = s.whole("bounds")
+            s.output("place", [.count(of: choices)], .i32)
+            s.output("source", [.option(rows)], .i32)
+            s.output("of_block", [.option(blocks)], .i32)
+            s.output("starts", [.option(bounds)], .i32)
+            s.output("count", [.constant(1)], .i32)
+            return { a in
+                let found = try ExpertRows(finding: a[choices], experts: a[bounds] - 1)
+                return [found.place, found.source, found.experts, found.starts, found.count]
+            }
+        },
         Operation("experts_forward") { s in
             let x = s.input("x"), inputs = ExpertInputs(&s), keepsGates = s.flag("keeps_gates")
             s.output("y", like: x)

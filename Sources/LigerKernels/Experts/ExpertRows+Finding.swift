@@ -9,7 +9,7 @@ extension ExpertRows {
     ///   - choices: [...], i32, contiguous: an expert's number each; others stand for experts elsewhere.
     ///   - count: of experts.
     /// - Throws: `RuntimeError` if the type does not fit or memory runs out.
-    /// - Cost: experts comparisons for each choice, and a turn of a loop for each expert and each 256 choices.
+    /// - Cost: experts comparisons for each choice, 256 more, and for each expert and 256 choices a look at those before.
     package init(finding choices: NDArray, experts count: Int) throws {
         guard choices.dtype == .i32, choices.isContiguous, count > 0 else {
             throw RuntimeError(
@@ -17,17 +17,18 @@ extension ExpertRows {
             )
         }
         let list = choices.flattened, part = ExpertCounts.part
-        let parts = (list.count + part - 1) / part
+        let parts = max(1, (list.count + part - 1) / part)
         func integers(_ shape: Int...) throws -> NDArray {
             try NDArray(empty: shape, dtype: .i32, device: choices.device)
         }
-        let counts = try integers(parts, count), offsets = try integers(parts, count)
+        let counts = try integers(count, parts), offsets = try integers(count, parts)
         try ExpertCounts(experts: count).launch(
             programs: parts * count, ["choices": list, "counts": counts])
-        let totals = try integers(count), starts = try integers(count + 1), rows = try integers(1)
-        try ExpertOffsets().launch(
-            programs: count, ["counts": counts, "offsets": offsets, "totals": totals])
-        try ExpertStarts().launch(programs: 1, ["totals": totals, "starts": starts, "count": rows])
+        let blocks = try integers(count), starts = try integers(count + 1), rows = try integers(1)
+        try ExpertOffsets(parts: LigerKernels.capacity(for: parts, atLeast: 256)).launch(
+            programs: parts * count, ["counts": counts, "offsets": offsets, "blocks": blocks])
+        try ExpertStarts(experts: count).launch(
+            programs: count + 1, ["blocks": blocks, "starts": starts, "count": rows])
 
         let capacity = Self.capacity(choices: list.count, experts: count)
         let source = try integers(capacity), place = try integers(list.count)
@@ -52,39 +53,43 @@ struct ExpertCounts: TileKernel {
     func body(_ p: Program) {
         let choices = p.input("choices", .i32, rank: 1, as: Int32.self)
         let counts = p.output("counts", .i32, rank: 2, as: Int32.self)
-        let part = p.index / experts, expert = p.index % experts
+        let parts = counts.size(1), expert = p.index / parts, part = p.index % parts
         let c = p.range(from: part * Self.part, capacity: Self.part, limit: choices.size(0))
-        counts[part, expert] = sum((choices[c] == expert.int32).int32)
+        counts[expert, part] = sum((choices[c] == expert.int32).int32)
     }
 }
 
-/// An expert's choices in all parts before each, and in all; one program an expert.
+/// An expert's choices in all parts before each, and the blocks that they take; one program a part of an expert.
 struct ExpertOffsets: TileKernel {
+    /// The most there are.
+    let parts: Int
+
     func body(_ p: Program) {
-        let counts = p.input("counts", .i32, rank: 2, as: Int.self)
-        let offsets = p.output("offsets", .i32, rank: 2, as: Int.self)
-        let totals = p.output("totals", .i32, rank: 1, as: Int.self)
-        let expert = p.index, none = expert * 0
-        totals[expert] = p.loop(from: none, to: counts.size(0), carrying: none) { part, before in
-            offsets[part, expert] = before
-            return before + counts[part, expert]
+        let counts = p.input("counts", .i32, rank: 2, as: Int32.self)
+        let offsets = p.output("offsets", .i32, rank: 2, as: Int32.self)
+        let blocks = p.output("blocks", .i32, rank: 1, as: Int.self)
+        let number = counts.size(1), expert = p.index / number, part = p.index % number
+        let before = sum(counts[expert, p.range(capacity: parts, limit: part)])
+        offsets[expert, part] = before
+        p.when(part == number - 1) {
+            let choices = (before + counts[expert, part]).index
+            blocks[expert] = (choices + (ExpertRows.block - 1)) / ExpertRows.block
         }
     }
 }
 
-/// The first block of each expert, and all blocks' rows; one program.
+/// The first block of each expert, and all blocks' rows; one program an expert, and one more.
 struct ExpertStarts: TileKernel {
+    let experts: Int
+
     func body(_ p: Program) {
-        let totals = p.input("totals", .i32, rank: 1, as: Int.self)
-        let starts = p.output("starts", .i32, rank: 1, as: Int.self)
-        let count = p.output("count", .i32, rank: 1, as: Int.self)
-        let none = p.index * 0
-        let blocks = p.loop(from: none, to: totals.size(0), carrying: none) { expert, before in
-            starts[expert] = before
-            return before + (totals[expert] + (ExpertRows.block - 1)) / ExpertRows.block
-        }
-        starts[totals.size(0)] = blocks
-        count[none] = blocks * ExpertRows.block
+        let blocks = p.input("blocks", .i32, rank: 1, as: Int32.self)
+        let starts = p.output("starts", .i32, rank: 1, as: Int32.self)
+        let count = p.output("count", .i32, rank: 1, as: Int32.self)
+        let c = p.range(experts)
+        let before = sum(select(c.index < p.index.int32, blocks[c], 0))
+        starts[p.index] = before
+        p.when(p.index == experts) { count[p.index - experts] = before * Int32(ExpertRows.block) }
     }
 }
 
@@ -128,7 +133,7 @@ struct ExpertPlaces: TileKernel {
         let isEarlier = (choices[c] == chosen) & (c.index < choice.int32)
         let isHere = (chosen >= 0) & (chosen < Int32(experts))
         let expert = select(isHere, chosen, 0).index
-        let row = starts[expert] * ExpertRows.block + offsets[part, expert] + sum(isEarlier.int32).index
+        let row = starts[expert] * ExpertRows.block + offsets[expert, part] + sum(isEarlier.int32).index
         place[choice] = select(isHere, row, -1)
         p.when(isHere) { source[row] = choice }
     }

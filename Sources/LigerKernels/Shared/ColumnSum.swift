@@ -94,6 +94,8 @@ struct TallColumnSum: TileKernel {
     let isWeighted: Bool
     /// The most rows.
     let capacity: Int
+    /// Whether the last program has fewer columns.
+    let isRagged: Bool
 
     init(_ arrays: [(x: NDArray, sum: NDArray)], accumulates: Bool, isWeighted: Bool = false) {
         terms = arrays.map(\.x.dtype)
@@ -101,17 +103,19 @@ struct TallColumnSum: TileKernel {
         self.accumulates = accumulates
         self.isWeighted = isWeighted
         capacity = LigerKernels.capacity(for: arrays[0].x.shape[0], atLeast: 256)
+        isRagged = arrays[0].x.shape[1] % Self.group != 0
     }
 
     func launch(_ arrays: [(x: NDArray, sum: NDArray)], weights: NDArray? = nil) throws {
         let terms = Self.rows.named(arrays.map(\.x)), sums = Self.totals.named(arrays.map(\.sum))
         try launch(
-            programs: arrays[0].x.shape[1] / Self.group,
+            programs: (arrays[0].x.shape[1] + Self.group - 1) / Self.group,
             LaunchArrays(terms + sums + [("weights", weights)]))
     }
 
+    /// Programs of other sums, one for 512 columns, go from row to row: where they are few they wait for each.
     static func suits(rows: Int, columns: Int) -> Bool {
-        rows >= 32 && rows <= 1 << 14 && columns % group == 0 && columns < 64 * rows
+        rows >= 32 && rows <= 1 << 14 && columns < max(64 * rows, 1 << 17)
     }
 
     func body(_ p: Program) {
@@ -123,10 +127,13 @@ struct TallColumnSum: TileKernel {
         let weights = isWeighted ? p.input("weights", .f32, rank: 1) : nil
         let r = p.range(capacity: capacity, limit: x[0].size(0))
         for step in 0..<Self.group {
-            let c = p.index * Self.group + step
+            let own = p.index * Self.group + step, columns = x[0].size(1)
+            // A column that is not there is the last one once more, which nobody stores.
+            let c = isRagged ? minimum(own, columns - 1) : own
             for (x, out) in zip(x, out) {
                 let total = sum(weights.map { x[r, c] * $0[r] } ?? x[r, c])
-                out[c] = accumulates ? out[c] + total : total
+                func store() { out[c] = accumulates ? out[c] + total : total }
+                if isRagged { p.when(own < columns, store) } else { store() }
             }
         }
     }

@@ -174,16 +174,15 @@ extension ThreadEmitter {
         let sums = (0..<lanes).map { _ in out.register(.f32) }
         let ring = StageRegisters(product, &out)
         try tiles.forEach(self) { tile in
-            for sum in sums { out.move(.float(0), to: sum) }
             var previous: Register?
             // Only parts have lengths of their own.
             let count = product.hasParts ? try lines(product, tiles, tile).count : tiles.depth
             forEachStep(upTo: count) { k in
                 ring.awaitFilled(&out)
-                multiply(product, ring, thread, sums)
+                let hasPrevious = out.compare(.greater, .s64, .register(k), .integer(0))
+                multiply(product, ring, thread, sums, adding: hasPrevious)
                 // The products before these are done, so their stage may be filled again.
                 out.emit(.product(.wait(pending: 1)), [])
-                let hasPrevious = out.compare(.greater, .s64, .register(k), .integer(0))
                 let place = previous ?? out.register(.b64)
                 previous = place
                 arrive(at: place, product, thread, where: hasPrevious)
@@ -191,16 +190,19 @@ extension ThreadEmitter {
                 ring.advance(&out)
             }
             out.emit(.product(.wait(pending: 0)), [])
-            if let previous {
-                let hasSteps = out.compare(.greater, .s64, .register(count), .integer(0))
-                arrive(at: previous, product, thread, where: hasSteps)
-            }
+            let hasSteps = out.compare(.greater, .s64, .register(count), .integer(0))
+            if let previous { arrive(at: previous, product, thread, where: hasSteps) }
+            // Behind all products: other writes of accumulators would make the tensor cores wait for each of these.
+            let zeros = nested { for sum in sums { out.move(.float(0), to: sum) } }
+            out.append(.conditional(hasSteps, then: [], otherwise: zeros))
             out.append(.programs(try nested { try emitRows(product, tiles, tile, thread, sums) }))
         }
     }
 
+    /// - Parameter adds: whether there are sums that the first instruction's products are added to.
     private func multiply(
-        _ product: ProductPlan, _ ring: StageRegisters, _ thread: RowThread, _ sums: [Register]
+        _ product: ProductPlan, _ ring: StageRegisters, _ thread: RowThread, _ sums: [Register],
+        adding adds: Register
     ) {
         let stage = ring.place(&out)
         let ownRows = out.b64(.add, .register(stage), .register(thread.groupBytes))
@@ -218,7 +220,8 @@ extension ThreadEmitter {
             let kind = ProductStep.multiply(
                 columns: product.columns, product.dtype, columnsOfA: product.hasColumnsOfA,
                 columnsOfB: product.hasColumnsOfB)
-            out.append(.instruction(Instruction(kind: .product(kind), results: sums, sources: ahead)))
+            let sources = ahead + (step == 0 ? [.register(adds)] : [])
+            out.append(.instruction(Instruction(kind: .product(kind), results: sums, sources: sources)))
         }
         out.emit(.product(.commit), [])
     }

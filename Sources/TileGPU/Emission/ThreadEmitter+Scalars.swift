@@ -31,7 +31,8 @@ extension ThreadEmitter {
                 }
                 return register
             }
-            scalars[operation.results[0]] = compute(operation, operands)
+            scalars[operation.results[0]] =
+                quotient(operation, operands) ?? compute(operation, operands)
         }
     }
 
@@ -45,6 +46,33 @@ extension ThreadEmitter {
         case .mask(let value): out.move(.bits(value ? 1 : 0), to: register)
         }
         scalars[operation.results[0]] = register
+        constants.insert(operation.results[0])
+    }
+
+    /// A quotient or remainder of numbers of 64 bits, in 32 bits where both have no more: by a number that is known at run
+    /// time only, 64 bits take some hundred instructions one after the other. Nil for everything else.
+    private func quotient(_ operation: Operation, _ operands: [Register]) -> Register? {
+        guard case .binary(let binary) = operation.kind, binary == .divide || binary == .remainder,
+            function.type(operation.results[0]).element == .index, !constants.contains(operation.operands[1])
+        else { return nil }
+        let result = out.register(.b64), sources = operands.map { Source.register($0) }
+        let largest = out.b64(.maximum, sources[0], sources[1])
+        let least = out.b64(.minimum, sources[0], sources[1])
+        let isShort = both(
+            out.compare(.greaterOrEqual, .s64, .register(least), .integer(0)),
+            out.compare(.less, .s64, .register(largest), .integer(1 << 31)))
+        let short = nested {
+            let narrow = sources.map { Source.register(out.make(.b32, .convert(from: .s64, to: .s32), [$0])) }
+            var found = out.b32(.divide, .u32, narrow[0], narrow[1])
+            if binary == .remainder {
+                let whole = out.b32(.multiply, .s32, .register(found), narrow[1])
+                found = out.b32(.subtract, .s32, narrow[0], .register(whole))
+            }
+            out.write(result, .convert(from: .u32, to: .s64), [.register(found)])
+        }
+        let long = nested { out.write(result, .arithmetic(binary.arithmetic, .s64), sources) }
+        out.append(.conditional(isShort, then: short, otherwise: long))
+        return result
     }
 
     /// Only the program's first thread writes.

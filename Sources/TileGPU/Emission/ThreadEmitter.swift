@@ -47,8 +47,9 @@ final class ThreadEmitter {
     /// Sizes and strides of views.
     var views: [ViewRegisters] = []
 
-    /// Scalars: one register each.
+    /// Scalars: one register each; and those that are constants.
     var scalars: [ValueID: Register] = [:]
+    var constants: Set<ValueID> = []
     /// Tiles in registers: one for each lane the thread owns, or for two where the tile is packed.
     var tiles: [ValueID: [Register]] = [:]
     /// Lanes of packed and staged tiles that the present phase has rematerialised.

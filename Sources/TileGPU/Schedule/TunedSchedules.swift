@@ -27,6 +27,11 @@ extension GPUSchedule {
                 residentLanes: 32, chunkVectors: 2, minimumBlocks: 0,
                 stages: 0, prefetchedChunks: 0),
         TuningKey(
+            kernel: "LayerNormForward", vector: 8, lengthExponent: 14, capability: 90): GPUSchedule(
+                threads: 128, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 4, minimumBlocks: 0,
+                stages: 0, prefetchedChunks: 0),
+        TuningKey(
             kernel: "RMSNormBackward", vector: 8, lengthExponent: 10, capability: 90): GPUSchedule(
                 threads: 32, blocks: 1, programsPerBlock: 1, vector: 8,
                 residentLanes: 32, chunkVectors: 2, minimumBlocks: 0,
@@ -38,14 +43,29 @@ extension GPUSchedule {
                 stages: 0, prefetchedChunks: 0),
         TuningKey(
             kernel: "RoPEKernel", vector: 8, lengthExponent: 6, capability: 90): GPUSchedule(
-                threads: 4, blocks: 1, programsPerBlock: 8, vector: 8,
-                residentLanes: 16, chunkVectors: 2, minimumBlocks: 0,
+                threads: 4, blocks: 1, programsPerBlock: 64, vector: 8,
+                residentLanes: 16, chunkVectors: 2, minimumBlocks: 4,
+                stages: 0, prefetchedChunks: 0),
+        TuningKey(
+            kernel: "RoPEPairKernel", vector: 8, lengthExponent: 6, capability: 90): GPUSchedule(
+                threads: 4, blocks: 1, programsPerBlock: 64, vector: 8,
+                residentLanes: 16, chunkVectors: 2, minimumBlocks: 4,
                 stages: 0, prefetchedChunks: 0),
         TuningKey(
             kernel: "SoftmaxBackward", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
                 threads: 1024, blocks: 1, programsPerBlock: 1, vector: 8,
                 residentLanes: 32, chunkVectors: 2, minimumBlocks: 0,
                 stages: 0, prefetchedChunks: 0),
+        TuningKey(
+            kernel: "SoftmaxBackward", vector: 8, lengthExponent: 16, capability: 90): GPUSchedule(
+                threads: 512, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 4, minimumBlocks: 2,
+                stages: 0, prefetchedChunks: 3),
+        TuningKey(
+            kernel: "SoftmaxBackward", vector: 8, lengthExponent: 17, capability: 90): GPUSchedule(
+                threads: 512, blocks: 1, programsPerBlock: 1, vector: 8,
+                residentLanes: 8, chunkVectors: 2, minimumBlocks: 2,
+                stages: 0, prefetchedChunks: 6),
         TuningKey(
             kernel: "SoftmaxForward", vector: 8, lengthExponent: 15, capability: 90): GPUSchedule(
                 threads: 256, blocks: 1, programsPerBlock: 1, vector: 8,

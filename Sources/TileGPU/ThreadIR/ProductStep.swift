@@ -23,8 +23,8 @@ package enum ProductStep: Hashable, Sendable {
     /// Makes the accumulators known to the tensor cores, before the first product after they were written.
     case fence
     /// Results: accumulators, 64 rows by `columns`, over 128 threads. Sources: descriptions of tiles of 64 and of
-    /// `columns` lines, of whose 16 elements the products are added. Lines are a tile's columns in shared memory, or its
-    /// rows.
+    /// `columns` lines, of whose 16 elements the products are added; and, if given, whether they are added to what the
+    /// accumulators hold, or to 0. Lines are a tile's columns in shared memory, or its rows.
     case multiply(columns: Int, DType, columnsOfA: Bool, columnsOfB: Bool)
     /// Makes a group of the products begun since the last; waits until all but the newest `pending` groups are done.
     case commit

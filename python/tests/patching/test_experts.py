@@ -69,9 +69,10 @@ def test_products_of_the_library(monkeypatch, device, dtype, hidden, inner, toke
         assert calls
 
 
-def test_rows_of_experts(device):
+@pytest.mark.parametrize("find", ["expert_rows", "rows_by_kernels"])
+def test_rows_of_experts(device, find):
     expert = torch.tensor([4, 0, 3, 0, 7, 3, -1, 3], device=device)
-    place, source, of_block, starts, count = (each.tolist() for each in module.expert_rows(expert, 5))
+    place, source, of_block, starts, count = (each.tolist() for each in getattr(module, find)(expert, 5))
     assert place == [256, 0, 128, 1, -1, 129, -1, 130] and starts == [0, 1, 1, 1, 2, 3] and count == [384]
     assert of_block[:3] == [0, 3, 4] and len(source) == 128 * len(of_block)
     assert {row: choice for row, choice in enumerate(source) if choice >= 0} == {

@@ -12,6 +12,7 @@ from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 
 _forward = operation("experts_forward")
 _backward = operation("experts_backward")
+_rows = operation("expert_rows")
 
 # Rows of a block, which are all of one expert; and the most choices of a token that the kernels add.
 _BLOCK, _MOST_CHOICES = 128, 16
@@ -37,7 +38,8 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
     if multiplies_in_kernels(hidden_states, gate_up_proj, down_proj) and fits_kernels(
         rows, gate_up_proj, down_proj, weights
     ):
-        placed = expert_rows(expert, gate_up_proj.shape[0])
+        find = expert_rows if is_tracing() else rows_by_kernels
+        placed = find(expert, gate_up_proj.shape[0])
         mixed = _Experts.apply(rows[:, 0], gate_up_proj, down_proj, weights, *placed)
         return mixed.reshape(hidden_states.shape)
     order = torch.argsort(expert, stable=True)
@@ -97,7 +99,7 @@ def expert_rows(expert, experts):
     none; the expert of each block; the first block of each expert, and the first of none; how many rows blocks have.
     """
     choices, device = expert.numel(), expert.device
-    capacity = (choices + min(choices, experts) * (_BLOCK - 1)) // _BLOCK * _BLOCK
+    capacity = _capacity(choices, experts)
     short = torch.int16 if experts < 1 << 15 else torch.int32
     by_expert, order = torch.sort(expert.clamp(-1, experts).to(short), stable=True)
     bounds = torch.searchsorted(by_expert, torch.arange(experts + 1, device=device, dtype=short))
@@ -112,6 +114,16 @@ def expert_rows(expert, experts):
     blocks = torch.arange(capacity // _BLOCK, device=device)
     of_block = torch.searchsorted(starts[1:], blocks, right=True).clamp_(max=experts - 1)
     return tuple(each.to(torch.int32) for each in (place, source, of_block, starts, starts[-1:] * _BLOCK))
+
+
+def rows_by_kernels(expert, experts):
+    """The same by the library's kernels, six launches in the place of some 35."""
+    capacity = _capacity(expert.numel(), experts)
+    return _rows(expert.to(torch.int32).contiguous(), capacity, capacity // _BLOCK, experts + 1)
+
+
+def _capacity(choices, experts):
+    return (choices + min(choices, experts) * (_BLOCK - 1)) // _BLOCK * _BLOCK
 
 
 class _ZeroGradientBeyond(torch.autograd.Function):
