@@ -121,7 +121,9 @@ def experts():
     from liger_kernel.ops.fused_moe import expert_rows
 
     # Each expert has a block, so that there is no row that nobody writes.
-    x, placed = random(3, 128), expert_rows(torch.tensor([0, 1, 2, 1, 0, 0]), 2)
+    choices = torch.tensor([0, 1, 2, 1, 0, 0])
+    x, placed = random(3, 128), expert_rows(choices, 2)
+    yield "expert_rows", choices.to(torch.int32), 256, 2, 3
     weights = random(2, 128, 128), random(2, 128, 64), random(3, 2)
     for keeps in (True, False):
         yield "experts_forward", x, *weights, *placed, keeps

@@ -13,6 +13,7 @@ import types
 import torch
 
 from liger_kernel import _call
+from liger_kernel import _exports
 from liger_kernel import _signature
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -126,7 +127,8 @@ def _register(name):
     """Registers the operator of an operation, if there is one."""
     if name not in _functions:
         # One that an exported program names.
-        importlib.import_module(f"{__package__}.ops")
+        for module in ("", *(f".{late}" for late in _exports.LATE_OPS)):
+            importlib.import_module(f"{__package__}.ops{module}")
     # torch asks for the name once more while it is registered.
     if name not in _functions or name in _registered:
         return
