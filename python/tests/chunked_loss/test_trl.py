@@ -133,35 +133,34 @@ def test_trainers(make, model, tokenizer, tmp_path, device):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize(("adapted", "checkpointing"), [(False, True), (False, False), (True, True)])
 @pytest.mark.parametrize("make", [dpo, kto, grpo, sft])
-def test_recomputation(make, adapted, model, tokenizer, tmp_path, device):
-    """By a budget, as the trainers do without: they switch checkpointing off and on around a reference's passes."""
+def test_recomputation_by_budget(make, adapted, checkpointing, model, tokenizer, tmp_path, device):
+    """Against the trainer's own run: trainers switch checkpointing off and on around a reference's passes."""
     from liger_kernel.transformers import LigerRecomputeCallback
 
-    rows = []
-    for budget in (None, "20KiB"):
+    callback, rows = LigerRecomputeCallback("4MiB", verbose=False), []
+    for callbacks in ([], [callback]):
         torch.manual_seed(11)
         options = {
-            "output_dir": str(tmp_path), "max_steps": 4, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
+            "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
             "logging_steps": 1, "report_to": "none", "use_cpu": device == "cpu", "bf16": False, "save_strategy": "no",
-            "gradient_checkpointing": budget is not None, "disable_tqdm": True,
+            "gradient_checkpointing": checkpointing and bool(callbacks), "disable_tqdm": True,
         }  # fmt: skip
         adapter = None
         if adapted:
             peft = pytest.importorskip("peft")
             adapter = peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
         trainer = make(copy.deepcopy(model), tokenizer, options, adapter)
-        if budget:
-            callback = LigerRecomputeCallback(budget=budget, verbose=False)
-            trainer.add_callback(callback)
+        for each in callbacks:
+            trainer.add_callback(each)
         trainer.train()
         rows.append([row for row in trainer.state.log_history if "grad_norm" in row])
-    assert callback.recomputation.plan is not None
-    assert len(rows[0]) == len(rows[1]) == 4
-    for plain, kept in zip(*rows):
+    assert callback.recomputation.plan.kept_bytes > 0 and callback.recomputation.steps >= 3
+    assert len(rows[0]) == 3
+    for plain, recomputed in zip(*rows, strict=True):
         for name in ("loss", "grad_norm"):
-            assert float(kept[name]) == pytest.approx(float(plain[name]), rel=1e-5, abs=1e-6), name
+            assert float(recomputed[name]) == pytest.approx(float(plain[name]), rel=1e-5, abs=1e-6), name
 
 
 def orpo(model, tokenizer, options):
@@ -282,21 +281,3 @@ def test_grpo_call(model, hidden):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(metrics[0], k, atol=1e-5, rtol=1e-4)
     assert len(metrics) == 2 and metrics[-1].item() == 0
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("checkpointing", [True, False])
-@pytest.mark.parametrize("make", [dpo, kto, sft])
-def test_recomputation_by_budget(make, checkpointing, model, tokenizer, tmp_path):
-    """Trainers switch checkpointing off and on around a reference's passes; the plan stays."""
-    from liger_kernel.transformers import LigerRecomputeCallback
-
-    options = {
-        "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 2, "report_to": "none",
-        "use_cpu": True, "bf16": False, "save_strategy": "no", "gradient_checkpointing": checkpointing,
-        "disable_tqdm": True,
-    }  # fmt: skip
-    trainer = make(copy.deepcopy(model), tokenizer, options)
-    trainer.add_callback(callback := LigerRecomputeCallback("4MiB", verbose=False))
-    trainer.train()
-    assert callback.recomputation.plan.kept_bytes > 0 and callback.recomputation.steps >= 3
