@@ -52,6 +52,9 @@ private struct RoutingSample {
         self.options = options
     }
 
+    /// Which tokens count for the loss: all but every fourth.
+    private var counts: [Bool] { (0..<scores.shape[0]).map { $0 % 4 != 3 } }
+
     struct Found {
         let weights, choices, dScores, loss, slopes, balanced: NDArray
         let rows: ExpertRows
@@ -61,12 +64,14 @@ private struct RoutingSample {
         let (weights, choices) = try Routing.forward(scores, options)
         let dScores = try Routing.backward(
             dWeights: dWeights, scores: scores, weights: weights, choices: choices, options)
-        let sums = try RouterBalance.sums(scores, choices: choices)
-        let (loss, slopes) = try RouterBalance.loss([sums], tokens: scores.shape[0])
+        let counted = try NDArray(
+            integers: counts.map { $0 ? 1 : 0 }, dtype: .i32, device: scores.device)
+        let sums = try RouterBalance.sums(scores, choices: choices, counted: counted)
+        let (loss, slopes) = try RouterBalance.loss([sums], choices: options.choices)
         let nothing = try NDArray.zeros(scores.shape, dtype: scores.dtype, device: scores.device)
         let one = try NDArray([Float(scores.shape[0])], device: scores.device)
         let balanced = try RouterBalance.backward(
-            dScores: nothing, scores: scores, slopes: slopes, factor: one)
+            dScores: nothing, scores: scores, slopes: slopes, counted: counted, factor: one)
         return Found(
             weights: weights, choices: choices, dScores: dScores, loss: loss, slopes: slopes,
             balanced: balanced,
@@ -76,7 +81,7 @@ private struct RoutingSample {
     func results(_ point: CheckCase) throws -> [CheckResult] {
         let found = try run(), experts = scores.shape[1], count = options.choices
         let rows = scores.doubles.cut(experts), slopes = dWeights.doubles.cut(count)
-        let balance = RouterBalance.Reference([rows], options)
+        let balance = RouterBalance.Reference([rows], options, counted: counts)
         let tokens = Double(rows.count)
         let single = Routing.Options(choices: 1, normalises: false)
         let mostLikely = rows.flatMap { Routing.Reference.weights($0, single) }.max() ?? 0

@@ -2,7 +2,7 @@ extension FileTokenizer {
     /// The ids of `text`, without the post-processor's opening and closing tokens. Cost: about linear.
     public func encode(_ text: String) -> [Int32] {
         var text = text
-        return text.withUTF8 { encode(UTF8Text(bytes: $0)) }
+        return text.withUTF8 { encodeWhole(UTF8Text(bytes: $0)) }
     }
 
     /// The ids of UTF-8 bytes; what is not valid UTF-8 is read as U+FFFD, as the library only takes valid text.
@@ -10,7 +10,13 @@ extension FileTokenizer {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             return encode(String(decoding: bytes, as: UTF8.self))
         }
-        return bytes.withUnsafeBufferPointer { encode(UTF8Text(bytes: $0)) }
+        return bytes.withUnsafeBufferPointer { encodeWhole(UTF8Text(bytes: $0)) }
+    }
+
+    private func encodeWhole(_ text: UTF8Text) -> [Int32] {
+        let memory = memories.take()
+        defer { memories.giveBack(memory) }
+        return encode(part: text, continues: false, memory: memory)
     }
 
     /// The ids of a part of a longer text, cut as `TextCuts` allows.
@@ -19,11 +25,6 @@ extension FileTokenizer {
     ///   - continues: whether text stands before it.
     ///   - memory: of the parts before it.
     func encode(part: UTF8Text, continues: Bool, memory: WordMemory) -> [Int32] {
-        encode(part, continues: continues, memory)
-    }
-
-    private func encode(_ text: UTF8Text, continues: Bool = false, _ memory: WordMemory? = nil) -> [Int32] {
-        let memory = memory ?? WordMemory(textLength: text.count)
         // A known expression at the end is scanned word by word, without a list of the words.
         var steps = preTokenizers[...]
         var pattern: SplitPattern?
@@ -31,7 +32,7 @@ extension FileTokenizer {
             pattern = last
             steps.removeLast()
         }
-        let prepared = cut(text, by: steps, continues: continues)
+        let prepared = cut(part, by: steps, continues: continues)
         switch model {
         case .bytePairs(let model):
             let words = WordRanges(pattern: pattern, cuts: model.cuts)

@@ -16,6 +16,8 @@ public struct FileTokenizer: Tokenizer {
     /// Whether tokens are kept as the bytes that they stand for, so that decoding is to put them together.
     let keepsBytes: Bool
     let tokens: TokenBytes
+    /// What is remembered of words from text to text; ids do not depend on it.
+    let memories = WordMemories()
     /// Added tokens that are sought in the original text.
     let rawTokens: AddedTokenMatcher
     /// Added tokens that are sought in the normalised text.

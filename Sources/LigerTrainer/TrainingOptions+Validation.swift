@@ -23,6 +23,9 @@ extension TrainingOptions {
         if data == "" { problems.append("--data is empty; give a file or a folder, or leave it out") }
         if model.isEmpty { problems.append("--model is empty; give a preset or a folder") }
         if out.isEmpty { problems.append("--out is empty; give a folder") }
+        if out.unicodeScalars.contains("\u{FFFD}") {
+            problems.append("--out is \(out), which is not UTF-8; give another name")
+        }
         if let data, !data.isEmpty, Self.trimmed(data) == Self.trimmed(out) {
             problems.append(
                 "--out is \(out), as --data; give another folder, or the next run reads its output")

@@ -94,24 +94,35 @@ private let sizes: [(experts: Int, choices: Int)] = [
 
 @Suite struct RouterBalanceTests {
     /// Several routers, so many tokens that parts have several each, and experts that nobody chose.
+    /// All tokens count, or two of three.
     @Test(arguments: [(1, 8, 2, 1), (3, 7, 3, 5), (2, 128, 8, 200), (1, 1, 1, 3)], floatTypes)
     func matchesDouble(size: (routers: Int, experts: Int, choices: Int, tokens: Int), dtype: DType) throws {
+        for isMasked in [false, true] { try matchesDouble(size, dtype, isMasked: isMasked) }
+    }
+
+    private func matchesDouble(
+        _ size: (routers: Int, experts: Int, choices: Int, tokens: Int), _ dtype: DType, isMasked: Bool
+    ) throws {
+        let counts = isMasked ? (0..<size.tokens).map { $0 % 3 != 1 } : nil
+        let counted = try counts.map {
+            try NDArray(integers: $0.map { $0 ? 1 : 0 }, dtype: .i32, device: .cpu)
+        }
         var random = SeededGenerator(seed: 3)
         let options = Routing.Options(choices: size.choices, normalises: false)
         let scores = try (0..<size.routers).map { _ in
             try random.array([size.tokens, size.experts], dtype, in: -3...3)
         }
         let sums = try scores.map {
-            try RouterBalance.sums($0, choices: Routing.forward($0, options).choices)
+            try RouterBalance.sums($0, choices: Routing.forward($0, options).choices, counted: counted)
         }
-        let (loss, slopes) = try RouterBalance.loss(sums, tokens: size.tokens)
-        let expected = RouterBalance.Reference(scores.map(byRow), options)
+        let (loss, slopes) = try RouterBalance.loss(sums, choices: size.choices)
+        let expected = RouterBalance.Reference(scores.map(byRow), options, counted: counts)
         #expect(relativeError(loss.doubles, [expected.loss]) < bound(.f32, terms: size.tokens))
         let factor = try NDArray([Float(size.tokens)])
         for (router, x) in scores.enumerated() {
             let other = try random.array(x.shape, dtype)
             let found = try RouterBalance.backward(
-                dScores: other, scores: x, slopes: slopes, factor: factor)
+                dScores: other, scores: x, slopes: slopes, counted: counted, factor: factor)
             let own = expected.gradients[router].joined().map { $0 * Double(size.tokens) }
             let sum = zip(other.doubles, own).map { $0 + $1 }
             #expect(relativeError(found.doubles, sum) < bound(dtype, terms: 16))
@@ -123,16 +134,31 @@ private let sizes: [(experts: Int, choices: Int)] = [
         let even = try NDArray([9, 0, 0, 9], [2, 2]), all = try NDArray([50, 0, 50, 0], [2, 2])
         for (scores, expected) in [(even, 1.0), (all, 2)] {
             let choices = try Routing.forward(scores, .init(choices: 1, normalises: true)).choices
-            let loss = try RouterBalance.loss([RouterBalance.sums(scores, choices: choices)], tokens: 2).loss
+            let loss = try RouterBalance.loss([RouterBalance.sums(scores, choices: choices)], choices: 1).loss
             #expect(abs(loss.doubles[0] - expected) < 1e-6)
         }
+    }
+
+    /// Without a token that counts the loss is 0, and so are its gradients.
+    @Test func nothingCounts() throws {
+        let scores = try NDArray([9, 0, 0, 9], [2, 2])
+        let none = try NDArray.zeros([2], dtype: .i32)
+        let choices = try Routing.forward(scores, .init(choices: 1, normalises: true)).choices
+        let (loss, slopes) = try RouterBalance.loss(
+            [RouterBalance.sums(scores, choices: choices, counted: none)], choices: 1)
+        let gradient = try RouterBalance.backward(
+            dScores: NDArray.zeros([2, 2]), scores: scores, slopes: slopes, counted: none,
+            factor: NDArray([1]))
+        #expect(loss.doubles == [0] && gradient.doubles == [0, 0, 0, 0])
     }
 
     @Test func refusesMisfits() throws {
         let x = try NDArray.zeros([2, 8]), choices = try NDArray.zeros([3, 2], dtype: .i32)
         #expect(throws: RuntimeError.self) { try RouterBalance.sums(x, choices: choices) }
-        #expect(throws: RuntimeError.self) { try RouterBalance.loss([], tokens: 2) }
-        #expect(throws: RuntimeError.self) { try RouterBalance.loss([x], tokens: 0) }
+        let two = try NDArray.zeros([2, 2], dtype: .i32), one = try NDArray.zeros([1], dtype: .i32)
+        #expect(throws: RuntimeError.self) { try RouterBalance.sums(x, choices: two, counted: one) }
+        #expect(throws: RuntimeError.self) { try RouterBalance.loss([], choices: 2) }
+        #expect(throws: RuntimeError.self) { try RouterBalance.loss([x], choices: 0) }
     }
 }
 

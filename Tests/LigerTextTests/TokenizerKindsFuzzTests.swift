@@ -5,10 +5,10 @@ import Testing
 
 /// Hostile files of every kind never crash, and hostile expressions never take long.
 @Suite struct TokenizerKindsFuzzTests {
-    /// LIGER_FUZZ_FILES=25000 mutates so many files of each kind; a failure is repeated by its seed.
+    /// LIGER_TEST_MUTATIONS=100000 mutates so many files of each kind; a failure is repeated by its seed.
     @Test(arguments: SmallKinds.allCases)
     func mutatedFiles(_ kind: SmallKinds) throws {
-        let count = ProcessInfo.processInfo.environment["LIGER_FUZZ_FILES"].flatMap(Int.init) ?? 1000
+        let count = ProcessInfo.processInfo.environment["LIGER_TEST_MUTATIONS"].flatMap(Int.init) ?? 1000
         let seed = 41 + UInt64(kind.rawValue.utf8.count)
         var random = SeededGenerator(seed: seed)
         let original = [UInt8](try kind.json())

@@ -19,13 +19,27 @@ BASES = {
     "phi3": dict(
         model_type="phi3", num_key_value_heads=2, pad_token_id=7, bos_token_id=1, eos_token_id=2,
         original_max_position_embeddings=64),
+    "mixtral": dict(model_type="mixtral", num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=2),
+    # A block without experts, whose layers PEFT cannot name.
+    "qwen3_moe": dict(
+        model_type="qwen3_moe", num_key_value_heads=2, head_dim=8, num_experts=5, num_experts_per_tok=2,
+        moe_intermediate_size=12, mlp_only_layers=[1]),
 }
+EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 VARIANTS = {
     "all": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear")),
     "named": ("llama", dict(r=3, lora_alpha=5, target_modules=["q_proj", "mlp.down_proj"])),
     "pattern": ("llama", dict(r=3, lora_alpha=5, target_modules=r".*layers\.1\..*(gate|o)_proj")),
     "stabilised": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear", use_rslora=True)),
     "decomposed": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear", use_dora=True)),
+    "experts": ("mixtral", dict(r=4, lora_alpha=7, target_modules=["q_proj"], target_parameters=EXPERTS)),
+    "downs": ("qwen3_moe", dict(
+        r=3, lora_alpha=5, target_modules=[], target_parameters=["experts.down_proj"], use_rslora=True)),
+    "routers": ("qwen3_moe", dict(
+        r=2, lora_alpha=5, target_modules=["v_proj"], target_parameters=["gate.weight", "experts.gate_up_proj"])),
+    # Gates and ups get twice the rank and alpha.
+    "mixtral-all": ("mixtral", dict(r=3, lora_alpha=7, target_modules="all-linear")),
+    "qwen3-moe-all": ("qwen3_moe", dict(r=3, lora_alpha=7, target_modules="all-linear")),
     "joint": ("phi3", dict(r=4, lora_alpha=7, target_modules=["qkv_proj", "gate_up_proj"])),
 }
 
@@ -34,7 +48,7 @@ def base(options):
     config = AutoConfig.for_model(
         vocab_size=97, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, **options)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="eager")
 
 
 def main(root):

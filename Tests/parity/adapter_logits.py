@@ -26,7 +26,8 @@ def main(root):
     folders = sorted(path for path in root.iterdir() if path.is_dir())
     for folder in folders:
         recorded = load_file(folder / "logits.safetensors")
-        model = AutoModelForCausalLM.from_pretrained(folder / "base", attn_implementation="eager")
+        model = AutoModelForCausalLM.from_pretrained(
+            folder / "base", attn_implementation="eager", experts_implementation="eager")
         model = PeftModel.from_pretrained(model, folder / "written")
         with torch.no_grad():
             logits = model(input_ids=recorded["input_ids"]).logits

@@ -4,7 +4,8 @@ Usage: python decoder_fixture.py OUTPUT_FOLDER
 
 For each variant a folder with a checkpoint (config.json, model.safetensors), `step.safetensors` (inputs,
 labels, logits, loss, the gradient of every parameter) and `losses.json` (the losses of 20 AdamW steps on
-one batch and the optimiser's options).
+one batch and the optimiser's options). Where routers have a loss, `padded.safetensors` has the same of rows that
+are padded on the right, and their `attention_mask`.
 """
 
 import copy
@@ -145,6 +146,8 @@ VARIANTS = {
 }
 
 BATCH, SEQUENCE, VOCABULARY = 3, 37, 211
+# Of padded rows, one without padding. No window is all padding: transformers makes NaN of that.
+LENGTHS = (31, 37, 30)
 # Experts whose scores are the same for every token, by variant.
 EQUAL_EXPERTS = {"mixtral-ties": (1, 2), "qwen3-moe-idle": (3, 7)}
 OPTIMISER = dict(lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
@@ -189,9 +192,9 @@ def stored_name(model, name):
     return name.replace(".mlp.", ".block_sparse_moe.") if model.config.model_type == "mixtral" else name
 
 
-def forward(model, ids, labels):
+def forward(model, ids, labels, mask=None):
     """Logits, and the loss with that of routers if the configuration asks for it. Labels are shifted already."""
-    output = model(input_ids=ids)
+    output = model(input_ids=ids, attention_mask=mask)
     loss = torch.nn.functional.cross_entropy(
         output.logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
     if getattr(model.config, "output_router_logits", False):
@@ -199,16 +202,18 @@ def forward(model, ids, labels):
     return output.logits, loss
 
 
-def record(model, ids, labels, folder):
+def record(model, ids, labels, file, mask=None):
     """In float64 where transformers does not ask for fp32: its own rounding in fp32 is half of what tests allow."""
     exact = copy.deepcopy(model).double()
-    logits, loss = forward(exact, ids, labels)
+    logits, loss = forward(exact, ids, labels, mask)
     loss.backward()
     tensors = {"input_ids": ids, "labels": labels, "logits": logits.detach(), "loss": loss.detach().reshape(1)}
     for name, parameter in exact.named_parameters():
         tensors["gradient." + stored_name(model, name)] = parameter.grad.detach()
+    if mask is not None:
+        tensors["attention_mask"] = mask.int()
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "step.safetensors")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
 
 def train(model, ids, labels):
@@ -241,7 +246,10 @@ def main(folder):
         labels = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE))
         labels[0, 5:9] = -100
         labels[2, -1] = -100
-        record(model, ids, labels, target)
+        record(model, ids, labels, target / "step.safetensors")
+        if getattr(model.config, "output_router_logits", False):
+            mask = (torch.arange(SEQUENCE) < torch.tensor(LENGTHS).unsqueeze(1)).long()
+            record(model, ids * mask, torch.where(mask == 1, labels, -100), target / "padded.safetensors", mask)
         losses = train(model, ids, labels)
         (target / "losses.json").write_text(json.dumps(dict(losses=losses, **OPTIMISER)))
 

@@ -6,10 +6,12 @@ struct RouterSums: TileKernel {
     let choices: Int
     let dtype: DType
     let rowsPerProgram: Int
+    let isMasked: Bool
 
     func body(_ p: Program) {
         let x = p.input("scores", dtype, rank: 2)
         let choices = p.input("choices", .i32, rank: 2, as: Int32.self)
+        let counted = isMasked ? p.input("counted", .i32, rank: 1, as: Int.self) : nil
         let sums = p.output("sums", .f32, rank: 2)
         let c = p.range(experts), first = p.index * rowsPerProgram, none = p.index * 0
         let last = minimum(first + rowsPerProgram, x.size(0))
@@ -19,24 +21,30 @@ struct RouterSums: TileKernel {
         ) { row, probabilities, counts in
             let scores = maximum(x[row, c], -Float.greatestFiniteMagnitude)
             let (m, total) = maxAndSumExp(scores)
-            let more = p.loop(from: none, to: none + self.choices, carrying: counts) { k, counts in
+            // Of a token that does not count, no choice is looked at.
+            let most = counted.map { none + self.choices * $0[row] } ?? none + self.choices
+            let more = p.loop(from: none, to: most, carrying: counts) { k, counts in
                 counts + (c.index == choices[row, k]).float
             }
-            return (probabilities + exp(scores - m) / total, more)
+            let shares = exp(scores - m) / total
+            return (probabilities + (counted.map { shares * $0[row].float } ?? shares), more)
         }
         sums[p.index, c] = probabilities
         sums[p.index, c + experts] = counts
     }
 }
 
-/// E / terms^2 sum(counts probabilities), and E / terms^2 counts; one program.
+/// E / terms^2 sum(counts probabilities), and E / terms^2 counts, with a term for each token of each router: all choices
+/// over the choices of a token; one program.
 struct RouterLoss: TileKernel {
     let experts: Int
+    let choices: Int
 
     func body(_ p: Program) {
         let totals = p.input("totals", .f32, rank: 1)
         let loss = p.output("loss", .f32, rank: 1), slopes = p.output("slopes", .f32, rank: 1)
-        let terms = p.scalar("terms"), c = p.range(experts)
+        let c = p.range(experts)
+        let terms = maximum(sum(totals[c + experts]) / Float(choices), 1)
 
         // Shares first, so that nothing overflows.
         let shares = totals[c + experts] / terms
@@ -50,16 +58,19 @@ struct RouterLoss: TileKernel {
 struct RouterLossBackward: TileKernel {
     let experts: Int
     let dtype: DType
+    let isMasked: Bool
 
     func body(_ p: Program) {
         let dscores = p.input("dscores", dtype, rank: 2), x = p.input("scores", dtype, rank: 2)
         let slopes = p.input("slopes", .f32, rank: 1), factor = p.input("factor", .f32, rank: 1)
+        let counted = isMasked ? p.input("counted", .i32, rank: 1, as: Int.self) : nil
         let y = p.output("sum", dtype, rank: 2)
         let row = p.index, c = p.range(experts)
 
         let scores = maximum(x[row, c], -Float.greatestFiniteMagnitude)
         let (m, total) = maxAndSumExp(scores)
         let probabilities = exp(scores - m) / total, g = slopes[c]
-        y[row, c] = dscores[row, c] + probabilities * (g - sum(probabilities * g)) * factor[0]
+        let own = counted.map { factor[0] * $0[row].float } ?? factor[0]
+        y[row, c] = dscores[row, c] + probabilities * (g - sum(probabilities * g)) * own
     }
 }

@@ -11,6 +11,8 @@ package struct AdapterConfiguration: Sendable, Equatable {
 
     /// Rank, scale and targets.
     package var options: LowRankOptions
+    /// `target_parameters`: routers' weights, and matrices of all experts of a layer.
+    package var parameters: [String] = []
     /// `base_model_name_or_path`: the model that was adapted.
     package var base: String?
     /// Whether the targets are given by a pattern, so that only the tensors say which layers there are.
@@ -43,20 +45,26 @@ package struct AdapterConfiguration: Sendable, Equatable {
                 $0 >= 0 && $0 < 1
             },
             isRankStabilised: reader.flag("use_rslora"), isWeightDecomposed: reader.flag("use_dora"))
-        (options.targets, hasPattern) = reader.targets()
+        parameters = reader.names("target_parameters")
+        (options.targets, hasPattern) = reader.targets(mayBeNone: !parameters.isEmpty)
+        options.gates = reader.gates(rank: options.rank, alpha: options.alpha)
         base = reader.text("base_model_name_or_path")
         try reader.finish()
     }
 
     /// The file's text.
     ///
-    /// - Parameter layers: names of all adapted layers, which `all` targets are written as.
+    /// - Parameter layers: names of all adapted layers but those of `parameters`, which `all` targets are written as.
     package func serialized(layers: [String]) -> [UInt8] {
         let names: [String] =
             switch options.targets {
             case .all: Set(layers.map { String($0.split(separator: ".").last ?? "") }).sorted()
-            case .named(let names): names
+            case .named(let names): parameters.isEmpty ? names : layers
             }
+        // PEFT's patterns are expressions for the whole name.
+        func pattern(_ value: JSONValue?) -> JSONValue {
+            .object(value.map { [AdapterKeys.gatesPattern: $0] } ?? [:])
+        }
         let members: [String: JSONValue] = [
             "peft_type": .string("LORA"), "task_type": .string("CAUSAL_LM"), "inference_mode": .bool(true),
             "base_model_name_or_path": base.map { .string($0) } ?? .null,
@@ -64,7 +72,9 @@ package struct AdapterConfiguration: Sendable, Equatable {
             "lora_dropout": .number(options.dropout), "target_modules": .array(names.map { .string($0) }),
             "use_rslora": .bool(options.isRankStabilised), "use_dora": .bool(options.isWeightDecomposed),
             "bias": .string("none"), "fan_in_fan_out": .bool(false), "init_lora_weights": .bool(true),
-            "modules_to_save": .null, "rank_pattern": .object([:]), "alpha_pattern": .object([:]),
+            "modules_to_save": .null, "rank_pattern": pattern(options.gates.map { .integer($0.rank) }),
+            "alpha_pattern": pattern(options.gates.map { Self.number($0.alpha) }),
+            "target_parameters": parameters.isEmpty ? .null : .array(parameters.map { .string($0) }),
         ]
         return Array((JSONValue.object(members).serialized() + "\n").utf8)
     }

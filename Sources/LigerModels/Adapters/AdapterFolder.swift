@@ -9,8 +9,7 @@ import Tile
 package struct AdapterFolder {
     /// The name of the weights' file.
     package static let weightsName = "adapter_model.safetensors"
-    /// What PEFT puts before a parameter's name.
-    private static let prefix = "base_model.model."
+    private static let prefix = AdapterLayers.prefix
 
     package let url: URL
     /// Targets are the names of the layers that have tensors.
@@ -31,31 +30,10 @@ package struct AdapterFolder {
         self.url = url
         base = configuration.base
         file = try SafetensorsFile(url: url.appendingPathComponent(Self.weightsName))
-        let layers = Set(file.tensors.keys.compactMap(Self.layer(of:))).sorted()
-        if layers.isEmpty {
-            throw CheckpointError(
-                file.path, "the tensors", found: "none named \(Self.prefix)LAYER.lora_A.weight",
-                expected: "factors of at least one layer", advice: "Save the adapter again with PEFT.")
-        }
         var options = configuration.options
-        if case .named(let names) = options.targets, !configuration.hasPattern {
-            let strangers = layers.filter { !LowRankOptions.Targets.named(names).contains($0) }
-            if let stranger = strangers.first {
-                throw CheckpointError(
-                    file.path, "layer \(stranger.quoted)", found: "factors",
-                    expected: "factors of the target_modules alone: \(names.joined(separator: ", "))",
-                    advice: "The two files do not belong together; fetch both again.")
-            }
-        }
-        options.targets = .named(layers)
+        options.targets = .named(
+            try AdapterLayers(of: file.tensors.keys, configuration, in: file.path).names)
         self.options = options
-    }
-
-    private static func layer(of tensor: String) -> String? {
-        let suffix = ".lora_A.weight"
-        guard tensor.hasPrefix(prefix), tensor.hasSuffix(suffix) else { return nil }
-        let name = tensor.dropFirst(prefix.count).dropLast(suffix.count)
-        return name.isEmpty ? nil : String(name)
     }
 
     /// Checks that the tensors are exactly those of a decoder that was adapted by `options`, without reading any.
@@ -126,8 +104,11 @@ package struct AdapterFolder {
     ) throws {
         let url = folder.appendingPathComponent(weightsName)
         try SafetensorsWriter.write(contents(of: adapters, in: folder, content), to: url)
-        let text = AdapterConfiguration(adapters.options, base: base).serialized(
-            layers: adapters.all.map(\.name))
+        var configuration = AdapterConfiguration(adapters.options, base: base)
+        configuration.parameters =
+            adapters.routers.map { $0 + ".weight" }.sorted() + adapters.experts.map(\.name)
+        let text = configuration.serialized(
+            layers: adapters.all.map(\.name).filter { !adapters.routers.contains($0) })
         try AtomicFile.write(text, to: folder.appendingPathComponent(AdapterConfiguration.fileName))
     }
 }

@@ -75,11 +75,55 @@ struct AdapterKeys {
         return nil
     }
 
+    /// A list of names; null is an empty one.
+    mutating func names(_ key: String) -> [String] {
+        let value = value(key)
+        switch value {
+        case nil, .null?: return []
+        case .array(let elements)?:
+            let names = elements.compactMap { element -> String? in
+                if case .string(let name) = element, !name.isEmpty { name } else { nil }
+            }
+            if names.count == elements.count { return names.sorted() }
+        default: break
+        }
+        report(key, value, "names of parameters", "Save the adapter again with PEFT's save_pretrained.")
+        return []
+    }
+
+    /// By which PEFT gives experts' gates and ups a rank and an alpha of their own.
+    static let gatesPattern = #".*\.gate_up_proj"#
+
+    /// What the patterns of rank and alpha say, the only one that is honoured.
+    mutating func gates(rank: Int, alpha: Double) -> LowRankOptions.Gates? {
+        func pattern(_ key: String) -> JSONValue? {
+            guard case .object(let found)? = members[key], found.count == 1 else { return nil }
+            return found.dictionary[Self.gatesPattern]
+        }
+        var (ownRank, ownAlpha): (Int?, Double?)
+        if case .integer(let number)? = pattern("rank_pattern"), (1...65_536).contains(number) {
+            ownRank = number
+        }
+        switch pattern("alpha_pattern") {
+        case .integer(let number)?: ownAlpha = Double(number)
+        case .number(let number)? where number.isFinite && Float(number).isFinite: ownAlpha = number
+        default: break
+        }
+        if ownRank != nil { read.insert("rank_pattern") }
+        if ownAlpha != nil { read.insert("alpha_pattern") }
+        if ownRank == nil, ownAlpha == nil { return nil }
+        return LowRankOptions.Gates(rank: ownRank ?? rank, alpha: ownAlpha ?? alpha)
+    }
+
     /// The targets, and whether a pattern gives them.
-    mutating func targets() -> (LowRankOptions.Targets, hasPattern: Bool) {
+    ///
+    /// - Parameter mayBeNone: whether there are parameters to adapt.
+    mutating func targets(mayBeNone: Bool) -> (LowRankOptions.Targets, hasPattern: Bool) {
         let key = "target_modules"
         let value = value(key)
         switch value {
+        case nil where mayBeNone, .null? where mayBeNone: return (.named([]), false)
+        case .array(let elements)? where mayBeNone && elements.isEmpty: return (.named([]), false)
         case .string("all-linear")?: return (.all, false)
         case .string(let pattern)? where !pattern.isEmpty: return (.named([]), true)
         case .array(let elements)? where !elements.isEmpty:

@@ -7,9 +7,10 @@ extension CausalLanguageModel {
     /// Freezes the weights and adds new adapters, which change nothing at first.
     ///
     /// - Parameter seed: decides their start, and what dropout drops.
-    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are.
+    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are, or that cannot have these
+    ///   options.
     package func adapt(_ options: LowRankOptions, seed: UInt64) throws {
-        try decoder.requireTargets(options.targets)
+        try decoder.requireTargets(options)
         decoder.adapt(options, seed: seed)
         try decoder.allocateAdapters(on: decoder.embedding.weight.device)
         try decoder.initialiseAdapters(seed: seed)
@@ -39,9 +40,15 @@ extension CausalLanguageModel {
 }
 
 extension Decoder {
-    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are.
-    package func requireTargets(_ targets: LowRankOptions.Targets) throws {
-        let unknown = unknown(targets)
+    /// - Throws: `CheckpointError` for a target that no layer has, with the names there are, or that cannot have these
+    ///   options.
+    package func requireTargets(_ options: LowRankOptions) throws {
+        if let hindrance = hindrance(to: options) {
+            throw CheckpointError(
+                "the adapter", "its targets", found: hindrance, expected: "an adapter that PEFT can load",
+                advice: "Leave the option out, or name other targets.")
+        }
+        let unknown = unknown(options.targets)
         guard !unknown.isEmpty else { return }
         let names = Set(adaptableLayers.map { $0.split(separator: ".").last ?? "" }).sorted()
         throw CheckpointError(
@@ -49,7 +56,10 @@ extension Decoder {
             expected: "names of its linear layers: \(names.joined(separator: ", "))",
             advice:
                 "Name some of these, or all of them by all-linear. The embedding and the head stay as they are"
-                + (expertSizes.isEmpty ? "." : ", and so do experts and their routers.")
+                + (expertSizes.isEmpty
+                    ? "."
+                    : ". The matrices of all experts of a layer are experts.gate_up_proj and experts.down_proj; PEFT takes "
+                        + "gate_proj, up_proj and down_proj for parts of these, so other feed-forward layers stay too.")
         )
     }
 }

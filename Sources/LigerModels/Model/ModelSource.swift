@@ -28,7 +28,8 @@ public enum ModelSource: Sendable, Hashable {
                 text.quoted, "the model",
                 found: exists ? "a file" : "neither a preset nor a folder of this name",
                 expected: "one of the presets \(presets), or a folder with config.json and model.safetensors",
-                advice: "Name a preset, or the path of a folder that transformers' save_pretrained wrote.")
+                advice: (text.contains("/") ? "Nothing is fetched from the Hub. " : "")
+                    + "Name a preset, or the path of a folder that transformers' save_pretrained wrote.")
         }
         self = .folder(URL(fileURLWithPath: text, isDirectory: true))
     }

@@ -40,7 +40,8 @@ package final class LowRankAdapter {
             )
         }
         name = slot.name
-        products = slot.products
+        guard let products = slot.products else { preconditionFailure("a linear layer") }
+        self.products = products
         scale = options.scale
         down = parameter(
             "lora_A.weight", [options.rank, inputs], .uniform(bound: 1 / Float(inputs).squareRoot()))

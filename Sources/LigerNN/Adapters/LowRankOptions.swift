@@ -2,16 +2,28 @@
 public struct LowRankOptions: Sendable, Hashable, Codable {
     /// Which linear layers get an adapter.
     public enum Targets: Sendable, Hashable, Codable {
-        /// All within the blocks: every one but the head.
+        /// All within the blocks: every one but the head, routers and experts.
         case all
-        /// Those whose name, or whose name's last parts, are one of these, such as `q_proj` or `mlp.up_proj`.
+        /// Those whose name, or whose name's last parts, are one of these, such as `q_proj` or `mlp.up_proj`; also routers
+        /// (`mlp.gate`) and experts' matrices (`experts.gate_up_proj`, `experts.down_proj`).
         case named([String])
+    }
+
+    /// Of experts' gates and ups.
+    package struct Gates: Sendable, Hashable, Codable {
+        package let rank: Int
+        package let alpha: Double
+
+        package init(rank: Int, alpha: Double) { (self.rank, self.alpha) = (rank, alpha) }
     }
 
     /// Columns of the narrow factor, r.
     public var rank: Int
     /// What the product of the factors is multiplied by, over `rank` or its root.
     public var alpha: Double
+    /// Rank and alpha of experts' gates and ups where they have their own: PEFT gives them twice the others' where
+    /// their two halves were named apart.
+    package var gates: Gates?
     /// Share of inputs that an adapter, but not its layer, misses in training.
     public var dropout: Double
     /// The layers.
@@ -35,8 +47,16 @@ public struct LowRankOptions: Sendable, Hashable, Codable {
     }
 
     /// What the product of the factors is multiplied by.
-    public var scale: Float {
+    public var scale: Float { scale(rank, alpha) }
+
+    private func scale(_ rank: Int, _ alpha: Double) -> Float {
         Float(alpha / (isRankStabilised ? Double(rank).squareRoot() : Double(rank)))
+    }
+
+    /// Rank and scale of experts' matrices of a name.
+    func ofExperts(_ name: String) -> (rank: Int, scale: Float) {
+        guard let gates, name.hasSuffix("." + SparseFeedForward.gatesName) else { return (rank, scale) }
+        return (gates.rank, scale(gates.rank, gates.alpha))
     }
 }
 

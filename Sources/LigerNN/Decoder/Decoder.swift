@@ -1,5 +1,6 @@
 public import LigerKernels
 public import LigerRuntime
+import Tile
 
 /// From tokens to scores of the next ones: an embedding, blocks, a norm, a head.
 ///
@@ -56,7 +57,8 @@ public final class Decoder {
         self.head = head
         self.maximumPositions = maximumPositions
         parameters = scope.parameters
-        slots = scope.slots
+        // In a model with experts PEFT takes the names of such layers for experts'.
+        slots = scope.expertSizes.isEmpty ? scope.slots : scope.slots.filter { !$0.isDenseFeedForward }
         linearLayers = scope.linearLayers
     }
 
@@ -110,6 +112,8 @@ public final class Decoder {
     ///   - options: the ignored label, and what else the loss has.
     ///   - documents: where documents begin that share rows; nil where each row is one. The last token of a document
     ///     wants an ignored label, for what follows is another's.
+    ///   - counted: of the same shape, i32: 0 for padding, which the loss of routers leaves out, and 1 for other tokens; nil
+    ///     where all are. What follows a row's padding is wrong.
     ///   - normaliser: one f32 to divide the summed loss by, such as the number of labels in all
     ///     micro-batches of a step; nil divides by the number of labels here that are not ignored.
     ///   - tape: what records for the backward pass.
@@ -118,28 +122,30 @@ public final class Decoder {
     /// - Throws: as `logits`, and an error naming the first label outside of the vocabulary.
     public func loss(
         _ ids: NDArray, _ labels: NDArray, _ options: LossOptions = LossOptions(),
-        documents: DocumentBorders? = nil, normaliser: NDArray? = nil, on tape: Tape
+        documents: DocumentBorders? = nil, counted: NDArray? = nil, normaliser: NDArray? = nil,
+        on tape: Tape
     ) throws -> Tensor {
         try lossAndRouters(
-            ids, labels, options, documents: documents, normaliser: normaliser, on: tape
+            ids, labels, options, documents: documents, counted: counted, normaliser: normaliser, on: tape
         ).loss
     }
 
-    /// The same, and the loss of routers by itself, [1], where the model has one: over all tokens of the batch.
+    /// The same, and the loss of routers by itself, [1], where the model has one: over all tokens that count.
     package func lossAndRouters(
         _ ids: NDArray, _ labels: NDArray, _ options: LossOptions, documents: DocumentBorders? = nil,
-        normaliser: NDArray?, on tape: Tape
+        counted: NDArray? = nil, normaliser: NDArray?, on tape: Tape
     ) throws -> (loss: Tensor, routers: NDArray?) {
         if labels.shape != ids.shape {
             throw RuntimeError("labels have shape \(labels.shape), ids \(ids.shape). Give one label per id")
         }
-        let routers = routerLossWeight == nil ? nil : RouterNotes()
+        try counted?.expect("counted", shape: ids.shape, dtype: .i32)
+        let routers = routerLossWeight == nil ? nil : RouterNotes(counting: counted?.flattened)
         let loss = try head.loss(
             hidden(ids, documents: documents, on: tape, routers: routers), labels.flattened, options,
             normaliser: normaliser, kernels)
         guard let weight = routerLossWeight, let routers else { return (loss, nil) }
         return try routers.adding(
-            to: loss, weight: weight, tokens: ids.count, labels: labels.flattened,
+            to: loss, weight: weight, labels: labels.flattened,
             ignoreIndex: options.ignoreIndex, normaliser: normaliser)
     }
 

@@ -13,7 +13,7 @@ public struct DecoderBlock {
         slots = Array(scope.slots[slotsBefore...])
     }
 
-    var parameters: [Parameter] { own + slots.flatMap { $0.adapter?.parameters ?? [] } }
+    var parameters: [Parameter] { own + slots.flatMap(\.parameters) }
 
     /// Like x. Where the tape's plan recomputes the block of this number whole, nothing is kept but x.
     func callAsFunction(_ x: Tensor, _ context: SequenceContext, number: Int) throws -> Tensor {

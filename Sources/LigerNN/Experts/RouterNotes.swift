@@ -9,34 +9,40 @@ import Tile
 /// where blocks are computed again: a router that runs a second time notes nothing, and finds the gradient here.
 package final class RouterNotes {
     private var sums: [NDArray] = []
+    /// Experts of a token.
+    private var choices = 0
+    /// [tokens], i32: 0 for those that do not count, such as padding; nil if all do.
+    private let counted: NDArray?
     private var seen: Set<ObjectIdentifier> = []
     /// What `RouterBalance.backward` needs, from the backward pass on.
     private var slopes: (values: NDArray, factor: NDArray)?
 
+    init(counting counted: NDArray?) { self.counted = counted }
+
     /// Takes down what a router did, unless it has run before.
     func note(_ scores: NDArray, choices: NDArray, of router: Parameter) throws {
         guard seen.insert(ObjectIdentifier(router)).inserted else { return }
-        sums.append(try RouterBalance.sums(scores, choices: choices))
+        self.choices = choices.shape[1]
+        sums.append(try RouterBalance.sums(scores, choices: choices, counted: counted))
     }
 
     /// A gradient of scores with that of the loss in addition.
     fileprivate func adding(to dScores: NDArray, of scores: NDArray) throws -> NDArray {
         guard let slopes else { return dScores }
         return try RouterBalance.backward(
-            dScores: dScores, scores: scores, slopes: slopes.values, factor: slopes.factor)
+            dScores: dScores, scores: scores, slopes: slopes.values, counted: counted, factor: slopes.factor)
     }
 
     /// A loss, with that of the routers in addition where the tape records, and that of the routers alone.
     ///
     /// - Parameters:
     ///   - weight: what the routers' is multiplied by.
-    ///   - tokens: that each router has seen.
     ///   - labels: of the batch: where a step has several, the routers' loss counts by its share of the labels.
     ///   - normaliser: the labels of the step; nil if the batch is all of it.
     func adding(
-        to loss: Tensor, weight: Float, tokens: Int, labels: NDArray, ignoreIndex: Int, normaliser: NDArray?
+        to loss: Tensor, weight: Float, labels: NDArray, ignoreIndex: Int, normaliser: NDArray?
     ) throws -> (loss: Tensor, routers: NDArray?) {
-        let (own, values) = try RouterBalance.loss(sums, tokens: tokens)
+        let (own, values) = try RouterBalance.loss(sums, choices: choices)
         sums = []
         guard loss.tape.isRecording else { return (loss, own) }
         let device = own.device

@@ -14,10 +14,20 @@ public struct SparseFeedForward: Layer {
         let up: String
         let down: String
 
-        package init(gate: String = "gate_proj", up: String = "up_proj", down: String = "down_proj") {
-            (self.gate, self.up, self.down) = (gate, up, down)
+        /// What transformers calls the layer's module, which checkpoints may call otherwise.
+        let module: String
+
+        package init(
+            gate: String = "gate_proj", up: String = "up_proj", down: String = "down_proj",
+            module: String = "mlp"
+        ) {
+            (self.gate, self.up, self.down, self.module) = (gate, up, down, module)
         }
     }
+
+    /// What transformers calls `gateUp` and `down` of all experts together.
+    static let gatesName = "gate_up_proj"
+    static let downsName = "down_proj"
 
     /// `gate`, [experts, hidden size].
     public let router: Parameter
@@ -26,25 +36,36 @@ public struct SparseFeedForward: Layer {
     /// [experts, hidden size, intermediate size].
     public let down: Parameter
     private let options: Routing.Options
+    /// Where adapters go: of the router, and of the matrices.
+    private let routerSlot, gateUpSlot, downSlot: AdapterSlot
 
     package init(_ scope: ParameterScope, _ sizes: ExpertSizes, names: Names = Names()) {
         options = sizes.routing
         router = scope["gate"].weight([sizes.count, sizes.hidden])
         let experts = scope["experts"]
         gateUp = experts.expertWeights(
-            "gate_up_proj", [sizes.count, 2 * sizes.inner, sizes.hidden], parts: [names.gate, names.up],
+            Self.gatesName, [sizes.count, 2 * sizes.inner, sizes.hidden], parts: [names.gate, names.up],
             choices: options.choices)
         down = experts.expertWeights(
-            "down_proj", [sizes.count, sizes.hidden, sizes.inner], parts: [names.down],
+            Self.downsName, [sizes.count, sizes.hidden, sizes.inner], parts: [names.down],
             choices: options.choices)
         scope.note(sizes)
+        let module = scope.name.split(separator: ".").dropLast().map(String.init) + [names.module]
+        let path = module.joined(separator: ".")
+        routerSlot = AdapterSlot(
+            LinearProducts("\(path).gate", router, isTransposed: false), isNamedOnly: true)
+        gateUpSlot = AdapterSlot(experts: gateUp, name: "\(path).experts.\(Self.gatesName)")
+        downSlot = AdapterSlot(experts: down, name: "\(path).experts.\(Self.downsName)")
+        for slot in [routerSlot, gateUpSlot, downSlot] { scope.note(slot) }
     }
 
     /// [rows, hidden size], as x.
     public func callAsFunction(_ x: Tensor, _ context: SequenceContext) throws -> Tensor {
         let tape = x.tape
-        let scores = try x.linear(tape.tensor(of: router))
-        let (gateUp, down) = (tape.tensor(of: gateUp), tape.tensor(of: down))
+        let scores =
+            try routerSlot.adapter.map { try $0(LinearInput(x)) } ?? x.linear(tape.tensor(of: router))
+        let gateUp = try gateUpSlot.experts.map { try $0(on: tape) } ?? tape.tensor(of: gateUp)
+        let down = try downSlot.experts.map { try $0(on: tape) } ?? tape.tensor(of: down)
         let found = try Routing.forward(scores.value, options)
         try context.routers?.note(scores.value, choices: found.choices, of: router)
         let watched = scores.watched(by: context.routers)

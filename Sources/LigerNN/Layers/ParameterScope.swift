@@ -78,6 +78,12 @@ package struct ParameterScope {
         return slot
     }
 
+    /// Lists what can be adapted if its name is given.
+    func note(_ slot: AdapterSlot) { model.slots.append(slot) }
+
+    /// The name of this place.
+    var name: String { path }
+
     /// A weight of products or look-ups.
     package func weight(_ shape: [Int]) -> Parameter {
         add("weight", shape, .normal(deviation: model.deviation), decays: true)

@@ -1,9 +1,8 @@
 /// Remembers the tokens of words that were met before: a cache line for each word.
 ///
 /// Direct mapped: a word takes the place of another with the same slot, which bounds the memory. Words of more than 31
-/// bytes or 7 tokens are not kept, as they rarely come back. Belongs to one text at a time, so that a tokenizer stays
-/// immutable and free of locks.
-final class WordMemory {
+/// bytes or 7 tokens are not kept, as they rarely come back. Belongs to one text at a time: see `WordMemories`.
+final class WordMemory: @unchecked Sendable {
     /// The bytes of a word, filled up with zeros, and in the last byte how many there are.
     typealias Key = SIMD4<UInt64>
 
@@ -21,16 +20,12 @@ final class WordMemory {
     // Unsafe is right here: no bounds to check in the innermost loop. Both are freed with the object.
     private let slots: UnsafeMutablePointer<Slot>
     private let masks: UnsafeMutablePointer<Key>
-    private let count: Int
     private let shift: UInt64
 
-    /// - Parameter textLength: bytes of the text, by which short ones take little memory.
-    init(textLength: Int = .max) {
-        var bits: UInt64 = 4
-        while 1 << bits < min(textLength / 8, Self.mostSlots) { bits += 1 }
-        (count, shift) = (1 << bits, 64 - bits)
-        slots = .allocate(capacity: count)
-        slots.initialize(repeating: Slot(), count: count)
+    init() {
+        shift = UInt64(64 - Self.mostSlots.trailingZeroBitCount)
+        slots = .allocate(capacity: Self.mostSlots)
+        slots.initialize(repeating: Slot(), count: Self.mostSlots)
         masks = .allocate(capacity: Self.longestWord + 1)
         for length in 0...Self.longestWord {
             let bytes = SIMD32<UInt8>((0..<32).map { $0 < length ? 0xFF : 0 })

@@ -113,6 +113,10 @@ public struct Corpus: Sendable {
         case .file:
             try ParquetFile.refuse(path)
             try reader.readFile(name: Self.lastName(of: path), at: path)
+        case .folder where RunDirectory.isRun(path):
+            throw TrainerError(
+                .dataUnreadable, "\(path) is the output of a run: its files are no text to learn from.",
+                remedy: "Give other text with --data, or a folder in it by its own name.")
         case .folder:
             let names = try only ?? reader.names(in: path, called: "")
             for name in names where FileSystem.kind(of: FileSystem.join(path, name)) != nil || only == nil {

@@ -23,6 +23,16 @@ extension TokenBatch {
         return batch
     }
 
+    /// [rows, sequenceLength]: 0 for padding, else 1; nil where rows do not say what is padding.
+    package var counted: [Int32]? {
+        documents.map { documents in
+            documents.flatMap { row -> [Int32] in
+                let count = row.last?.upperBound ?? 0
+                return Array(repeating: 1, count: count) + Array(repeating: 0, count: sequenceLength - count)
+            }
+        }
+    }
+
     /// Where examples begin that share rows, and the padding after them; nil where each row has one, which no token sees
     /// past.
     package func borders(on device: Device) throws -> DocumentBorders? {

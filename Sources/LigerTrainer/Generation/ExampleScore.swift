@@ -47,7 +47,8 @@ package struct ExampleScore: Sendable, Codable {
         for index in 0..<stream.evaluationBatches {
             let batch = stream.evaluationBatch(index)
             let result = try work.loss(
-                BatchArrays(batch, on: device), of: model.decoder, share: .all, on: Tape(recording: false))
+                BatchArrays(batch, on: device, counting: model.decoder.routerLossWeight != nil),
+                of: model.decoder, share: .all, on: Tape(recording: false))
             total += try result.loss.value.hostValues()[0] * Double(batch.weight)
             for (place, number) in try result.figures.flatMap({ try $0.hostValues() }).enumerated() {
                 sums[place] += number

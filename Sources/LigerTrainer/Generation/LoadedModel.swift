@@ -13,6 +13,13 @@ package struct LoadedModel {
         package let weights: String
         /// The folder of the adapter, if there is one.
         package let adapter: String?
+
+        /// What people should know of an adapter whose base could not be compared with the weights.
+        ///
+        /// - Throws: `CheckpointError` if the adapter's configuration cannot be read.
+        package var doubt: String? {
+            get throws { try adapter.flatMap { try BaseModel.doubt(adapter: $0, on: weights) } }
+        }
     }
 
     let model: CausalLanguageModel
@@ -89,7 +96,15 @@ extension LoadedModel.Location {
         guard let weights = base ?? named else {
             throw Self.error("\(folder) does not name its base.", "Give the base's folder with --base.")
         }
-        try Self.requireWeights(weights, named: "the base of \(folder), \(weights),")
+        if FileSystem.kind(of: weights) == nil, ModelPreset(rawValue: weights) == nil {
+            throw Self.error(
+                "The base of the adapter in \(folder) is \(weights), "
+                    + (base == nil
+                        ? "by its base_model_name_or_path, which is no folder here."
+                        : "which does not exist."),
+                "Nothing is fetched from the Hub: download the base, and give its folder with --base.")
+        }
+        try Self.requireWeights(weights, named: "The base of \(folder), \(weights),")
         self.init(weights: weights, adapter: folder)
     }
 

@@ -14,7 +14,8 @@ struct NextToken: Objective {
         _ batch: BatchArrays, of model: Decoder, share: LossShare, on tape: Tape
     ) throws -> ObjectiveLoss {
         let (loss, routers) = try model.lossAndRouters(
-            batch.ids, batch.labels, options, documents: batch.documents, normaliser: share.tokens, on: tape)
+            batch.ids, batch.labels, options, documents: batch.documents, counted: batch.counted,
+            normaliser: share.tokens, on: tape)
         return ObjectiveLoss(loss, figures: routers.map { [$0] } ?? [])
     }
 

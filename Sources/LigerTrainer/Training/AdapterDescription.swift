@@ -6,6 +6,8 @@ internal import Platform
 struct AdapterDescription {
     let options: LowRankOptions
     private let folder: AdapterFolder?
+    /// What people should know where its base could not be compared with the weights.
+    let doubt: String?
 
     /// Nil where the weights themselves are trained.
     ///
@@ -19,8 +21,9 @@ struct AdapterDescription {
         }
         guard let options = folder?.options ?? choice.adapter.lowRank else { return nil }
         self.options = options
+        doubt = try folder.flatMap { try BaseModel.doubt(adapter: $0.url.path, on: choice.model) }
         let decoder = model.layers()
-        try decoder.requireTargets(options.targets)
+        try decoder.requireTargets(options)
         guard let folder else { return }
         try BaseModel.check(adapter: folder.url.path, on: choice.model)
         decoder.adapt(options, seed: 0)

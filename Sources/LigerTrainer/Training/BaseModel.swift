@@ -75,5 +75,24 @@ package struct BaseModel: Sendable, Equatable, Codable {
                 + "\(file).")
     }
 
+    /// What people should know where `check` had nothing to compare; nil where it had.
+    ///
+    /// - Parameters:
+    ///   - adapter: the adapter's folder.
+    ///   - weights: the folder of the weights that it is put on.
+    /// - Throws: `CheckpointError` if the adapter's configuration cannot be read.
+    static func doubt(adapter: String, on weights: String) throws -> String? {
+        guard FileSystem.kind(of: FileSystem.join(adapter, fileName)) == nil else { return nil }
+        let folder = URL(fileURLWithPath: adapter, isDirectory: true)
+        let named = try AdapterConfiguration(folder: folder).base
+        let base =
+            named == weights
+            ? "Its base_model_name_or_path is that folder; whether the files there have changed since is not known"
+            : named.map { "Its base_model_name_or_path is \($0): make sure that these are the same weights" }
+                ?? "Its base_model_name_or_path is empty: make sure that these are the weights that it was trained on"
+        return
+            "the adapter in \(adapter) has no \(fileName), so its base could not be compared with \(weights). \(base)."
+    }
+
     var summary: String { fingerprint + (checksum.map { ", checksum \($0)" } ?? "") }
 }

@@ -143,7 +143,9 @@ package final class Learner {
     }
 
     private func arrays(_ batch: TokenBatch) throws -> BatchArrays {
-        try BatchArrays(batch, on: model.device, keepingPadding: work.classes != nil)
+        try BatchArrays(
+            batch, on: model.device, keepingPadding: work.classes != nil,
+            counting: model.decoder.routerLossWeight != nil)
     }
 
     /// What the objective says of a step in addition to its loss.

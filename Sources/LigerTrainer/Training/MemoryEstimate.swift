@@ -101,7 +101,8 @@ package struct MemoryEstimate: Sendable, Equatable {
     ) throws -> (activations: Int, loss: Int) {
         let before = meter.bytes
         let parts = try (0..<options.accumulate).map { _ in
-            try BatchArrays.unset(options, on: meter.device)
+            try BatchArrays.unset(
+                options, on: meter.device, counting: work.decoder.routerLossWeight != nil)
         }
         let activations =
             try activations(

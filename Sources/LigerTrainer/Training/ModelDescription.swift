@@ -77,6 +77,17 @@ package struct ModelDescription {
                 ?? "Wait for its first checkpoint.")
     }
 
+    /// Checks that there is something to continue in `--sample`.
+    /// - Throws: `TrainerError` (`invalidOptions`).
+    package func checkSample(_ options: TrainingOptions) throws {
+        guard let prompt = options.sample, (try? PromptTokens.tokens(of: prompt, tokenizer)) == nil else {
+            return
+        }
+        throw TrainerError(
+            .invalidOptions, "--sample has no token, and the tokenizer none that begins a text.",
+            remedy: "Give a prompt of at least one character.")
+    }
+
     /// Checks that sequences are not longer than the model's positions.
     /// - Throws: `TrainerError` (`invalidOptions`).
     package func checkLength(_ sequenceLength: Int) throws {
@@ -92,12 +103,12 @@ package struct ModelDescription {
     /// - Throws: `TrainerError` (`invalidOptions`).
     package func checkExperts(_ options: TrainingOptions, on device: Device) throws {
         let layers = configuration.layers()
-        if layers.routerLossWeight != nil, options.objective.kind != .nextToken {
+        if layers.routerLossWeight != nil, ![.nextToken, .sft].contains(options.objective.kind) {
             throw TrainerError(
                 .invalidOptions,
                 "The model's config.json asks for a loss of routers (output_router_logits), which --objective "
                     + "\(options.objective.kind.rawValue) does not have.",
-                remedy: "Set output_router_logits to false there, or train on text.")
+                remedy: "Set output_router_logits to false there, or train on text or by --objective sft.")
         }
         if options.execution.graph,
             let hindrance = layers.hindranceToGraphs(options.dtype, options.kernels, on: device)

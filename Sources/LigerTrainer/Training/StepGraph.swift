@@ -50,15 +50,22 @@ package struct BatchArrays {
     package let advantages: NDArray?
     /// Where examples begin that share rows; nil where each row is one.
     package let documents: DocumentBorders?
+    /// [rows, length], i32: 0 for padding, else 1; nil where nobody asks or there is none.
+    package let counted: NDArray?
 
-    /// - Parameter keepingPadding: whether ranks must have arrays of one shape.
+    /// - Parameters:
+    ///   - keepingPadding: whether ranks must have arrays of one shape.
+    ///   - counting: whether the model asks which tokens are padding.
     /// - Throws: `RuntimeError` when memory runs out.
-    package init(_ batch: TokenBatch, on device: Device, keepingPadding: Bool = false) throws {
+    package init(
+        _ batch: TokenBatch, on device: Device, keepingPadding: Bool = false, counting: Bool = false
+    ) throws {
         // A GPU wants batches of few shapes; the processor takes any, and so no padding.
-        let batch = device.isGPU || keepingPadding ? batch : batch.withoutPadding
+        let keepsPadding = device.isGPU || keepingPadding
+        let batch = keepsPadding ? batch : batch.withoutPadding
         try self.init(
             ids: batch.inputs, labels: batch.labels, [batch.rows, batch.sequenceLength],
-            batch.borders(on: device),
+            batch.borders(on: device), counted: counting && keepsPadding ? batch.counted : nil,
             preferences: batch.preferences.map {
                 try NDArray(copying: $0, [$0.count], dtype: .i32, device: device)
             }, advantages: batch.advantages.map { try NDArray($0, device: device) }, on: device)
@@ -69,25 +76,30 @@ package struct BatchArrays {
     /// - Parameter shape: [rows, length].
     package init(
         ids: [Int32], labels: [Int64], _ shape: [Int], _ documents: DocumentBorders? = nil,
-        preferences: NDArray? = nil, advantages: NDArray? = nil, on device: Device
+        counted: [Int32]? = nil, preferences: NDArray? = nil, advantages: NDArray? = nil, on device: Device
     ) throws {
         self.init(
             ids: try NDArray(copying: ids, shape, dtype: .i32, device: device),
             labels: try NDArray(copying: labels, shape, dtype: .i64, device: device),
-            preferences: preferences, advantages: advantages, documents: documents)
+            preferences: preferences, advantages: advantages, documents: documents,
+            counted: try counted.map { try NDArray(copying: $0, shape, dtype: .i32, device: device) })
     }
 
     private init(
         ids: NDArray, labels: NDArray, preferences: NDArray? = nil, advantages: NDArray? = nil,
-        documents: DocumentBorders? = nil
+        documents: DocumentBorders? = nil, counted: NDArray? = nil
     ) {
         (self.ids, self.labels, self.preferences) = (ids, labels, preferences)
         self.advantages = advantages
-        self.documents = documents
+        (self.documents, self.counted) = (documents, counted)
     }
 
     /// Memory for the largest part that the options allow, which holds nothing.
-    static func unset(_ options: TrainingOptions, on device: Device) throws -> BatchArrays {
+    ///
+    /// - Parameter counting: whether the model asks which tokens are padding.
+    static func unset(
+        _ options: TrainingOptions, on device: Device, counting: Bool
+    ) throws -> BatchArrays {
         let isJudged = options.objective.kind.form == .judged
         let isRated = options.objective.kind.form == .rated
         let shape = [options.rowsPerPass * (isJudged ? 2 : 1), options.sequenceLength]
@@ -99,7 +111,9 @@ package struct BatchArrays {
             advantages: isRated ? try NDArray(empty: [options.rowsPerPass], device: device) : nil,
             documents: options.packsRows
                 ? try DocumentBorders(
-                    starts: Array(repeating: [0], count: shape[0]), length: shape[1], device: device) : nil)
+                    starts: Array(repeating: [0], count: shape[0]), length: shape[1], device: device) : nil,
+            counted: counting && options.objective.kind == .sft
+                ? try NDArray(empty: shape, dtype: .i32, device: device) : nil)
     }
 
     /// Some rows' ids and labels.
@@ -111,6 +125,7 @@ package struct BatchArrays {
     func write(_ batch: TokenBatch) throws {
         try batch.inputs.withUnsafeBytes { try ids.write($0) }
         try batch.labels.withUnsafeBytes { try labels.write($0) }
+        try batch.counted?.withUnsafeBytes { try counted?.write($0) }
         try batch.preferences?.withUnsafeBytes { try preferences?.write($0) }
         try batch.advantages?.withUnsafeBytes { try advantages?.write($0) }
     }

@@ -70,6 +70,7 @@ public final class TrainingRun {
         try description.checkLength(dated.sequenceLength)
         let own = dated.share(of: ranks.count)
         try description.checkExperts(dated, on: device)
+        try description.checkSample(dated)
         try description.checkHead(dated, ranks: ranks.count)
         let attention = try description.attention(own, on: device)
         let available = try MemoryCheck.available(on: device)
@@ -112,7 +113,7 @@ public final class TrainingRun {
         display = ProgressDisplay(
             style: .suited(json: options.json, plainEvery: max(1, options.steps / 20)),
             totalSteps: options.steps, resumedAt: resumedAt, output: output)
-        introduce(prepared)
+        introduce(prepared, doubt: description.adapter?.doubt)
         introduce(beginning)
         introduce(recomputation, warning: warning)
         if !isDone, let sample = stream.sample {
@@ -286,7 +287,7 @@ public final class TrainingRun {
 
     private var isText: Bool { options.objective.kind == .nextToken }
 
-    private func introduce(_ data: PreparedData) {
+    private func introduce(_ data: PreparedData, doubt: String?) {
         if isDone { return }
         if System.isDebugBuild {
             display.note(
@@ -304,6 +305,7 @@ public final class TrainingRun {
             display.note(
                 "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
         }
+        if let doubt { display.note("warning: \(doubt)") }
         if let layers = model.float8 {
             display.note("        \(layers)")
             if !model.device.isGPU { display.note("        emulated on the processor, which is slow") }

@@ -5,8 +5,12 @@ internal import Platform
 /// Says on standard error that times of this build mean little.
 func warnOfDebugBuild() {
     guard System.isDebugBuild else { return }
-    let text = Array(
-        "warning: this is a debug build, 6 to 16 times slower than one by swift build -c release\n".utf8)
+    warn("this is a debug build, 6 to 16 times slower than one by swift build -c release")
+}
+
+/// Says on standard error what does not end a command.
+func warn(_ problem: String) {
+    let text = Array("warning: \(problem)\n".utf8)
     _ = write(STDERR_FILENO, text, text.count)
 }
 

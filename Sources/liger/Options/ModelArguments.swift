@@ -35,12 +35,16 @@ struct ModelArguments: ParsableArguments {
 
     /// Where it is.
     func location() throws -> LoadedModel.Location {
-        try LoadedModel.Location(model, adapter: adapter, base: base)
+        let location = try LoadedModel.Location(model, adapter: adapter, base: base)
+        if let doubt = try location.doubt { warn(doubt) }
+        return location
     }
 
     /// Loads it.
     func load() throws -> LoadedModel {
-        try LoadedModel(
+        let model = try LoadedModel(
             model, adapter: adapter, base: base, dtype: dtype?.dtype, device: device.open())
+        if let doubt = try model.location.doubt { warn(doubt) }
+        return model
     }
 }

@@ -10,7 +10,10 @@ import Testing
     .serialized,
     .enabled(if: Python.peft.shouldRun, Comment(rawValue: Python.peft.skipReason)))
 struct AdapterParityTests {
-    static let variants = ["all", "named", "pattern", "stabilised", "decomposed", "joint"]
+    static let variants = [
+        "all", "named", "pattern", "stabilised", "decomposed", "joint", "experts", "downs", "routers",
+        "mixtral-all", "qwen3-moe-all",
+    ]
 
     /// Lives as long as the process.
     private struct Kept: @unchecked Sendable {

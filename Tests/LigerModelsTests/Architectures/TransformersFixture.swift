@@ -30,6 +30,9 @@ struct TransformersFixture {
         "mixtral", "mixtral-one", "mixtral-ties", "qwen3-moe", "qwen3-moe-idle",
     ]
 
+    /// Those whose routers have a loss.
+    static let variantsWithRouterLoss = ["mixtral", "mixtral-one", "qwen3-moe"]
+
     let ids: NDArray
     let labels: NDArray
     let training: Training
@@ -62,6 +65,9 @@ struct TransformersFixture {
 
     /// The folder of the variant's checkpoint; there as long as the fixture.
     var checkpoint: URL { folder.url }
+
+    /// The step of padded rows, of a variant whose routers have a loss.
+    func padded() throws -> SafetensorsFile { try SafetensorsFile(url: folder.file("padded.safetensors")) }
 
     func numbers(_ name: String) throws -> [Double] { try step.array(name).doubles }
 

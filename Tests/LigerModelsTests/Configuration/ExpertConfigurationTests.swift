@@ -134,15 +134,46 @@ struct ExpertConfigurationTests {
         #expect(configuration.layers().parameters.flatMap(\.stored).count > 64 * 3 * 1024)
     }
 
-    @Test("LoRA goes to the projections of attention, and to nothing of the experts")
+    /// Names are those of transformers, not of checkpoints.
+    @Test("LoRA goes to the projections of attention, and to routers and experts that are named")
     func adapters() throws {
-        let layers = ModelConfiguration(try Self.mixtral()).layers()
-        #expect(layers.adaptableLayers.count == 2 * 4)
-        #expect(layers.adaptableLayers.allSatisfy { $0.contains(".self_attn.") })
-        let error = #expect(throws: CheckpointError.self) {
-            try layers.requireTargets(.named(["q_proj", "w1", "gate"]))
+        func adapted(_ targets: LowRankOptions.Targets) throws -> [String] {
+            let layers = ModelConfiguration(try Self.mixtral()).layers()
+            layers.adapt(.init(rank: 2, alpha: 2, targets: targets), seed: 0)
+            return layers.trainedParameters.map(\.name).filter { $0.hasSuffix("lora_A.weight") }
         }
-        #expect(error?.description.contains("\"w1\", \"gate\"") == true)
-        #expect(error?.description.contains("experts") == true)
+        let layers = ModelConfiguration(try Self.mixtral()).layers()
+        #expect(layers.adaptableLayers.count == 2 * (4 + 3))
+        #expect(try adapted(.all).count == 2 * 4)
+        #expect(try adapted(.all).allSatisfy { $0.contains(".self_attn.") })
+        let one = "model.layers.1.mlp.experts"
+        #expect(try adapted(.named(["\(one).down_proj"])) == ["\(one).lora_A.weight"])
+        #expect(try adapted(.named(["\(one).gate_up_proj"])) == ["\(one).lora_A.weight"])
+        #expect(
+            try adapted(.named(["\(one).gate_up_proj", "\(one).down_proj"])) == [
+                "\(one).base_layer.lora_A.weight", "\(one).lora_A.weight",
+            ])
+        #expect(try adapted(.named(["mlp.gate"])).count == 2)
+        let error = #expect(throws: CheckpointError.self) {
+            try layers.requireTargets(
+                .init(rank: 2, alpha: 2, targets: .named(["q_proj", "w1", "gate_proj"])))
+        }
+        #expect(error?.description.contains("\"w1\", \"gate_proj\"") == true)
+        #expect(error?.description.contains("PEFT takes gate_proj") == true)
+    }
+
+    @Test("What PEFT does not have of parameters is refused", arguments: ["experts.down_proj", "mlp.gate"])
+    func adaptersOfParameters(target: String) throws {
+        let layers = ModelConfiguration(try Self.mixtral()).layers()
+        for (options, words) in [
+            (LowRankOptions(rank: 2, alpha: 2, dropout: 0.1, targets: .named([target])), "no dropout"),
+            (
+                LowRankOptions(rank: 2, alpha: 2, targets: .named([target]), isWeightDecomposed: true),
+                "no DoRA"
+            ),
+        ] {
+            let error = #expect(throws: CheckpointError.self) { try layers.requireTargets(options) }
+            #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
+        }
     }
 }

@@ -143,7 +143,23 @@ import Tile
             #expect(damaged.status != 0 && damaged.errors.contains("does not say which weights"))
             // As PEFT's own adapters: nothing is known of their base.
             try FileManager.default.removeItem(atPath: adapter + "/base.json")
-            #expect(try LigerProcess.run(ways(folder + "/other")[0], in: folder).status == 0)
+            for way in ways(folder + "/other") {
+                let result = try LigerProcess.run(way, in: folder)
+                #expect(result.status == 0, "\(way): \(result.errors)")
+                let said = result.errors + result.output
+                #expect(said.contains("has no base.json, so its base could not be compared with"), "\(said)")
+                #expect(said.contains("Its base_model_name_or_path is "), "\(said)")
+            }
+            // As one whose base is on the Hub alone.
+            let file = adapter + "/adapter_config.json"
+            let text = try String(contentsOfFile: file, encoding: .utf8)
+            try write(text.replacingOccurrences(of: folder + "/base", with: "maker/model"), to: file)
+            let away = try LigerProcess.run(
+                ["generate", adapter, "--prompt", "a", "--tokens", "2"], in: folder)
+            #expect(away.status != 0)
+            #expect(
+                away.errors.contains("maker/model, by its base_model_name_or_path, which is no folder here"))
+            #expect(away.errors.contains("--base"))
         }
     }
 

@@ -9,6 +9,12 @@ import Testing
     @Test(arguments: [
         (["--model", "gigantic"], 1, "neither a preset nor a folder"),
         (["--data", "/no/such/text"], 1, "There is no file or folder /no/such/text"),
+        (["--model", "maker/model"], 1, "Nothing is fetched from the Hub"),
+        (["--data", "RUN"], 1, "is the output of a run"),
+        (["--mix", "RUN"], 1, "is the output of a run"),
+        (["--objective", "sft", "--data", "ARRAY"], 1, "it is one JSON array"),
+        (["--sample", ""], 1, "--sample has no token"),
+        (["--out", "bad\u{FFFD}"], 64, "which is not UTF-8"),
         (["--seq", "20000"], 1, "positions"),
         (["--seq", "4000", "--data", "SHORT"], 1, "has 5 tokens"),
         (["--data", "BINARY"], 1, "binary"),
@@ -32,7 +38,14 @@ import Testing
             let small = try SmallRun(in: folder)
             try write("short", to: "\(folder)/short")
             try write([0, 1, 2], to: "\(folder)/binary")
-            let places = ["SHORT": "\(folder)/short", "BINARY": "\(folder)/binary"]
+            try write("[\n{\"text\": \"a\"},\n{\"text\": \"b\"}\n]\n", to: "\(folder)/array")
+            if options.contains("RUN") {
+                #expect(try small.train(["--steps", "1"], out: "\(folder)/old").status == 0)
+            }
+            let places = [
+                "SHORT": "\(folder)/short", "BINARY": "\(folder)/binary", "ARRAY": "\(folder)/array",
+                "RUN": "\(folder)/old",
+            ]
             let before = try SmallRun.contents(of: folder)
             let result = try small.train(options.map { places[$0] ?? $0 })
             #expect(Int(result.status) == status, "\(result.errors)")

@@ -80,6 +80,23 @@ import Tile
         #expect(abs(losses[0] - losses[1]) < 2e-3)
     }
 
+    /// An adapter of experts learns, in the memory that is said, and its files are read again to the same loss.
+    @Test(arguments: TrainingOptions.Execution.Recompute.fixed)
+    func adaptsExperts(recompute: TrainingOptions.Execution.Recompute) throws {
+        let options = Self.options {
+            ($0.adapter.rank, $0.execution.recompute, $0.learningRate) = (4, recompute, 1e-2)
+            $0.adapter.targets = .named(["q_proj", "mlp.gate", "experts.gate_up_proj", "experts.down_proj"])
+        }
+        let device = Device(name: "own"), learner = try Self.learner(options, on: device)
+        for _ in 0..<6 { try learner.step() }
+        var losses: [Double] = []
+        try learner.takeResults { losses.append($0.loss) }
+        #expect(losses[5] < losses[0] - 0.01, "\(losses)")
+        let estimate = try ModelDescription(options).memory(options, on: .cpu)
+        let ratio = Double(estimate.total) / Double(device.peakBytes)
+        #expect(ratio >= 1 && ratio < 1.15, "\(ratio) of \(device.peakBytes): \(estimate.summary)")
+    }
+
     @Test func refusesByNameWhatCannotBeHad() throws {
         let graph = Self.options { $0.execution.graph = true }
         let error = #expect(throws: TrainerError.self) {
@@ -91,7 +108,10 @@ import Tile
             try ModelDescription(pairs).checkExperts(pairs, on: .cpu)
         }
         #expect(objective?.problem.contains("output_router_logits") == true)
-        try ModelDescription(Self.options()).checkExperts(Self.options(), on: .cpu)
+        for kind in [TrainingOptions.ObjectiveChoice.Kind.nextToken, .sft] {
+            let options = Self.options { $0.objective.kind = kind }
+            try ModelDescription(options).checkExperts(options, on: .cpu)
+        }
     }
 
     /// Of weights, those of two experts of four.

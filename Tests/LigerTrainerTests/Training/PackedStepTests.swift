@@ -68,6 +68,30 @@ import Tile
         }
     }
 
+    /// The loss of routers leaves padding out, also where rows keep theirs, as on a GPU.
+    @Test func routersDoNotCountPadding() throws {
+        let options = SmallExamples.options(.sft) {
+            ($0.model, $0.sequenceLength) = ("nano-moe", 128)
+        }
+        let description = try ModelDescription(options)
+        try description.checkExperts(options, on: .cpu)
+        let model = try TrainingModel(description, options, device: .cpu)
+        let stream = try model.instructions(of: SmallExamples.file(Self.lines, .instructions), options)
+        let batch = stream.batch(of: (0..<stream.trainingRows).map(stream.row))
+        #expect(batch.tokens < batch.inputs.count)
+        func routers(_ arrays: BatchArrays) throws -> Double {
+            let found = try model.decoder.lossAndRouters(
+                arrays.ids, arrays.labels, LossOptions(), documents: arrays.documents,
+                counted: arrays.counted, normaliser: nil, on: Tape())
+            return try #require(found.routers).doubles[0]
+        }
+        let expected = try routers(BatchArrays(batch, on: .cpu, counting: true))
+        let kept = try routers(BatchArrays(batch, on: .cpu, keepingPadding: true, counting: true))
+        let all = try routers(BatchArrays(batch, on: .cpu, keepingPadding: true))
+        #expect(abs(kept - expected) < 1e-5 * expected)
+        #expect(abs(all - expected) > 1e-4 * expected)
+    }
+
     /// As a GPU has rows: with borders and with padding, by blocks of queries.
     @Test func rowsWithBordersAreThoseOfTheirExamples() throws {
         let (packed, _) = try streams()

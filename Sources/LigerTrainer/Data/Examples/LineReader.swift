@@ -46,8 +46,23 @@ struct LineReader {
             open.removeAll(keepingCapacity: true)
         }
         if open.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return }
-        try body(try ExampleReader(path, line: line, form).read(open))
+        let example: ExampleFile.Example
+        do {
+            example = try ExampleReader(path, line: line, form).read(open)
+        } catch  where count == 0 && beginsAList {
+            throw TrainerError(
+                .dataMalformed,
+                "\(path) begins with [: it is one JSON array, where each line is to be an object.",
+                remedy: "This makes it so: jq -c '.[]' \(path) > examples.jsonl")
+        }
+        try body(example)
         count += 1
+    }
+
+    /// Whether the line opens a list that goes on in other lines.
+    private var beginsAList: Bool {
+        let text = open.filter { $0 > 0x20 }
+        return text.first == UInt8(ascii: "[") && text.last != UInt8(ascii: "]")
     }
 
     private static func newline(in bytes: UnsafeRawBufferPointer) -> Int? {

@@ -32,13 +32,18 @@ struct InstructionEncoder {
         default: preconditionFailure("a prompt is of its answer's kind")
         }
         if encoded.learnedCount > 0 { return encoded }
+        var (reason, remedy) = ("the assistant says nothing in it", "Leave the line out")
+        if case .messages = example.prompt {
+            reason += " as the chat template writes it"
+            remedy += ", or give another template with --chat-template"
+        }
         throw TrainerError(
             .dataMalformed,
             "\(place) has nothing to learn: "
                 + (encoded.tokens.count < 2
                     ? "of \(Format.count(encoded.tokens.count, "token")) none is predicted from another."
-                    : "the assistant says nothing in it."),
-            remedy: "Leave the line out.")
+                    : "\(reason)."),
+            remedy: "\(remedy).")
     }
 
     private func texts(_ line: Int, _ prompt: String, _ answer: String) -> InstructionExample {
