@@ -19,10 +19,16 @@ extension TrainingOptions {
     /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
     /// depend on it, and when the run is prolonged.
     public func differences(from earlier: TrainingOptions) -> [Difference] {
+        differencesBeforeData(from: earlier) + stepDifference(from: earlier)
+    }
+
+    /// Those that are known before the data is read: all but `--steps`, which `--epochs` may decide.
+    func differencesBeforeData(from earlier: TrainingOptions) -> [Difference] {
         zip(earlier.decisive, decisive).compactMap { before, now in
-            before.value == now.value
-                ? nil : Difference(option: now.option, before: before.value, now: now.value)
-        } + stepDifference(from: earlier)
+            // What one of the objectives does not have follows from the objective.
+            guard let earlier = before.value, let value = now.value, earlier != value else { return nil }
+            return Difference(option: now.option, before: earlier, now: value)
+        }
     }
 
     private func stepDifference(from earlier: TrainingOptions) -> [Difference] {
@@ -35,12 +41,14 @@ extension TrainingOptions {
         ]
     }
 
-    private var decisive: [(option: String, value: String)] {
-        [
+    private var decisive: [(option: String, value: String?)] {
+        let isTuned = objective.kind == .sft, readsChats = objective.kind.form != nil
+        return [
             ("--objective", objective.description), ("--model", model),
-            ("--packing", "\(packsRows)"), ("--loss-on", instructions.resolvedLossOn.rawValue),
-            ("--over-length", instructions.resolvedOverLength.rawValue),
-            ("--chat-date", instructions.chatDate ?? "not set"),
+            ("--packing", isTuned ? "\(packsRows)" : nil),
+            ("--loss-on", isTuned ? instructions.resolvedLossOn.rawValue : nil),
+            ("--over-length", isTuned ? instructions.resolvedOverLength.rawValue : nil),
+            ("--chat-date", readsChats ? instructions.chatDate ?? "not set" : nil),
             ("the adapter", adapter.description), ("--device", device.kind),
             ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),

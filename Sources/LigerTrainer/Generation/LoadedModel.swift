@@ -89,7 +89,9 @@ extension LoadedModel.Location {
         guard let weights = base ?? named else {
             throw Self.error("\(folder) does not name its base.", "Give the base's folder with --base.")
         }
-        try Self.requireWeights(weights, named: "the base of \(folder), \(weights),")
+        try Self.requireWeights(
+            weights, named: "the base of \(folder), \(weights),", base == nil ? Self.movedBase : Self.anyModel
+        )
         self.init(weights: weights, adapter: folder)
     }
 
@@ -100,7 +102,10 @@ extension LoadedModel.Location {
         throw error("The run in \(path) has no checkpoint yet.", "Wait for one, or give --save-every.")
     }
 
-    private static func adapter(_ path: String) throws -> String {
+    /// The adapter's folder that `--adapter` names: itself, or of a run its newest.
+    ///
+    /// - Throws: `TrainerError` (`unknownModel`) if there is none.
+    static func adapter(_ path: String) throws -> String {
         let folder = try newest(in: path)
         if AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true)) { return folder }
         throw error(
@@ -108,20 +113,22 @@ extension LoadedModel.Location {
             "Give a folder that liger train --lora-rank or PEFT's save_pretrained wrote.")
     }
 
-    private static func requireWeights(_ folder: String, named name: String) throws {
+    private static let anyModel = "Give the --out of liger train, or a folder in Hugging Face layout."
+    private static let movedBase = "If it has moved, say where it is with --base."
+
+    private static func requireWeights(
+        _ folder: String, named name: String, _ remedy: String = anyModel
+    ) throws {
         if FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) != nil { return }
         let isPreset = ModelPreset(rawValue: folder) != nil
         guard isPreset || FileSystem.kind(of: folder) != nil else {
-            throw error(
-                "\(name) does not exist.",
-                "Give the --out of liger train, or a folder in Hugging Face layout.")
+            throw error("\(name) does not exist.", remedy)
         }
         throw error(
             isPreset
                 ? "\(name) is a preset, whose weights are random and nowhere on file."
                 : "\(name) is neither a run, nor a checkpoint with config.json, nor an adapter with "
-                    + "\(AdapterConfiguration.fileName).",
-            "Give the --out of liger train, or a folder in Hugging Face layout.")
+                    + "\(AdapterConfiguration.fileName).", remedy)
     }
 
     private static func error(_ problem: String, _ remedy: String) -> TrainerError {

@@ -15,7 +15,8 @@ struct AdapterDescription {
     init?(_ choice: TrainingOptions, of model: ModelConfiguration) throws {
         guard choice.adapter.isUsed else { return nil }
         folder = try choice.adapter.folder.map {
-            try AdapterFolder(url: URL(fileURLWithPath: $0, isDirectory: true))
+            try AdapterFolder(
+                url: URL(fileURLWithPath: LoadedModel.Location.adapter($0), isDirectory: true))
         }
         guard let options = folder?.options ?? choice.adapter.lowRank else { return nil }
         self.options = options
