@@ -19,15 +19,22 @@ extension TrainingOptions {
     /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
     /// depend on it, and when the run is prolonged.
     public func differences(from earlier: TrainingOptions) -> [Difference] {
-        differencesBeforeData(from: earlier) + stepDifference(from: earlier)
+        decisiveDifferences(from: earlier) + stepDifference(from: earlier)
     }
 
-    /// Those that are known before the data is read: all but `--steps`, which `--epochs` may decide.
+    /// Those that are known before the data is read, where `--epochs` may decide the steps: all but `--steps` and what follows
+    /// from them.
     func differencesBeforeData(from earlier: TrainingOptions) -> [Difference] {
-        zip(earlier.decisive, decisive).compactMap { before, now in
-            // What one of the objectives does not have follows from the objective.
-            guard let earlier = before.value, let value = now.value, earlier != value else { return nil }
-            return Difference(option: now.option, before: earlier, now: value)
+        decisiveDifferences(from: earlier).filter { $0.option != "--warmup" }
+    }
+
+    private func decisiveDifferences(from earlier: TrainingOptions) -> [Difference] {
+        // What only one of two objectives has follows from the objective.
+        let isOther = objective.kind != earlier.objective.kind
+        let ofObjective: Set = ["--packing", "--loss-on", "--over-length", "--chat-date"]
+        return zip(earlier.decisive, decisive).compactMap { before, now in
+            before.value == now.value || isOther && ofObjective.contains(now.option)
+                ? nil : Difference(option: now.option, before: before.value, now: now.value)
         }
     }
 
@@ -41,14 +48,12 @@ extension TrainingOptions {
         ]
     }
 
-    private var decisive: [(option: String, value: String?)] {
-        let isTuned = objective.kind == .sft, readsChats = objective.kind.form != nil
-        return [
+    private var decisive: [(option: String, value: String)] {
+        [
             ("--objective", objective.description), ("--model", model),
-            ("--packing", isTuned ? "\(packsRows)" : nil),
-            ("--loss-on", isTuned ? instructions.resolvedLossOn.rawValue : nil),
-            ("--over-length", isTuned ? instructions.resolvedOverLength.rawValue : nil),
-            ("--chat-date", readsChats ? instructions.chatDate ?? "not set" : nil),
+            ("--packing", "\(packsRows)"), ("--loss-on", instructions.resolvedLossOn.rawValue),
+            ("--over-length", instructions.resolvedOverLength.rawValue),
+            ("--chat-date", instructions.chatDate ?? "not set"),
             ("the adapter", adapter.description), ("--device", device.kind),
             ("--kernels", kernels.description),
             ("--batch", "\(batch)"), ("--seq", "\(sequenceLength)"), ("--dtype", dtype.rawValue),

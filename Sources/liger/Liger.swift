@@ -24,7 +24,7 @@ internal import Platform
     static func main() {
         do {
             let words = try RunFileCommandLine.expanded(Array(CommandLine.arguments.dropFirst()))
-            try refuseOthersNames(words)
+            if (try? parseAsRoot(words)) == nil { try refuseOthersNames(words) }
             main(words)
         } catch {
             exit(withError: ValidationError("\(error)"))

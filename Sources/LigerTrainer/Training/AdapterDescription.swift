@@ -21,7 +21,14 @@ struct AdapterDescription {
         guard let options = folder?.options ?? choice.adapter.lowRank else { return nil }
         self.options = options
         let decoder = model.layers()
-        try decoder.requireTargets(options.targets)
+        do {
+            try decoder.requireTargets(options.targets)
+        } catch let error as CheckpointError where folder == nil {
+            let problem = error.problems[0]
+            throw TrainerError(
+                .invalidOptions, "--lora-targets: the model has no layer \(problem.found).",
+                remedy: "Give \(problem.expected). \(problem.advice)")
+        }
         guard let folder else { return }
         try BaseModel.check(adapter: folder.url.path, on: choice.model)
         decoder.adapt(options, seed: 0)
