@@ -34,8 +34,13 @@ package struct RunFileWriter {
         case .toggle: return "# \(option.name): true"
         case .value:
             return option.standard.map { "\(option.name): \(scalar($0))" }
-                ?? "# \(option.name): \(option.valueName)"
+                ?? "# \(option.name): \(spokenDefault(option) ?? option.valueName)"
         }
+    }
+
+    /// One of a few values that help names as the default; nil where it names none.
+    private static func spokenDefault(_ option: RunOption) -> String? {
+        option.values.first { option.help.contains("(default: \($0))") }
     }
 
     private static func comment(of option: RunOption) -> [String] {

@@ -33,6 +33,17 @@ extension TrainingOptions {
             }
         }
 
+        /// What is trained, for people.
+        ///
+        /// - Parameters:
+        ///   - count: numbers of the adapter.
+        ///   - total: those of the model.
+        func line(_ count: Int, of total: Int) -> String {
+            let share = Format.significant(100 * Double(count) / Double(max(1, total)), digits: 2)
+            return "adapter \(folder ?? lowRank?.words ?? "none"): \(Format.integer(count)) parameters, "
+                + "trained alone; \(share)% of the model's"
+        }
+
         /// As one would ask for it: what a resumed run must repeat.
         public var description: String {
             if let folder { return "--adapter \(folder)" }
@@ -90,6 +101,21 @@ extension TrainingOptions.AdapterChoice {
 }
 
 extension LowRankOptions {
+    /// For people: `LoRA of rank 16, alpha 32, dropout 0, on all linear layers`.
+    var words: String {
+        let layers: String =
+            switch targets {
+            case .all: "all linear layers"
+            case .named(let names): names.joined(separator: ", ")
+            }
+        return (isRankStabilised ? "rank-stabilised " : "") + (isWeightDecomposed ? "DoRA" : "LoRA")
+            + " of rank \(rank), alpha \(Self.short(alpha)), dropout \(Self.short(dropout)), on \(layers)"
+    }
+
+    private static func short(_ number: Double) -> String {
+        number == number.rounded() && abs(number) < 1e9 ? "\(Int(number))" : "\(number)"
+    }
+
     /// As one would ask for it on the command line.
     var description: String {
         let names: String =

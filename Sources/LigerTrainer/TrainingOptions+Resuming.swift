@@ -19,10 +19,23 @@ extension TrainingOptions {
     /// how often it is evaluated, saved and shown, and what is computed again may change; so may `--steps` when the rate does not
     /// depend on it, and when the run is prolonged.
     public func differences(from earlier: TrainingOptions) -> [Difference] {
-        zip(earlier.decisive, decisive).compactMap { before, now in
-            before.value == now.value
+        decisiveDifferences(from: earlier) + stepDifference(from: earlier)
+    }
+
+    /// Those that are known before the data is read, where `--epochs` may decide the steps: all but `--steps` and what follows
+    /// from them.
+    func differencesBeforeData(from earlier: TrainingOptions) -> [Difference] {
+        decisiveDifferences(from: earlier).filter { $0.option != "--warmup" }
+    }
+
+    private func decisiveDifferences(from earlier: TrainingOptions) -> [Difference] {
+        // What only one of two objectives has follows from the objective.
+        let isOther = objective.kind != earlier.objective.kind
+        let ofObjective: Set = ["--packing", "--loss-on", "--over-length", "--chat-date"]
+        return zip(earlier.decisive, decisive).compactMap { before, now in
+            before.value == now.value || isOther && ofObjective.contains(now.option)
                 ? nil : Difference(option: now.option, before: before.value, now: now.value)
-        } + stepDifference(from: earlier)
+        }
     }
 
     private func stepDifference(from earlier: TrainingOptions) -> [Difference] {

@@ -95,6 +95,19 @@ public struct TrainingOptions: Sendable, Equatable, Codable {
             minimumRatio: minimumRatio)
     }
 
+    /// That the default rate is not for a checkpoint, with what is usual; nil for another rate, and for new weights.
+    var rateAdvice: String? {
+        guard learningRate == TrainingOptions().learningRate, !usesPreset else { return nil }
+        let usual =
+            switch objective.kind {
+            case .nextToken, .sft, .distill: adapter.isUsed ? "2e-4" : "2e-5"
+            case .dpo, .orpo, .cpo, .simPO, .kto, .grpo: adapter.isUsed ? "less than 2e-4" : "5e-7"
+            }
+        return
+            "        the default rate is for small models with new weights; for a checkpoint give --lr, usually "
+            + usual
+    }
+
     /// Steps until the peak rate.
     public var warmupSteps: Int { warmup ?? min(20, scheduleLength / 10) }
 

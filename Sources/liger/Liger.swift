@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LigerCatalogue
+internal import LigerRunFile
 internal import Platform
 
 /// Trains language models on kernels written in Swift.
@@ -22,9 +23,22 @@ internal import Platform
     /// Runs a command; a run file that `train` is given stands before its options.
     static func main() {
         do {
-            main(try RunFileCommandLine.expanded(Array(CommandLine.arguments.dropFirst())))
+            let words = try RunFileCommandLine.expanded(Array(CommandLine.arguments.dropFirst()))
+            if (try? parseAsRoot(words)) == nil { try refuseOthersNames(words) }
+            main(words)
         } catch {
             exit(withError: ValidationError("\(error)"))
+        }
+    }
+
+    /// Says what an option is called here that other trainers have under another name.
+    private static func refuseOthersNames(_ words: [String]) throws {
+        guard words.first == Train._commandName else { return }
+        for word in words.dropFirst().prefix(while: { $0 != "--" }) where word.hasPrefix("--") {
+            let name = word.dropFirst(2).prefix { $0 != "=" }
+            if let own = Spelling.synonym(String(name)) {
+                throw ValidationError("Unknown option '--\(name)'; here it is --\(own)")
+            }
         }
     }
 }

@@ -72,6 +72,7 @@ enum SmallOptions {
 
     /// Each with the whole message.
     @Test(arguments: [
+        ("num_train_epochs: 3", "line 1: there is no option num_train_epochs; the nearest is epochs."),
         ("stepss: 3", "line 1: there is no option stepss; the nearest is steps."),
         ("\neval_every: 3", "line 2: there is no option eval_every; the nearest is eval-every."),
         ("no-packing: true", "line 1: no-packing is no key; write packing: false."),

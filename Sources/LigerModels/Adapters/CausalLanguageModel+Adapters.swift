@@ -52,10 +52,12 @@ extension Decoder {
         guard !unknown.isEmpty else { return }
         let names = Set(adaptableLayers.map { $0.split(separator: ".").last ?? "" }).sorted()
         throw CheckpointError(
-            "the model", "layers to adapt", found: unknown.map(\.quoted).joined(separator: ", "),
-            expected: "names of its linear layers: \(names.joined(separator: ", "))",
+            "the model", "layers to adapt",
+            found: "the model has no layer \(unknown.map(\.quoted).joined(separator: ", "))",
+            expected: "names of its linear layers",
             advice:
-                "Name some of these, or all of them by all-linear. The embedding and the head stay as they are"
+                "Give names of its linear layers, \(names.joined(separator: ", ")), or all-linear for all of them. The "
+                + "embedding and the head stay as they are"
                 + (expertSizes.isEmpty
                     ? "."
                     : ". The matrices of all experts of a layer are experts.gate_up_proj and experts.down_proj; PEFT takes "

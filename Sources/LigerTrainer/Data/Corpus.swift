@@ -141,7 +141,7 @@ public struct Corpus: Sendable {
         let path = FileSystem.kind(of: root) == .folder ? FileSystem.join(root, document.path) : root
         throw TrainerError(
             .dataMalformed,
-            "\(path) holds \(shape.rawValue), and --objective next-token trains on text as it stands: on their JSON.",
+            "\(path) holds \(shape.rawValue), and --objective next-token takes text as it stands: their JSON.",
             remedy: shape.remedy)
     }
 

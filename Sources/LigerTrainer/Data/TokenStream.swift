@@ -152,9 +152,8 @@ extension TokenStream: BatchStream {
 
     package func tokens(before step: Int) -> Int { step * tokensPerStep }
 
-    package func summary(tokenizer: String) -> String {
+    func summary(tokenizer: String, evaluatesAlone: Bool) -> String {
         "\(Format.integer(source.count)) tokens (\(tokenizer)): "
-            + "\(Format.integer(trainingSequences)) sequences to train on, "
-            + "\(Format.integer(evaluationSequences)) to evaluate"
+            + counts(trainingSequences, evaluationSequences, "sequence", evaluatesAlone: evaluatesAlone)
     }
 }

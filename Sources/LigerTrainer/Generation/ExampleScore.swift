@@ -38,7 +38,7 @@ package struct ExampleScore: Sendable, Codable {
         let description = try ModelDescription(options)
         try description.checkLength(options.sequenceLength)
         try description.checkExperts(options, on: device)
-        let prepared = try Self.examples(options, by: description.tokenMaker(options))
+        let (prepared, notes) = try Self.examples(options, by: description.tokenMaker(options))
         let model = try TrainingModel(description, options, device: device)
         let work = options.makeObjective(of: model.decoder, asking: model.frozen)
         let stream = prepared.stream
@@ -70,20 +70,27 @@ package struct ExampleScore: Sendable, Codable {
             case .grpo: options.objective.isMeanOverTokens ? "of them rated" : "answers"
             case .distill: "of them compared"
             }
-        summary = prepared.notes.joined(separator: "\n")
+        summary = (prepared.notes + notes).joined(separator: "\n")
     }
 
     /// All examples of the file, as what is evaluated.
-    private static func examples(_ given: TrainingOptions, by maker: TokenMaker) throws -> PreparedData {
+    ///
+    /// - Returns: in addition what became of those that are too long, for people.
+    private static func examples(
+        _ given: TrainingOptions, by maker: TokenMaker
+    ) throws -> (data: PreparedData, notes: [String]) {
         guard let path = given.data, let form = given.objective.kind.form else {
             preconditionFailure("the objective has examples")
         }
         var options = given
         options.evaluationFraction = 0
-        func whole<Stream: RowStream>(_ made: (stream: Stream, notes: [String])) -> PreparedData {
+        func whole<Stream: RowStream>(
+            _ made: (stream: Stream, notes: [String])
+        ) -> (data: PreparedData, notes: [String]) {
             let stream = MixedStream(
                 [made.stream], names: [path], weights: nil, evaluated: made.stream, options)
-            return PreparedData(stream: stream, notes: made.notes)
+            let notes = made.stream.lengthSummary.map { ["        \($0)"] } ?? []
+            return (PreparedData(stream: stream, notes: made.notes), notes)
         }
         let file = try ExampleFile(path: path, form: form)
         return form == .instructions

@@ -102,7 +102,7 @@ extension LoadedModel.Location {
                     + (base == nil
                         ? "by its base_model_name_or_path, which is no folder here."
                         : "which does not exist."),
-                "Nothing is fetched from the Hub: download the base, and give its folder with --base.")
+                "Nothing is fetched from the Hub: download the base, and say where it is with --base.")
         }
         try Self.requireWeights(weights, named: "The base of \(folder), \(weights),")
         self.init(weights: weights, adapter: folder)
@@ -115,7 +115,10 @@ extension LoadedModel.Location {
         throw error("The run in \(path) has no checkpoint yet.", "Wait for one, or give --save-every.")
     }
 
-    private static func adapter(_ path: String) throws -> String {
+    /// The adapter's folder that `--adapter` names: itself, or of a run its newest.
+    ///
+    /// - Throws: `TrainerError` (`unknownModel`) if there is none.
+    static func adapter(_ path: String) throws -> String {
         let folder = try newest(in: path)
         if AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true)) { return folder }
         throw error(
@@ -123,20 +126,19 @@ extension LoadedModel.Location {
             "Give a folder that liger train --lora-rank or PEFT's save_pretrained wrote.")
     }
 
+    private static let anyModel = "Give the --out of liger train, or a folder in Hugging Face layout."
+
     private static func requireWeights(_ folder: String, named name: String) throws {
         if FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) != nil { return }
         let isPreset = ModelPreset(rawValue: folder) != nil
         guard isPreset || FileSystem.kind(of: folder) != nil else {
-            throw error(
-                "\(name) does not exist.",
-                "Give the --out of liger train, or a folder in Hugging Face layout.")
+            throw error("\(name) does not exist.", anyModel)
         }
         throw error(
             isPreset
                 ? "\(name) is a preset, whose weights are random and nowhere on file."
                 : "\(name) is neither a run, nor a checkpoint with config.json, nor an adapter with "
-                    + "\(AdapterConfiguration.fileName).",
-            "Give the --out of liger train, or a folder in Hugging Face layout.")
+                    + "\(AdapterConfiguration.fileName).", anyModel)
     }
 
     private static func error(_ problem: String, _ remedy: String) -> TrainerError {

@@ -11,8 +11,7 @@ extension TrainingModel {
     func sample(_ prompt: String) throws -> String {
         let tokens = try PromptTokens.tokens(of: prompt, tokenizer)
         var text = StreamedText(tokenizer)
-        let ends = PromptTokens.ends(endTokenIDs, tokenizer)
-        _ = try TextGenerator(decoder, endTokens: ends).continuing(tokens, count: Self.sampleTokens) {
+        _ = try TextGenerator(decoder, endTokens: endTokens).continuing(tokens, count: Self.sampleTokens) {
             _ = text.add($0)
         }
         _ = text.finish()

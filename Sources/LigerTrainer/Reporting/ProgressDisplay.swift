@@ -84,6 +84,7 @@ package final class ProgressDisplay {
         case .terminal: note(sample.lines(isTerminal: true))
         case .plain: note(sample.lines(isTerminal: false))
         }
+        if let warning = sample.warning { note(warning) }
     }
 
     /// Shows what the run computes again.

@@ -54,6 +54,16 @@ extension RunDirectory {
         return (isFinal ? [final] : []) + directory.checkpoints.reversed().map(\.path)
     }
 
+    /// `--seq` of the run that a model is from: `path` is the run, or its final model or a checkpoint of it. Nil for others.
+    package static func sequenceLength(ofModel path: String) -> Int? {
+        var folder = path
+        while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
+        for place in [folder, folder + "/..", folder + "/../.."] {
+            if let record = try? record(at: place) { return record.options.sequenceLength }
+        }
+        return nil
+    }
+
     /// Replaces the picture of the loss.
     /// - Throws: `TrainerError` (`outputUnwritable`).
     package func writeLossCurve(_ svg: String) throws {

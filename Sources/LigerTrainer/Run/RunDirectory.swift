@@ -60,11 +60,7 @@ package struct RunDirectory: Sendable {
         let differences = record.differences(from: earlier)
         if resume {
             guard !differences.isEmpty else { return }
-            throw TrainerError(
-                .cannotResume,
-                "The run in \(path) cannot go on with these options:\n"
-                    + differences.map { "  \($0)\n" }.joined(),
-                remedy: "Give the earlier values, or another --out for a new run.")
+            throw Self.cannotGoOn(path, differences)
         }
         // A run that stopped before its first step has nothing to lose.
         if differences.isEmpty && holdsNothing { return }
@@ -75,6 +71,25 @@ package struct RunDirectory: Sendable {
                 + differences.map { "  \($0)\n" }.joined(),
             remedy: differences.isEmpty
                 ? "Go on with it by --resume, or choose another --out." : "Choose another --out.")
+    }
+
+    private static func cannotGoOn(_ path: String, _ differences: [String]) -> TrainerError {
+        TrainerError(
+            .cannotResume,
+            "The run in \(path) cannot go on with these options:\n"
+                + differences.map { "  \($0)\n" }.joined(),
+            remedy: "Give the earlier values, or another --out for a new run.")
+    }
+
+    /// Refuses to go on with a run by other options, before its data is read.
+    ///
+    /// - Throws: `TrainerError` (`cannotResume`) with the options that differ.
+    static func checkResuming(_ options: TrainingOptions) throws {
+        guard options.resume, !options.newIfDifferent, let earlier = try? record(at: options.out) else {
+            return
+        }
+        let differences = options.differencesBeforeData(from: earlier.options)
+        if !differences.isEmpty { throw cannotGoOn(options.out, differences.map(\.description)) }
     }
 
     private var holdsNothing: Bool {

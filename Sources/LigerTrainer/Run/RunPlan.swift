@@ -10,6 +10,8 @@ internal import Tile
 package struct RunPlan {
     /// For people.
     package let lines: [String]
+    /// The example that the run would show; nil where it shows none.
+    package let sample: InstructionSample?
     /// Why the run would be refused for its memory; nil if it would start.
     package let refusal: TrainerError?
     private let facts: Facts
@@ -30,7 +32,10 @@ package struct RunPlan {
         let dataTokens: Int
         let evaluationBatches: Int
         let memoryBytes: Memory
+        /// Whether the estimate is at most what is free; nil if that is not known.
+        let fits: Bool?
         let starts: Bool
+        let warning: String?
     }
 
     /// - Parameters:
@@ -63,29 +68,33 @@ package struct RunPlan {
             gpus == 1
             ? Ranks.alone
             : try Ranks(Communicator(rehearsing: 0, of: gpus, device: device.recordingMemory()))
-        let found = try Self.memory(description, dated, own, on: device, ranks, available)
+        let found = try Self.memory(
+            description, dated, own, on: device, ranks, available, gpuMemory == nil ? .here : .planned)
         let (memory, gpu) = (found.estimate, gpuMemory.map { "a GPU of \(Format.bytes($0)) and " })
-        let lines =
+        sample = prepared.stream.sample.map { description.sample($0) }
+        refusal = found.refusal
+        lines =
             Self.lines(of: prepared, description, options)
             + Self.lines(of: device, attention, absent: gpu, gpus: gpus) + found.lines
-        refusal = found.refusal
-        self.lines = lines + Self.schedule(options)
+            + [found.warning].compactMap { $0 } + Self.schedule(options)
         facts = Facts(
             parameters: description.configuration.parameterCount, steps: options.steps,
             dataTokens: prepared.stream.tokenCount, evaluationBatches: prepared.stream.evaluationBatches,
             memoryBytes: .init(
                 total: memory.total, parameters: memory.parameters, gradients: memory.gradients,
                 optimiser: memory.optimiser, activations: memory.activations, loss: memory.loss,
-                free: available), starts: refusal == nil)
+                free: available), fits: available.map { memory.total <= $0 }, starts: refusal == nil,
+            warning: found.warning)
     }
 
-    /// One JSON object.
+    /// One JSON object, with the sample in it.
     package var json: String {
         get throws {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             encoder.keyEncodingStrategy = .convertToSnakeCase
-            return String(decoding: try encoder.encode(["plan": facts]), as: UTF8.self)
+            let plan = String(decoding: try encoder.encode(["plan": facts]), as: UTF8.self)
+            return sample.map { "\(plan.dropLast()),\($0.json.dropFirst())" } ?? plan
         }
     }
 
@@ -93,12 +102,13 @@ package struct RunPlan {
     private struct Memory {
         let estimate: MemoryEstimate
         let lines: [String]
+        var warning: String?
         var refusal: TrainerError?
     }
 
     private static func memory(
         _ description: ModelDescription, _ options: TrainingOptions, _ own: TrainingOptions,
-        on device: Device, _ ranks: Ranks, _ available: Int?
+        on device: Device, _ ranks: Ranks, _ available: Int?, _ place: MemoryCheck.Place
     ) throws -> Memory {
         let free = available.map { "; \(Format.bytes($0)) are free" } ?? ""
         let recomputation: RunRecomputation
@@ -112,13 +122,25 @@ package struct RunPlan {
             return Memory(estimate: estimate, lines: [line], refusal: error)
         }
         let estimate = recomputation.memory
-        let lines = ["memory  \(estimate.summary)\(free)"] + recomputation.lines
+        let lines =
+            ["memory  \(estimate.summary)\(free)"] + uncounted(options, on: device) + recomputation.lines
         do {
-            let warning = try MemoryCheck.run(estimate, own, on: device, available: available)
-            return Memory(estimate: estimate, lines: lines + [warning].compactMap { $0 })
+            let warning = try MemoryCheck.run(estimate, own, on: device, available: available, place)
+            return Memory(estimate: estimate, lines: lines, warning: warning)
         } catch let error as TrainerError where error.kind == .memoryTooSmall {
             return Memory(estimate: estimate, lines: lines, refusal: error)
         }
+    }
+
+    /// What a GPU holds in addition to arrays, as Documentation/ChooseOptions.md has measured it.
+    private static func uncounted(_ options: TrainingOptions, on device: Device) -> [String] {
+        guard device.isGPU else { return [] }
+        let isBlocked = options.packsRows || options.execution.attention == .blocked
+        return [
+            "        not counted: the driver, its libraries and gaps of a memory pool, which took up to "
+                + (isBlocked ? "12 GiB with attention by blocks" : "4 GiB")
+                + (options.packsRows ? ", as packed rows have it" : "")
+        ]
     }
 
     private static func lines(
@@ -127,6 +149,7 @@ package struct RunPlan {
         var lines = data.notes + ["        \(data.stream.summary(tokenizer: model.tokenizerName))"]
         if let epochs = options.epochSummary(over: data.stream) { lines.append("        \(epochs)") }
         if options.objective.kind != .nextToken { lines.append("aim     \(options.objective.description)") }
+        lines += model.frozen?.lines ?? []
         lines.append(
             "model   \(options.model): \(Format.integer(model.configuration.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
@@ -134,8 +157,7 @@ package struct RunPlan {
             let layers = model.configuration.layers()
             layers.adapt(adapter.options, seed: 0)
             let count = layers.adapters?.parameters.reduce(0) { $0 + $1.count } ?? 0
-            lines.append(
-                "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
+            lines.append(options.adapter.line(count, of: model.configuration.parameterCount))
         }
         return lines
     }
@@ -168,7 +190,6 @@ package struct RunPlan {
         }
         return [
             "steps   " + (["\(Format.integer(options.steps))"] + stops).joined(separator: ", "), rate,
-            "output  \(options.out), to which nothing was written",
-        ]
+        ] + [options.rateAdvice].compactMap { $0 } + ["output  \(options.out), to which nothing was written"]
     }
 }

@@ -17,13 +17,19 @@ struct AdapterDescription {
     init?(_ choice: TrainingOptions, of model: ModelConfiguration) throws {
         guard choice.adapter.isUsed else { return nil }
         folder = try choice.adapter.folder.map {
-            try AdapterFolder(url: URL(fileURLWithPath: $0, isDirectory: true))
+            try AdapterFolder(
+                url: URL(fileURLWithPath: LoadedModel.Location.adapter($0), isDirectory: true))
         }
         guard let options = folder?.options ?? choice.adapter.lowRank else { return nil }
         self.options = options
         doubt = try folder.flatMap { try BaseModel.doubt(adapter: $0.url.path, on: choice.model) }
         let decoder = model.layers()
-        try decoder.requireTargets(options)
+        do {
+            try decoder.requireTargets(options)
+        } catch let error as CheckpointError where folder == nil {
+            throw TrainerError(
+                .invalidOptions, "--lora-targets: \(error.problems[0].found).", remedy: error.problems[0].advice)
+        }
         guard let folder else { return }
         try BaseModel.check(adapter: folder.url.path, on: choice.model)
         decoder.adapt(options, seed: 0)

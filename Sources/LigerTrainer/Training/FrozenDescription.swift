@@ -54,6 +54,15 @@ struct FrozenDescription {
     /// Whether it takes no memory of its own.
     var sharesWeights: Bool { if case .base = source { true } else { false } }
 
+    /// Where a reference comes from that nobody named, for people; a folder that is named stands among the options.
+    var lines: [String] {
+        switch source {
+        case .start: ["        the reference is a frozen copy of \(path)"]
+        case .base: ["        the reference is \(path), without the adapter"]
+        case .folder: []
+        }
+    }
+
     /// As `ModelDescription.checkLength`.
     func checkLength(_ sequenceLength: Int) throws {
         guard sequenceLength > configuration.longestSequence else { return }

@@ -130,6 +130,12 @@ package struct ModelDescription {
             remedy: "Leave it out.")
     }
 
+    /// An example as people check it.
+    func sample(_ example: InstructionExample) -> InstructionSample {
+        InstructionSample(
+            example, tokenizer, ends: PromptTokens.ends(configuration.endTokenIDs, tokenizer))
+    }
+
     /// What will compute its attention.
     /// - Throws: `RuntimeError` if `--attention flash` was asked for and cannot be had.
     package func attention(_ options: TrainingOptions, on device: Device) throws -> AttentionSelection {

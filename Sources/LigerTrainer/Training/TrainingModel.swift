@@ -24,6 +24,8 @@ package struct TrainingModel {
     package let frozen: FrozenModel?
     /// Which layers multiply in 8-bit floats; nil where none does.
     let float8: Float8Layers?
+    /// Where a reference comes from that nobody named, for people.
+    let frozenLines: [String]
     /// The frozen weights that an adapter is trained with; nil where the weights are trained.
     package let base: BaseModel?
 
@@ -72,6 +74,7 @@ package struct TrainingModel {
                 path: path ?? options.model,
                 fingerprint: try fingerprint ?? FrozenModel(layers).fingerprint(),
                 checksum: try path.map { try BaseModel.checksum(of: $0) })
+        frozenLines = description.frozen?.lines ?? []
         frozen = try description.frozen?.load(for: model, on: device, fingerprint: fingerprint)
     }
 
@@ -80,6 +83,8 @@ package struct TrainingModel {
 
     package var decoder: Decoder { model.decoder }
     var endTokenIDs: [Int] { model.configuration.endTokenIDs }
+    /// Tokens that end a text.
+    var endTokens: Set<Int32> { PromptTokens.ends(endTokenIDs, tokenizer) }
     package var vocabularySize: Int { model.configuration.vocabularySize }
     package var parameterCount: Int { model.decoder.parameterCount }
 

@@ -64,6 +64,7 @@ public final class TrainingRun {
 
     private init(_ given: TrainingOptions, output: ProgressDisplay.Output, ranks: Ranks) throws {
         let dated = given.withChatDate()
+        if ranks.isFirst { try RunDirectory.checkResuming(dated) }
         let device = try ranks.device(dated)
         let data = try TrainingData(dated)
         let description = try ModelDescription(dated)
@@ -117,7 +118,7 @@ public final class TrainingRun {
         introduce(beginning)
         introduce(recomputation, warning: warning)
         if !isDone, let sample = stream.sample {
-            display.show(InstructionSample(sample, model.tokenizer))
+            display.show(InstructionSample(sample, model.tokenizer, ends: model.endTokens))
         }
     }
 
@@ -129,7 +130,7 @@ public final class TrainingRun {
             let reason =
                 beginning.endedEarlyAt.map { "\(patienceEnded) after step \(Format.integer($0))" }
                 ?? "all \(Format.count(options.steps, "step")) are done"
-            display.note("This run is finished: \(reason). The model is in \(directory.finalPath).")
+            display.note("This run is finished: \(reason). \(resultSentence).\(mergeHint)")
             ranks.leave()
             return .alreadyFinished
         }
@@ -246,8 +247,16 @@ public final class TrainingRun {
         display.finish()
         try reportSpeed()
         noteBest()
-        display.note(
-            "Done. The model is in \(directory.finalPath), the loss curve in \(directory.lossCurvePath).")
+        display.note("Done. \(resultSentence), the loss curve in \(directory.lossCurvePath).\(mergeHint)")
+    }
+
+    private var resultSentence: String {
+        "The \(options.adapter.isUsed ? "adapter" : "model") is in \(directory.finalPath)"
+    }
+
+    private var mergeHint: String {
+        options.adapter.isUsed
+            ? " `liger merge \(directory.path) --out FOLDER` puts it into the model's weights." : ""
     }
 
     private func reportSpeed() throws {
@@ -298,12 +307,12 @@ public final class TrainingRun {
         display.note("        \(learner.stream.summary(tokenizer: model.tokenizerName))")
         if let epochs = options.epochSummary(over: learner.stream) { display.note("        \(epochs)") }
         if !isText { display.note("aim     \(options.objective.description)") }
+        for line in model.frozenLines { display.note(line) }
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
         if let count = model.adapterCount {
-            display.note(
-                "adapter \(options.adapter.description): \(Format.integer(count)) parameters, trained alone")
+            display.note(options.adapter.line(count, of: model.parameterCount))
         }
         if let doubt { display.note("warning: \(doubt)") }
         if let layers = model.float8 {
@@ -319,6 +328,9 @@ public final class TrainingRun {
                 + "; this one: "
         display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
         if let summary = attention.summary { display.note("        attention \(summary)") }
+        if let advice = options.rateAdvice {
+            display.note("rate    \(options.learningRate)\n\(advice)")
+        }
         display.note("output  \(directory.path)")
     }
 

@@ -31,8 +31,20 @@ struct Evaluate: ParsableCommand {
             valueName: "path"))
     var data: String
 
-    @Option(parsing: .unconditional, help: "Tokens per sequence.")
-    var seq = 128
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Tokens per sequence; longer examples are cut at their end. (default: that of the model's run, or "
+                + "\(defaultLength))", valueName: "seq"))
+    var seq: Int?
+
+    private static let defaultLength = 128
+
+    private var length: Int {
+        seq ?? [source.adapter, source.model].compactMap { $0 }.lazy.compactMap(RunDirectory.sequenceLength)
+            .first
+            ?? Self.defaultLength
+    }
 
     @Option(parsing: .unconditional, help: "Sequences, rows, pairs or answers at a time.")
     var batch = 8
@@ -40,10 +52,10 @@ struct Evaluate: ParsableCommand {
     @OptionGroup var output: OutputArguments
 
     func validate() throws {
-        for (name, value) in [("--seq", seq), ("--batch", batch)] where value < 1 {
+        for (name, value) in [("--seq", length), ("--batch", batch)] where value < 1 {
             throw ValidationError("\(name) is \(value); it must be at least 1.")
         }
-        if seq > Int(Int32.max) / batch {
+        if length > Int(Int32.max) / batch {
             throw ValidationError("--batch x --seq is more than \(Int32.max) tokens in one pass; lower them.")
         }
         try TrainingArguments.check(options)
@@ -53,10 +65,10 @@ struct Evaluate: ParsableCommand {
         warnOfDebugBuild()
         if objective.objective != .nextToken { return try scoreExamples() }
         let corpus = try Corpus(path: data)
-        let score = try source.load().score(corpus, length: seq, batch: batch)
+        let score = try source.load().score(corpus, length: length, batch: batch)
         if output.json { return print(try OutputArguments.line(score)) }
         print("text         \(corpus.summary)")
-        print("tokens       \(Format.integer(score.tokens))")
+        print("tokens       \(Format.integer(score.tokens)), in sequences of \(Format.integer(length))")
         print("loss         \(Format.decimal(score.loss, places: 5))")
         print("perplexity   \(Format.significant(score.perplexity, digits: 6))")
         print("bits/byte    \(Format.decimal(score.bitsPerByte, places: 4))")
@@ -69,7 +81,9 @@ struct Evaluate: ParsableCommand {
         if output.json { return print(try OutputArguments.line(score)) }
         print(score.summary)
         print("aim          \(score.objective)")
-        print("tokens       \(Format.integer(score.tokens)), \(Format.integer(score.counted)) \(score.unit)")
+        print(
+            "tokens       \(Format.integer(score.tokens)), \(Format.integer(score.counted)) \(score.unit), "
+                + "within --seq \(length)")
         print("loss         \(Format.decimal(score.loss, places: 5))")
         if let perplexity = score.perplexity {
             print("perplexity   \(Format.significant(perplexity, digits: 6))")
@@ -87,7 +101,7 @@ struct Evaluate: ParsableCommand {
         options.objective = objective.choice
         options.instructions = instructions.choice
         options.batch = batch
-        options.sequenceLength = seq
+        options.sequenceLength = length
         return options
     }
 }

@@ -20,6 +20,9 @@ struct Merge: ParsableCommand {
     var out: String
 
     func run() throws {
+        if FileSystem.kind(of: out) != nil {
+            throw ValidationError("--out \(out) exists already; give the name of a new folder.")
+        }
         let model = try source.load()
         guard let adapter = model.location.adapter else {
             throw ValidationError("\(source.model) has no adapter; name one with --adapter.")

@@ -16,8 +16,8 @@ struct ObjectiveArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            The model that dpo, kto and grpo compare with; with grpo, the one that gave the answers. (default: a frozen copy of the weights that the run starts \
-            from; with an adapter, the weights without it)
+            The model that dpo, kto and grpo compare with; with grpo, the one that gave the answers. (default: with an adapter, the weights \
+            without it; else, to train, a frozen copy of the weights that the run starts from, and to evaluate none: name one)
             """, valueName: "folder"))
     var reference: String?
 

@@ -6,7 +6,7 @@ struct PlanArguments: ParsableArguments {
     @Flag(
         help: """
             Say what the run would read, take and do, and end: nothing is trained. The command fails if the run would be \
-            refused.
+            refused, and with --gpu-memory if it takes more than that.
             """)
     var planOnly = false
 
@@ -38,6 +38,10 @@ struct PlanArguments: ParsableArguments {
             print(try plan.json)
         } else {
             for line in plan.lines { print(line) }
+            if let sample = plan.sample {
+                print(sample.lines(isTerminal: ProgressDisplay.isTerminal))
+                if let warning = sample.warning { print(warning) }
+            }
         }
         if let refusal = plan.refusal { throw refusal }
     }

@@ -199,7 +199,10 @@ struct TrainingArguments: ParsableArguments {
                 """)
         var attention = defaults.execution.attention
 
-        @Flag(help: "Start although the estimated memory is far above what is free.")
+        @Flag(
+            help: """
+                Start although the estimated memory is more than 1.5 times what is free, where a run is refused.
+                """)
         var ignoreMemory = false
     }
 

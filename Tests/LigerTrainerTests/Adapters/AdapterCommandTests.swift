@@ -60,6 +60,9 @@ import Tile
                     "optimizer.safetensors", "trainer.json",
                 ])
             try FileManager.default.removeItem(atPath: folder + "/base")
+            let moved = try LigerProcess.run(["generate", small.out, "--prompt", "a"], in: folder)
+            #expect(
+                moved.status == 1 && moved.errors.contains("say where it is with --base"), "\(moved.errors)")
             try ModelSource("nano").model(seed: 4).save(to: URL(fileURLWithPath: folder + "/base"))
             let before = try SmallRun.contents(of: small.out)
             let result = try small.train(options + ["--resume"])
@@ -87,6 +90,9 @@ import Tile
             let merged = folder + "/merged"
             let merging = try LigerProcess.run(["merge", small.out, "--out", merged], in: folder)
             #expect(merging.status == 0 && merging.output.contains("are in \(merged)"))
+            let twice = try LigerProcess.run(["merge", small.out, "--out", merged], in: folder)
+            #expect(
+                twice.status != 0 && twice.errors.contains("exists already; give the name of a new folder"))
             #expect(try LigerProcess.run(["merge", merged, "--out", folder + "/x"], in: folder).status != 0)
 
             let sources = [
@@ -205,8 +211,26 @@ import Tile
                         "--eval-fraction", "0", "--out", out,
                     ] + more, in: folder, at: folder)
             }
-            #expect(try train("nano", "run").status == 0)
-            #expect(try train("run/final", "lora", "--lora-rank", "2").status == 0)
+            let rate =
+                "the default rate is for small models with new weights; for a checkpoint give --lr, usually "
+            let first = try train("nano", "run")
+            #expect(first.status == 0 && !first.output.contains(rate))
+            #expect(first.output.contains("Done. The model is in run/final"))
+            #expect(try train("run/final", "tuned", "--lr", "2e-5").output.contains(rate) == false)
+            #expect(try train("run/final", "whole").output.contains(rate + "2e-5\n"))
+            let lora = try train("run/final", "lora", "--lora-rank", "2")
+            #expect(lora.status == 0 && lora.output.contains(rate + "2e-4\n"), "\(lora.output)")
+            #expect(lora.output.contains("LoRA of rank 2, alpha 4, dropout 0, on all linear layers: "))
+            #expect(lora.output.contains(/trained alone; \d\.\d% of the model's/))
+            #expect(lora.output.contains("Done. The adapter is in lora/final"))
+            #expect(lora.output.contains("`liger merge lora --out FOLDER` puts it into the model's weights."))
+            // As generate and merge do, a run takes the folder of a run for its adapter.
+            let more = try train("run/final", "more", "--adapter", "lora")
+            #expect(more.status == 0, "\(more.errors)")
+            let named = try train("run/final", "named", "--lora-rank", "2", "--lora-targets", "qproj")
+            #expect(
+                named.errors.contains(
+                    "--lora-targets: the model has no layer \"qproj\". Give names of its linear layers, "))
             let (run, adapter) = (try train("run", "a"), try train("lora/final", "b"))
             #expect(
                 run.status == 1 && run.errors.contains("Give the model in it: --model run/final."),

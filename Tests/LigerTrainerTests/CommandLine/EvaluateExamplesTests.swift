@@ -33,11 +33,21 @@ import Testing
                     "--seq", "48", "--lr", "1e-2", "--steps", "8",
                 ])
             #expect(result.status == 0, "\(result.errors)")
+            #expect(
+                result.output.contains(/: 7 \w+ to train on[\n;]/) && !result.output.contains("0 to evaluate")
+            )
+            #expect(result.output.contains(/to evaluate: .*: 5 \w+[\n;]/))
+            // The head names a reference that nobody gave.
+            let base =
+                "        the reference is " + (kind == .kto ? "" : "a frozen copy of ") + folder
+                + "/base/final"
+            #expect(result.output.contains(base) == (kind == .kto || kind == .dpo))
             let last = try #require(
                 try MetricsLog.read(small.out + "/metrics.jsonl").last { $0.evaluationLoss != nil })
             let expected = try #require(last.evaluationLoss)
             let reference = kind == .dpo ? ["--reference", folder + "/base/final"] : []
-            let words = [small.out] + options + reference + ["--data", judged, "--seq", "48"]
+            // Without --seq that of the run.
+            let words = [small.out] + options + reference + ["--data", judged]
             let score = try Self.score(words + ["--batch", "5"], in: folder)
             let loss = try #require(score["loss"] as? Double)
             #expect(abs(loss - expected) < 1e-5 * abs(expected), "\(loss), in training \(expected)")
@@ -45,7 +55,13 @@ import Testing
                 let found = (score["figures"] as? [String: Double])?[figure.rawValue]
                 #expect(abs((found ?? .infinity) - value) < 1e-4, "\(figure)")
             }
+            let cut = try LigerProcess.run(["evaluate"] + words + ["--seq", "40"], in: folder)
+            #expect(cut.output.contains("within --seq 40"), "\(cut.output) \(cut.errors)")
             if kind == .sft {
+                let none = try LigerProcess.run(["evaluate"] + words + ["--seq", "24"], in: folder)
+                #expect(
+                    none.output.contains(" to --seq, line") || none.output.contains("as too long"),
+                    "\(none.output)")
                 let perplexity = try #require(score["perplexity"] as? Double)
                 #expect(abs(perplexity - exp(loss)) < 1e-9 * perplexity)
             }

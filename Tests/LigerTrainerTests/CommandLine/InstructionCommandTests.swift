@@ -77,6 +77,23 @@ import Testing
         }
     }
 
+    /// A plan shows the sample too, what is not learned of it, and what packed rows cost.
+    @Test func aPlanShowsASample() throws {
+        try withTemporaryFolder { folder in
+            let gpu = ["--device", "cuda", "--plan-only", "--gpu-memory", "8GiB"]
+            let plan = try run(in: folder, out: "\(folder)/run", gpu)
+            #expect(plan.status == 0, "\(plan.errors)")
+            #expect(plan.output.contains(/sample  line \d+: [^⟦]*⟦[^⟧]*⟧\n(.|\n)*assistant:⟦it is \d+;⟧/))
+            #expect(
+                plan.output.contains("took up to 12 GiB with attention by blocks, as packed rows have it"))
+            let alone = try run(in: folder, out: "\(folder)/run", gpu + ["--no-packing"])
+            #expect(alone.output.contains("took up to 4 GiB\n") && !alone.output.contains("12 GiB"))
+            let json = try run(in: folder, out: "\(folder)/run", gpu + ["--json"])
+            let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+            #expect(object?["plan"] != nil && (object?["sample"] as? [String: Any])?["parts"] != nil)
+        }
+    }
+
     /// Killed after a checkpoint, in the middle of steps; and the day is the one on which the run began.
     @Test(arguments: [[], ["--no-packing", "--accumulate", "2"]]) func killedAndResumed(more: [String]) throws
     {
@@ -98,6 +115,12 @@ import Testing
             #expect(try SmallRun.numbers(of: out) == numbers)
             try SmallRun.expectSameModels(whole, out)
 
+            // Options are compared before data, which is none of this objective's; and what follows from it is left out.
+            if !more.contains("--no-packing") {
+                let other = try run(in: folder, out: out, more + ["--objective", "dpo", "--resume"])
+                #expect(other.status == 1 && other.errors.contains("  --objective was sft, is dpo"))
+                #expect(!other.errors.contains("--packing was") && !other.errors.contains("Each line must"))
+            }
             let changes = [
                 (["--loss-on", "all"], "--loss-on was assistant, is all"),
                 (["--chat-date", "2001-02-04"], "--chat-date was 2001-02-03, is 2001-02-04"),
@@ -138,6 +161,7 @@ import Testing
                     "\(folder)/refused",
                 ], in: folder)
             #expect(plain.status == 1 && plain.errors.contains("Give --objective sft"), "\(plain.errors)")
+            #expect(plain.errors.contains("takes text as it stands"))
         }
     }
 

@@ -51,11 +51,32 @@ import Testing
             let plan = try Self.plan(large)
             let memory = try #require(plan["memory_bytes"] as? [String: Any])
             let total = try #require(memory["total"] as? Int)
-            #expect(memory["free"] as? Int == 80 << 30)
+            #expect(memory["free"] as? Int == 80 << 30 && plan["fits"] as? Bool == true)
+            #expect(plan["warning"] == nil)
+            // What does not fit is refused, by however little, unless it is meant.
+            let less = words + ["--gpu-memory", "\(total - 1)"]
+            let short = try LigerProcess.run(less, in: folder)
+            #expect(
+                short.status == 1 && short.errors.contains("or give --recompute blocks or --recompute auto"))
+            #expect(try Self.plan(short)["fits"] as? Bool == false)
+            #expect(try Self.plan(short)["starts"] as? Bool == false)
+            let meant = try LigerProcess.run(less + ["--ignore-memory"], in: folder)
+            #expect(meant.status == 0)
+            #expect(
+                try (Self.plan(meant)["warning"] as? String)?.hasPrefix("warning: the run may take") == true)
+            #expect(try LigerProcess.run(words + ["--gpu-memory", "\(total)"], in: folder).status == 0)
+            let adapter = try LigerProcess.run(less.dropLast() + ["2GiB", "--lora-rank", "2"], in: folder)
+            #expect(
+                adapter.status == 1 && adapter.errors.contains("Give --products fp8, or a smaller"),
+                "\(adapter.errors)")
             // 1.2 billion weights of 18 bytes each, and activations.
             #expect(total > 20 << 30 && total < 30 << 30, "\(total)")
             let few = try LigerProcess.run(words + ["--gpu-memory", "8GiB"], in: folder)
             #expect(few.status != 0 && few.errors.contains("8.0 GiB of memory free"), "\(few.errors)")
+            // Nobody has processes on a GPU that is not here.
+            #expect(
+                few.errors.contains("or --lora-rank 16 to train an adapter")
+                    && !few.errors.contains("nvidia-smi"))
             #expect(try Self.plan(few)["starts"] as? Bool == false)
             let budget = words + ["--gpu-memory", "24GiB", "--recompute", "auto", "--batch", "16"]
             let again = try LigerProcess.run(budget, in: folder)

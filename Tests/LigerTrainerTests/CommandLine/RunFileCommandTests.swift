@@ -45,6 +45,13 @@ import Testing
             ])
             #expect(named.count > 60 && expected.isSubset(of: keys), "\(expected.subtracting(keys))")
             #expect(file.contains("\nlr: 0.001\n") && file.contains("\n# warmup: steps\n"))
+            // Help names the default of these.
+            #expect(file.contains("\n# loss-on: assistant\n") && file.contains("\n# over-length: cut\n"))
+            let other = try LigerProcess.run(["train", "--learning-rate", "1e-4"], in: folder)
+            #expect(other.status == 64 && other.errors.contains("'--learning-rate'; here it is --lr"))
+            let value = try LigerProcess.run(
+                ["train", "--sample", "--dataset", "--print-config"], in: folder)
+            #expect(value.status == 0 && value.output.contains("\nsample: \"--dataset\"\n"))
             try write(file, to: "\(folder)/run.yaml")
             let again = try LigerProcess.run(
                 ["train", "--config", "run.yaml", "--print-config"], in: folder, at: folder)

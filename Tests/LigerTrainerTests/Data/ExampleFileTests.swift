@@ -60,6 +60,16 @@ import Testing
     }
 
     private static let faults: [(form: ExampleFile.Form, line: String, message: String)] = [
+        // Both forms of a pair, also for who gave conversations.
+        (
+            .pairs, #"{"messages": []}"#,
+            #"or with messages {"prompt": [{"role": "user", "content": "..."}], "chosen""#
+        ),
+        (
+            .instructions, #"{"conversations": [{"from": "human", "value": "a"}]}"#,
+            "line 2 is in ShareGPT's form (\"conversations\" with \"from\" and \"value\"), which is not read. Convert it: "
+                + "python -c \"import json"
+        ),
         (
             .pairs, #"{"prompt": "a", "chosen": "b"}"#,
             #"line 2 has no "rejected"; it has "chosen", "prompt"."#
@@ -146,7 +156,7 @@ import Testing
         }
         #expect(error?.kind == .dataMalformed)
         #expect(error?.problem.contains("examples.jsonl, line 2") == true, "\(error?.problem ?? "")")
-        #expect(error?.problem.contains(fault.message) == true, "\(error?.problem ?? "")")
+        #expect(error?.description.contains(fault.message) == true, "\(error?.problem ?? "")")
     }
 
     @Test func filesThatHoldNothing() throws {

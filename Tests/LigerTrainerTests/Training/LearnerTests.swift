@@ -188,8 +188,8 @@ import Tile
         #expect(error?.kind == .memoryTooSmall)
         #expect(
             error?.remedy
-                == "Give --masters stochastic --moments u8 --gradients bf16 --update-in-backward, or a "
-                + "smaller --model.")
+                == "Give --masters stochastic --moments u8 --gradients bf16 --update-in-backward, or --lora-rank 16 "
+                + "to train an adapter, or a smaller --model.")
         #expect(error?.problem.contains("There are 119.0 GiB of memory free on cpu") == true)
         #expect(
             try MemoryCheck.run(estimate, options, on: .cpu, available: estimate.total - 1)?

@@ -143,7 +143,9 @@ extension ExampleFile.Form {
     /// What a line looks like.
     var shape: String {
         switch self {
-        case .pairs: #"{"prompt": "...", "chosen": "...", "rejected": "..."}"#
+        case .pairs:
+            #"{"prompt": "...", "chosen": "...", "rejected": "..."}, or with messages {"prompt": [{"role": "user", "#
+                + #""content": "..."}], "chosen": [{"role": "assistant", "content": "..."}], "rejected": [...]}"#
         case .judged: #"{"prompt": "...", "completion": "...", "label": true}"#
         case .rated: #"{"prompt": "...", "completions": ["...", "..."], "rewards": [1, 0]}"#
         case .texts: #"{"text": "..."} or {"prompt": "...", "completion": "..."}"#

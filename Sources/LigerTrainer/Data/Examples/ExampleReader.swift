@@ -121,6 +121,24 @@ struct ExampleReader {
         return members.dictionary
     }
 
+    /// Whether a line is a conversation as ShareGPT's files have it: turns with `from` and `value`.
+    private static func isShareGPT(_ members: [String: JSONValue]) -> Bool {
+        guard case .array(let turns)? = members["conversations"], case .object(let turn)? = turns.first else {
+            return false
+        }
+        return turn["from"] != nil && turn["value"] != nil
+    }
+
+    private var shareGPT: TrainerError {
+        TrainerError(
+            .dataMalformed,
+            "\(path), line \(line) is in ShareGPT's form (\"conversations\" with \"from\" and \"value\"), which is not read.",
+            remedy: "Convert it: python -c \"import json; role = {'human': 'user', 'gpt': 'assistant'}; "
+                + "[print(json.dumps({'messages': [{'role': role.get(t['from'], t['from']), 'content': t['value']} "
+                + "for t in json.loads(line)['conversations']]})) for line in open('\(path)')]\" > messages.jsonl"
+        )
+    }
+
     private func fault(_ problem: String) -> TrainerError {
         TrainerError(
             .dataMalformed, "\(path), line \(line)\(problem).",
@@ -142,6 +160,7 @@ extension ExampleReader {
     private func text(_ key: String, _ members: [String: JSONValue]) throws -> String {
         switch members[key] {
         case .string(let text): return text
+        case nil where Self.isShareGPT(members): throw shareGPT
         case nil:
             let keys = members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", ")
             throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")

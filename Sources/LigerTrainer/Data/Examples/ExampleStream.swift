@@ -172,13 +172,12 @@ extension ExampleStream: BatchStream {
 
     package var fingerprint: String { totals.fingerprint.digits }
 
-    package func summary(tokenizer: String) -> String {
+    func summary(tokenizer: String, evaluatesAlone: Bool) -> String {
         "\(Format.integer(tokenCount)) tokens (\(tokenizer)): "
-            + "\(Format.count(trainingExamples, form.noun)) to train on, "
-            + "\(Format.integer(examples.count - trainingExamples)) to evaluate"
-            + (totals.cut == 0
-                ? ""
-                : "; \(Format.integer(totals.cut)) cut to --seq, \(LengthReport.lines(totals.firstCut, of: totals.cut))")
+            + counts(
+                trainingExamples, examples.count - trainingExamples, form.noun, evaluatesAlone: evaluatesAlone
+            )
+            + (lengthSummary.map { "; \($0)" } ?? "")
     }
 
     package func batch(step: Int, part: Int) -> TokenBatch {

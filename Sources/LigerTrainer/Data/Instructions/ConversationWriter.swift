@@ -49,6 +49,7 @@ package struct ConversationWriter: Sendable {
     ) throws -> MarkedText {
         let messages = prompt + answer
         let whole = try rendered(messages[...], setting, at: place)
+        try checkContents(of: messages, in: whole, at: place)
         if lossOn == .all { return MarkedText(whole.text, [0..<whole.text.utf8.count]) }
         let turns = messages.indices.filter { $0 >= prompt.count && messages[$0].role == "assistant" }
         if turns.isEmpty {
@@ -77,12 +78,37 @@ package struct ConversationWriter: Sendable {
         prompt: [JSONValue], answer: [JSONValue], _ setting: ExampleFile.ChatSetting, at place: String
     ) throws -> (prompt: String, answer: String) {
         let whole = try rendered((prompt + answer)[...], setting, at: place)
+        try checkContents(of: prompt + answer, in: whole, at: place)
         let count = try prefix(of: whole, prompt[...], setting, true, at: place)
         let bytes = whole.text.utf8
         return (
             String(decoding: bytes.prefix(count), as: UTF8.self),
             String(decoding: bytes.dropFirst(count), as: UTF8.self)
         )
+    }
+
+    /// Refuses a content in parts that a template prints as Python prints a list.
+    private func checkContents(
+        of messages: [JSONValue], in whole: Rendering, at place: String
+    ) throws {
+        for (index, message) in messages.enumerated() {
+            guard case .object(let members) = message, case .array(let parts)? = members["content"],
+                !parts.isEmpty,
+                let printed = Self.printed(message), whole.text.contains(printed)
+            else { continue }
+            throw TrainerError(
+                .dataMalformed,
+                "\(place): the content of message \(index + 1) is a list of parts, and the chat template writes "
+                    + "it as one: \(printed.prefix(60))\(printed.count > 60 ? "..." : "").",
+                remedy:
+                    "Write the content as a string, or give a template that takes parts with --chat-template."
+            )
+        }
+    }
+
+    /// The content of a message as a template prints it that does not look into it.
+    private static func printed(_ message: JSONValue) -> String? {
+        try? ChatTemplate("{{ messages[0]['content'] }}").render(messages: [message]).text
     }
 
     /// The length of the text of some messages, with which the whole must begin.

@@ -19,6 +19,12 @@ package struct InstructionExample: Sendable, Equatable {
     /// How many tokens are learned.
     package var learnedCount: Int { learned.reduce(0) { $0 + $1.count } }
 
+    /// The first token that ends a text right after an answer, and is not learned; nil where answers end otherwise.
+    func unlearnedEnd(_ ends: Set<Int32>) -> Int32? {
+        learned.lazy.filter { !ends.contains(tokens[$0.upperBound - 1]) && $0.upperBound < tokens.count }
+            .map { tokens[$0.upperBound] }.first(where: ends.contains)
+    }
+
     /// With as many tokens as the model can read, and the one after them.
     func cut(to length: Int) -> InstructionExample {
         guard self.length > length else { return self }

@@ -13,8 +13,14 @@ package struct InstructionSample: Sendable, Equatable {
     package let tokenCount: Int
     package let learnedCount: Int
     package let parts: [Part]
+    /// The token that ends the text right after an answer and is not learned; nil where none does.
+    package let unlearnedEnd: String?
 
-    package init(_ example: InstructionExample, _ tokenizer: any Tokenizer) {
+    /// - Parameter ends: tokens at which the model stops.
+    package init(_ example: InstructionExample, _ tokenizer: any Tokenizer, ends: Set<Int32> = []) {
+        unlearnedEnd = example.unlearnedEnd(ends).map {
+            String(decoding: tokenizer.decodeBytes([$0]), as: UTF8.self)
+        }
         line = example.line
         tokenCount = example.tokens.count
         learnedCount = example.learnedCount
@@ -22,6 +28,14 @@ package struct InstructionSample: Sendable, Equatable {
             Part(
                 text: String(decoding: tokenizer.decodeBytes(Array($0.tokens)), as: UTF8.self),
                 isLearned: $0.isLearned)
+        }
+    }
+
+    /// What is likely to be a mistake in the example; nil if nothing is.
+    package var warning: String? {
+        unlearnedEnd.map {
+            "warning: the answer's end, \(Self.harmless($0[...])), is not learned, so that the model does not learn to stop; "
+                + "put it inside {% generation %} in the chat template"
         }
     }
 
@@ -66,8 +80,9 @@ package struct InstructionSample: Sendable, Equatable {
         let parts = parts.map {
             "{\"learned\":\($0.isLearned),\"text\":\(JSONValue.literal($0.text))}"
         }
+        let end = unlearnedEnd.map { ",\"unlearned_end\":\(JSONValue.literal($0))" } ?? ""
         return
             "{\"sample\":{\"line\":\(line),\"tokens\":\(tokenCount),\"learned\":\(learnedCount),\"parts\":["
-            + "\(parts.joined(separator: ","))]}}"
+            + "\(parts.joined(separator: ","))]\(end)}}"
     }
 }

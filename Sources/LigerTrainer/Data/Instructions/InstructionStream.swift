@@ -135,11 +135,12 @@ extension InstructionStream: BatchStream {
 
     package var sample: InstructionExample? { row(0)[0] }
 
-    package func summary(tokenizer: String) -> String {
+    func summary(tokenizer: String, evaluatesAlone: Bool) -> String {
         let first =
             "\(Format.integer(tokenCount)) tokens (\(tokenizer)), \(Format.integer(totals.learned)) of them learned: "
-            + "\(Format.count(trainingExamples, "example")) to train on, "
-            + "\(Format.integer(examples.count - trainingExamples)) to evaluate"
+            + counts(
+                trainingExamples, examples.count - trainingExamples, "example", evaluatesAlone: evaluatesAlone
+            )
         let alone = "\(Self.percent(fill(trainingExamples))) filled"
         let rows =
             isPacked

@@ -86,7 +86,9 @@ struct MixedStream<Stream: RowStream>: BatchStream {
             let name = parts.count > 1 ? "\(names[index]), \(share)% of the rows: " : ""
             lines.append(name + part.summary(tokenizer: tokenizer))
         }
-        if let evaluated { lines.append("to evaluate: \(evaluated.summary(tokenizer: tokenizer))") }
+        if let evaluated {
+            lines.append("to evaluate: \(evaluated.summary(tokenizer: tokenizer, evaluatesAlone: true))")
+        }
         return lines.joined(separator: "\n        ")
     }
 }

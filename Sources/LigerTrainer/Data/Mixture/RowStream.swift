@@ -21,6 +21,21 @@ protocol RowStream: BatchStream {
     func batch(of rows: [Row], next: Row) -> TokenBatch
     /// What a step of so many rows reads, in words.
     func summary(ofStep rows: Int) -> String
+    /// What there is, for people; all of it to train on or to keep for evaluation, or to evaluate alone.
+    func summary(tokenizer: String, evaluatesAlone: Bool) -> String
+    /// What became of examples that are too long, for people; nil where none is.
+    var lengthSummary: String? { get }
+}
+
+extension RowStream {
+    package func summary(tokenizer: String) -> String { summary(tokenizer: tokenizer, evaluatesAlone: false) }
+
+    /// `32 examples to train on, 8 to evaluate`; `32 examples` of data that is only evaluated.
+    func counts(_ training: Int, _ evaluation: Int, _ noun: String, evaluatesAlone: Bool) -> String {
+        let all = Format.count(training, noun)
+        if evaluatesAlone { return all }
+        return "\(all) to train on" + (evaluation == 0 ? "" : ", \(Format.integer(evaluation)) to evaluate")
+    }
 }
 
 extension TokenStream: RowStream {
@@ -36,6 +51,7 @@ extension TokenStream: RowStream {
 
     func evaluationRow(_ index: Int) -> [Int32] { trainingRow(trainingSequences + index) }
     func tokens(inTrainingRow index: Int) -> Int { sequenceLength }
+    var lengthSummary: String? { nil }
     func summary(ofStep rows: Int) -> String { "\(Format.integer(rows * sequenceLength)) tokens a step" }
 
     func batch(of rows: [[Int32]], next: [Int32]) -> TokenBatch {
@@ -51,6 +67,7 @@ extension InstructionStream: RowStream {
     func trainingRow(_ index: Int) -> [InstructionExample] { row(index) }
     func evaluationRow(_ index: Int) -> [InstructionExample] { evaluation[index].map { examples[$0] } }
     func tokens(inTrainingRow index: Int) -> Int { totals.tokens(of: training[index]) }
+    var lengthSummary: String? { totals.report.summary }
     func batch(of rows: [[InstructionExample]], next: [InstructionExample]) -> TokenBatch { batch(of: rows) }
 
     func summary(ofStep rows: Int) -> String {
@@ -67,6 +84,12 @@ extension ExampleStream: RowStream {
     func trainingRow(_ index: Int) -> Example { examples[index] }
     func evaluationRow(_ index: Int) -> Example { examples[trainingExamples + index] }
     func tokens(inTrainingRow index: Int) -> Int { tokens(of: examples[index]) }
+
+    var lengthSummary: String? {
+        guard totals.cut > 0 else { return nil }
+        let lines = LengthReport.lines(totals.firstCut, of: totals.cut)
+        return "\(Format.integer(totals.cut)) cut to --seq, \(lines)"
+    }
     func batch(of rows: [Example], next: Example) -> TokenBatch { gather(rows, next: next) }
     func summary(ofStep rows: Int) -> String { "\(Format.count(rows, form.noun)) a step" }
 }

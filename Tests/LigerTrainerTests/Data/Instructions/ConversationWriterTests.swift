@@ -92,6 +92,33 @@ import Testing
         #expect(refused?.problem.contains("does not take its first 7 messages: roles must alternate") == true)
     }
 
+    /// Parts are refused where the template prints the list as it is, and taken where it reads them.
+    @Test func partsAreNotPrintedAsAList() throws {
+        let parts = JSONValue.object([
+            "role": .string("user"),
+            "content": .array([.object(["type": .string("text"), "text": .string("hi")])]),
+        ])
+        func writer(_ content: String) throws -> ConversationWriter {
+            let template = try ChatTemplate(
+                "{% for m in messages %}<{{ m.role }}>\(content);{% endfor %}"
+                    + "{% if add_generation_prompt %}<assistant>{% endif %}")
+            return ConversationWriter(marksGenerated: false) { messages, _, goesOn in
+                ConversationWriter.Rendering(
+                    try template.render(messages: messages, addGenerationPrompt: goesOn).text)
+            }
+        }
+        let turns = [parts, message("assistant", "x")]
+        let error = #expect(throws: TrainerError.self) { try learned(writer("{{ m.content }}"), turns) }
+        #expect(
+            error?.problem.contains("line 7: the content of message 1 is a list of parts") == true
+                && error?.problem.contains("'text': 'hi'") == true)
+        #expect(throws: TrainerError.self) {
+            try writer("{{ m.content }}").split(prompt: [parts], answer: [turns[1]], .init(), at: "line 1")
+        }
+        let reads = "{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}"
+        #expect(try learned(writer(reads), turns) == ["x;"])
+    }
+
     @Test func pairsAreSplitAtTheAnswer() throws {
         let writer = ConversationWriter(marksGenerated: true, Self.tagged)
         let parts = try writer.split(

@@ -22,6 +22,22 @@ import Testing
                 + #"{"learned":true,"text":"yes"},{"learned":false,"text":"!"}]}}"#)
     }
 
+    /// An end right after an answer must be learned with it: the model would not learn to stop.
+    @Test func anEndThatIsNotLearnedIsSaid() {
+        func warning(_ text: String, _ learned: Range<Int>...) -> String? {
+            let example = InstructionExample(line: 3, tokens: text.utf8.map { Int32($0) }, learned: learned)
+            let sample = InstructionSample(example, ByteTokenizer(), ends: [Int32(UInt8(ascii: ";"))])
+            #expect(sample.json.hasSuffix("\"unlearned_end\":\";\"}}") == (sample.warning != nil))
+            return sample.warning
+        }
+        #expect(
+            warning("ask: yes;", 5..<8)?.hasPrefix("warning: the answer's end, ;, is not learned") == true)
+        #expect(warning("a: b; a: yes;", 3..<5, 9..<12) != nil, "the second answer's")
+        #expect(warning("ask: yes;", 5..<9) == nil)
+        #expect(warning("ask: yes;;", 5..<9) == nil)
+        #expect(warning("ask; yes.", 5..<8) == nil && warning("ask: yes", 5..<8) == nil)
+    }
+
     /// Data of others neither steers the terminal nor floods it.
     @Test func controlCharactersAreShownAndLongTextIsCut() {
         let shown = sample("a\u{1B}[2J\u{202E}b\n\tc", 1..<3).lines(isTerminal: false)
