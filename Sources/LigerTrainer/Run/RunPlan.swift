@@ -51,6 +51,7 @@ package struct RunPlan {
         try description.checkLength(dated.sequenceLength)
         let own = dated.share(of: gpus)
         try description.checkExperts(dated, on: device)
+        try description.checkHead(dated, ranks: gpus)
         let attention = try description.attention(own, on: device)
         let prepared = try data.prepared(
             by: description.tokenMaker(dated), dated,
