@@ -56,6 +56,29 @@ import Tile
         }
     }
 
+    /// In one launch q and k get the bits of a launch each: other numbers of heads and of sequences, dimensions that are
+    /// copied, a table row for each token, and lengths that one launch does not take.
+    @Test(arguments: [false, true], [false, true]) func pairsAreTwoLaunches(
+        inverse: Bool, rowPerToken: Bool
+    ) throws {
+        var random = SeededGenerator(seed: 3)
+        let (cos, sin) = try RoPE.tables(positions: 15, headSize: 6, base: 100)
+        for (q, k) in [([3, 5, 4, 6], [3, 5, 1, 6]), ([1, 7, 2, 10], [2, 7, 3, 10]), ([1, 4, 2, 6], [1, 3, 2, 6])] {
+            let q = try random.array(q), k = try random.array(k)
+            let found = try RoPE.apply(q, k, cos: cos, sin: sin, rowPerToken: rowPerToken, inverse: inverse)
+            for (x, y) in [(q, found.q), (k, found.k)] {
+                let alone = try RoPE.apply(x, cos: cos, sin: sin, rowPerToken: rowPerToken, inverse: inverse)
+                #expect(y.shape == x.shape && y.doubles == alone.doubles)
+            }
+            // Of each token its own row, where tables have one for each.
+            let tokens = q.shape[0] * q.shape[1], length = q.shape[1]
+            let positions = try NDArray(
+                integers: (0..<tokens).map { rowPerToken ? $0 : $0 % length }, dtype: .i32)
+            let expected = try RoPE.apply(q, cos: cos, sin: sin, positions: positions, inverse: inverse)
+            #expect(found.q.doubles == expected.doubles)
+        }
+    }
+
     /// Llama 3.2 1B: the frequencies that transformers 5.17.0 computes from its configuration, in fp32.
     @Test func scalesAsLlama3() {
         let scaling = RoPE.Scaling(

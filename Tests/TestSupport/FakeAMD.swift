@@ -42,7 +42,12 @@ package final class PerformedLaunches: LaunchObserver {
         case processor
         /// With the threads that are planned for an architecture, waves of its size included.
         case emulator(StaticString)
+        /// What is printed for an architecture, compiled for this machine.
+        case printed(StaticString)
     }
+
+    /// Whether this machine has a compiler for what is printed.
+    package static var compilesPrinted: Bool { PrintedKernel.isThere }
 
     fileprivate struct State {
         var kernels: [UInt: (kernel: any TileKernel, function: TileFunction)] = [:]
@@ -116,11 +121,11 @@ package final class PerformedLaunches: LaunchObserver {
         case .processor:
             let loaded = try Device.cpu.backend.kernel(kernel, for: views)
             try loaded.launch(programs: programs, views, scalars)
+        case .printed(let architecture):
+            let (target, threads) = try planned(function, views, architecture)
+            try PrintedKernel.run(threads, target, programs: programs, parameters)
         case .emulator(let architecture):
-            guard let target = AMDTarget("\(architecture)") else {
-                throw RuntimeError("\(architecture) is no architecture")
-            }
-            let threads = try ThreadFunction(target.plan(function, layouts: views.gpuLayouts))
+            let (_, threads) = try planned(function, views, architecture)
             let failure = try Emulator.run(
                 threads, programs: programs,
                 arrays: views.map {
@@ -134,6 +139,16 @@ package final class PerformedLaunches: LaunchObserver {
             record?[2] = Int64(failure.value)
         }
     }
+}
+
+/// A kernel's threads for an architecture.
+private func planned(
+    _ function: TileFunction, _ views: [MemoryView], _ architecture: StaticString
+) throws -> (AMDTarget, ThreadFunction) {
+    guard let target = AMDTarget("\(architecture)") else {
+        throw RuntimeError("\(architecture) is no architecture")
+    }
+    return (target, try ThreadFunction(target.plan(function, layouts: views.gpuLayouts)))
 }
 
 extension UnsafeRawBufferPointer {

@@ -28,6 +28,9 @@ package final class MemoryPool: Sendable {
 
     package init(_ source: any MemorySource) { self.source = source }
 
+    // Every block is free: a buffer keeps its device, and a reservation the pool.
+    deinit { releaseCache() }
+
     package var bytesInUse: Int { state.withLock { $0.inUse } }
     package var peakBytes: Int { state.withLock { $0.peak } }
     package func resetPeak() { state.withLock { $0.peak = $0.inUse } }

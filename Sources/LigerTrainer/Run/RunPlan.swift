@@ -56,6 +56,7 @@ package struct RunPlan {
         try description.checkLength(dated.sequenceLength)
         let own = dated.share(of: gpus)
         try description.checkExperts(dated, on: device)
+        try description.checkHead(dated, ranks: gpus)
         try description.checkSample(dated)
         let attention = try description.attention(own, on: device)
         let prepared = try data.prepared(

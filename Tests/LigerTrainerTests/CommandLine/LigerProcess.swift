@@ -73,7 +73,7 @@ struct LigerProcess {
     }
 
     /// The executable lies beside the test bundle.
-    private static func executable() throws -> URL {
+    static func executable() throws -> URL {
         let bundle = ProcessInfo.processInfo.arguments.first { $0.contains(".xctest") }
         let path = try #require(bundle, "the test bundle's path is not among the arguments")
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)

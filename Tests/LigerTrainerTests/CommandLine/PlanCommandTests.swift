@@ -98,6 +98,13 @@ import Testing
         (["--eval-data", "TEXT", "--eval-fraction", "0.05"], "--eval-fraction is 0.05, and --eval-data"),
         (["--eval-data", "TEXT", "--eval-fraction", "0.2"], "--eval-fraction is 0.2, and --eval-data"),
         (["--plan-only", "--gpus", "3", "--batch", "4"], "3 ranks cannot share evenly"),
+        (
+            [
+                "--plan-only", "--gpus", "2", "--model", "llama-3.2-1b", "--dtype", "bf16", "--shard", "all",
+                "--head", "parallel",
+            ], "--head parallel cannot be had with this model: its head's weight is the embedding's"
+        ),
+        (["--plan-only", "--seq", "99999"], "--seq is 99999, but the model nano has"),
     ])
     func saysWhatIsWrong(more: [String], words: String) throws {
         try withTemporaryFolder { folder in
