@@ -16,7 +16,8 @@ struct PrintedKernelTests {
     /// Reductions within rows of 16, waves of 32 and 64 and blocks of several; pairs of 16-bit numbers, and halves of them;
     /// loops over long rows, and what is read only where a row goes on.
     @Test(arguments: [
-        ("RMSNorm", DType.bf16), ("Softmax", .f32), ("CrossEntropy", .f16), ("Softmax", .bf16), ("LayerNorm", .f16),
+        ("RMSNorm", DType.bf16), ("Softmax", .f32), ("CrossEntropy", .f16), ("Softmax", .bf16),
+        ("LayerNorm", .f16),
     ])
     func verifies(operation: String, dtype: DType) throws {
         let entry = try #require(Catalogue.entry(operation))
@@ -44,11 +45,14 @@ struct PrintedKernelTests {
             let stored = p.output("stored", dtype, rank: 1), c = p.range(lanes), v = x[c], k = n[c]
             let floats: [Tile<Float>] = [
                 sqrt(v), rsqrt(v), log(v), floor(v), abs(v), maximum(v, 0.5), minimum(v, v * -1),
-                v.rounded(to: .bf16), v.rounded(to: .f16), select(v == v, 1, v * 0 + 2), select(v != v, 3, v * 0 + 4),
+                v.rounded(to: .bf16), v.rounded(to: .f16), select(v == v, 1, v * 0 + 2),
+                select(v != v, 3, v * 0 + 4),
                 k.float,
             ]
             for (row, value) in floats.enumerated() { y[row, c] = value }
-            for (row, value) in [k >> 3, k << 5, k / 7, k % 7, k & 255].enumerated() { m[row, c] = value }
+            let bits = k.uint32
+            let whole = [bits >> 3, bits << 5, bits & 255, ~bits].map(\.int32) + [k * 3 - 1]
+            for (row, value) in whole.enumerated() { m[row, c] = value }
             stored[c] = v
         }
     }
@@ -56,9 +60,12 @@ struct PrintedKernelTests {
     /// Functions at their ends, below the normal numbers and at ties; whole numbers of both signs; every stored type.
     @Test(arguments: [DType.bf16, .f16, .e4m3, .e5m2]) func edgesAreThoseOfTheProcessor(dtype: DType) throws {
         var values: [Float] = [
-            0, -0, .infinity, -.infinity, .nan, 1, -1, 2, 3, 1e-40, 3e-42, .leastNonzeroMagnitude, .leastNormalMagnitude,
-            1.001e-38, 0x1p-96, 1e-30, 1e30, .greatestFiniteMagnitude, 1.00390625, 1.01171875, 65_519, 65_520, 6e-8,
-            448, 464, 465, 480, 57_344, 61_439, 61_440, 1.0625, 1.1875, 1.125, 1.375, 0.0009765625, 0.0029296875, 1.5e-5,
+            0, -0, .infinity, -.infinity, .nan, 1, -1, 2, 3, 0x1p-133, 0x1.8p-139, .leastNonzeroMagnitude,
+            .leastNormalMagnitude,
+            0x1.b4p-127, 0x1p-96, 1e-30, 1e30, .greatestFiniteMagnitude, 1.00390625, 1.01171875, 65_519,
+            65_520, 6e-8,
+            448, 464, 465, 480, 57_344, 61_439, 61_440, 1.0625, 1.1875, 1.125, 1.375, 0.0009765625,
+            0.0029296875, 1.5e-5,
         ]
         var random = SeededGenerator(seed: 5)
         while values.count < 96 { values.append(Float.random(in: -600...600, using: &random)) }
@@ -71,7 +78,8 @@ struct PrintedKernelTests {
                 programs: 1,
                 [
                     "x": NDArray(values, device: device),
-                    "n": NDArray(integers: numbers, dtype: .i32, device: device), "y": y, "m": m, "stored": stored,
+                    "n": NDArray(integers: numbers, dtype: .i32, device: device), "y": y, "m": m,
+                    "stored": stored,
                 ])
             return try (y.floats, m.moved(to: .cpu).hostValues().map { Float($0) }, stored.floats)
         }
@@ -84,7 +92,9 @@ struct PrintedKernelTests {
                 // The reciprocal root and the logarithm are those of instructions, a few units off.
                 let units: Float = [1, 2].contains(place / values.count) ? 4 : 0
                 let isSame = a == b || (a.isNaN && b.isNaN) || (a - b).magnitude <= units * b.ulp
-                #expect(isSame, "row \(place / values.count) of \(values[place % values.count]) on \(name): \(a), \(b)")
+                #expect(
+                    isSame,
+                    "row \(place / values.count) of \(values[place % values.count]) on \(name): \(a), \(b)")
             }
             for (place, (a, b)) in zip(found.stored, expected.stored).enumerated() {
                 #expect(a == b || (a.isNaN && b.isNaN), "\(dtype) of \(values[place]) on \(name): \(a), \(b)")

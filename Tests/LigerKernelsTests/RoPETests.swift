@@ -63,7 +63,9 @@ import Tile
     ) throws {
         var random = SeededGenerator(seed: 3)
         let (cos, sin) = try RoPE.tables(positions: 15, headSize: 6, base: 100)
-        for (q, k) in [([3, 5, 4, 6], [3, 5, 1, 6]), ([1, 7, 2, 10], [2, 7, 3, 10]), ([1, 4, 2, 6], [1, 3, 2, 6])] {
+        for (q, k) in [
+            ([3, 5, 4, 6], [3, 5, 1, 6]), ([1, 7, 2, 10], [2, 7, 3, 10]), ([1, 4, 2, 6], [1, 3, 2, 6]),
+        ] {
             let q = try random.array(q), k = try random.array(k)
             let found = try RoPE.apply(q, k, cos: cos, sin: sin, rowPerToken: rowPerToken, inverse: inverse)
             for (x, y) in [(q, found.q), (k, found.k)] {

@@ -56,7 +56,8 @@ enum PrintedKernel {
         let process = Process(), pipe = Pipe(), library = folder.appending(path: "kernel.so").path()
         process.executableURL = URL(filePath: clang)
         process.arguments = [
-            "-O1", "-w", "-fPIC", "-shared", "-ffp-contract=off", code.path(), support.path(), "-lm", "-o", library,
+            "-O1", "-w", "-fPIC", "-shared", "-ffp-contract=off", code.path(), support.path(), "-lm", "-o",
+            library,
         ]
         (process.standardOutput, process.standardError) = (pipe, pipe)
         try process.run()

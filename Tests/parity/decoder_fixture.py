@@ -118,7 +118,7 @@ VARIANTS = {
     ),
     "mixtral-one": dict(
         model_type="mixtral", num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=1,
-        output_router_logits=True, router_aux_loss_coef=0.02,
+        output_router_logits=True, router_aux_loss_coef=0.2,
     ),
     "mixtral-ties": dict(model_type="mixtral", num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=4),
     "qwen3-moe": dict(

@@ -28,7 +28,8 @@ struct AdapterDescription {
             try decoder.requireTargets(options)
         } catch let error as CheckpointError where folder == nil {
             throw TrainerError(
-                .invalidOptions, "--lora-targets: \(error.problems[0].found).", remedy: error.problems[0].advice)
+                .invalidOptions, "--lora-targets: \(error.problems[0].found).",
+                remedy: error.problems[0].advice)
         }
         guard let folder else { return }
         try BaseModel.check(adapter: folder.url.path, on: choice.model)

@@ -146,7 +146,7 @@ import Tile
         let error = #expect(throws: CheckpointError.self) {
             try Self.model().adapt(.init(rank: 2, alpha: 2, targets: .named(["q_proj", "lm_head"])), seed: 0)
         }
-        #expect(error?.description.contains("found \"lm_head\"") == true)
+        #expect(error?.description.contains("no layer \"lm_head\"") == true)
         #expect(error?.description.contains("gate_proj, k_proj, o_proj, q_proj") == true)
     }
 }

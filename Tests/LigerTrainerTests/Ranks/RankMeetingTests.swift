@@ -55,7 +55,8 @@ import Testing
         try LigerProcess(
             small.arguments(["--batch", "6"]), in: small.folder,
             environment: [
-                "RANK": "0", "WORLD_SIZE": "\(count)", "LOCAL_RANK": "0", "LIGER_MEETING": place, "LIGER_LAUNCHER": "\(getpid())",
+                "RANK": "0", "WORLD_SIZE": "\(count)", "LOCAL_RANK": "0", "LIGER_MEETING": place,
+                "LIGER_LAUNCHER": "\(getpid())",
                 "TORCHELASTIC_RUN_ID": "a",
             ])
     }

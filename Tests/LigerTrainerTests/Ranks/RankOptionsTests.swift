@@ -22,14 +22,20 @@ import Tile
     private static let faults: [(options: TrainingOptions, message: String)] = [
         (options { $0.batch = 3 }, "--batch is 3, which 2 ranks cannot share evenly"),
         (options { $0.device = .init("cuda:1") ?? .cpu }, "--device is cuda:1, but there are 2 ranks"),
-        (options { $0.execution.updates = .inBackward }, "--update-in-backward updates weights by one rank's"),
+        (
+            options { $0.execution.updates = .inBackward },
+            "--update-in-backward updates weights by one rank's"
+        ),
         (options { ($0.adapter.rank, $0.adapter.dropout) = (4, 0.1) }, "--lora-dropout is 0.1, and 2 ranks"),
         (options(.kto) { _ in }, "--objective kto runs on one GPU only"),
         (options(.distill) { $0.objective.teacher = "x" }, "--objective distill runs on one GPU only"),
         (options(.orpo) { _ in }, "--objective orpo runs on one GPU only"),
         (options(.dpo) { $0.objective.alpha = 1 }, "--objective dpo runs on one GPU only"),
         (options(.grpo) { $0.objective.lossType = .grpo(.bnpo) }, "--objective grpo runs on one GPU only"),
-        (options { $0.execution.head = .parallel }, "--head parallel takes the optimiser's state of its rows"),
+        (
+            options { $0.execution.head = .parallel },
+            "--head parallel takes the optimiser's state of its rows"
+        ),
         (options(.dpo) { spread(&$0) }, "--head parallel takes one loss a token"),
         (
             options {
@@ -76,8 +82,10 @@ import Tile
     }
 
     @Test(arguments: [
-        options(.sft) { spread(&$0) }, options(.dpo) { _ in }, options(.simPO) { _ in }, options(.grpo) { _ in },
-        options(.grpo) { $0.objective.lossType = .grpo(.grpo) }, options { $0.device = .init("cuda") ?? .cpu },
+        options(.sft) { spread(&$0) }, options(.dpo) { _ in }, options(.simPO) { _ in },
+        options(.grpo) { _ in },
+        options(.grpo) { $0.objective.lossType = .grpo(.grpo) },
+        options { $0.device = .init("cuda") ?? .cpu },
         options { ($0.adapter.rank, $0.adapter.dropout) = (4, 0) },
     ])
     func othersAreTaken(options: TrainingOptions) throws { try options.validate(ranks: 2) }
