@@ -108,7 +108,13 @@ let package = Package(
         // Programs that the documentation shows: they see what users of the package see.
         .executableTarget(
             name: "KernelExample", dependencies: ["LigerRuntime", "Tile"],
-            path: "Examples/Swift/KernelExample", packageAccess: false),
+            path: "Examples/KernelPackage/Sources/KernelExample", packageAccess: false),
+        .target(
+            name: "ExampleKernels", dependencies: ["Tile"],
+            path: "Examples/KernelPackage/Sources/ExampleKernels", packageAccess: false),
+        .testTarget(
+            name: "ExampleKernelsTests", dependencies: ["ExampleKernels", "LigerRuntime", "Tile"],
+            path: "Examples/KernelPackage/Tests/ExampleKernelsTests", packageAccess: false),
         .executableTarget(
             name: "LossExample", dependencies: ["LigerLosses", "LigerRuntime"],
             path: "Examples/Swift/LossExample", packageAccess: false),

@@ -5,9 +5,10 @@
     python Scripts/run_docs.py --check    only what needs no command: links, Swift blocks, messages, the picture
 
 Takes the ```sh blocks of all pages, joins lines that end in a backslash, and runs a page's commands one after the other
-in a temporary folder; as many pages at a time as there are cores, four at most. It has the sources that they name, and programs are those of the repository's .build. Commands
-that CI runs itself are left to it, and a line that starts with `#` is a comment. Python blocks are run by
-python/tests/test_docs.py, and Swift blocks are parts of files that are compiled (`Scripts/docs/checks.py`).
+in a temporary folder; as many pages at a time as there are cores, four at most. It has the sources that they name, and
+programs are those of the repository's .build. Commands that CI runs itself are left to it, and a line that starts with
+`#` is a comment. Python blocks are run by python/tests/test_docs.py. Swift blocks are parts of files that are
+compiled, and `py` blocks of examples that are run here (`Scripts/docs/checks.py`).
 """
 
 import concurrent.futures

@@ -1,6 +1,7 @@
-"""TRL's trainer for preferences, with a patched model. TRL's own chunked loss goes with it, as in trl_sft.py.
+"""TRL's trainer for preferences, with a patched model and recomputation by a memory budget.
 
-The reference is a copy of the patched model. TRL would make one that is not patched, which rounds otherwise in bf16.
+TRL's own chunked loss goes with it, as in trl_sft.py. The reference is a copy of the patched model. TRL would make one
+that is not patched, which rounds otherwise in bf16. TRL turns gradient checkpointing on; the callback takes its place.
 
     python Examples/Python/trl_dpo.py
 """
@@ -15,6 +16,7 @@ from trl import DPOConfig
 from trl import DPOTrainer
 
 from liger_kernel import launch_counts
+from liger_kernel.transformers import LigerRecomputeCallback
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 
 words = tiny.tokenizer()
@@ -25,6 +27,8 @@ pairs = Dataset.from_dict({
     "chosen": ["The cat.", "The bird."] * 4,
     "rejected": ["The tree.", "The mat."] * 4,
 })
+# For a GPU: "auto", or what the run may take of it, such as "70GiB".
+recompute = LigerRecomputeCallback(budget="1MiB")
 with tempfile.TemporaryDirectory() as folder:
     trainer = DPOTrainer(
         model=model,
@@ -32,8 +36,10 @@ with tempfile.TemporaryDirectory() as folder:
         args=DPOConfig(
             folder, beta=0.1, max_steps=4, per_device_train_batch_size=4, learning_rate=1e-3, logging_steps=1,
             save_strategy="no", report_to="none", disable_tqdm=True, bf16=False),
-        train_dataset=pairs, processing_class=words)
+        train_dataset=pairs, processing_class=words, callbacks=[recompute])
     trainer.train()
+plan = recompute.recomputation.plan
+assert plan.expected_peak <= plan.budget
 
 counts = launch_counts()
 print(counts)

@@ -35,13 +35,24 @@ def unlisted_pages():
 def swift_that_nobody_compiles():
     """Swift blocks that are no part of a file which is compiled, whatever their indentation."""
     folders = [pages.ROOT / name for name in ("Examples", "Sources", "Tests")]
-    sources = [_lines(file.read_text()) for folder in folders for file in sorted(folder.rglob("*.swift"))]
+    sources = [file for folder in folders for file in sorted(folder.rglob("*.swift"))]
+    yield from _in_no_file("swift", sources, "this Swift is in no file that is compiled")
+
+
+def excerpts_of_no_example():
+    """Blocks marked `py`, which nobody runs, that are no part of an example in Python, which the tests run."""
+    examples = sorted((pages.ROOT / "Examples/Python").glob("*.py"))
+    yield from _in_no_file("py", examples, "this Python is in no file of Examples/Python")
+
+
+def _in_no_file(language, files, fault):
+    sources = [_lines(file.read_text()) for file in files]
     for page in [*pages.pages(), *pages.catalogues()]:
-        for block in pages.blocks(page, "swift"):
+        for block in pages.blocks(page, language):
             wanted = _lines(block)
             if not any(wanted in source for source in sources):
                 shown = textwrap.indent(block, "    ")
-                yield f"{pages.name(page)}: this Swift is in no file that is compiled:\n{shown}"
+                yield f"{pages.name(page)}: {fault}:\n{shown}"
 
 
 def _lines(text):
@@ -85,8 +96,8 @@ def hard_pages():
 
 
 CHECKS = (
-    dead_links, unlisted_pages, swift_that_nobody_compiles, messages_that_nobody_gives, stale_picture, hard_pages,
-    patched_families.faults,
+    dead_links, unlisted_pages, swift_that_nobody_compiles, excerpts_of_no_example, messages_that_nobody_gives,
+    stale_picture, hard_pages, patched_families.faults,
 )
 
 
