@@ -127,8 +127,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "FakeCUDA", "FakeHIP", "LigerCPU", "LigerRuntime", "Tile", "TileEmulator", "TileGPU",
-                "TileLLVM",
+                "FakeCUDA", "FakeHIP", "LigerCPU", "LigerModels", "LigerRuntime", "Tile", "TileEmulator",
+                "TileGPU", "TileLLVM",
             ],
             path: "Tests/TestSupport"),
         // A driver, a cuBLASLt, a cuDNN and an NCCL in plain C, which tests load in the place of NVIDIA's.

@@ -55,16 +55,6 @@ extension Communicator {
         for bucket in buckets { try spread(bucket) }
     }
 
-    /// Sends a contiguous array to a rank that receives one of its size.
-    package func send(_ array: NDArray, to peer: Int) throws {
-        try exchange { try $0.send(array, to: peer) }
-    }
-
-    /// Receives what a rank sends.
-    package func receive(_ array: NDArray, from peer: Int) throws {
-        try exchange { try $0.receive(array, from: peer) }
-    }
-
     private func buckets(_ arrays: [PartedArray]) -> [[ArrayPiece]] {
         ArrayPiece.buckets(arrays, ranks: count, bytes: Self.bucketBytes)
     }

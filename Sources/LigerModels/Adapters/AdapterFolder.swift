@@ -85,25 +85,20 @@ package struct AdapterFolder {
         }
     }
 
-    /// The adapters' tensors, as `write` writes them.
-    package static func contents(
-        of adapters: DecoderAdapters, in folder: URL, _ content: CausalLanguageModel.ContentMaker
-    ) -> [TensorContent] {
-        let url = folder.appendingPathComponent(weightsName)
-        return adapters.parameters.map { parameter in
-            let name = prefix + parameter.name
-            return content(name, parameter, 0..<parameter.count, parameter.shape)
-                ?? TensorContent(name, parameter.value, in: url)
-        }
-    }
-
     /// Writes both files into an existing folder, as PEFT would, in the parameters' types.
+    ///
+    /// - Parameter team: those that write weights together; all call this, and the first writes the rest.
     package static func write(
-        _ adapters: DecoderAdapters, base: String?, into folder: URL,
-        content: CausalLanguageModel.ContentMaker = { _, _, _, _ in nil }
+        _ adapters: DecoderAdapters, base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil
     ) throws {
         let url = folder.appendingPathComponent(weightsName)
-        try SafetensorsWriter.write(contents(of: adapters, in: folder, content), to: url)
+        let contents = adapters.parameters.map { parameter in
+            let name = prefix + parameter.name
+            return team?.content(name, parameter, 0..<parameter.count, parameter.shape)
+                ?? TensorContent(name, parameter.value, in: url)
+        }
+        try SafetensorsWriter.write(contents, to: url, with: team)
+        guard team?.isFirst ?? true else { return }
         var configuration = AdapterConfiguration(adapters.options, base: base)
         configuration.parameters =
             adapters.routers.map { $0 + ".weight" }.sorted() + adapters.experts.map(\.name)

@@ -27,12 +27,13 @@ extension CausalLanguageModel {
 
     /// Writes the adapters as PEFT would, and the tokenizer's files, into an existing folder.
     ///
-    /// - Parameter base: where the weights came from.
-    package func writeAdapter(
-        base: String?, into folder: URL, content: ContentMaker = { _, _, _, _ in nil }
-    ) throws {
+    /// - Parameters:
+    ///   - base: where the weights came from.
+    ///   - team: as `write`.
+    package func writeAdapter(base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil) throws {
         guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
-        try AdapterFolder.write(adapters, base: base, into: folder, content: content)
+        try AdapterFolder.write(adapters, base: base, into: folder, with: team)
+        guard team?.isFirst ?? true else { return }
         for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
             try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
         }

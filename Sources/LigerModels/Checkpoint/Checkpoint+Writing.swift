@@ -23,12 +23,17 @@ extension Checkpoint {
 
     /// Writes the same files into an existing folder without weights; whoever calls it sees to it that a
     /// crash leaves no half of them under the folder's final name.
+    ///
+    /// - Parameter team: the processes that write weights together. All call this; the first writes the rest.
     package static func write(
         _ tensors: [TensorContent], configuration: ModelConfiguration, others: [String: [UInt8]],
-        into folder: URL, maximumShardByteCount: Int = standardShardByteCount
+        into folder: URL, maximumShardByteCount: Int = standardShardByteCount,
+        with team: (any FileTeam)? = nil
     ) throws {
         let text = try configuration.serialized()
-        try writeWeights(tensors, into: folder, maximumShardByteCount: maximumShardByteCount)
+        try writeWeights(
+            tensors, into: folder, maximumShardByteCount: maximumShardByteCount, with: team)
+        guard team?.isFirst ?? true else { return }
         try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
         for (name, bytes) in others.sorted(by: { $0.key < $1.key }) {
             try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
@@ -39,13 +44,15 @@ extension Checkpoint {
     /// `maximumShardByteCount` bytes of data (a larger tensor gets a shard of its own) and their index,
     /// last. A folder that already has weights is refused, since old and new shards would mix.
     package static func writeWeights(
-        _ tensors: [TensorContent], into folder: URL, maximumShardByteCount: Int = standardShardByteCount
+        _ tensors: [TensorContent], into folder: URL, maximumShardByteCount: Int = standardShardByteCount,
+        with team: (any FileTeam)? = nil
     ) throws {
-        try requireNoWeights(in: folder)
+        let isFirst = team?.isFirst ?? true
+        if isFirst { try requireNoWeights(in: folder) }
         let groups = split(tensors, maximumByteCount: maximumShardByteCount)
         guard groups.count > 1 else {
             let file = folder.appendingPathComponent(singleFileName)
-            return try SafetensorsWriter.write(tensors, to: file)
+            return try SafetensorsWriter.write(tensors, to: file, with: team)
         }
         var shards: [String: String] = [:]
         for (number, group) in groups.enumerated() {
@@ -58,19 +65,13 @@ extension Checkpoint {
                         advice: "Rename one of the two.")
                 }
             }
-            try SafetensorsWriter.write(group, to: folder.appendingPathComponent(name))
+            try SafetensorsWriter.write(group, to: folder.appendingPathComponent(name), with: team)
         }
+        guard isFirst else { return }
         let total = tensors.reduce(0) { $0 + ($1.byteCount ?? 0) }
         try AtomicFile.write(
             CheckpointIndex(shards: shards).serialized(totalByteCount: total),
             to: folder.appendingPathComponent(CheckpointIndex.fileName))
-    }
-
-    /// Tensors in the order in which `writeWeights` asks for their bytes.
-    package static func inOrder(
-        _ tensors: [TensorContent], maximumShardByteCount: Int = standardShardByteCount
-    ) -> [TensorContent] {
-        split(tensors, maximumByteCount: maximumShardByteCount).flatMap { SafetensorsWriter.inOrder($0) }
     }
 
     /// Fills shards in the given order, opening the next when a tensor no longer fits.

@@ -39,36 +39,36 @@ extension CausalLanguageModel {
         }
     }
 
-    /// Makes what is written of a parameter, or of a piece of it; nil where its value is written.
-    package typealias ContentMaker = (
-        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
-    ) -> TensorContent?
-
     /// Writes the same files into an existing folder, as `Checkpoint.write`.
     ///
-    /// - Parameter content: asked for each tensor, in the model's order.
+    /// - Parameter team: those that write weights together; all call this.
     package func write(
         into folder: URL, dtype: DType? = nil,
         maximumShardByteCount: Int = Checkpoint.standardShardByteCount,
-        content: ContentMaker = { _, _, _, _ in nil }
+        with team: (any CheckpointTeam)? = nil
     ) throws {
         let dtype = dtype ?? self.dtype
-        try Checkpoint.write(
-            contents(storedAs: dtype, in: folder, content), configuration: configuration.stored(as: dtype),
-            others: companions, into: folder, maximumShardByteCount: maximumShardByteCount)
-    }
-
-    /// Tensors in the order in which `write` asks for their bytes.
-    package func contentsInOrder(in folder: URL, _ content: ContentMaker) -> [TensorContent] {
-        Checkpoint.inOrder(contents(storedAs: dtype, in: folder, content))
-    }
-
-    private func contents(storedAs dtype: DType, in folder: URL, _ content: ContentMaker) -> [TensorContent] {
-        decoder.parameters.flatMap { parameter in
+        let contents = decoder.parameters.flatMap { parameter in
             parameter.stored.map {
-                content($0.name, parameter, $0.elements, $0.shape)
+                team?.content($0.name, parameter, $0.elements, $0.shape)
                     ?? TensorContent($0.name, $0.of(parameter.value), storedAs: dtype, in: folder)
             }
         }
+        try Checkpoint.write(
+            contents, configuration: configuration.stored(as: dtype), others: companions, into: folder,
+            maximumShardByteCount: maximumShardByteCount, with: team)
     }
+}
+
+/// Processes that write a model's weights together, in the storage type that they have.
+package protocol CheckpointTeam: FileTeam {
+    /// What is written of a parameter, or of a piece of it.
+    ///
+    /// - Parameters:
+    ///   - name: in the file.
+    ///   - elements: the piece's, among the parameter's.
+    ///   - shape: the piece's.
+    func content(
+        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
+    ) -> TensorContent
 }

@@ -187,12 +187,6 @@ package final class Ranks {
     /// Gives all ranks each other's parts of arrays.
     func gather(_ arrays: [PartedArray]) throws { try inTurn { try $0.gather(arrays) } }
 
-    /// Sends an array to a rank that receives one of its size.
-    func send(_ array: NDArray, to rank: Int) throws { try inTurn { try $0.send(array, to: rank) } }
-
-    /// Receives what a rank sends.
-    func receive(_ array: NDArray, from rank: Int) throws { try inTurn { try $0.receive(array, from: rank) } }
-
     private struct ExplainedWork: SideWork {
         let work: any SideWork
         let ranks: Ranks
@@ -212,7 +206,7 @@ package final class Ranks {
     }
 
     /// Waits until all ranks have come here, with their devices' work done: until then others may read their memory.
-    func settle() throws {
+    package func settle() throws {
         guard count > 1 else { return }
         try communicator?.device.synchronize()
         try check()

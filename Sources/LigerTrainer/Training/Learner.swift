@@ -40,7 +40,7 @@ package final class Learner {
     private var graph: StepGraph?
     private var hasRun = false
     private let results: StepResults
-    let ranks: Ranks
+    package let ranks: Ranks
     private let rowsPerExample: Int
     /// What the loss of the step before was a mean over.
     private var weight: Int
@@ -78,9 +78,6 @@ package final class Learner {
 
     /// Whether a forward pass takes all ranks.
     var gathersWeights: Bool { work.weights != nil || work.classes != nil }
-
-    /// Whether rank 0 needs the others to write the model.
-    var hasPartsOfWeights: Bool { gathersWeights }
 
     /// Bytes of moments and masters.
     package var stateBytes: Int { optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount } }

@@ -125,27 +125,18 @@ package struct TrainingModel {
     /// Writes configuration, weights and the tokenizer's files into an existing folder, and the chat template that was
     /// given; of an adapted model the adapter in the place of the first two.
     ///
-    /// - Parameter content: as `CausalLanguageModel.write`.
-    package func write(
-        into folder: String, content: CausalLanguageModel.ContentMaker = { _, _, _, _ in nil }
-    ) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true)
+    /// - Parameter team: as `CausalLanguageModel.write`.
+    package func write(into folder: String, with team: (any CheckpointTeam)? = nil) throws {
+        let url = URL(fileURLWithPath: folder, isDirectory: true), isFirst = team?.isFirst ?? true
         if decoder.adapters == nil {
-            try model.write(into: url, content: content)
+            try model.write(into: url, with: team)
         } else {
-            try model.writeAdapter(base: self.folder ?? name, into: url, content: content)
-            if let base, base.checksum != nil { try base.write(into: folder) }
+            try model.writeAdapter(base: self.folder ?? name, into: url, with: team)
+            if isFirst, let base, base.checksum != nil { try base.write(into: folder) }
         }
-        if let givenTemplate {
+        if isFirst, let givenTemplate {
             try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
         }
-    }
-
-    /// The tensors that `write` writes, in the order in which it asks for their bytes.
-    func contentsInOrder(_ content: CausalLanguageModel.ContentMaker) -> [TensorContent] {
-        let nowhere = URL(fileURLWithPath: "weights")
-        guard let adapters = decoder.adapters else { return model.contentsInOrder(in: nowhere, content) }
-        return SafetensorsWriter.inOrder(AdapterFolder.contents(of: adapters, in: nowhere, content))
     }
 
     /// Replaces the weights by those of a folder that `write` made, bit for bit.

@@ -7,20 +7,26 @@ extension TrainingRun {
         var line = MetricsLine(step: learner.stepsDone, evaluationLoss: evaluation.loss)
         line.figures = evaluation.figures
         try report(line)
-        let isBest = evaluations.add(line)
-        // The metrics, by which a resumed run knows of it, before the model.
-        if isBest, options.keepsBest, let metrics {
-            try metrics.synchronize()
-            try directory.writeBest {
-                try TrainingState.writeModel(learner, into: $0)
-                try ranks.check()
-            }
-        }
+        // A resumed run's history is rank 0's.
+        let isBest = try ranks.told { evaluations.add(line) }
+        if isBest, options.keepsBest { try saveBest() }
         let isOver = try isOutOfPatience()
         if isOver {
             display.note("\(patienceEnded), the run ends after step \(Format.integer(learner.stepsDone))")
         }
         return isOver
+    }
+
+    /// The metrics, by which a resumed run knows of it, before the model.
+    private func saveBest() throws {
+        guard let metrics else {
+            return try TrainingState.writeModel(learner, into: directory.path, with: ranks.team)
+        }
+        try metrics.synchronize()
+        try directory.writeBest {
+            try TrainingState.writeModel(learner, into: $0, with: ranks.team)
+            try ranks.check()
+        }
     }
 
     /// Whether `--patience` is at its end; all ranks must ask.

@@ -228,22 +228,26 @@ public final class TrainingRun {
         display.update(line)
     }
 
-    /// The metrics must be safe before the checkpoint that follows them. Rank 0 writes; what it reads from the device,
-    /// or gets from other ranks, is checked before it counts.
+    /// The metrics must be safe before the checkpoint that follows them. Rank 0 begins and ends files, and all write
+    /// their shares; what they read from the device is checked before it counts.
     private func save() throws {
-        guard let metrics else { return try TrainingState.sendParts(learner) }
+        guard let metrics else {
+            return try TrainingState.writeCheckpoint(learner, into: directory.path, with: ranks.team)
+        }
         try metrics.synchronize()
         try directory.writeCheckpoint(step: learner.stepsDone, keepLast: options.keep) {
-            try TrainingState.writeCheckpoint(learner, into: $0)
+            try TrainingState.writeCheckpoint(learner, into: $0, with: ranks.team)
             try ranks.check()
         }
     }
 
     private func finish() throws {
         try ranks.settle()
-        guard ranks.isFirst else { return try TrainingState.sendModelParts(learner) }
+        guard ranks.isFirst else {
+            return try TrainingState.writeModel(learner, into: directory.path, with: ranks.team)
+        }
         try drawCurve()
-        try directory.writeFinal { try TrainingState.writeModel(learner, into: $0) }
+        try directory.writeFinal { try TrainingState.writeModel(learner, into: $0, with: ranks.team) }
         display.finish()
         try reportSpeed()
         noteBest()

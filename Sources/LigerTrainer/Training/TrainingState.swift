@@ -1,4 +1,4 @@
-internal import LigerModels
+package import LigerModels
 internal import LigerNN
 internal import LigerRuntime
 internal import Platform
@@ -18,45 +18,28 @@ package enum TrainingState {
         let step: Int
     }
 
-    /// Writes everything that resuming needs.
-    package static func writeCheckpoint(_ learner: Learner, into folder: String) throws {
-        try writeModel(learner, into: folder)
+    /// Writes everything that resuming needs. All ranks call it, and write their shares.
+    ///
+    /// - Parameters:
+    ///   - folder: read on rank 0 alone.
+    ///   - team: the learner's ranks; nil where there is one.
+    package static func writeCheckpoint(
+        _ learner: Learner, into folder: String, with team: (any CheckpointTeam)?
+    ) throws {
+        try writeModel(learner, into: folder, with: team)
         let url = URL(fileURLWithPath: FileSystem.join(folder, optimiserFile))
-        try SafetensorsWriter.write(contents(of: learner, in: url), to: url)
-    }
-
-    /// What ranks other than the first add to a checkpoint that rank 0 writes: their parts of weights and of the
-    /// optimiser's state.
-    package static func sendParts(_ learner: Learner) throws {
-        try sendModelParts(learner)
-        guard learner.optimiser.isSharded else { return }
-        let contents = contents(of: learner, in: URL(fileURLWithPath: optimiserFile))
-        for content in SafetensorsWriter.inOrder(contents) { try content.produce { _ in } }
-    }
-
-    /// What they add to the model alone.
-    package static func sendModelParts(_ learner: Learner) throws {
-        guard learner.hasPartsOfWeights else { return }
-        // Of what every rank has, nothing is sent.
-        let contents = learner.model.contentsInOrder { name, parameter, elements, shape in
-            learner.ranks.content(name, parameter, elements, shape)
-                ?? TensorContent(name: name, dtype: parameter.dtype, shape: shape) { _ in }
+        let contents = learner.optimiser.savedArrays.map { saved in
+            team == nil ? TensorContent(saved.name, saved.array, in: url) : learner.ranks.content(saved)
         }
-        for content in contents { try content.produce { _ in } }
+        try SafetensorsWriter.write(contents, to: url, with: team)
     }
 
-    private static func contents(of learner: Learner, in url: URL) -> [TensorContent] {
-        learner.optimiser.savedArrays.map { saved in
-            guard let parts = saved.parts else { return TensorContent(saved.name, saved.array, in: url) }
-            return TensorContent(
-                saved.name, RankedArray(own: saved.array, parts: parts),
-                elements: 0..<saved.shape.reduce(1, *), shape: saved.shape, of: learner.ranks)
-        }
-    }
-
-    /// Writes the model alone.
-    package static func writeModel(_ learner: Learner, into folder: String) throws {
-        try learner.model.write(into: folder) { learner.ranks.content($0, $1, $2, $3) }
+    /// Writes the model alone, in the same way.
+    package static func writeModel(
+        _ learner: Learner, into folder: String, with team: (any CheckpointTeam)?
+    ) throws {
+        try learner.model.write(into: folder, with: team)
+        guard team?.isFirst ?? true else { return }
         let progress = try JSONEncoder().encode(Progress(step: learner.stepsDone))
         try AtomicFile.write(
             String(decoding: progress, as: UTF8.self) + "\n", to: FileSystem.join(folder, progressFile))

@@ -29,6 +29,60 @@ struct AtomicOutputTests {
         #expect(try folder.names == ["state"])
     }
 
+    /// Writes 1, 1, 2, 2, 3, 3 by three threads, of which one may be unable to.
+    private static func writeTogether(_ url: URL, failing: Int? = nil) throws {
+        let team = WritingTeam(3)
+        _ = try onThreads(3) { number in
+            let member = team.member(number)
+            func body(_ sink: FileSink) throws {
+                if number == failing { throw CancellationError() }
+                try sink.skip(2 * number)
+                try sink.write([UInt8(number + 1), UInt8(number + 1)])
+                try sink.skip(2 * (2 - number))
+                #expect(sink.byteCount == 6)
+            }
+            do {
+                if member.isFirst {
+                    try AtomicFile.write(to: url, with: member, body)
+                } else {
+                    try AtomicFile.add(with: member, body)
+                }
+            } catch {
+                team.fail(error)
+                throw error
+            }
+        }
+    }
+
+    @Test("A file that several write is there once all have written")
+    func writtenTogether() throws {
+        let folder = try TemporaryFolder()
+        try Self.writeTogether(folder.file("state"))
+        #expect(try Data(contentsOf: folder.file("state")) == Data([1, 1, 2, 2, 3, 3]))
+        #expect(try folder.names == ["state"])
+    }
+
+    @Test("Whoever of several fails, the old file stays and no other", arguments: 0..<3)
+    func oneOfSeveralFails(number: Int) throws {
+        let folder = try TemporaryFolder()
+        try AtomicFile.write([7], to: folder.file("state"))
+        #expect(throws: CancellationError.self) {
+            try Self.writeTogether(folder.file("state"), failing: number)
+        }
+        #expect(try Data(contentsOf: folder.file("state")) == Data([7]))
+        #expect(try folder.names == ["state"])
+    }
+
+    @Test("Who does not see the first's file says what is wanted")
+    func otherFileSystem() throws {
+        let folder = try TemporaryFolder(), team = WritingTeam(1)
+        _ = try team.member(0).told { folder.file("elsewhere/state").path }
+        let error = #expect(throws: CheckpointError.self) {
+            try AtomicFile.add(with: team.member(1)) { _ in }
+        }
+        #expect(error?.description.contains("a file system that the machines of all ranks share") == true)
+    }
+
     @Test("Output that cannot be written is an error that names the place and the reason")
     func unwritable() throws {
         let folder = try TemporaryFolder()

@@ -77,6 +77,23 @@ import Testing
         }
     }
 
+    /// The best model is written by all ranks, whatever each has of it.
+    @Test(arguments: ["none", "all"]) func keepTheBest(shard: String) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder), out = "\(folder)/out"
+            let more = ["--shard", shard, "--keep-best", "--eval-every", "6", "--eval-fraction", "0.2"]
+            let result = try train(small, 2, more, out: out)
+            #expect(result.status == 0, "\(result.errors)")
+            let evaluations = try MetricsLog.read("\(out)/metrics.jsonl").filter { $0.evaluationLoss != nil }
+            let best = try #require(evaluations.min { ($0.evaluationLoss ?? 0) < ($1.evaluationLoss ?? 0) })
+            #expect(best.step == 12, "it learns, so the best is the last")
+            let isSame =
+                try SmallRun.bytes("\(out)/best/model.safetensors")
+                == SmallRun.bytes("\(out)/final/model.safetensors")
+            #expect(isSame)
+        }
+    }
+
     /// Pairs of answers stay together, as do examples that share a row, and what is counted of them adds up.
     @Test(arguments: [SmallExamples.Kind.dpo, .sft]) func learnFromExamples(kind: SmallExamples.Kind) throws {
         try withTemporaryFolder { folder in

@@ -86,6 +86,22 @@ import Tile
         }
     }
 
+    /// What ranks write together is what one writes, to the byte.
+    @Test(arguments: [2, 3]) func writeWhatOneWrites(ranks: Int) throws {
+        try withTemporaryFolder { folder in
+            var team = Team(ranks) { ($0.dtype, $0.execution.moments) = (.bf16, .u8) }
+            (team.target, team.writesAlone) = ("\(folder)/run", true)
+            _ = try team.train(steps: 1)
+            for name in try FileSystem.names(in: "\(folder)/run/alone") {
+                let (together, alone) = try (
+                    FileSystem.read("\(folder)/run/\(name)"), FileSystem.read("\(folder)/run/alone/\(name)")
+                )
+                let isSame = together == alone
+                #expect(isSame && !alone.isEmpty, "\(name)")
+            }
+        }
+    }
+
     /// A checkpoint of three ranks with parts goes on with any number of ranks, with parts or without.
     @Test func resumesOnAnotherNumber() throws {
         try withTemporaryFolder { folder in

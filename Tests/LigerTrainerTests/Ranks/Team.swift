@@ -1,5 +1,6 @@
 import Foundation
 import LigerCollectives
+import LigerModels
 import LigerNN
 import LigerRuntime
 import LigerTrainer
@@ -31,6 +32,8 @@ struct Team {
     /// A checkpoint to go on from, and one to write.
     var start: RunCheckpoint?
     var target: String?
+    /// Whether rank 0 writes once more without the others, into the folder `alone`.
+    var writesAlone = false
 
     /// Options of a run of the preset `tiny`, whose larger parameters are cut.
     init(
@@ -50,7 +53,7 @@ struct Team {
     /// Does steps on all ranks.
     func train(steps: Int) throws -> [Outcome] {
         let identifier = try Communicator.makeIdentifier(for: .cpu)
-        let communicators = Mutex<[Communicator]>([])
+        let communicators = Mutex<[Communicator]>([]), writers = WritingTeam(count)
         return try onThreads(count) { rank in
             let device = Device(name: "rank \(rank)")
             // A device keeps memory for reuse as long as the process lives.
@@ -59,8 +62,9 @@ struct Team {
                 rank: rank, of: count, identifier: identifier, device: device)
             communicators.withLock { $0.append(communicator) }
             do {
-                return try train(communicator, steps: steps)
+                return try train(communicator, steps: steps, writers.member(rank))
             } catch {
+                writers.fail(error)
                 // Or the others would wait for this rank for ever.
                 for other in communicators.withLock({ $0 }) { other.abort() }
                 throw error
@@ -78,7 +82,9 @@ struct Team {
         return try Learner(model, stream: stream, options: options, ranks: ranks)
     }
 
-    private func train(_ communicator: Communicator, steps: Int) throws -> Outcome {
+    private func train(
+        _ communicator: Communicator, steps: Int, _ writer: WritingTeam.Member
+    ) throws -> Outcome {
         let learner = try learner(communicator)
         if let start { try TrainingState.read(start, into: learner) }
         var outcome = Outcome()
@@ -94,18 +100,38 @@ struct Team {
         }
         outcome.stateBytes = learner.stateBytes
         guard let target else { return outcome }
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        try TrainingState.writeCheckpoint(
+            learner, into: target, with: count > 1 ? RankWriter(ranks: learner.ranks, file: writer) : nil)
         if communicator.rank == 0 {
-            try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
-            try TrainingState.writeCheckpoint(learner, into: target)
             outcome.state = Data(try FileSystem.read("\(target)/optimizer.safetensors"))
             let names = ["model.safetensors", "adapter_model.safetensors"].map { "\(target)/\($0)" }
             for name in names where FileSystem.byteCount(of: name) != nil {
                 outcome.model.append(contentsOf: try FileSystem.read(name))
             }
-        } else {
-            try TrainingState.sendParts(learner)
+            if writesAlone, options.execution.shard == .none {
+                try FileManager.default.createDirectory(
+                    atPath: "\(target)/alone", withIntermediateDirectories: true)
+                try TrainingState.writeCheckpoint(learner, into: "\(target)/alone", with: nil)
+            }
         }
         return outcome
+    }
+}
+
+/// What a rank writes, in files of threads.
+private struct RankWriter: CheckpointTeam {
+    let ranks: Ranks
+    let file: WritingTeam.Member
+
+    var isFirst: Bool { file.isFirst }
+    func told(path: () -> String) throws -> String { try file.told(path: path) }
+    func settle() throws { try file.settle() }
+
+    func content(
+        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
+    ) -> TensorContent {
+        ranks.content(name, parameter, elements, shape)
     }
 }
 

@@ -33,6 +33,18 @@ package enum FileAccess {
         return descriptor
     }
 
+    /// Opens a file that another process has begun, and returns its descriptor.
+    static func openForAdding(_ path: String) throws -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw failure(
+                path, "opening what rank 0 has begun to write",
+                "a folder that all ranks see and may write to",
+                "Give --out a folder on a file system that the machines of all ranks share.")
+        }
+        return descriptor
+    }
+
     /// Makes a rename within `directory` survive a power cut. File systems that cannot do this for
     /// folders are let pass: the data itself was synchronised before.
     static func synchronizeDirectory(_ directory: String) throws {

@@ -4,7 +4,7 @@ import Platform
 package final class FileSink {
     /// The path that messages name: the final one, not the temporary one.
     package let path: String
-    /// Bytes written so far.
+    /// Bytes written or skipped so far.
     package private(set) var byteCount = 0
     private var descriptor: Int32
 
@@ -35,6 +35,16 @@ package final class FileSink {
     /// Appends `bytes`.
     package func write(_ bytes: [UInt8]) throws {
         try bytes.withUnsafeBytes { try write($0) }
+    }
+
+    /// Leaves out bytes that another process writes.
+    package func skip(_ count: Int) throws {
+        guard count > 0 else { return }
+        guard lseek(descriptor, off_t(count), SEEK_CUR) >= 0 else {
+            throw FileAccess.failure(
+                path, "going on in it", "a regular file", "Choose a folder on another disk.")
+        }
+        byteCount += count
     }
 
     /// Waits until the bytes are on the disk, then closes the file.

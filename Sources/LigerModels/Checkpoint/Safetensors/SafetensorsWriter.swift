@@ -17,16 +17,29 @@ public enum SafetensorsWriter {
     public static func write(
         _ tensors: [TensorContent], metadata: [String: String] = standardMetadata, to url: URL
     ) throws {
+        try write(tensors, metadata: metadata, to: url, with: nil)
+    }
+
+    /// The same by the processes of a team, each its share of every tensor; nil for one that writes all.
+    package static func write(
+        _ tensors: [TensorContent], metadata: [String: String] = standardMetadata, to url: URL,
+        with team: (any FileTeam)?
+    ) throws {
         let ordered = inOrder(tensors)
         let header = try header(ordered, metadata: metadata, file: url.path)
-        try AtomicFile.write(to: url) { sink in
+        if let team, !team.isFirst {
+            return try AtomicFile.add(with: team) { sink in
+                try sink.skip(header.count)
+                for tensor in ordered { try write(tensor, to: sink) }
+            }
+        }
+        try AtomicFile.write(to: url, with: team) { sink in
             try sink.write(header)
             for tensor in ordered { try write(tensor, to: sink) }
         }
     }
 
-    /// Tensors in the order in which `write` asks for their bytes.
-    package static func inOrder(_ tensors: [TensorContent]) -> [TensorContent] {
+    private static func inOrder(_ tensors: [TensorContent]) -> [TensorContent] {
         tensors.sorted { first, second in
             let (left, right) = (first.storedType.layoutRank, second.storedType.layoutRank)
             return left != right
@@ -78,15 +91,17 @@ public enum SafetensorsWriter {
     }
 
     private static func write(_ tensor: TensorContent, to sink: FileSink) throws {
+        let all = tensor.byteCount ?? 0, share = tensor.share ?? 0..<all
+        try sink.skip(share.lowerBound)
         let start = sink.byteCount
         try tensor.produce { try sink.write($0) }
         let written = sink.byteCount - start
-        guard written == tensor.byteCount else {
+        guard written == share.count, share.upperBound <= all else {
             throw CheckpointError(
                 sink.path, "tensor \(tensor.name.quoted)", found: "\(written) bytes",
-                expected:
-                    "\(tensor.byteCount ?? 0) for shape \(tensor.shape) of \(tensor.storedType.rawValue)",
+                expected: "\(share.count) for shape \(tensor.shape) of \(tensor.storedType.rawValue)",
                 advice: "Give the tensor's own shape and element type.")
         }
+        try sink.skip(all - share.upperBound)
     }
 }

@@ -13,6 +13,8 @@ public struct TensorContent {
     public let shape: [Int]
     /// Hands the elements, row-major and little-endian, to the consumer in one or several stretches.
     public let produce: (Consumer) throws -> Void
+    /// The stretch of its bytes that `produce` hands over, where others of a team write the rest; nil for all.
+    package private(set) var share: Range<Int>?
 
     /// A tensor whose bytes `produce` hands over when the file is written, so that only one tensor, or one
     /// stretch of it, need be in memory at a time. Extents must not be negative.
@@ -33,6 +35,15 @@ public struct TensorContent {
         produce: @escaping (_ consume: Consumer) throws -> Void
     ) {
         self.init(name: name, storedType: StoredType(dtype), shape: shape, produce: produce)
+    }
+
+    /// A tensor of which this process writes some elements, row-major, and others of a team the rest.
+    package init(
+        name: String, dtype: DType, shape: [Int], elements: Range<Int>,
+        produce: @escaping (_ consume: Consumer) throws -> Void
+    ) {
+        self.init(name: name, dtype: dtype, shape: shape, produce: produce)
+        share = elements.lowerBound * dtype.byteCount..<elements.upperBound * dtype.byteCount
     }
 
     /// A tensor whose bytes are at hand.
