@@ -30,7 +30,8 @@ extension CausalLanguageModel {
     /// - Parameters:
     ///   - base: where the weights came from.
     ///   - team: as `write`.
-    package func writeAdapter(base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil) throws {
+    package func writeAdapter(base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil) throws
+    {
         guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
         try AdapterFolder.write(adapters, base: base, into: folder, with: team)
         guard team?.isFirst ?? true else { return }
