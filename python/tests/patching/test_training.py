@@ -2,14 +2,12 @@
 
 import copy
 import os
-import subprocess
-import sys
-
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
+
+from processes import forked
 
 from liger_kernel import launch_counts
 from liger_kernel import report
@@ -38,9 +36,7 @@ def launched(before):
 def test_a_training_step_runs_every_kernel(device):
     """In a process of its own: what other tests leave in torch, such as hooks on all modules, keeps kernels off."""
     script = f"""
-import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
-import tiny
+from patching import tiny
 from liger_kernel import launch_counts
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 model = tiny.text_model("llama").to({device!r})
@@ -48,9 +44,7 @@ apply_liger_kernel_to_llama(model=model)
 model(**{{name: tensor.to({device!r}) for name, tensor in tiny.text_batch().items()}}).loss.backward()
 print(" ".join(launch_counts()))
 """
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    names = run.stdout.lower().replace("_", "")
+    names = forked(script).lower().replace("_", "")
     for kernel in ("rmsnorm", "rope", "swiglu", "crossentropy"):
         assert kernel in names, f"no {kernel} among {names}"
 
