@@ -123,8 +123,9 @@ def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
 def test_torch_compile_takes_a_patched_model_as_one_graph(family):
+    """With one layer, as a compiler goes through each anew."""
     torch._dynamo.reset()
-    plain = tiny.text_model(family)
+    plain = tiny.text_model(family, num_hidden_layers=1)
     patched = copy.deepcopy(plain)
     _apply_liger_kernel_to_instance(patched)
     compiled = torch.compile(patched, fullgraph=True, backend="aot_eager")
@@ -140,10 +141,10 @@ def test_torch_compile_takes_a_patched_model_as_one_graph(family):
 
 def test_torch_compile_with_patched_classes():
     torch._dynamo.reset()
-    plain = tiny.text_model("llama")
+    plain = tiny.text_model("llama", num_hidden_layers=1)
     expected = plain(**tiny.text_batch()).loss
     apply_liger_kernel_to_llama()
-    model = tiny.text_model("llama")
+    model = tiny.text_model("llama", num_hidden_layers=1)
     model.load_state_dict(plain.state_dict())
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert compiled(**tiny.text_batch()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
