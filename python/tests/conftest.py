@@ -1,5 +1,6 @@
 """What the tests share: devices, seeds, and the comparison with float64."""
 
+import gc
 import os
 
 import pytest
@@ -15,6 +16,14 @@ def pytest_configure():
     """Processes of pytest-xdist, one a core, have a thread each; more of them would wait for each other."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
+    # Compilers and models make many objects at once, most of which live on.
+    gc.set_threshold(10_000, 10, 10)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: no later collection goes through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=DEVICES)

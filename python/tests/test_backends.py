@@ -1,7 +1,6 @@
 """Implementations by name: which one runs, how others are registered, and what says when another one runs."""
 
 import inspect
-import subprocess
 import sys
 import threading
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from conftest import check_close
+from processes import forked
 
 from liger_kernel import functional
 from liger_kernel.backends import Capability
@@ -82,13 +82,8 @@ def test_names_that_nothing_has(monkeypatch):
 @pytest.mark.parametrize("name, code", [("nonsense", 1), ("swift", 0), ("triton", 0), ("nvidia-cutedsl", 0)])
 def test_environment_at_import(name, code):
     """A name that nothing has fails when operations are imported."""
-    script = "import liger_kernel.ops"
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True,
-        env={**__import__("os").environ, "LIGER_KERNEL_IMPL": name},
-    )  # fmt: skip
-    assert run.returncode == code, run.stderr
-    assert code == 0 or f"LIGER_KERNEL_IMPL: no implementation is called '{name}'" in run.stderr
+    said = forked("import liger_kernel.ops", expected=code, LIGER_KERNEL_IMPL=name)
+    assert code == 0 or f"LIGER_KERNEL_IMPL: no implementation is called '{name}'" in said
 
 
 def test_upstreams_names(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import random
-from test_system import python
+from processes import forked
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import liger_kernel.float8  # noqa: F401, that operations are known
@@ -209,7 +209,7 @@ import liger_kernel.ops, liger_kernel.transformers.functional
 from liger_kernel import _library, _signature
 print(_library._library, _signature.declared.cache_info().currsize)
 """
-    assert python(code) == "None 0"
+    assert forked(code) == "None 0"
 
 
 def test_the_first_call_in_many_threads():
@@ -251,7 +251,7 @@ model = torch.export.load({str(tmp_path / "model.pt2")!r}).module()
 given = torch.load({str(tmp_path / "given.pt")!r})
 print(torch.equal(model(*given), given[1]))
 """
-    assert python(code) == "True"
+    assert forked(code) == "True"
 
 
 def test_operators_are_those_of_operations():

@@ -11,6 +11,7 @@ import torch
 
 from conftest import check_close
 from conftest import random
+from processes import forked
 from torch.utils.checkpoint import checkpoint
 
 from liger_kernel import _library
@@ -61,7 +62,7 @@ try:
 except ValueError as error:
     print(error)
 """
-    assert f'LIGER_THREADS is "{threads}"; set it to a whole number from 1 to 4096' in python(code, LIGER_THREADS=threads)
+    assert f'LIGER_THREADS is "{threads}"; set it to a whole number from 1 to 4096' in forked(code, LIGER_THREADS=threads)
 
 
 def test_import_asks_nothing_of_cuda():
@@ -86,7 +87,7 @@ except AssertionError as error:
     print(error)
 """
     # What is decorated asks: the stand-ins are in the way of it.
-    assert python(code) == "CUDA was asked for on import"
+    assert forked(code) == "CUDA was asked for on import"
 
 
 def test_root_import_needs_no_torch():
@@ -94,7 +95,7 @@ def test_root_import_needs_no_torch():
 
 
 def test_environment_report():
-    report = python("from liger_kernel.env_report import print_env_report; print_env_report()")
+    report = forked("from liger_kernel.env_report import print_env_report; print_env_report()")
     library = _library.library().liger_version().decode()
     assert f"torch: {importlib.metadata.version('torch')}" in report and f"Swift library: {library}" in report
 
@@ -123,8 +124,8 @@ def test_installed_version_is_the_librarys():
 
 def test_version_without_an_installation():
     code = "import liger_kernel; print(getattr(liger_kernel, '__version__', 'N/A'), hasattr(liger_kernel, 'other'))"
-    assert python(code) == f"{_library.library().liger_version().decode()} False"
-    assert python(code, LIGER_LIBRARY="/nowhere/libliger.so") == "N/A False"
+    assert forked(code) == f"{_library.library().liger_version().decode()} False"
+    assert forked(code, LIGER_LIBRARY="/nowhere/libliger.so") == "N/A False"
 
 
 def test_library_that_is_not_there():
@@ -136,9 +137,9 @@ try:
 except ImportError as error:
     print(error)
 """
-    message = python(code, LIGER_LIBRARY="/nowhere/libliger.so")
+    message = forked(code, LIGER_LIBRARY="/nowhere/libliger.so")
     assert "/nowhere/libliger.so" in message and "pip install" in message
-    message = python(code, LIGER_LIBRARY=__file__)
+    message = forked(code, LIGER_LIBRARY=__file__)
     assert "does not load" in message and "glibc" in message
 
 
@@ -156,10 +157,10 @@ try:
 except ImportError as error:
     print(error)
 """
-    message = python(code.replace("sys.argv[1]", '"x86_64"'), LIGER_LIBRARY=str(library))
+    message = forked(code.replace("sys.argv[1]", '"x86_64"'), LIGER_LIBRARY=str(library))
     sentence = f"it is for Linux on {name}, and this is linux on x86_64. Wheels are made for Linux on x86_64"
     assert (sentence in message) == (name != "x86_64") and str(library) in message
-    message = python(code.replace("sys.argv[1]", '"aarch64"'), LIGER_LIBRARY=str(library))
+    message = forked(code.replace("sys.argv[1]", '"aarch64"'), LIGER_LIBRARY=str(library))
     assert (f"it is for Linux on {name}, and this is linux on aarch64" in message) == (name != "aarch64")
 
 
@@ -245,7 +246,7 @@ if child == 0:
     os._exit(0 if torch.equal(liger_swiglu(big, big), expected) else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert python(code) == "0"
+    assert forked(code) == "0"
 
 
 def test_gradient_checkpointing(device):
@@ -358,4 +359,4 @@ for module in pkgutil.walk_packages(liger_kernel.ops.__path__, "liger_kernel.ops
 above = ("liger_kernel.chunked_loss", "liger_kernel.transformers")
 print([name for name in sys.modules if name.startswith(above)])
 """
-    assert python(code) == "[]"
+    assert forked(code) == "[]"

@@ -1,12 +1,12 @@
 """The oldest torch and transformers: stated once, and an older one is refused with a sentence."""
 
 import re
-import subprocess
-import sys
 
 from pathlib import Path
 
 import pytest
+
+from processes import forked
 
 from liger_kernel import _versions
 
@@ -41,7 +41,7 @@ for line in {IMPORTS[package]!r}:
     else:
         print("taken")
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    found = forked(code)
     start = f"liger_kernel needs {package} {_versions.OLDEST[package]} or later; found {package} 1.9.0+cpu. Upgrade it"
     lines = found.splitlines()
     assert len(lines) == len(IMPORTS[package]) and all(line.startswith(start) for line in lines), found

@@ -1,6 +1,7 @@
 """Patched classes are put back after every test, and the comparison with an unpatched model in float64."""
 
 import copy
+import gc
 import importlib
 import sys
 
@@ -19,6 +20,8 @@ def modeling_modules():
             importlib.import_module(f"transformers.models.{directory}.modeling_{directory}")
         except ImportError:
             pass
+    # As after the collection of tests: they stay, so no collection of garbage need go through them.
+    gc.freeze()
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -3,11 +3,11 @@
 import copy
 import io
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
+
+from processes import forked
 
 from liger_kernel.transformers import LigerRMSNorm
 from liger_kernel.transformers.binding import binding_of
@@ -16,7 +16,7 @@ from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
 from patching import tiny
 from patching.conftest import results
-from patching.every import FAMILIES
+from patching.every import EVERY_KERNEL
 from patching.every import FUSED
 from patching.every import SMOKE
 from patching.every import apply
@@ -69,7 +69,7 @@ def check_copies(model, batch):
         assert repr(made) == repr(model), way
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_copies_of_a_patched_model(family):
     model, batch = make(family)
     receipt = apply(model, **FUSED)
@@ -77,7 +77,7 @@ def test_copies_of_a_patched_model(family):
     assert "LigerFusedLinearCrossEntropy" in receipt.kernels.values() or family == "llama4"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_copies_of_a_model_of_patched_classes(family):
     apply_to_classes(make(family)[0], **FUSED)
     check_copies(*make(family))
@@ -113,7 +113,7 @@ def replica(model):
     return copies[model]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_replica_computes_with_its_own_parameters(family):
     model, batch = make(family)
     plain = copy.deepcopy(model)
@@ -166,11 +166,9 @@ def test_a_new_process_loads_patched_models(tmp_path):
             file = io.BytesIO()
             torch.save(model, file)
             torch.save((file.getvalue(), batch, model(**batch).loss.detach()), paths[-1])
-    command = [sys.executable, "-W", "ignore", "-c", LOADS, *map(str, paths)]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-2000:]
+    errors = forked(LOADS, *map(str, paths)).split()
     # A process that did not patch the classes takes the loss from logits.
-    assert all(float(line) < 1e-5 for line in run.stdout.split()) and len(run.stdout.split()) == len(paths)
+    assert all(float(error) < 1e-5 for error in errors) and len(errors) == len(paths)
 
 
 @pytest.mark.smoke

@@ -21,7 +21,7 @@ from liger_kernel.transformers.fallback import may_fuse
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 from patching import tiny
-from patching.every import FAMILIES
+from patching.every import EVERY_KERNEL
 from patching.every import FUSED
 from patching.every import SMOKE
 from patching.every import apply
@@ -50,7 +50,7 @@ def halve(module):
     module.forward = halved
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_forward_of_the_users_stays(family):
     model, batch = make(family)
     places = first_of_each_kind(model, apply(copy.deepcopy(model), **FUSED))
@@ -148,7 +148,7 @@ def is_settled(model):
 
 
 @pytest.mark.parametrize("hooked", [offloaded, dispatched, counted])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_accelerates_hooks_before_and_after_the_patch(family, hooked):
     model, batch = make(family)
     before, after, unpatched = (copy.deepcopy(model) for _ in range(3))

@@ -19,6 +19,7 @@ from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instan
 from liger_kernel.transformers.monkey_patch import apply_liger_kernel_to_llama
 from patching import tiny
 from patching.conftest import results
+from patching.every import EVERY_KERNEL
 from patching.every import FAMILIES
 from patching.every import FUSED
 from patching.every import apply
@@ -54,7 +55,7 @@ def names_of_modeling_files():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_neighbour_of_a_patched_model(family, dtype):
     neighbour, batch = make(family)
     if dtype == torch.float64:
@@ -72,7 +73,7 @@ def test_a_neighbour_of_a_patched_model(family, dtype):
     assert equal(results(copy.deepcopy(neighbour), batch), expected)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_neighbour_of_patched_classes_in_float64(family):
     """A model that was there before, and one made of the patched classes: no kernel takes what they compute with."""
     neighbour, batch = make(family)
@@ -84,7 +85,7 @@ def test_a_neighbour_of_patched_classes_in_float64(family):
     assert equal(in_double(made, batch)[1], expected)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_patched_model_in_float64(family):
     model, batch = make(family)
     patched = copy.deepcopy(model)
@@ -127,7 +128,7 @@ def test_patched_classes_are_initialised_and_decayed_as_before(family):
         assert all(isinstance(module, leaves.kernel(kernel)) for module in bound) or "MLP" in kernel
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_KERNEL)
 def test_a_patched_model_is_initialised_and_decayed_as_before(family):
     model, _ = make(family)
     plain = copy.deepcopy(model)

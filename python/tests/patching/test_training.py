@@ -2,14 +2,12 @@
 
 import copy
 import os
-import subprocess
-import sys
-
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
+
+from processes import forked
 
 from liger_kernel import launch_counts
 from liger_kernel import report
@@ -38,9 +36,7 @@ def launched(before):
 def test_a_training_step_runs_every_kernel(device):
     """In a process of its own: what other tests leave in torch, such as hooks on all modules, keeps kernels off."""
     script = f"""
-import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
-import tiny
+from patching import tiny
 from liger_kernel import launch_counts
 from liger_kernel.transformers import apply_liger_kernel_to_llama
 model = tiny.text_model("llama").to({device!r})
@@ -48,9 +44,7 @@ apply_liger_kernel_to_llama(model=model)
 model(**{{name: tensor.to({device!r}) for name, tensor in tiny.text_batch().items()}}).loss.backward()
 print(" ".join(launch_counts()))
 """
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    names = run.stdout.lower().replace("_", "")
+    names = forked(script).lower().replace("_", "")
     for kernel in ("rmsnorm", "rope", "swiglu", "crossentropy"):
         assert kernel in names, f"no {kernel} among {names}"
 
@@ -129,8 +123,9 @@ def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
 def test_torch_compile_takes_a_patched_model_as_one_graph(family):
+    """With one layer, as a compiler goes through each anew."""
     torch._dynamo.reset()
-    plain = tiny.text_model(family)
+    plain = tiny.text_model(family, num_hidden_layers=1)
     patched = copy.deepcopy(plain)
     _apply_liger_kernel_to_instance(patched)
     compiled = torch.compile(patched, fullgraph=True, backend="aot_eager")
@@ -146,10 +141,10 @@ def test_torch_compile_takes_a_patched_model_as_one_graph(family):
 
 def test_torch_compile_with_patched_classes():
     torch._dynamo.reset()
-    plain = tiny.text_model("llama")
+    plain = tiny.text_model("llama", num_hidden_layers=1)
     expected = plain(**tiny.text_batch()).loss
     apply_liger_kernel_to_llama()
-    model = tiny.text_model("llama")
+    model = tiny.text_model("llama", num_hidden_layers=1)
     model.load_state_dict(plain.state_dict())
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert compiled(**tiny.text_batch()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
