@@ -59,6 +59,17 @@ def test_a_block_that_waits_for_the_host_keeps_its_graph_or_nothing():
         assert plan.blocks[0, 0].is_whole == is_whole and not plan.blocks[0, 0].numbers
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("result_ms, saved", [(2.0, 4.0), (9.0, 10.0)])
+def test_no_more_time_is_saved_than_there_is(scale, result_ms, saved):
+    """A batch of another size takes another time. Results timed one by one may take longer than their block."""
+    results = [Result("product", 100, result_ms, is_needed=True) for _ in range(2)]
+    call = Call((0, 0), Size(8, 2), results, ms=10.0, forward_point=0, backward_point=1)
+    plan = Planner(Profile({(0, 0): call}, [0, 0], Size(8, 2)), {}, 1000, 0, scale=scale).plan("")
+    assert (plan.saved_ms, plan.recomputation_ms) == (saved * scale, 10.0 * scale)
+    assert f"{saved * scale:.1f} of {10.0 * scale:.1f} ms" in str(plan)
+
+
 def test_a_result_that_its_block_writes_to_is_not_kept():
     """Though it was not written to when it was measured."""
     kept, x = Kept({0}, 1024, Ledger()), torch.randn(3, 3, requires_grad=True)

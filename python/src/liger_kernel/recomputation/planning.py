@@ -201,15 +201,17 @@ class Planner:
         name = self.names.get(key[0], "block")
         if state is None:
             return BlockPlan(name)
-        results = self.profile.calls[key].results
+        call = self.profile.calls[key]
+        results = call.results
         numbers = frozenset() if state.is_whole else frozenset(state.numbers)
         labels, hosted = (
             tuple(OrderedDict.fromkeys(results[number].label for number in sorted(some)))
             for some in (numbers, state.hosted)
         )
+        # Timed one by one, results may take longer than together.
+        ms = min(state.ms, call.ms * self.scale)
         return BlockPlan(
-            name, numbers, labels, state.is_whole, state.bytes, state.ms, frozenset(state.hosted), hosted,
-            state.hosted_bytes,
+            name, numbers, labels, state.is_whole, state.bytes, ms, frozenset(state.hosted), hosted, state.hosted_bytes,
         )  # fmt: skip
 
 
@@ -238,13 +240,15 @@ class _Options:
         # Where the device waits for the host, a kernel less does not help; a recomputation less does.
         waits = call.host_ms > _HOST_BOUND * call.ms
         self.results = [
-            _Step(number, int(result.bytes * scale), 0 if result.is_held else int(result.bytes * scale), result.ms)
+            _Step(
+                number, int(result.bytes * scale), 0 if result.is_held else int(result.bytes * scale), result.ms * scale
+            )
             for number, result in enumerate(call.results)
             if result.is_needed and result.may_be_kept and result.bytes and result.ms > 0 and not waits
         ]
         self.whole = None
         if may_be_whole and call.graph_bytes is not None:
-            self.whole = _Step(WHOLE, int(call.graph_bytes * scale), 0, call.ms)
+            self.whole = _Step(WHOLE, int(call.graph_bytes * scale), 0, call.ms * scale)
 
 
 class _State:
