@@ -46,6 +46,8 @@ package final class WritingTeam: @unchecked Sendable {
             }
         }
 
+        package func share(of elements: Range<Int>) -> Range<Int> { isFirst ? elements : 0..<0 }
+
         package func settle() throws {
             try team.condition.withLock {
                 let meeting = team.state.meetings

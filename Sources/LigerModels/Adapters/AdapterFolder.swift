@@ -89,16 +89,16 @@ package struct AdapterFolder {
     ///
     /// - Parameter team: those that write weights together; all call this, and the first writes the rest.
     package static func write(
-        _ adapters: DecoderAdapters, base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil
+        _ adapters: DecoderAdapters, base: String?, into folder: URL,
+        with team: any FileTeam = LoneWriter()
     ) throws {
         let url = folder.appendingPathComponent(weightsName)
         let contents = adapters.parameters.map { parameter in
-            let name = prefix + parameter.name
-            return team?.content(name, parameter, 0..<parameter.count, parameter.shape)
-                ?? TensorContent(name, parameter.value, in: url)
+            TensorContent(
+                prefix + parameter.name, HeldArray(parameter), shape: parameter.shape, in: url, with: team)
         }
         try SafetensorsWriter.write(contents, to: url, with: team)
-        guard team?.isFirst ?? true else { return }
+        guard team.isFirst else { return }
         var configuration = AdapterConfiguration(adapters.options, base: base)
         configuration.parameters =
             adapters.routers.map { $0 + ".weight" }.sorted() + adapters.experts.map(\.name)

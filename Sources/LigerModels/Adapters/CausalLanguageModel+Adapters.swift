@@ -30,11 +30,12 @@ extension CausalLanguageModel {
     /// - Parameters:
     ///   - base: where the weights came from.
     ///   - team: as `write`.
-    package func writeAdapter(base: String?, into folder: URL, with team: (any CheckpointTeam)? = nil) throws
-    {
+    package func writeAdapter(
+        base: String?, into folder: URL, with team: any FileTeam = LoneWriter()
+    ) throws {
         guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
         try AdapterFolder.write(adapters, base: base, into: folder, with: team)
-        guard team?.isFirst ?? true else { return }
+        guard team.isFirst else { return }
         for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
             try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
         }

@@ -28,12 +28,12 @@ extension Checkpoint {
     package static func write(
         _ tensors: [TensorContent], configuration: ModelConfiguration, others: [String: [UInt8]],
         into folder: URL, maximumShardByteCount: Int = standardShardByteCount,
-        with team: (any FileTeam)? = nil
+        with team: any FileTeam = LoneWriter()
     ) throws {
         let text = try configuration.serialized()
         try writeWeights(
             tensors, into: folder, maximumShardByteCount: maximumShardByteCount, with: team)
-        guard team?.isFirst ?? true else { return }
+        guard team.isFirst else { return }
         try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
         for (name, bytes) in others.sorted(by: { $0.key < $1.key }) {
             try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
@@ -45,10 +45,9 @@ extension Checkpoint {
     /// last. A folder that already has weights is refused, since old and new shards would mix.
     package static func writeWeights(
         _ tensors: [TensorContent], into folder: URL, maximumShardByteCount: Int = standardShardByteCount,
-        with team: (any FileTeam)? = nil
+        with team: any FileTeam = LoneWriter()
     ) throws {
-        let isFirst = team?.isFirst ?? true
-        if isFirst { try requireNoWeights(in: folder) }
+        if team.isFirst { try requireNoWeights(in: folder) }
         let groups = split(tensors, maximumByteCount: maximumShardByteCount)
         guard groups.count > 1 else {
             let file = folder.appendingPathComponent(singleFileName)
@@ -67,7 +66,7 @@ extension Checkpoint {
             }
             try SafetensorsWriter.write(group, to: folder.appendingPathComponent(name), with: team)
         }
-        guard isFirst else { return }
+        guard team.isFirst else { return }
         let total = tensors.reduce(0) { $0 + ($1.byteCount ?? 0) }
         try AtomicFile.write(
             CheckpointIndex(shards: shards).serialized(totalByteCount: total),

@@ -1,8 +1,8 @@
 import LigerKernels
 package import LigerRuntime
 import LigerText
-package import Platform
-package import Tile
+import Platform
+import Tile
 
 // Arrays go to files and come from them in pieces, through host memory of a piece's size, on whichever device they are.
 
@@ -58,21 +58,6 @@ extension SafetensorsFile {
     }
 }
 
-extension TensorContent {
-    /// An array to be written as `dtype`, in its own type by default. `url` stands for the output in messages.
-    package init(_ name: String, _ array: NDArray, storedAs dtype: DType? = nil, in url: URL) {
-        let dtype = dtype ?? array.dtype
-        self.init(name: name, dtype: dtype, shape: array.shape) { consume in
-            for piece in array.pieces {
-                let stored = try piece.moved(to: .cpu).converted(to: dtype, name: name, file: url.path)
-                try withExtendedLifetime(stored) {
-                    try consume(UnsafeRawBufferPointer(start: stored.hostAddress(), count: stored.byteCount))
-                }
-            }
-        }
-    }
-}
-
 extension NDArray {
     fileprivate init(like entry: TensorEntry, device: Device) throws {
         guard let dtype = entry.dtype else { preconditionFailure("entries are checked when asked for") }
@@ -80,7 +65,7 @@ extension NDArray {
     }
 
     /// So many elements in order, 16 MiB at a time; none if there are none.
-    package static func pieces(of count: Int, _ dtype: DType) -> [Range<Int>] {
+    static func pieces(of count: Int, _ dtype: DType) -> [Range<Int>] {
         let step = pieceBytes / dtype.byteCount
         return stride(from: 0, to: count, by: step).map { $0..<Swift.min($0 + step, count) }
     }
@@ -120,7 +105,7 @@ extension NDArray {
     /// The same numbers in another floating-point type, each rounded once, to nearest; itself if it is of
     /// that type. The array is in host memory. Throws `CheckpointError` if a number is beyond the range of
     /// f16, the only narrow one.
-    fileprivate func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
+    func converted(to dtype: DType, name: String, file: String) throws -> NDArray {
         if dtype == self.dtype { return self }
         let result = try Cast.apply(self, to: dtype)
         if dtype == .f16, result.infinityCount != infinityCount {

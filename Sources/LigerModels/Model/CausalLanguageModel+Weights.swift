@@ -1,4 +1,4 @@
-package import LigerNN
+import LigerNN
 import LigerRuntime
 public import Platform
 public import Tile
@@ -45,30 +45,18 @@ extension CausalLanguageModel {
     package func write(
         into folder: URL, dtype: DType? = nil,
         maximumShardByteCount: Int = Checkpoint.standardShardByteCount,
-        with team: (any CheckpointTeam)? = nil
+        with team: any FileTeam = LoneWriter()
     ) throws {
         let dtype = dtype ?? self.dtype
         let contents = decoder.parameters.flatMap { parameter in
             parameter.stored.map {
-                team?.content($0.name, parameter, $0.elements, $0.shape)
-                    ?? TensorContent($0.name, $0.of(parameter.value), storedAs: dtype, in: folder)
+                TensorContent(
+                    $0.name, HeldArray(parameter), elements: $0.elements, shape: $0.shape, storedAs: dtype,
+                    in: folder, with: team)
             }
         }
         try Checkpoint.write(
             contents, configuration: configuration.stored(as: dtype), others: companions, into: folder,
             maximumShardByteCount: maximumShardByteCount, with: team)
     }
-}
-
-/// Processes that write a model's weights together, in the storage type that they have.
-package protocol CheckpointTeam: FileTeam {
-    /// What is written of a parameter, or of a piece of it.
-    ///
-    /// - Parameters:
-    ///   - name: in the file.
-    ///   - elements: the piece's, among the parameter's.
-    ///   - shape: the piece's.
-    func content(
-        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
-    ) -> TensorContent
 }

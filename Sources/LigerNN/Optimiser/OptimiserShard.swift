@@ -95,9 +95,6 @@ extension AdamWOptimiser {
         package let parts: [Range<Int>]?
     }
 
-    /// Whether other ranks have the state of other elements.
-    package var isSharded: Bool { shard != nil }
-
     /// The parameters, with the elements that each rank updates; empty where this one updates all.
     package var parts: [(parameter: Parameter, parts: [Range<Int>])] {
         guard let shard else { return [] }

@@ -126,15 +126,15 @@ package struct TrainingModel {
     /// given; of an adapted model the adapter in the place of the first two.
     ///
     /// - Parameter team: as `CausalLanguageModel.write`.
-    package func write(into folder: String, with team: (any CheckpointTeam)? = nil) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true), isFirst = team?.isFirst ?? true
+    package func write(into folder: String, with team: any FileTeam = LoneWriter()) throws {
+        let url = URL(fileURLWithPath: folder, isDirectory: true)
         if decoder.adapters == nil {
             try model.write(into: url, with: team)
         } else {
             try model.writeAdapter(base: self.folder ?? name, into: url, with: team)
-            if isFirst, let base, base.checksum != nil { try base.write(into: folder) }
+            if team.isFirst, let base, base.checksum != nil { try base.write(into: folder) }
         }
-        if isFirst, let givenTemplate {
+        if team.isFirst, let givenTemplate {
             try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
         }
     }

@@ -20,11 +20,11 @@ extension TrainingRun {
     /// The metrics, by which a resumed run knows of it, before the model.
     private func saveBest() throws {
         guard let metrics else {
-            return try TrainingState.writeModel(learner, into: directory.path, with: ranks.team)
+            return try TrainingState.writeModel(learner, into: directory.path, with: ranks)
         }
         try metrics.synchronize()
         try directory.writeBest {
-            try TrainingState.writeModel(learner, into: $0, with: ranks.team)
+            try TrainingState.writeModel(learner, into: $0, with: ranks)
             try ranks.check()
         }
     }

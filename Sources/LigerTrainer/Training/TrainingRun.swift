@@ -232,11 +232,11 @@ public final class TrainingRun {
     /// their shares; what they read from the device is checked before it counts.
     private func save() throws {
         guard let metrics else {
-            return try TrainingState.writeCheckpoint(learner, into: directory.path, with: ranks.team)
+            return try TrainingState.writeCheckpoint(learner, into: directory.path, with: ranks)
         }
         try metrics.synchronize()
         try directory.writeCheckpoint(step: learner.stepsDone, keepLast: options.keep) {
-            try TrainingState.writeCheckpoint(learner, into: $0, with: ranks.team)
+            try TrainingState.writeCheckpoint(learner, into: $0, with: ranks)
             try ranks.check()
         }
     }
@@ -244,10 +244,10 @@ public final class TrainingRun {
     private func finish() throws {
         try ranks.settle()
         guard ranks.isFirst else {
-            return try TrainingState.writeModel(learner, into: directory.path, with: ranks.team)
+            return try TrainingState.writeModel(learner, into: directory.path, with: ranks)
         }
         try drawCurve()
-        try directory.writeFinal { try TrainingState.writeModel(learner, into: $0, with: ranks.team) }
+        try directory.writeFinal { try TrainingState.writeModel(learner, into: $0, with: ranks) }
         display.finish()
         try reportSpeed()
         noteBest()

@@ -18,28 +18,30 @@ package enum TrainingState {
         let step: Int
     }
 
-    /// Writes everything that resuming needs. All ranks call it, and write their shares.
+    /// Writes everything that resuming needs. All of a team call it, and write their shares.
     ///
     /// - Parameters:
     ///   - folder: read on rank 0 alone.
-    ///   - team: the learner's ranks; nil where there is one.
+    ///   - team: the learner's ranks.
     package static func writeCheckpoint(
-        _ learner: Learner, into folder: String, with team: (any CheckpointTeam)?
+        _ learner: Learner, into folder: String, with team: any FileTeam
     ) throws {
         try writeModel(learner, into: folder, with: team)
         let url = URL(fileURLWithPath: FileSystem.join(folder, optimiserFile))
-        let contents = learner.optimiser.savedArrays.map { saved in
-            team == nil ? TensorContent(saved.name, saved.array, in: url) : learner.ranks.content(saved)
+        let contents = learner.optimiser.savedArrays.map {
+            TensorContent(
+                $0.name, HeldArray($0.array, part: $0.parts?[learner.ranks.rank]), shape: $0.shape, in: url,
+                with: team)
         }
         try SafetensorsWriter.write(contents, to: url, with: team)
     }
 
     /// Writes the model alone, in the same way.
     package static func writeModel(
-        _ learner: Learner, into folder: String, with team: (any CheckpointTeam)?
+        _ learner: Learner, into folder: String, with team: any FileTeam
     ) throws {
         try learner.model.write(into: folder, with: team)
-        guard team?.isFirst ?? true else { return }
+        guard team.isFirst else { return }
         let progress = try JSONEncoder().encode(Progress(step: learner.stepsDone))
         try AtomicFile.write(
             String(decoding: progress, as: UTF8.self) + "\n", to: FileSystem.join(folder, progressFile))

@@ -102,7 +102,7 @@ struct Team {
         guard let target else { return outcome }
         try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
         try TrainingState.writeCheckpoint(
-            learner, into: target, with: count > 1 ? RankWriter(ranks: learner.ranks, file: writer) : nil)
+            learner, into: target, with: RankWriter(ranks: learner.ranks, file: writer))
         if communicator.rank == 0 {
             outcome.state = Data(try FileSystem.read("\(target)/optimizer.safetensors"))
             let names = ["model.safetensors", "adapter_model.safetensors"].map { "\(target)/\($0)" }
@@ -112,27 +112,22 @@ struct Team {
             if writesAlone, options.execution.shard == .none {
                 try FileManager.default.createDirectory(
                     atPath: "\(target)/alone", withIntermediateDirectories: true)
-                try TrainingState.writeCheckpoint(learner, into: "\(target)/alone", with: nil)
+                try TrainingState.writeCheckpoint(learner, into: "\(target)/alone", with: LoneWriter())
             }
         }
         return outcome
     }
 }
 
-/// What a rank writes, in files of threads.
-private struct RankWriter: CheckpointTeam {
+/// A rank's shares, in files that threads write.
+private struct RankWriter: FileTeam {
     let ranks: Ranks
     let file: WritingTeam.Member
 
     var isFirst: Bool { file.isFirst }
     func told(path: () -> String) throws -> String { try file.told(path: path) }
+    func share(of elements: Range<Int>) -> Range<Int> { ranks.share(of: elements) }
     func settle() throws { try file.settle() }
-
-    func content(
-        _ name: String, _ parameter: Parameter, _ elements: Range<Int>, _ shape: [Int]
-    ) -> TensorContent {
-        ranks.content(name, parameter, elements, shape)
-    }
 }
 
 /// Does work only once it, or what was handed in after it, is joined: what a GPU's second stream may do.

@@ -18,7 +18,7 @@ package enum AtomicFile {
     ///
     /// - Parameter team: those that `add` to the temporary file meanwhile; all are waited for before the rename.
     package static func write(
-        to url: URL, with team: (any FileTeam)? = nil, _ body: (FileSink) throws -> Void
+        to url: URL, with team: any FileTeam = LoneWriter(), _ body: (FileSink) throws -> Void
     ) throws {
         let directory = url.deletingLastPathComponent()
         PartialName.removeStale(in: directory)
@@ -33,10 +33,10 @@ package enum AtomicFile {
         }
         do {
             let sink = FileSink(descriptor: descriptor, path: url.path)
-            _ = try team?.told { partial.path }
+            _ = try team.told { partial.path }
             try body(sink)
             try sink.finish()
-            try team?.settle()
+            try team.settle()
             try FileAccess.rename(partial.path, to: url.path)
         } catch {
             try? FileManager.default.removeItem(at: partial)

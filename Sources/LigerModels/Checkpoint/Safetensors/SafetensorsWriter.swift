@@ -17,17 +17,17 @@ public enum SafetensorsWriter {
     public static func write(
         _ tensors: [TensorContent], metadata: [String: String] = standardMetadata, to url: URL
     ) throws {
-        try write(tensors, metadata: metadata, to: url, with: nil)
+        try write(tensors, metadata: metadata, to: url, with: LoneWriter())
     }
 
-    /// The same by the processes of a team, each its share of every tensor; nil for one that writes all.
+    /// The same by the processes of a team, each its share of every tensor.
     package static func write(
         _ tensors: [TensorContent], metadata: [String: String] = standardMetadata, to url: URL,
-        with team: (any FileTeam)?
+        with team: any FileTeam
     ) throws {
         let ordered = inOrder(tensors)
         let header = try header(ordered, metadata: metadata, file: url.path)
-        if let team, !team.isFirst {
+        if !team.isFirst {
             return try AtomicFile.add(with: team) { sink in
                 try sink.skip(header.count)
                 for tensor in ordered { try write(tensor, to: sink) }
