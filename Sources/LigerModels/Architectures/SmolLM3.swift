@@ -34,7 +34,7 @@ package struct SmolLM3: Architecture {
             &keys,
             defaults: .init(
                 keyValueHeads: 4, positions: 32_768, beginToken: 128_000, endTokens: [128_001],
-                paddingToken: 128_004, tiesWordEmbeddings: true))
+                paddingToken: 128_004, theta: 2_000_000, tiesWordEmbeddings: true))
         keys.flag("attention_bias", &attentionBias, default: false)
         keys.flag("mlp_bias", &feedForwardBias, default: false)
         var interval = 4
@@ -50,9 +50,6 @@ package struct SmolLM3: Architecture {
         decoder.visitOptionalWindow(&keys, default: nil, &windows) { number in
             rotates.indices.contains(number) && rotates[number] == 0
         }
-        keys.check(
-            keys.has("rope_theta") || keys.has("rope_parameters"), "rope_theta", found: "none",
-            expected: "the base of rotary positions")
     }
 
     package func layers(_ scope: ParameterScope) -> Decoder {

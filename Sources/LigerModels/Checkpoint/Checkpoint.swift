@@ -10,10 +10,12 @@ public struct Checkpoint: Sendable {
     /// The folder.
     public let url: URL
     /// Every tensor by name, over all shards.
-    public let tensors: [String: TensorEntry]
+    public private(set) var tensors: [String: TensorEntry]
 
     private let files: [String: SafetensorsFile]
     private let fileOfTensor: [String: String]
+    /// What a tensor is called in its file, where that is another name.
+    private var storedNames: [String: String] = [:]
 
     /// Opens the folder at `url` and checks every header in it; no weights are read yet.
     ///
@@ -47,24 +49,44 @@ public struct Checkpoint: Sendable {
     }
 
     /// The description of a tensor; throws as `SafetensorsFile.entry(of:)` does.
-    public func entry(of name: String) throws -> TensorEntry { try file(of: name).entry(of: name) }
+    public func entry(of name: String) throws -> TensorEntry {
+        try file(of: name).entry(of: stored(name))
+    }
 
     /// Calls `body` with all bytes of a tensor, valid until it returns; memory of the tensor's size.
     public func withBytes<Result>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
-        try file(of: name).withBytes(of: name, body)
+        try file(of: name).withBytes(of: stored(name), body)
     }
 
     /// Fills `destination` with a tensor's bytes from `offset` on, within the tensor.
     public func read(
         _ name: String, from offset: Int = 0, into destination: UnsafeMutableRawBufferPointer
     ) throws {
-        try file(of: name).read(name, from: offset, into: destination)
+        try file(of: name).read(stored(name), from: offset, into: destination)
+    }
+
+    private func stored(_ name: String) -> String { storedNames[name] ?? name }
+
+    /// The same tensors by the names that they have in a model with a head, where the file is of one without: transformers
+    /// leaves out the prefix there, as in the published GPT-2.
+    ///
+    /// - Parameter prefix: of all tensors but the head's, with its dot.
+    func under(_ prefix: String) -> Checkpoint {
+        if tensors.keys.contains(where: { $0.hasPrefix(prefix) }) { return self }
+        var copy = self
+        (copy.tensors, copy.storedNames) = ([:], [:])
+        for (name, entry) in tensors {
+            let full = name == Self.headName ? name : prefix + name
+            copy.tensors[full] = entry
+            copy.storedNames[full] = stored(name)
+        }
+        return copy
     }
 
     private func file(of name: String) throws -> SafetensorsFile {
-        guard let shard = fileOfTensor[name], let file = files[shard] else {
+        guard let shard = fileOfTensor[stored(name)], let file = files[shard] else {
             throw CheckpointError(
                 url.path, "tensor \(name.quoted)", found: "no tensor of this name",
                 expected: "one", advice: "Check that the checkpoint belongs to this model.")

@@ -42,6 +42,16 @@ extension ConfigurationKeys {
         }
     }
 
+    /// Checks that tokens can be tokens of some vocabulary.
+    package mutating func check(_ key: String, _ tokens: [Int]) {
+        for token in tokens {
+            check(
+                (0...Self.largestExtent).contains(token), key, found: "\(token)",
+                expected: "a token, from 0 on",
+                advice: "Correct the identifier, or write null if the model has none.")
+        }
+    }
+
     /// Nil for what is no token.
     private static func tokens(_ value: JSONValue?, isPadding: Bool, atMost limit: Int) -> [Int]? {
         switch value {

@@ -63,8 +63,9 @@ extension DecoderConfiguration {
         keys.token("bos_token_id", &beginTokenID, default: begin)
         keys.tokens("eos_token_id", &endTokenIDs, default: end)
         keys.token("pad_token_id", &paddingTokenID, default: padding)
-        keys.check("bos_token_id", [beginTokenID].compactMap { $0 }, vocabulary: vocabularySize)
-        keys.check("eos_token_id", endTokenIDs, vocabulary: vocabularySize)
+        // Small models are made with the defaults of large ones: a token beyond the vocabulary never comes.
+        keys.check("bos_token_id", [beginTokenID].compactMap { $0 })
+        keys.check("eos_token_id", endTokenIDs)
         keys.check("pad_token_id", [paddingTokenID].compactMap { $0 }, vocabulary: vocabularySize)
         keys.storage(&dtype)
     }

@@ -11,6 +11,7 @@ extension CausalLanguageModel {
     ///   type, or has no place in this model; the first weight that is infinite or no number somewhere, or, for f16,
     ///   beyond its range.
     public func loadWeights(from checkpoint: Checkpoint) throws {
+        let checkpoint = checkpoint.placed(in: decoder)
         try checkpoint.requireWeights(of: configuration)
         for parameter in decoder.parameters {
             try parameter.set { value in

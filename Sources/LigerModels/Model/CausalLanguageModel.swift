@@ -55,7 +55,7 @@ public final class CausalLanguageModel {
         folder: URL, dtype: DType? = nil, kernels: KernelSelection = .liger, device: Device = .cpu
     ) throws {
         let configuration = try ModelConfiguration(folder: folder)
-        let checkpoint = try Checkpoint(url: folder)
+        let checkpoint = try Checkpoint(url: folder).placed(in: configuration.layers())
         try checkpoint.requireWeights(of: configuration)
         let companions = try CompanionFiles.read(from: folder)
         try self.init(configuration, dtype: dtype, kernels: kernels, device: device)

@@ -6,15 +6,15 @@ import Tile
 extension Checkpoint {
     /// Checks that the weights are exactly those that `configuration` describes, without reading any.
     ///
-    /// Two things may stand in a checkpoint beyond that, since they say nothing new: the wavelengths of the
-    /// rotary embedding, and a tied head that equals the embedding. Throws one `CheckpointError` with every
+    /// Three things may stand in a checkpoint beyond that, since they say nothing new: the wavelengths of the
+    /// rotary embedding, causal masks, and a tied head that equals the embedding. Throws one `CheckpointError` with every
     /// tensor that is missing, has another shape, is not of a floating-point type, or has no place.
     package func requireWeights(of configuration: ModelConfiguration) throws {
         let model = configuration.layers()
         let pieces = model.parameters.flatMap(\.stored)
         var problems = pieces.compactMap { problem(of: $0.name, shape: $0.shape) }
         let names = Set(pieces.map(\.name))
-        for name in self.names where !names.contains(name) && !name.hasSuffix(".rotary_emb.inv_freq") {
+        for name in self.names where !names.contains(name) && !Self.isConstant(name) {
             if model.isTied, name == Self.headName {
                 if let problem = try problemOfTiedHead(model.embedding.weight) { problems.append(problem) }
             } else {
@@ -29,7 +29,18 @@ extension Checkpoint {
     }
 
     /// The output projection's weight, where a checkpoint has one of its own.
-    private static let headName = "lm_head.weight"
+    static let headName = "lm_head.weight"
+
+    /// Whether a tensor of this name follows from the configuration: what older releases stored with the weights.
+    private static func isConstant(_ name: String) -> Bool {
+        [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"].contains { name.hasSuffix($0) }
+    }
+
+    /// The weights by the names that a model has for them.
+    func placed(in model: Decoder) -> Checkpoint {
+        let names = model.embedding.weight.name.split(separator: ".")
+        return names.count > 2 ? under("\(names[0]).") : self
+    }
 
     private static func subject(_ name: String) -> String { "tensor \(name.quoted)" }
 

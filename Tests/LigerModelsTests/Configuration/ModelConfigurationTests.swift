@@ -38,6 +38,22 @@ struct ModelConfigurationTests {
             noTokens.beginTokenID == nil && noTokens.endTokenIDs.isEmpty && noTokens.paddingTokenID == nil)
     }
 
+    @Test(
+        "The base of rotary positions is the family's where nothing is said",
+        arguments: [("smollm3", 2e6), ("llama", 1e4)])
+    func thetaOfTheFamily(type: String, theta: Double) throws {
+        let tokens = ["bos_token_id": "0", "eos_token_id": "0", "pad_token_id": "null"]
+        let configuration = try Self.parse(tokens.merging(["model_type": "\"\(type)\""]) { $1 })
+        #expect(configuration.rope.theta == theta)
+    }
+
+    /// transformers pads by a row of the embedding only: other tokens that are none of the vocabulary's never come.
+    @Test("Small models may have the tokens of large ones")
+    func tokensBeyondTheVocabulary() throws {
+        let large = try Self.parse(["bos_token_id": "50256", "eos_token_id": "[2,50256]"])
+        #expect(large.beginTokenID == 50_256 && large.endTokenIDs == [2, 50_256])
+    }
+
     static let llama3 =
         #""rope_type":"llama3","factor":8.0,"low_freq_factor":1,"high_freq_factor":4.0,"original_max_position_embeddings":8192"#
 
@@ -157,8 +173,9 @@ struct ModelConfigurationTests {
         ("head_dim", "9223372036854775806", "head_dim and num_attention_heads"),
         ("rms_norm_eps", "-1e-6", "rms_norm_eps"), ("rms_norm_eps", "1", "rms_norm_eps"),
         ("rope_theta", "0", "rope_theta"), ("initializer_range", "2", "initializer_range"),
-        ("bos_token_id", "128", "bos_token_id and vocab_size"),
-        ("eos_token_id", "[1,-1]", "eos_token_id and vocab_size"),
+        ("bos_token_id", "-2", "bos_token_id"), ("eos_token_id", "[1,-1]", "eos_token_id"),
+        ("eos_token_id", "2147483648", "eos_token_id"),
+        ("pad_token_id", "128", "pad_token_id and vocab_size"),
     ]
 
     @Test(
