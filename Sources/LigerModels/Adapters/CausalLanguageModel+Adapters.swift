@@ -25,6 +25,17 @@ extension CausalLanguageModel {
         try folder.read(into: adapters)
     }
 
+    /// Takes the tokenizer's files and the chat template of a folder in the place of those that came with the weights: an
+    /// adapter was trained with its own.
+    package func takeCompanions(of folder: URL) throws {
+        CompanionFiles.replace(&companions, by: try CompanionFiles.read(from: folder))
+    }
+
+    /// Takes a chat template in the place of those that came with the weights.
+    package func takeChatTemplate(_ text: String) {
+        CompanionFiles.replace(&companions, by: ["chat_template.jinja": Array(text.utf8)])
+    }
+
     /// Writes the adapters as PEFT would, and the tokenizer's files, into an existing folder.
     ///
     /// - Parameters:
@@ -36,9 +47,7 @@ extension CausalLanguageModel {
         guard let adapters = decoder.adapters else { preconditionFailure("adapters to write") }
         try AdapterFolder.write(adapters, base: base, into: folder, with: team)
         guard team.isFirst else { return }
-        for (name, bytes) in companions.sorted(by: { $0.key < $1.key }) {
-            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
-        }
+        try CompanionFiles.write(companions, into: folder)
     }
 }
 

@@ -35,9 +35,7 @@ extension Checkpoint {
             tensors, into: folder, maximumShardByteCount: maximumShardByteCount, with: team)
         guard team.isFirst else { return }
         try AtomicFile.write(text, to: folder.appendingPathComponent(ModelConfiguration.fileName))
-        for (name, bytes) in others.sorted(by: { $0.key < $1.key }) {
-            try AtomicFile.write(bytes, to: folder.appendingPathComponent(name))
-        }
+        try CompanionFiles.write(others, into: folder)
     }
 
     /// Writes weights into the existing folder `folder`: one file, or shards of at most

@@ -12,14 +12,13 @@ extension ChatTemplate {
     /// and so on) are variables of every rendering; as in transformers they come from `tokenizer_config.json`, or from
     /// `special_tokens_map.json` where the former lists no tokens by id.
     ///
+    /// - Parameter model: the folder of the model whose special tokens are meant where this folder, such as an adapter's,
+    ///   has none of its own.
     /// - Throws: `ChatTemplateError` for a file that cannot be read or is not what it should be, and as `init(_:name:)` does.
-    package init?(folder: URL) throws {
+    package init?(folder: URL, of model: URL? = nil) throws {
         let configuration = try Self.object(folder, "tokenizer_config.json") ?? [:]
-        var tokens = configuration
-        if configuration["added_tokens_decoder"] == nil {
-            tokens.merge(try Self.object(folder, "special_tokens_map.json") ?? [:]) { $1 }
-        }
-        let constants = try Self.specialTokens(tokens, in: folder)
+        var constants = try Self.specialTokens(of: folder)
+        if let model { constants.merge(try Self.specialTokens(of: model)) { own, _ in own } }
         if let source = try Self.text(folder, "chat_template.jinja") {
             try self.init(
                 source, name: folder.appendingPathComponent("chat_template.jinja").path,
@@ -40,6 +39,24 @@ extension ChatTemplate {
         }
         try self.init(
             source, name: "\(file), chat_template", toolTemplate: templates["tool_use"], constants: constants)
+    }
+
+    /// A template that stands in no model's folder.
+    ///
+    /// - Parameter model: the folder of the model whose special tokens are its variables; nil for none.
+    /// - Throws: as `init(folder:of:)`.
+    package init(_ source: String, name: String, of model: URL?) throws {
+        try self.init(
+            source, name: name, toolTemplate: nil,
+            constants: try model.map { try Self.specialTokens(of: $0) } ?? [:])
+    }
+
+    private static func specialTokens(of folder: URL) throws -> [String: JSONValue] {
+        var tokens = try object(folder, "tokenizer_config.json") ?? [:]
+        if tokens["added_tokens_decoder"] == nil {
+            tokens.merge(try object(folder, "special_tokens_map.json") ?? [:]) { $1 }
+        }
+        return try specialTokens(tokens, in: folder)
     }
 
     /// Templates by name; a single one is "default".

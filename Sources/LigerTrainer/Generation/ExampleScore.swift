@@ -106,10 +106,6 @@ package struct ExampleScore: Sendable, Codable {
         options.adapter.folder = location.adapter
         let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
         options.dtype = try dtype ?? ModelConfiguration(folder: folder).dtype ?? .f32
-        if options.instructions.chatTemplate == nil, let adapter = location.adapter {
-            let own = FileSystem.join(adapter, "chat_template.jinja")
-            if FileSystem.kind(of: own) == .file { options.instructions.chatTemplate = own }
-        }
         try options.validate()
         if options.objective.kind.frozenRole == "reference", options.objective.reference == nil,
             location.adapter == nil

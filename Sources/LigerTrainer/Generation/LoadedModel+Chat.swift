@@ -9,7 +9,10 @@ extension LoadedModel {
     /// - Throws: `TrainerError` (`unknownModel`) if the model has no chat template; `ChatTemplateError` if that is malformed,
     ///   not supported, or refuses the message.
     package func chatPrompt(_ message: String, system: String?) throws -> String {
-        guard let template = try chatTemplate() else {
+        let templates = ChatTemplates(
+            given: nil, folders: [location.adapter, location.weights].compactMap { $0 },
+            names: ChatTemplates.names(of: tokenizer), date: nil)
+        guard let template = try templates.template() else {
             throw TrainerError(
                 .unknownModel, "\(location.weights) has no chat template.",
                 remedy: "Leave out --chat, or put a chat_template.jinja into the folder.")
@@ -18,15 +21,8 @@ extension LoadedModel {
         let messages = turns.map { role, text in
             JSONValue.object(["role": .string(role), "content": .string(text)])
         }
-        return try template.render(messages: messages, addGenerationPrompt: true, date: .today).text
-    }
-
-    /// The adapter's, or else that of the weights.
-    private func chatTemplate() throws -> ChatTemplate? {
-        for folder in [location.adapter, location.weights].compactMap({ $0 }) {
-            let url = URL(fileURLWithPath: folder, isDirectory: true)
-            if let template = try ChatTemplate(folder: url) { return template }
-        }
-        return nil
+        let text = try template.render(
+            messages: messages, addGenerationPrompt: true, variables: templates.names, date: .today)
+        return text.text
     }
 }

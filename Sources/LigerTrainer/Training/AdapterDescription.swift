@@ -6,6 +6,8 @@ internal import Platform
 struct AdapterDescription {
     let options: LowRankOptions
     private let folder: AdapterFolder?
+    /// The folder that it comes from; nil for a new one.
+    var url: URL? { folder?.url }
     /// What people should know where its base could not be compared with the weights.
     let doubt: String?
 

@@ -22,23 +22,15 @@ extension ModelDescription {
     ///
     /// - Throws: `TrainerError` (`dataUnreadable`) if `--chat-template` cannot be read.
     func tokenMaker(_ options: TrainingOptions) throws -> TokenMaker {
-        let tokens = [("bos_token", tokenizer.beginningOfTextID), ("eos_token", tokenizer.endOfTextID)]
-        let names = tokens.reduce(into: [String: JSONValue]()) { names, token in
-            guard let id = token.1 else { return }
-            names[token.0] = .string(tokenizer.decode([id]))
-        }
-        let folder: String? =
-            switch source {
-            case .preset: nil
-            case .folder(let url): url.path
-            }
+        let folders = [adapter?.url, source.folder].compactMap { $0?.path }
         let given: (path: String, source: String)? = try options.instructions.chatTemplate.map {
             ($0, try TrainingModel.templateText(in: $0))
         }
         return TokenMaker(
             tokenizer: tokenizer, tokenizerFile: tokenizer is FileTokenizer ? tokenizerName : nil,
             chats: ChatTemplates(
-                given: given, folder: folder, names: names, date: options.instructions.chatDate))
+                given: given, folders: folders, names: ChatTemplates.names(of: tokenizer),
+                date: options.instructions.chatDate))
     }
 }
 

@@ -100,6 +100,53 @@ struct ModelCheckpointTests {
         #expect(loading?.description.contains("65504") == true)
     }
 
+    /// As the published GPT-2 is stored: without the head, so without the prefix, and with the causal masks.
+    @Test("A model that was saved without its head is read", arguments: [false, true])
+    func withoutPrefix(isGPT2: Bool) throws {
+        let folder = try TemporaryFolder()
+        var configuration = DecoderConfiguration(
+            hiddenSize: 12, intermediateSize: 48, layerCount: 2, headCount: 3, vocabularySize: 17,
+            maximumPositions: 8, tiesWordEmbeddings: isGPT2)
+        if !isGPT2 { configuration.keyValueHeadCount = 1 }
+        let model = try CausalLanguageModel(
+            isGPT2 ? ModelConfiguration(GPT2(configuration)) : ModelConfiguration(Llama(configuration)))
+        try model.decoder.initialise(seed: 5)
+        let prefix = isGPT2 ? "transformer." : "model."
+        var tensors = model.decoder.parameters.flatMap { parameter in
+            parameter.stored.map { piece in
+                let name =
+                    piece.name.hasPrefix(prefix) ? String(piece.name.dropFirst(prefix.count)) : piece.name
+                return TensorContent(name, piece.of(parameter.value), in: folder.url)
+            }
+        }
+        if isGPT2 {
+            tensors.append(
+                TensorContent(name: "h.0.attn.bias", dtype: .u8, shape: [1], bytes: [1]))
+        }
+        try Checkpoint.save(tensors, configuration: model.configuration, to: folder.file("model"))
+        let loaded = try CausalLanguageModel(folder: folder.file("model"))
+        for (parameter, original) in zip(loaded.decoder.parameters, model.decoder.parameters) {
+            #expect(parameter.value.floats == original.value.floats, "\(parameter.name)")
+        }
+        try loaded.save(to: folder.file("saved"))
+        let names = try Checkpoint(url: folder.file("saved")).names
+        #expect(names.allSatisfy { $0.hasPrefix(prefix) || $0 == "lm_head.weight" }, "\(names)")
+    }
+
+    /// Templates for tools stand in a folder of their own, and go with the model.
+    @Test("A model keeps its files, those in folders too")
+    func companionsInFolders() throws {
+        let folder = try TemporaryFolder()
+        try Self.model().save(to: folder.file("model"))
+        let template = folder.file("model").appendingPathComponent("additional_chat_templates/tool_use.jinja")
+        try FileManager.default.createDirectory(
+            at: template.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data("tools".utf8).write(to: template)
+        try CausalLanguageModel(folder: folder.file("model")).save(to: folder.file("copy"))
+        let copy = folder.file("copy").appendingPathComponent("additional_chat_templates/tool_use.jinja")
+        #expect(try Data(contentsOf: copy) == Data("tools".utf8))
+    }
+
     @Test("Every problem of the weights is reported at once")
     func problems() throws {
         let error = try Self.errorAfter {

@@ -34,6 +34,23 @@ import Testing
                 == "j")
     }
 
+    /// An adapter's folder may have a template and no tokenizer: the tokens are the model's then.
+    @Test func tokensOfTheModelStandInForOwnOnes() throws {
+        let model = try folder(["tokenizer_config.json": #"{"bos_token": "<s>", "eos_token": "</s>"}"#])
+        let template = "{{ bos_token }}{{ eos_token }}"
+        func text(_ own: String?) throws -> String? {
+            let adapter = try folder(
+                ["chat_template.jinja": template].merging(own.map { ["tokenizer_config.json": $0] } ?? [:]) {
+                    $1
+                })
+            return try ChatTemplate(folder: adapter.url, of: model.url)?.render(messages: []).text
+        }
+        #expect(try text(nil) == "<s></s>")
+        #expect(try text(#"{"bos_token": "<b>"}"#) == "<b></s>")
+        #expect(
+            try ChatTemplate(template, name: "given", of: model.url).render(messages: []).text == "<s></s>")
+    }
+
     @Test func choosesAmongSeveral() throws {
         let list =
             #"{"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}"#

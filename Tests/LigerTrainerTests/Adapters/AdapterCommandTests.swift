@@ -117,6 +117,44 @@ import Tile
         }
     }
 
+    /// The template that an adapter was trained with goes with it: into what is merged, into what is trained on, and to who
+    /// evaluates. That of the base, and its templates for tools, are of another form.
+    @Test func takesItsTemplateAlong() throws {
+        try withTemporaryFolder { folder in
+            let (small, options) = try Self.small(in: folder)
+            let template =
+                "{% for m in messages %}[{{ m.role }}]{{ m.content }};{% endfor %}"
+                + "{% if add_generation_prompt %}[assistant]{% endif %}"
+            try write(template, to: folder + "/given.jinja")
+            try write("{% for m in messages %}other{% endfor %}", to: folder + "/base/chat_template.jinja")
+            let tools = "/additional_chat_templates/tool_use.jinja"
+            try write("other", to: folder + "/base" + tools)
+            let chats = (0..<6).map {
+                #"{"messages": [{"role": "user", "content": "\#($0)?"}, {"role": "assistant", "content": "yes"}]}"#
+            }
+            try write(chats.joined(separator: "\n"), to: folder + "/chats.jsonl")
+            let sft = options + ["--objective", "sft", "--data", folder + "/chats.jsonl", "--seq", "64"]
+            let first = try small.train(sft + ["--chat-template", folder + "/given.jinja"])
+            #expect(first.status == 0, "\(first.errors)")
+            #expect(
+                try LigerProcess.run(["merge", small.out, "--out", folder + "/merged"], in: folder).status
+                    == 0)
+
+            let more = small.out + "-more"
+            let second = try small.train(
+                sft.filter { !Self.adapter.contains($0) } + ["--adapter", small.out, "--lr", "1e-2"],
+                out: more)
+            #expect(second.status == 0 && second.output.contains("[assistant]⟦yes;⟧"), "\(second.errors)")
+            let score = try LigerProcess.run(
+                ["evaluate", more, "--objective", "sft", "--data", folder + "/chats.jsonl"], in: folder)
+            #expect(score.status == 0, "\(score.errors)")
+            for place in [small.out + "/final", folder + "/merged", more + "/final"] {
+                #expect(try text(of: place + "/chat_template.jinja") == template, "\(place)")
+                #expect(!FileManager.default.fileExists(atPath: place + tools), "\(place)")
+            }
+        }
+    }
+
     /// An adapter knows its base by its contents: elsewhere it is taken, another is refused, wherever it is asked for.
     @Test func isRefusedOnAnotherBase() throws {
         try withTemporaryFolder { folder in

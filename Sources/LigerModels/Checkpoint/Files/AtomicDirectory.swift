@@ -45,7 +45,8 @@ package enum AtomicDirectory {
         }
     }
 
-    private static func create(_ partial: URL, for url: URL) throws {
+    /// Creates the folder `partial`; `url` names it in errors.
+    static func create(_ partial: URL, for url: URL) throws {
         do {
             try FileManager.default.createDirectory(at: partial, withIntermediateDirectories: false)
         } catch {

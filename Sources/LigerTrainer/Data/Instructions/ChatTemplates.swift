@@ -5,8 +5,8 @@ internal import Platform
 struct ChatTemplates {
     /// What `--chat-template` said, and the text there; nil for the model's own template.
     let given: (path: String, source: String)?
-    /// The model's folder; nil for a preset.
-    let folder: String?
+    /// The folder of the adapter, if there is one, and the model's: the first with a template counts. None for a preset.
+    let folders: [String]
     /// The tokens that begin and end a text, by the names that templates have for them.
     let names: [String: JSONValue]
     /// The day that templates call today.
@@ -27,10 +27,25 @@ struct ChatTemplates {
         }
     }
 
-    /// The one that was given, or else the model's own.
-    private func template() throws -> ChatTemplate? {
-        if let (path, source) = given { return try ChatTemplate(source, name: path) }
-        return try folder.flatMap { try ChatTemplate(folder: URL(fileURLWithPath: $0, isDirectory: true)) }
+    /// The one that was given, or else the adapter's or the model's own.
+    ///
+    /// - Throws: `ChatTemplateError`.
+    func template() throws -> ChatTemplate? {
+        let urls = folders.map { URL(fileURLWithPath: $0, isDirectory: true) }
+        if let (path, source) = given { return try ChatTemplate(source, name: path, of: urls.last) }
+        for url in urls {
+            if let template = try ChatTemplate(folder: url, of: urls.last) { return template }
+        }
+        return nil
+    }
+
+    /// The tokens that begin and end a text, by the names that templates have for them.
+    static func names(of tokenizer: any Tokenizer) -> [String: JSONValue] {
+        let tokens = [("bos_token", tokenizer.beginningOfTextID), ("eos_token", tokenizer.endOfTextID)]
+        return tokens.reduce(into: [:]) { names, token in
+            guard let id = token.1 else { return }
+            names[token.0] = .string(tokenizer.decode([id]))
+        }
     }
 
     /// Files of a model that its template is made of.
@@ -42,11 +57,10 @@ struct ChatTemplates {
     /// What written conversations follow from.
     var settings: [String: String] {
         var settings: [String: String] = [:]
-        if let given {
-            settings["template"] = Checksum.digits(of: Array(given.source.utf8))
-        } else if let folder {
+        settings["template"] = given.map { Checksum.digits(of: Array($0.source.utf8)) }
+        for (place, folder) in folders.enumerated() {
             for name in Self.files {
-                settings[name] = try? Checksum.digits(ofFile: FileSystem.join(folder, name))
+                settings["\(place) \(name)"] = try? Checksum.digits(ofFile: FileSystem.join(folder, name))
             }
         }
         // A template that does not ask for the date is the same on any day.
