@@ -34,6 +34,11 @@ public enum ModelSource: Sendable, Hashable {
         self = .folder(URL(fileURLWithPath: text, isDirectory: true))
     }
 
+    /// The folder; nil for a preset.
+    package var folder: URL? {
+        if case .folder(let url) = self { url } else { nil }
+    }
+
     /// The model: with random weights that depend on `seed` alone, or with those of the folder.
     ///
     /// - Throws: as `CausalLanguageModel`'s initialisers.

@@ -26,9 +26,9 @@ package protocol BatchStream: Sendable {
     /// What there is to train on, for people.
     func summary(tokenizer: String) -> String
     /// An example that people are shown before the run; nil where there is nothing to check.
-    var sample: InstructionExample? { get }
+    var sample: SampleTokens? { get }
 }
 
 extension BatchStream {
-    package var sample: InstructionExample? { nil }
+    package var sample: SampleTokens? { nil }
 }

@@ -24,6 +24,8 @@ package struct LoadedModel {
 
     let model: CausalLanguageModel
     let tokenizer: any Tokenizer
+    /// Tokens that end a text.
+    let endTokens: Set<Int32>
     /// Where it came from.
     package let location: Location
 
@@ -44,8 +46,9 @@ package struct LoadedModel {
         let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
         model = try CausalLanguageModel(folder: folder, dtype: dtype, device: device)
         if let adapter = location.adapter {
-            try model.adapt(
-                AdapterFolder(url: URL(fileURLWithPath: adapter, isDirectory: true)), seed: 0)
+            let url = URL(fileURLWithPath: adapter, isDirectory: true)
+            try model.adapt(AdapterFolder(url: url), seed: 0)
+            try model.takeCompanions(of: url)
         }
         let folders = [location.adapter, location.weights].compactMap { $0 }
         let found = folders.first {
@@ -54,6 +57,7 @@ package struct LoadedModel {
         tokenizer =
             try found.map { try Tokenizers.load(directory: URL(fileURLWithPath: $0, isDirectory: true)) }
             ?? ByteTokenizer()
+        endTokens = try PromptTokens.ends(model.configuration, in: folder, tokenizer)
         guard tokenizer.vocabularySize > model.configuration.vocabularySize else { return }
         throw TrainerError(
             .vocabularyMismatch,
@@ -63,11 +67,6 @@ package struct LoadedModel {
     }
 
     package var decoder: Decoder { model.decoder }
-
-    /// Tokens that end a text.
-    var endTokens: Set<Int32> {
-        PromptTokens.ends(model.configuration.endTokenIDs, tokenizer)
-    }
 
     /// The weights with the adapter in them, as a new folder that transformers loads as it is.
     ///

@@ -1,4 +1,6 @@
+internal import LigerModels
 internal import LigerText
+internal import Platform
 
 /// How a prompt becomes tokens, and which tokens end a text: the one place that commands and samples of a run ask.
 enum PromptTokens {
@@ -15,8 +17,15 @@ enum PromptTokens {
             remedy: "Give a prompt of at least one character.")
     }
 
-    /// The model's and the tokenizer's.
-    static func ends(_ configured: [Int], _ tokenizer: any Tokenizer) -> Set<Int32> {
-        Set(configured.map { Int32($0) } + [tokenizer.endOfTextID].compactMap { $0 })
+    /// Tokens that end a text: those of the model's two configurations, and the tokenizer's.
+    ///
+    /// - Parameter folder: the model's; nil for a preset.
+    /// - Throws: `CheckpointError` if its generation_config.json cannot be read.
+    static func ends(
+        _ model: ModelConfiguration, in folder: URL?, _ tokenizer: any Tokenizer
+    ) throws -> Set<Int32> {
+        let configured =
+            try model.endTokenIDs + (folder.map { try GenerationDefaults.endTokens(in: $0) } ?? [])
+        return Set(configured.map { Int32($0) } + [tokenizer.endOfTextID].compactMap { $0 })
     }
 }

@@ -78,7 +78,7 @@ package final class ProgressDisplay {
     }
 
     /// Shows an example before the first step; on standard output with --json, as an object.
-    package func show(_ sample: InstructionSample) {
+    package func show(_ sample: ExampleSample) {
         switch style {
         case .json: output.write(sample.json + "\n")
         case .terminal: note(sample.lines(isTerminal: true))

@@ -17,6 +17,8 @@ package struct ModelDescription {
     let frozen: FrozenDescription?
     /// What is trained in the place of the weights, if they are frozen.
     let adapter: AdapterDescription?
+    /// Tokens that end a text.
+    let endTokens: Set<Int32>
     private let name: String
 
     /// The preset or folder that `--model` names.
@@ -49,6 +51,7 @@ package struct ModelDescription {
             tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
             configuration = try ModelConfiguration(folder: url)
         }
+        endTokens = try PromptTokens.ends(configuration, in: source.folder, tokenizer)
         frozen = try FrozenDescription(options, of: configuration)
         adapter = try AdapterDescription(options, of: configuration)
         guard tokenizer.vocabularySize > configuration.vocabularySize else { return }
@@ -131,9 +134,8 @@ package struct ModelDescription {
     }
 
     /// An example as people check it.
-    func sample(_ example: InstructionExample) -> InstructionSample {
-        InstructionSample(
-            example, tokenizer, ends: PromptTokens.ends(configuration.endTokenIDs, tokenizer))
+    func sample(_ example: SampleTokens) -> ExampleSample {
+        ExampleSample(example, tokenizer, ends: endTokens)
     }
 
     /// What will compute its attention.

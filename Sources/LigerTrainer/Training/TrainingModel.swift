@@ -13,12 +13,12 @@ package struct TrainingModel {
     /// Where its weights are and its kernels run.
     package let device: Device
     let tokenizer: any Tokenizer
+    /// Tokens that end a text.
+    let endTokens: Set<Int32>
     /// What `--model` said.
     package let name: String
     /// How text becomes tokens, in words.
     package let tokenizerName: String
-    /// What `--chat-template` said, and the text there; nil for the model's own template.
-    let givenTemplate: (path: String, source: String)?
     private let maker: TokenMaker
     /// The reference or teacher that the objective asks, if it asks one.
     package let frozen: FrozenModel?
@@ -38,8 +38,7 @@ package struct TrainingModel {
     package init(_ description: ModelDescription, _ options: TrainingOptions, device: Device) throws {
         name = options.model
         maker = try description.tokenMaker(options)
-        givenTemplate = maker.chats.given
-        tokenizer = description.tokenizer
+        (tokenizer, endTokens) = (description.tokenizer, description.endTokens)
         tokenizerName = description.tokenizerName
         self.device = device
         let kernels = options.kernels
@@ -57,6 +56,9 @@ package struct TrainingModel {
         }
         model.decoder.attention = options.execution.attention
         try description.adapter?.add(to: model, seed: options.seed)
+        // What is saved has the template that it was trained with.
+        if let url = description.adapter?.url { try model.takeCompanions(of: url) }
+        if let template = maker.chats.given { model.takeChatTemplate(template.source) }
         float8 = try options.setProducts(of: model.decoder, on: device)
         if float8 != nil, model.decoder.adapters != nil {
             // That of weights in 16 bits, which are gone then.
@@ -82,9 +84,6 @@ package struct TrainingModel {
     package var adapterCount: Int? { decoder.adapters?.parameters.reduce(0) { $0 + $1.count } }
 
     package var decoder: Decoder { model.decoder }
-    var endTokenIDs: [Int] { model.configuration.endTokenIDs }
-    /// Tokens that end a text.
-    var endTokens: Set<Int32> { PromptTokens.ends(endTokenIDs, tokenizer) }
     package var vocabularySize: Int { model.configuration.vocabularySize }
     package var parameterCount: Int { model.decoder.parameterCount }
 
@@ -133,9 +132,6 @@ package struct TrainingModel {
         } else {
             try model.writeAdapter(base: self.folder ?? name, into: url, with: team)
             if team.isFirst, let base, base.checksum != nil { try base.write(into: folder) }
-        }
-        if team.isFirst, let givenTemplate {
-            try AtomicFile.write(givenTemplate.source, to: FileSystem.join(folder, "chat_template.jinja"))
         }
     }
 

@@ -133,8 +133,6 @@ extension InstructionStream: BatchStream {
 
     package var fingerprint: String { totals.fingerprint.digits }
 
-    package var sample: InstructionExample? { row(0)[0] }
-
     func summary(tokenizer: String, evaluatesAlone: Bool) -> String {
         let first =
             "\(Format.integer(tokenCount)) tokens (\(tokenizer)), \(Format.integer(totals.learned)) of them learned: "

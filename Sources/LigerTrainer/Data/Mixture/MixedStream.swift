@@ -32,7 +32,7 @@ struct MixedStream<Stream: RowStream>: BatchStream {
         return Checksum.digits(of: Array(parts.map(\.fingerprint).joined(separator: " ").utf8))
     }
 
-    var sample: InstructionExample? { parts[0].sample }
+    var sample: SampleTokens? { parts[0].sample }
     var tokenCount: Int { parts.reduce(0) { $0 + $1.tokenCount } }
     /// As many as all sources have, of which those with small weights come less than once.
     var drawsPerEpoch: Int { parts.reduce(0) { $0 + $1.trainingRows } }
