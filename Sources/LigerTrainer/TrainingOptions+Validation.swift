@@ -67,6 +67,11 @@ extension TrainingOptions {
         if let budget = execution.lossBudget, !(1...1 << 20).contains(budget) {
             problems.append("--loss-budget is \(budget); it must be 1 MiB at least and 1048576 at most")
         }
+        if execution.lossBudget != nil, !kernels[.fusedLinearCrossEntropy] {
+            problems.append(
+                "--loss-budget bounds the chunks of the fused linear cross entropy, which is off; leave it out, or add "
+                    + "--fused-linear-cross-entropy")
+        }
         if execution.graph, device == .cpu {
             problems.append("--graph is for GPUs; leave it out, or give --device cuda")
         }
@@ -157,6 +162,15 @@ extension TrainingOptions {
         }
         if !(0..<1).contains(evaluationFraction) {
             problems.append("--eval-fraction is \(evaluationFraction); it must be at least 0 and below 1")
+        }
+        let usual = TrainingOptions()
+        if evaluationInterval == nil, evaluationBatches != usual.evaluationBatches {
+            problems.append(
+                "--eval-batches is \(evaluationBatches), but --eval-fraction is 0; leave one of them out")
+        }
+        if saveEvery == 0, keep != usual.keep {
+            problems.append(
+                "--keep is \(keep), but --save-every 0 makes no checkpoints; leave one of them out")
         }
         if let evaluationEvery {
             if evaluationEvery < 1 {

@@ -90,6 +90,19 @@ import Tile
             { $0.execution.lossBudget = 0 },
             "--loss-budget is 0; it must be 1 MiB at least and 1048576 at most"
         ),
+        (
+            { ($0.execution.lossBudget, $0.kernels) = (4, KernelSelection(.reference)) },
+            "--loss-budget bounds the chunks of the fused linear cross entropy, which is off; leave it out, or add "
+                + "--fused-linear-cross-entropy"
+        ),
+        (
+            { ($0.evaluationBatches, $0.evaluationFraction) = (3, 0) },
+            "--eval-batches is 3, but --eval-fraction is 0; leave one of them out"
+        ),
+        (
+            { ($0.keep, $0.saveEvery) = (3, 0) },
+            "--keep is 3, but --save-every 0 makes no checkpoints; leave one of them out"
+        ),
         ({ $0.evaluationFraction = 1 }, "--eval-fraction is 1.0; it must be at least 0 and below 1"),
         ({ $0.evaluationEvery = 0 }, "--eval-every is 0; it must be at least 1"),
         (

@@ -98,12 +98,18 @@ extension TokenMaker {
         of file: ExampleFile, _ options: TrainingOptions, in cache: TokenCache?, progress: DataProgress
     ) throws -> (stream: InstructionStream, notes: [String]) {
         let lossOn = options.instructions.resolvedLossOn
-        let encoder = InstructionEncoder(file.path, tokenizer, lossOn, chats.source(for: file.path))
+        let conversations = chats.source(for: file.path)
+        let encoder = InstructionEncoder(file.path, tokenizer, lossOn, conversations)
+        var encoded = 0
         let (examples, notes) = try self.examples(
             of: file, settings: ["loss on": lossOn.rawValue], in: cache, progress: progress
-        ) { [try encoder.encode($0)] }
+        ) {
+            encoded += 1
+            return [try encoder.encode($0)]
+        }
         let stream = try InstructionStream(examples, of: file.path, options)
-        return (stream, [summary(of: file, examples.count)] + notes)
+        let unused = conversations.unusedNote(chats, after: encoded, of: file.path)
+        return (stream, [summary(of: file, examples.count)] + notes + [unused].compactMap { $0 })
     }
 
     /// The examples of a file, to compare answers or to learn from a teacher.
@@ -113,15 +119,22 @@ extension TokenMaker {
         of file: ExampleFile, _ options: TrainingOptions, in cache: TokenCache?, progress: DataProgress
     ) throws -> (stream: ExampleStream, notes: [String]) {
         let scalesRewards = options.objective.resolvedScalesRewards
+        let conversations = chats.source(for: file.path)
+        var encoded = 0
         let encoder = ExampleEncoder(
             path: file.path, opening: tokenizer.openingIDs, end: tokenizer.documentEnd,
-            conversations: chats.source(for: file.path), scalesRewards: scalesRewards ?? true,
+            conversations: conversations, scalesRewards: scalesRewards ?? true,
             tokenize: { tokenizer.encode($0) })
         let settings = scalesRewards.map { ["scale rewards": "\($0)"] } ?? [:]
         let (examples, notes) = try self.examples(
-            of: file, settings: settings, in: cache, progress: progress, encoder.encode)
+            of: file, settings: settings, in: cache, progress: progress
+        ) {
+            encoded += 1
+            return try encoder.encode($0)
+        }
         let stream = try ExampleStream(examples, of: file.path, file.form, options)
-        return (stream, [summary(of: file, examples.count)] + notes)
+        let unused = conversations.unusedNote(chats, after: encoded, of: file.path)
+        return (stream, [summary(of: file, examples.count)] + notes + [unused].compactMap { $0 })
     }
 
     private func summary(of file: ExampleFile, _ count: Int) -> String {

@@ -62,6 +62,18 @@ extension TrainingOptions {
         return reasons.filter(\.isSo).map { "--head parallel takes \($0.reason)" }
     }
 
+    /// That there is nothing to share, for people; nil where there is, or nothing was to be.
+    func aloneSummary(ranks: Int) -> String? {
+        guard ranks == 1 else { return nil }
+        let given = [
+            execution.shard == .none ? nil : "--shard \(execution.shard.rawValue)",
+            execution.head == .whole ? nil : "--head \(execution.head.rawValue)",
+        ].compactMap { $0 }
+        return given.isEmpty
+            ? nil
+            : "        \(given.joined(separator: " and ")) changes nothing: one process keeps everything"
+    }
+
     /// The options of one rank's own work: its share of the batch.
     func share(of ranks: Int) -> TrainingOptions {
         var options = self

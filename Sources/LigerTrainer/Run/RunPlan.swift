@@ -11,7 +11,7 @@ package struct RunPlan {
     /// For people.
     package let lines: [String]
     /// The example that the run would show; nil where it shows none.
-    package let sample: InstructionSample?
+    package let sample: ExampleSample?
     /// Why the run would be refused for its memory; nil if it would start.
     package let refusal: TrainerError?
     private let facts: Facts
@@ -76,7 +76,8 @@ package struct RunPlan {
         refusal = found.refusal
         lines =
             Self.lines(of: prepared, description, options)
-            + Self.lines(of: device, attention, absent: gpu, gpus: gpus) + found.lines
+            + Self.lines(of: device, attention, absent: gpu, gpus: gpus)
+            + [options.aloneSummary(ranks: gpus)].compactMap { $0 } + found.lines
             + [found.warning].compactMap { $0 } + Self.schedule(options)
         facts = Facts(
             parameters: description.configuration.parameterCount, steps: options.steps,

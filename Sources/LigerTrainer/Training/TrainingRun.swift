@@ -118,7 +118,7 @@ public final class TrainingRun {
         introduce(beginning)
         introduce(recomputation, warning: warning)
         if !isDone, let sample = stream.sample {
-            display.show(InstructionSample(sample, model.tokenizer, ends: model.endTokens))
+            display.show(description.sample(sample))
         }
     }
 
@@ -331,6 +331,7 @@ public final class TrainingRun {
                 + options.execution.shard.summary + options.execution.head.summary
                 + "; this one: "
         display.note("device  \(several)\(device.name)\(device.model.map { ", \($0)" } ?? "")")
+        if let line = options.aloneSummary(ranks: ranks.count) { display.note(line) }
         if let summary = attention.summary { display.note("        attention \(summary)") }
         if let advice = options.rateAdvice {
             display.note("rate    \(options.learningRate)\n\(advice)")

@@ -60,8 +60,10 @@ struct Generate: ParsableCommand {
             valueName: "share"))
     var topP: Double?
 
-    @Option(parsing: .unconditional, help: "Decides what is drawn.")
-    var seed: UInt64 = 0
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("With --temperature: decides what is drawn. (default: 0)", valueName: "seed"))
+    var seed: UInt64?
 
     @Flag(help: "Print one JSON object, with tokens and times, instead of text.")
     var json = false
@@ -76,8 +78,9 @@ struct Generate: ParsableCommand {
             throw ValidationError("--top-p is \(topP); it must be above 0 and at most 1.")
         }
         if system != nil, !chat { throw ValidationError("--system has no meaning without --chat.") }
-        if temperature == 0, topK != nil || topP != nil {
-            throw ValidationError("--top-k and --top-p have no meaning without --temperature.")
+        let given = [("--top-k", topK != nil), ("--top-p", topP != nil), ("--seed", seed != nil)]
+        for (option, isGiven) in given where isGiven && temperature == 0 {
+            throw ValidationError("\(option) has no meaning without --temperature.")
         }
     }
 
@@ -89,7 +92,7 @@ struct Generate: ParsableCommand {
         if !json, !chat { Self.write(text) }
         let continuation = try model.continuing(
             start, isChat: chat, count: tokens,
-            Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
+            Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed ?? 0)
         ) { if !json { Self.write($0) } }
         Self.write((json ? try OutputArguments.line(continuation) : "") + "\n")
     }

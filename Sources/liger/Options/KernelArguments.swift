@@ -29,6 +29,14 @@ struct KernelArguments: ParsableArguments {
     )
     var fusedLinearCrossEntropy: Bool?
 
+    /// Refuses a switch that has no effect: the fused output layer has a cross entropy of its own.
+    func validate() throws {
+        guard crossEntropy == false, selection[.fusedLinearCrossEntropy] else { return }
+        throw ValidationError(
+            "--no-cross-entropy has no effect where the output layer is fused with it; leave it out, or add "
+                + "--no-fused-linear-cross-entropy")
+    }
+
     /// The selection that the options come to.
     var selection: KernelSelection {
         let given: [(KernelSelection.Switch, Bool?)] = [

@@ -13,6 +13,7 @@ import Testing
         (["--data", "RUN"], 1, "is the output of a run"),
         (["--mix", "RUN"], 1, "is the output of a run"),
         (["--objective", "sft", "--data", "ARRAY"], 1, "it is one JSON array"),
+        (["--objective", "sft", "--data", "ARRAY-IN-A-LINE"], 1, "it is one JSON array"),
         (["--sample", ""], 1, "--sample has no token"),
         (["--out", "bad\u{FFFD}"], 64, "which is not UTF-8"),
         (["--seq", "20000"], 1, "positions"),
@@ -39,11 +40,13 @@ import Testing
             try write("short", to: "\(folder)/short")
             try write([0, 1, 2], to: "\(folder)/binary")
             try write("[\n{\"text\": \"a\"},\n{\"text\": \"b\"}\n]\n", to: "\(folder)/array")
+            try write("[{\"text\": \"a\"}, {\"text\": \"b\"}]\n", to: "\(folder)/line")
             if options.contains("RUN") {
                 #expect(try small.train(["--steps", "1"], out: "\(folder)/old").status == 0)
             }
             let places = [
                 "SHORT": "\(folder)/short", "BINARY": "\(folder)/binary", "ARRAY": "\(folder)/array",
+                "ARRAY-IN-A-LINE": "\(folder)/line",
                 "RUN": "\(folder)/old",
             ]
             func files() throws -> [String: Data] {

@@ -182,10 +182,40 @@ import Testing
             #expect(shown.status == 0 && !shown.output.contains("user:"))
 
             #expect(try LigerProcess.run(question + ["--system", "s"], in: folder).status == 64)
+            #expect(try LigerProcess.run(question + ["--seed", "1"], in: folder).status == 64)
+            // The end of an answer may stand in generation_config.json alone.
+            let end = answer.tokens[2]
+            try write(#"{"eos_token_id": [255, \#(end)]}"#, to: "\(out)/final/generation_config.json")
+            let ended = try LigerProcess.run(
+                question + ["--chat", "--system", "s", "--json"], in: folder)
+            #expect(
+                try JSONDecoder().decode(Answer.self, from: Data(ended.output.utf8)).tokens
+                    == Array(answer.tokens.prefix { $0 != end }), "\(ended.errors)")
             try FileManager.default.removeItem(atPath: "\(out)/final/chat_template.jinja")
             let bare = try LigerProcess.run(
                 ["generate", "\(out)/final", "--prompt", "hi", "--chat"], in: folder)
             #expect(bare.status == 1 && bare.errors.contains("has no chat template"), "\(bare.errors)")
+        }
+    }
+
+    /// Strings are used as they stand, also where a template is given; that is said.
+    @Test(arguments: [SmallExamples.Kind.sft, .dpo]) func aTemplateThatWritesNothingIsNamed(
+        kind: SmallExamples.Kind
+    ) throws {
+        try withTemporaryFolder { folder in
+            let form = try #require(kind.form)
+            try write(SmallExamples.lines(form).joined(separator: "\n"), to: "\(folder)/strings.jsonl")
+            let words = ["--objective", kind.rawValue, "--steps", "1", "--data"]
+            let strings = try run(in: folder, out: "\(folder)/run", words + ["\(folder)/strings.jsonl"])
+            #expect(
+                strings.status == 0
+                    && strings.output.contains(
+                        "chat.jinja writes nothing: no line of \(folder)/strings.jsonl has messages"),
+                "\(strings.output) \(strings.errors)")
+            if kind == .sft {
+                let chats = try run(in: folder, out: "\(folder)/chats", ["--steps", "1"])
+                #expect(chats.status == 0 && !chats.output.contains("writes nothing"))
+            }
         }
     }
 
@@ -200,7 +230,13 @@ import Testing
             try write(lines.joined(separator: "\n"), to: "\(folder)/pairs.jsonl")
             let result = try run(
                 in: folder, out: "\(folder)/run",
-                ["--objective", "dpo", "--data", "\(folder)/pairs.jsonl"])
+                ["--objective", "dpo", "--data", "\(folder)/pairs.jsonl", "--chat-date", "2026-07-31"])
+            #expect(
+                result.output.contains(
+                    /sample  line \d, chosen: \d+ tokens, \d+ in the loss; what .*\n31 Jul 2026\nuser:\d\?;assistant:⟦yes \d;⟧\n/
+                )
+                    && result.output.contains(/line \d, rejected: .*\n31 Jul 2026\n.*⟦no;⟧\n/),
+                "\(result.output)")
             #expect(
                 result.status == 0 && result.output.contains("5 pairs to train on, 1 to evaluate"),
                 "\(result.output) \(result.errors)")

@@ -31,6 +31,10 @@ import Testing
                 }
                 #expect(line(planned.output) != nil && line(planned.output) == line(ran.output))
             }
+            let shared = "--shard all and --head parallel changes nothing: one process keeps everything"
+            let alone = try LigerProcess.run(
+                words + ["--plan-only", "--shard", "all", "--head", "parallel"], in: folder)
+            #expect(alone.output.contains(shared) && !planned.output.contains("changes nothing"))
             let steps = try MetricsLog.read(small.out + "/metrics.jsonl").compactMap(\.loss).count
             #expect(planned.output.contains("steps   \(steps), an evaluation each 5, a checkpoint each 4"))
             let json = try Self.plan(try LigerProcess.run(words + ["--plan-only", "--json"], in: folder))
@@ -97,6 +101,7 @@ import Testing
         (["--gpu-memory", "80GiB", "--plan-only"], "--device is cpu; give --device cuda"),
         (["--eval-data", "TEXT", "--eval-fraction", "0.05"], "--eval-fraction is 0.05, and --eval-data"),
         (["--eval-data", "TEXT", "--eval-fraction", "0.2"], "--eval-fraction is 0.2, and --eval-data"),
+        (["--no-cross-entropy"], "--no-cross-entropy has no effect where the output layer is fused with it"),
         (["--plan-only", "--gpus", "3", "--batch", "4"], "3 ranks cannot share evenly"),
         (
             [

@@ -27,6 +27,22 @@ import Testing
         #expect(texts.examples.map(\.answers) == [[.text("a")], [.text("b")]])
     }
 
+    /// Tables that became lines have every column in every line.
+    @Test func nullIsNothing() throws {
+        let turns = #"[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]"#
+        let rows = try SmallExamples.file(
+            [
+                #"{"messages": null, "prompt": "a", "completion": "b", "text": null}"#,
+                #"{"messages": \#(turns), "prompt": null, "completion": null, "text": null}"#,
+                #"{"messages": null, "prompt": null, "completion": null, "text": "a"}"#,
+            ], .instructions)
+        #expect(rows.examples[0].prompt == .text("a") && rows.examples[0].answers == [.text("b")])
+        #expect(rows.examples[1].prompt == .messages([]))
+        #expect(rows.examples[2].prompt == .text("") && rows.examples[2].answers == [.text("a")])
+        let texts = try SmallExamples.file([#"{"text": null, "prompt": "a", "completion": "b"}"#], .texts)
+        #expect(texts.examples[0].prompt == .text("a"))
+    }
+
     /// A prompt and its answers may be lists of messages; a prompt may also be what both answers begin with.
     @Test func readsMessages() throws {
         func message(_ role: String, _ text: String) -> String {

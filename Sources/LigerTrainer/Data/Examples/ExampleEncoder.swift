@@ -51,6 +51,14 @@ final class ConversationSource {
 
     init(_ make: @escaping () throws -> ConversationWriter) { self.make = make }
 
+    /// That a file has no conversation for the template that was given to write, for people; nil where it has.
+    ///
+    /// - Parameter count: examples that were made tokens now, and do not come from the cache.
+    func unusedNote(_ templates: ChatTemplates, after count: Int, of path: String) -> String? {
+        guard let given = templates.given, made == nil, count > 0 else { return nil }
+        return "        --chat-template \(given.path) writes nothing: no line of \(path) has messages"
+    }
+
     /// - Throws: what making it throws.
     func writer() throws -> ConversationWriter {
         if let made { return made }

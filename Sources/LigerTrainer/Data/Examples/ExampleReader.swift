@@ -21,10 +21,10 @@ struct ExampleReader {
         case .judged:
             return try answered(members, isGood: try label(members))
         case .rated: return try rated(members)
-        case .instructions where members["messages"] != nil:
+        case .instructions where has("messages", members):
             return try example(.messages([]), [.messages(messages("messages", members))], members)
         case .texts, .instructions:
-            guard members["text"] != nil else { return try answered(members) }
+            guard has("text", members) else { return try answered(members) }
             return try example(.text(""), [.text(filledText("text", members))], members)
         }
     }
@@ -100,6 +100,11 @@ struct ExampleReader {
         }
         return ExampleFile.Example(
             line: line, prompt: prompt, answers: answers, isGood: isGood, rewards: rewards, setting: setting)
+    }
+
+    /// Whether a line has something by a key. Tables that became lines have null for what a row lacks.
+    private func has(_ key: String, _ members: [String: JSONValue]) -> Bool {
+        members[key].map { $0 != .null } ?? false
     }
 
     private func members(_ bytes: [UInt8]) throws -> [String: JSONValue] {

@@ -59,10 +59,11 @@ struct LineReader {
         count += 1
     }
 
-    /// Whether the line opens a list that goes on in other lines.
+    /// Whether the line opens a list that goes on in other lines, or is one of objects.
     private var beginsAList: Bool {
         let text = open.filter { $0 > 0x20 }
-        return text.first == UInt8(ascii: "[") && text.last != UInt8(ascii: "]")
+        return text.first == UInt8(ascii: "[")
+            && (text.last != UInt8(ascii: "]") || text.dropFirst().first == UInt8(ascii: "{"))
     }
 
     private static func newline(in bytes: UnsafeRawBufferPointer) -> Int? {
