@@ -27,8 +27,9 @@ def layer(input, weight, bias, prefix=""):
 
 
 def labels(tensor):
-    """Class numbers in a type that kernels read."""
-    return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.long()
+    """Class numbers in a type that kernels read. Others than whole numbers are left as they are, to be refused."""
+    is_read = tensor is None or tensor.dtype in _INTEGERS or tensor.is_floating_point()
+    return tensor if is_read else tensor.long()
 
 
 def mask(tensor):
