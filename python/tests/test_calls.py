@@ -207,7 +207,7 @@ def test_forward_derivatives_are_refused(device, records):
     for run in operations(device)[: None if records else 3]:
         with torch.set_grad_enabled(records), forward_ad.dual_level():
             dual = forward_ad.make_dual(torch.randn(2, 8, device=device), torch.randn(2, 8, device=device))
-            with pytest.raises(NotImplementedError, match="jvp"):
+            with pytest.raises(NotImplementedError, match=r"no forward derivatives \(jvp\); found an input with a tangent"):
                 run(dual)
 
 
@@ -224,6 +224,18 @@ def test_torch_func(device, records):
             with pytest.raises(RuntimeError, match="found a transform of torch.func"):
                 torch.func.grad(lambda x, run=run: run(x).sum())(values)
             assert torch.equal(run(outlived[0]), run(values))
+
+
+@pytest.mark.parametrize("creates_graph", [False, True])
+def test_batches_of_upstream_gradients_are_refused(device, creates_graph):
+    for run in operations(device):
+        x = random(2, 8, device=device)
+        y = run(x * 1)
+        batch = torch.randn(3, *y.shape, device=device)
+        with pytest.raises(RuntimeError, match="takes one upstream gradient; found a batch of them"):
+            torch.autograd.grad(y, x, batch, is_grads_batched=True, create_graph=creates_graph)
+        with pytest.raises(RuntimeError, match="takes one upstream gradient; found a batch of them"):
+            torch.func.vmap(lambda v, x=x, y=y: torch.autograd.grad(y, x, v, retain_graph=True)[0])(batch)
 
 
 def test_errors_inside_a_function_are_its_own():

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from liger_kernel import _refusals
+
 OK, INVALID_ARGUMENT, UNKNOWN_NAME, NO_DEVICE, OUT_OF_MEMORY, CHECK_FAILED, NO_LIBRARY = range(7)
 DEVICE_FAILED, MISALIGNED, INTERNAL = 7, 8, 9
 
@@ -236,6 +238,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     for array, (name, shape, strides, dtype) in zip(arrays, inputs):
         code = _DTYPES.get(dtype)
         if code is None:
+            if found := _refusals.reason(operation, inputs):
+                raise TypeError(found)
             known = ", ".join(str(known).removeprefix("torch.") for known in _DTYPES)
             raise TypeError(f"{operation}: '{name}' is {dtype}, which is not one of {known}. Convert it first")
         if len(shape) > _MAX_RANK:
@@ -258,6 +262,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     status = lib.liger_prepare(
         operation.encode(), number, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
     )
+    if status == INVALID_ARGUMENT and (found := _refusals.reason(operation, inputs)):
+        raise ValueError(found)
     if status:
         raise_error(status, operation)
     return Call(handle.value, (operation, device, inputs, options), is_aligned)

@@ -340,3 +340,13 @@ def test_a_model_without_a_head_gets_its_options(monkeypatch):
     assert Headless()(num_items_in_batch=3, label_smoothing=0.0) == {"num_items_in_batch": 3}
     with pytest.raises(ValueError, match="label_smoothing.*Headless has no such head"):
         Headless()(labels=torch.ones(1, 2), label_smoothing=0.1)
+
+
+def test_a_training_step_without_memory():
+    """As those take who ask for shapes: a model on the meta device, which has neither kernels nor autocast."""
+    model = tiny.text_model("llama").to("meta")
+    apply_liger_kernel_to_llama(model=model)
+    batch = {name: value.to("meta") for name, value in tiny.text_batch().items() if name != "attention_mask"}
+    output = model.train()(**batch)
+    output.loss.backward()
+    assert output.loss.is_meta and all(p.grad is not None for p in model.parameters())

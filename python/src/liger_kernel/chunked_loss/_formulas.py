@@ -11,7 +11,9 @@ import types
 import torch
 
 from liger_kernel._call import call
+from liger_kernel._outside import outside_graphs
 from liger_kernel.ops._layer_of_rows import whole
+from liger_kernel.ops._linear_loss import OUTSIDE
 from liger_kernel.ops._linear_loss import LinearLossFunction
 from liger_kernel.ops._memory import budget
 from liger_kernel.ops._primitive import Function
@@ -40,7 +42,7 @@ def kernel_options(formula, **arguments):
 
 
 # Releases of torch's compiler before 2.7 look up no class attribute of a Function; it breaks its graph at these anyway.
-@torch.compiler.disable
+@outside_graphs(OUTSIDE)
 def with_formula_of(module, function):
     """The Function of a module's loss; where the module's class brings a formula of its own, one that runs it."""
     formula = getattr(module, function.FORMULA, None)
@@ -69,7 +71,7 @@ class FormulaFunction(LinearLossFunction):
         # torch.compile looks into forward, whatever `apply` says, and is to break its graph there.
         forward = cls.__dict__.get("forward")
         if isinstance(forward, (classmethod, staticmethod)):
-            cls.forward = type(forward)(torch.compiler.disable(forward.__func__))
+            cls.forward = type(forward)(outside_graphs(OUTSIDE)(forward.__func__))
 
     @staticmethod
     @first_order

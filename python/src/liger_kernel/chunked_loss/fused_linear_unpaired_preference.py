@@ -54,6 +54,7 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
         assert preference_labels is not None, "preference_labels must be given: True for good answers"
         if use_ref_model and (ref_input is None or ref_weight is None):
             raise ValueError("a reference model needs ref_input and ref_weight; give them, or use_ref_model=False")
+        preference_labels = torch.as_tensor(preference_labels, device=_input.device)
         tensors = layer(_input, weight, bias) | {"labels": labels(target)}
         reference = layer(ref_input, ref_weight, ref_bias) if use_ref_model else {}
         common = {
@@ -66,7 +67,10 @@ class LigerFusedLinearUnpairedPreferenceBase(FormulaFunction):
         if options is not None:
             kl = options.pop("kl")
             if kl is not None:
-                kl = torch.as_tensor(kl, dtype=torch.float32, device=_input.device).reshape(1)
+                kl = torch.as_tensor(kl, dtype=torch.float32, device=_input.device)
+                if kl.numel() != 1:
+                    raise ValueError(f"kl must be one number for the whole batch; found shape {tuple(kl.shape)}")
+                kl = kl.reshape(1)
             tensors |= {f"reference_{name}": tensor for name, tensor in reference.items()}
             tensors |= {"preferences": mask(preference_labels), "divergence": kl}
             out = cls.compute(ctx, "fused_linear_kto", tensors, averages=average_log_prob, **options, **common)

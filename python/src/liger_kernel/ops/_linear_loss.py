@@ -3,6 +3,7 @@
 import torch
 
 from liger_kernel._call import call
+from liger_kernel._outside import outside_graphs
 from liger_kernel.ops._memory import budget
 from liger_kernel.ops._memory import sums_exactly
 from liger_kernel.ops._primitive import Function
@@ -14,6 +15,7 @@ from liger_kernel.ops.utils import gathered
 _INTEGERS = (torch.int32, torch.int64)
 _GRADIENTS = {"input": 1, "weight": 2, "bias": 4}
 _SCALES = 8
+OUTSIDE = "this loss looks at run time whether gradients are wanted; leave fullgraph=True out, or compile without the loss"
 
 
 def layer(input, weight, bias, prefix=""):
@@ -25,8 +27,9 @@ def layer(input, weight, bias, prefix=""):
 
 
 def labels(tensor):
-    """Class numbers in a type that kernels read."""
-    return tensor if tensor is None or tensor.dtype in _INTEGERS else tensor.long()
+    """Class numbers in a type that kernels read. Others than whole numbers are left as they are, to be refused."""
+    is_read = tensor is None or tensor.dtype in _INTEGERS or tensor.is_floating_point()
+    return tensor if is_read else tensor.long()
 
 
 def mask(tensor):
@@ -99,7 +102,7 @@ class UntracedFunction(Function):
     """
 
     @classmethod
-    @torch.compiler.disable
+    @outside_graphs(OUTSIDE)
     def apply(cls, *arguments):
         # Before the Function, so that autograd distributes gradients.
         arguments = list(map(gathered, arguments))

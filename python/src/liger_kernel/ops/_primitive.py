@@ -73,7 +73,7 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
                 "kernel off"
             )
         if forward_ad._current_level >= 0:
-            return super().apply(*arguments)
+            return cls._with_tangents(super().apply, arguments)
         try:
             if _records() or type(arguments[0]) not in PLAIN:
                 return cls._record(*arguments)
@@ -83,6 +83,19 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
             if all(a is b for a, b in zip(arguments, living)):
                 raise
             return super().apply(*living)
+
+    @classmethod
+    def _with_tangents(cls, apply, arguments):
+        """The same within a level of forward derivatives, which inputs may have."""
+        try:
+            return apply(*arguments)
+        except NotImplementedError as error:
+            if "jvp" not in str(error):
+                raise
+            raise NotImplementedError(
+                f"{cls.__name__}: liger_kernel's operations have no forward derivatives (jvp); found an input with a "
+                "tangent. Use torch.autograd.grad, or switch the kernel off"
+            ) from error
 
 
 def _for_compiler(function):
@@ -110,16 +123,32 @@ class _Refusal(torch.autograd.Function):
         )
 
 
+def _refuse_batches(upstream, error):
+    """Says of upstream gradients that vmap has batched what is wrong with them; they have no memory to read."""
+    if any(isinstance(g, torch.Tensor) and "Batched" in repr(torch._C._dispatch_keys(g)) for g in upstream):
+        raise RuntimeError(
+            "a liger_kernel operation's backward pass takes one upstream gradient; found a batch of them (vmap, "
+            "is_grads_batched=True or a vectorised Jacobian). Call torch.autograd.grad once for each of them, or switch "
+            "the kernel off"
+        ) from error
+
+
 def first_order(backward):
     """Wraps a Function's backward, whose kernels autograd cannot look into: what it gives refuses a second
     derivative, where torch would take it for a constant."""
 
     @functools.wraps(backward)
     def wrapper(ctx, *upstream):
-        if not torch.is_grad_enabled() or is_compiling():
+        if is_compiling():
             return backward(ctx, *upstream)
+        if not torch.is_grad_enabled():
+            try:
+                return backward(ctx, *upstream)
+            except RuntimeError as error:
+                _refuse_batches(upstream, error)
+                raise
         with torch.no_grad():
-            gradients = backward(ctx, *upstream)
+            gradients = wrapper(ctx, *upstream)
         single = isinstance(gradients, torch.Tensor)
         refusing = tuple(
             _Refusal.apply(g.detach().requires_grad_()) if isinstance(g, torch.Tensor) else g

@@ -98,6 +98,8 @@ def autocast_dtype(kind):
         if kind == "cuda":
             return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
         return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    except RuntimeError:  # A kind that has no autocast, such as meta.
+        return None
 
 
 def tracked(*tensors):

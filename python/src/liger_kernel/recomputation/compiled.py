@@ -2,13 +2,12 @@
 
 import functools
 
-import torch
-
 from torch.utils.checkpoint import CheckpointPolicy
 from torch.utils.checkpoint import checkpoint
 from torch.utils.checkpoint import create_selective_checkpoint_contexts
 
 from liger_kernel._operation import is_tracing
+from liger_kernel._outside import outside_graphs
 from liger_kernel.recomputation.operators import KEPT
 from liger_kernel.recomputation.operators import KINDS
 
@@ -56,24 +55,12 @@ class BlockFunction:
         self.is_planned = True
 
 
-def _outside_graphs(reason):
-    """Never traced. torch gives the reason where a trace must not break (fullgraph=True), if its release knows any."""
-
-    def decorate(function):
-        try:
-            return torch._dynamo.disable(function, reason=reason)
-        except TypeError:
-            return torch._dynamo.disable(function)
-
-    return decorate
-
-
-@_outside_graphs(_MEASURES)
+@outside_graphs(_MEASURES)
 def _uncompiled(recomputation, function, *arguments, **options):
     return recomputation(function, *arguments, **options)
 
 
-@_outside_graphs(_NO_HOST)
+@outside_graphs(_NO_HOST)
 def _refuse_host():
     raise ValueError(_NO_HOST)
 

@@ -74,19 +74,30 @@ def check_instance(row: Family, model) -> None:
             f"apply_liger_kernel_to_{row.name}: `model` must be a model, a torch.nn.Module, not of type "
             f"{type(model).__name__}; leave it out to patch the classes of the family before a model is made"
         )
-    if row.refusal and not any(cls.__name__ in row.instances for cls in type(model).__mro__):
+    if row.refusal and not (any(cls.__name__ in row.instances for cls in type(model).__mro__) or is_of(row, model)):
         raise row.refusal(
             f"apply_liger_kernel_to_{row.name} takes a model of {', '.join(row.instances)}, not {type(model).__name__}"
         )
 
 
+def model_type_of(model):
+    return getattr(getattr(model, "config", None), "model_type", None)
+
+
+def has_home(row: Family, model) -> bool:
+    """Whether a model's class is from the family's modeling file, or derived from one that is."""
+    return any(cls.__module__.rpartition(".")[0] == f"transformers.models.{row.directory}" for cls in type(model).__mro__)
+
+
+def is_of(row: Family, model) -> bool:
+    """Whether this is a model of the family that its row does not name: one that classifies, or one without a head."""
+    return has_home(row, model) and model_type_of(model) in row.model_types
+
+
 def check_family(row: Family, model) -> None:
     """Warns of a model of another family, by its model type and by the modeling file that its class is from."""
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    homes = {cls.__module__.rpartition(".")[0] for cls in type(model).__mro__}
-    if not isinstance(model_type, str) or model_type in row.model_types:
-        return
-    if f"transformers.models.{row.directory}" in homes:
+    model_type = model_type_of(model)
+    if not isinstance(model_type, str) or model_type in row.model_types or has_home(row, model):
         return
     own = BY_MODEL_TYPE.get(model_type)
     advice = f"use apply_liger_kernel_to_{own.name}" if own else "there are no kernels for that type"

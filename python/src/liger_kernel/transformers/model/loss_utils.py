@@ -12,6 +12,7 @@ import torch
 import torch.nn as nn
 
 from liger_kernel.transformers import functional
+from liger_kernel.transformers.fallback import takes
 from liger_kernel.transformers.functional import CrossEntropyOutput
 
 
@@ -106,14 +107,16 @@ def causal_loss_of_logits(logits, labels, num_items_in_batch=None, ignore_index=
             "linear layer that can be taken apart, or the model's forward does more with its logits than scale them. "
             "Leave the option out or use a plain or LoRA linear head"
         )
-    cross_entropy = functional.liger_cross_entropy
+    kernel = functional.liger_cross_entropy
     target = next_token_targets(labels, shift_labels, ignore_index).to(logits.device)
-    result = cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]),
+    rows = logits.float().reshape(-1, logits.shape[-1])
+    # Torch's own where there are no kernels, as for a model on the meta device, whose shapes somebody wants.
+    result = (kernel if takes(rows) else nn.functional.cross_entropy)(
+        rows,
         target,
         ignore_index=ignore_index,
         reduction="mean" if num_items_in_batch is None else "sum",
-        **{name: value for name, value in options.items() if name in option_names(cross_entropy)},
+        **{name: value for name, value in options.items() if name in option_names(kernel)},
     )
     return divided(result, num_items_in_batch)
 
