@@ -164,7 +164,7 @@ def compare(arguments, device, folder):
 
 def time_head(sizes, device):
     """Medians of one GPU's time and of that of all, which share the classes."""
-    from liger_kernel.ops.fused_linear_scaled_cross_entropy import LigerFusedLinearScaledCrossEntropyTPFunction
+    from liger_kernel.ops._parallel_cross_entropy import ParallelLinearCrossEntropy
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     tokens, hidden, classes = sizes
@@ -174,11 +174,10 @@ def time_head(sizes, device):
     target = torch.arange(tokens, device=device) * 7919 % classes
     x.requires_grad_()
     whole, own = weight.requires_grad_(), weight.detach().chunk(dist.get_world_size())[dist.get_rank()]
-    own = own.clone().requires_grad_()
+    own, count = own.clone().requires_grad_(), torch.tensor(float(tokens), device=device)
 
     def shared():
-        of = LigerFusedLinearScaledCrossEntropyTPFunction.apply
-        return of(x, own, target, dist.group.WORLD, 1.0, -100).mean()
+        return ParallelLinearCrossEntropy.apply(x, own, target, count, -100, dist.group.WORLD)
 
     ways, gradients, times = {"one": lambda: LigerFusedLinearCrossEntropyLoss()(whole, x, target), "all": shared}, {}, {}
     for turn in range(9):

@@ -61,7 +61,7 @@ import Testing
                 #expect(option.words?.isEmpty == false, "\(signature.name)")
             }
             let isWritten = signature.inputs.contains { $0.written ?? false }
-            #expect(isWritten == signature.outputs.isEmpty, "\(signature.name)")
+            #expect(isWritten || !signature.outputs.isEmpty, "\(signature.name) gives nothing")
         }
     }
 }

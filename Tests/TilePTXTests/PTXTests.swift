@@ -212,6 +212,32 @@ private enum Assembler {
         try expectProductsWithoutSpills(products)
     }
 
+    /// Of a layer whose classes three ranks share.
+    @Test(
+        .enabled(if: Assembler.path != nil || Assembler.isRequired, "not checked: no ptxas on this machine"),
+        arguments: [512, 300])
+    func assemblesSharedExponentials(classes: Int) throws {
+        struct Alone: ClassRanks {
+            var rank: Int { 1 }
+            var count: Int { 3 }
+            func gather(rows: NDArray) {}
+        }
+        let kernels = try LaunchRecorder.kernels {
+            let layer = try ExponentialBlocks.Layer(
+                NDArray.zeros([1, 64], dtype: .bf16), weight: NDArray.zeros([classes, 64], dtype: .bf16),
+                labels: NDArray(integers: [0]), first: classes, options: LabelExponentials.Options())
+            _ = try SharedExponentials.apply(
+                layer, of: 3 * classes, into: NDArray.zeros([1, classes], dtype: .bf16), ranks: Alone())
+        }
+        let names = Set(kernels.map(\.name))
+        for name in [
+            "LabelLogits", "SharedLabelLogits", "ExponentialNumbers", "SharedOverflows", "SharedTotals",
+        ] {
+            #expect(names.contains(name), "\(names)")
+        }
+        try expectProductsWithoutSpills(kernels)
+    }
+
     private func expectProductsWithoutSpills(_ kernels: [any TileKernel]) throws {
         let made = try kernels.map { try module($0, Target(capability: 90)) }
         for (kernel, (made, report)) in zip(kernels, zip(made, try Assembler.reports(made.map(\.0)))) {

@@ -5,7 +5,8 @@ import Tile
 
 extension OperationFamily {
     static let losses = [
-        crossEntropy, crossEntropyTVD, fusedLinearCrossEntropy, fusedLinearScaledCrossEntropy,
+        crossEntropy, crossEntropyTVD, fusedLinearCrossEntropy, shardedLinearCrossEntropy,
+        fusedLinearScaledCrossEntropy,
     ]
 
     private static let crossEntropy = OperationFamily(
@@ -100,6 +101,9 @@ extension OperationFamily {
                 ]
             }
         })
+
+    private static let shardedLinearCrossEntropy = OperationFamily(
+        ShardedLinearCrossEntropy.self, SharedClassSteps.all)
 
     private static let fusedLinearCrossEntropy = OperationFamily(
         FusedLinearCrossEntropy.self,

@@ -22,7 +22,9 @@ package struct OperationFamily: Sendable {
     package let type: any Any.Type
     package let operations: [Operation]
 
-    init(_ type: any Any.Type, _ operations: Operation...) {
+    init(_ type: any Any.Type, _ operations: Operation...) { self.init(type, operations) }
+
+    init(_ type: any Any.Type, _ operations: [Operation]) {
         self.type = type
         self.operations = operations
     }

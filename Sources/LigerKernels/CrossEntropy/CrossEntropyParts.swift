@@ -144,7 +144,4 @@ package struct CrossEntropyParts {
                     + "\(labels.shape)")
         }
     }
-
-    /// The mean loss, [], after all rows have been worked on.
-    package func result() throws -> NDArray { try Total.apply(losses) }
 }

@@ -11,7 +11,8 @@ package struct CrossEntropyTask {
     private let classWeights: NDArray?
     private let options: CrossEntropy.Options
     private let normalisers: CrossEntropyNormalisers
-    private let loss: NDArray
+    /// Each row's part of it, [rows], f32, once it has been worked on.
+    package let loss: NDArray
     private let lse: NDArray
     private let zLoss: NDArray?
     private let correct: NDArray?

@@ -1,23 +1,26 @@
 import Tile
 
-/// The label's logit, and the shift that goes with it: infinity where the label is ignored, which makes a row of zeros. One
-/// program a token.
+/// The label's logit, 0 where its class is not here, and the shift that goes with it where all classes are here: infinity
+/// where the label is ignored, which makes a row of zeros. One program a token.
 struct LabelLogits: TileKernel {
     let columns: Int
     let dtype: DType
     let labels: DType
     let options: LabelExponentials.Options
+    let hasShift: Bool
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), w = p.input("weight", dtype, rank: 2)
         let labels = p.input("labels", labels, rank: 1, as: Int.self)
-        let ofLabel = p.output("of label", .f32, rank: 1), shift = p.output("shift", .f32, rank: 1)
-        let row = p.index, c = p.range(columns), label = labels[row]
+        let ofLabel = p.output("of label", .f32, rank: 1)
+        let shift = hasShift ? p.output("shift", .f32, rank: 1) : nil
+        let first = p.scalar("first class", as: Int.self)
+        let row = p.index, c = p.range(columns), own = labels[row] - first
         // What is no class either was reported before.
-        let counts = (label != options.ignoreIndex) & (label >= 0) & (label < w.size(0))
-        let v = sum(x[row, c] * w[select(counts, label, 0), c]) * (1 / options.temperature)
+        let counts = (labels[row] != options.ignoreIndex) & (own >= 0) & (own < w.size(0))
+        let v = sum(x[row, c] * w[select(counts, own, 0), c]) * (1 / options.temperature)
         ofLabel[row] = select(counts, v, 0)
-        shift[row] = select(counts, v, .infinity)
+        shift?[row] = select(counts, v, .infinity)
     }
 }
 
@@ -66,7 +69,7 @@ struct BlockExponentials: TileKernel {
 /// program a token.
 struct ExponentialOverflows: TileKernel {
     /// What products of thousands of them take without overflow.
-    private static let most: Float = 0x1p64
+    static let most: Float = 0x1p64
 
     /// The most there are.
     let blocks: Int

@@ -51,18 +51,6 @@ package enum LabelExponentials {
         4 * tokens * (4 * ClassBlocks(classes).count + 6)
     }
 
-    /// What each block of classes comes to for each token.
-    private struct Partial {
-        let maxima: NDArray, sums: NDArray, stored: NDArray, logitSums: NDArray?
-
-        init(shape: [Int], hasLogitSums: Bool, device: Device) throws {
-            maxima = try NDArray(empty: shape, device: device)
-            sums = try NDArray(empty: shape, device: device)
-            stored = try NDArray(empty: shape, device: device)
-            logitSums = hasLogitSums ? try NDArray(empty: shape, device: device) : nil
-        }
-    }
-
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
     /// nothing: nll 0, z 1.
     ///
@@ -74,58 +62,31 @@ package enum LabelExponentials {
     package static func apply(
         _ x: NDArray, weight: NDArray, labels: NDArray, into e: NDArray, options: Options = Options()
     ) throws -> Result {
-        let (tokens, classes) = (x.shape[0], weight.shape[0])
-        try LabelScores.check(x, weight, labels)
-        try e.expect("the exponentials", shape: [tokens, classes], dtype: e.dtype == .f32 ? .f32 : .bf16)
-        let cut = ClassBlocks(classes), blocks = cut.count
-        func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: x.device) }
-        let (shift, ofLabel) = (try floats(tokens), try floats(tokens))
-        let overflows = try floats(tokens), hasLogitSums = options.wantsLogitSums
-        let partial = try Partial(
-            shape: [tokens, blocks], hasLogitSums: hasLogitSums, device: x.device)
+        let layer = try ExponentialBlocks.Layer(x, weight: weight, labels: labels, options: options)
+        let blocks = try ExponentialBlocks(layer, into: e), tokens = layer.tokens
+        func floats() throws -> NDArray { try NDArray(empty: [tokens], device: x.device) }
+        let (shift, overflows) = (try floats(), try floats())
         let result = Result(
-            nll: try floats(tokens), total: try floats(tokens),
-            logitSums: hasLogitSums ? try floats(tokens) : nil)
-        try LabelLogits(
-            columns: x.shape[1], dtype: x.dtype, labels: labels.dtype, options: options
-        ).launch(
-            programs: tokens,
-            ["x": x, "weight": weight, "labels": labels, "of label": ofLabel, "shift": shift])
-        func multiply(onlyIf condition: NDArray?) throws {
-            for part in cut.parts {
-                func own(_ array: NDArray?) -> NDArray? { array?.sliced(1, part.blocks) }
-                try BlockExponentials(
-                    dtype: x.dtype, stored: e.dtype, labels: labels.dtype, temperature: options.temperature,
-                    hasLogitSums: hasLogitSums, isRepeated: condition != nil, width: part.width,
-                    isWhole: part.isWhole
-                ).launch(
-                    programs: tokens,
-                    [
-                        "x": x, "weight": weight.sliced(0, part.classes), "labels": labels, "shift": shift,
-                        "condition": condition, "exponentials": e.sliced(1, part.classes),
-                        "maxima": own(partial.maxima), "sums": own(partial.sums),
-                        "stored sums": own(partial.stored), "sums of logits": own(partial.logitSums),
-                    ], scalars: ["first class": .index(part.classes.lowerBound)])
-            }
-        }
-        try multiply(onlyIf: nil)
-        let capacity = capacity(for: blocks, atLeast: 32)
-        try ExponentialOverflows(blocks: capacity).launch(
+            nll: try floats(), total: try floats(),
+            logitSums: options.wantsLogitSums ? try floats() : nil)
+        let ofLabel = try layer.labelLogits(shift: shift)
+        try blocks.multiply(shift: shift)
+        try ExponentialOverflows(blocks: blocks.capacity).launch(
             programs: tokens,
             [
-                "maxima": partial.maxima, "stored sums": partial.stored, "shift": shift,
+                "maxima": blocks.maxima, "stored sums": blocks.stored, "shift": shift,
                 "overflows": overflows,
             ])
-        try multiply(onlyIf: try Total.apply(overflows).flattened)
+        try blocks.multiply(shift: shift, onlyIf: try Total.apply(overflows).flattened)
         try JoinedExponentials(
-            blocks: capacity, dtype: e.dtype, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
-            hasLogitSums: hasLogitSums
+            blocks: blocks.capacity, dtype: e.dtype, labels: labels.dtype, ignoreIndex: options.ignoreIndex,
+            hasLogitSums: options.wantsLogitSums
         ).launch(
             programs: tokens,
             [
-                "labels": labels, "sums": partial.sums, "stored sums": partial.stored, "shift": shift,
+                "labels": labels, "sums": blocks.sums, "stored sums": blocks.stored, "shift": shift,
                 "of label": ofLabel, "exponentials": e, "nll": result.nll, "total": result.total,
-                "sums of logits": partial.logitSums, "sum of logits": result.logitSums,
+                "sums of logits": blocks.logitSums, "sum of logits": result.logitSums,
             ])
         return result
     }

@@ -93,12 +93,13 @@ package struct LinearChunks {
     /// - Parameters:
     ///   - labels: [tokens], i64 or i32: classes, or the ignored one.
     ///   - chunks: the pieces of each, as of `run`; nil takes the plan's.
+    ///   - share: whose the other classes are; nil where the layer has all.
     ///   - loss: gets what was found of a chunk's tokens, and sets what their rows of exponentials are to be multiplied by:
     ///     the loss's derivative by nll over the total. f32, one a token.
     /// - Returns: the needed gradients, like what they belong to.
     package func runExponentials(
         _ plan: ChunkPlan, _ chunks: [[Range<Int>]]? = nil, labels: NDArray,
-        options: LabelExponentials.Options, needs: LinearNeeds, exact: Bool,
+        options: LabelExponentials.Options, of share: ClassShare? = nil, needs: LinearNeeds, exact: Bool,
         _ loss: (
             _ found: LabelExponentials.Result, _ factors: NDArray, _ pieces: [Range<Int>]
         ) throws -> Void
@@ -106,9 +107,11 @@ package struct LinearChunks {
         precondition(isExponential && needs.wantsGradients, "exponentials are made for gradients")
         let chunks = chunks ?? plan.ranges, gathered = try gatherBuffer(for: chunks, plan, like: labels)
         return try forEachChunk(plan, chunks, needs: needs, exact: exact) { x, gradient, pieces in
-            let found = try LabelExponentials.apply(
-                x, weight: weight, labels: try rows(of: labels, pieces, gathered), into: gradient.values,
-                options: options)
+            let labels = try rows(of: labels, pieces, gathered)
+            let found =
+                try share?.exponentials(x, weight, labels, into: gradient.values, options)
+                ?? LabelExponentials.apply(
+                    x, weight: weight, labels: labels, into: gradient.values, options: options)
             guard let factors = gradient.scales else { return }
             try loss(found, factors, pieces)
         }

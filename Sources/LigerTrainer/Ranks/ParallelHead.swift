@@ -59,9 +59,9 @@ final class ParallelHead: SpreadClasses {
         if rows.requiresGradient { needs.insert(.weight) }
         let all = try ofAll(x.value)
         let found = try ShardedLinearCrossEntropy.forward(
-            input: all, weight: rows.value, labels: ofAll(labels), classes: classes, of: weight.shape[0],
-            ranks: ClassSharers(ranks: ranks), ignoreIndex: options.ignoreIndex,
-            budgetBytes: options.budgetBytes,
+            input: all, weight: rows.value, labels: ofAll(labels),
+            share: ClassShare(ranks: ClassSharers(ranks: ranks), classes: classes, total: weight.shape[0]),
+            ignoreIndex: options.ignoreIndex, budgetBytes: options.budgetBytes,
             normaliser: normaliser ?? count(labels, options), needs: needs)
         let tokens = x.shape[0]
         let own = try Total.apply(found.losses.sliced(0, ranks.rank * tokens..<(ranks.rank + 1) * tokens))

@@ -127,8 +127,8 @@ private struct Operands {
 
     func shared() throws -> (loss: NDArray, dInput: NDArray?, dWeight: NDArray?) {
         let result = try ShardedLinearCrossEntropy.forward(
-            input: input, weight: weight.sliced(0, classes), labels: labels, classes: classes,
-            of: weight.shape[0], ranks: ranks)
+            input: input, weight: weight.sliced(0, classes), labels: labels,
+            share: ClassShare(ranks: ranks, classes: classes, total: weight.shape[0]))
         try ranks.communicator.sum([result.dInput].compactMap { $0 })
         return (result.loss, result.dInput, result.dWeight)
     }

@@ -2,6 +2,8 @@
 
 import torch
 
+from liger_kernel.ops._parallel_cross_entropy import ParallelLinearCrossEntropy
+from liger_kernel.ops._parallel_cross_entropy import suits
 from liger_kernel.ops.fused_linear_scaled_cross_entropy import LigerFusedLinearScaledCrossEntropyTPFunction
 from liger_kernel.transformers.model import heads
 from liger_kernel.transformers.model import loss_utils
@@ -30,10 +32,11 @@ def causal_loss(head, hidden, labels=None, shift_labels=None, num_items_in_batch
     hidden = heads.whole(hidden)
     target = loss_utils.next_token_targets(labels, shift_labels, ignore_index).to(hidden.device)
     weight = head.weight
-    losses = LigerFusedLinearScaledCrossEntropyTPFunction.apply(
-        hidden.reshape(-1, hidden.shape[-1]), weight.to_local(), target, weight.device_mesh.get_group(), 1.0, ignore_index
-    )
-    if num_items_in_batch is not None:
-        return loss_utils.divided(losses.sum(), num_items_in_batch)
+    rows, own, group = hidden.reshape(-1, hidden.shape[-1]), weight.to_local(), weight.device_mesh.get_group()
     # 0 where no label counts.
-    return losses.sum() / (target != ignore_index).sum().clamp(min=1)
+    count = (target != ignore_index).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+    if suits(rows, own) and torch.is_grad_enabled() and (rows.requires_grad or own.requires_grad):
+        count = torch.as_tensor(count, device=rows.device)
+        return ParallelLinearCrossEntropy.apply(rows, own, target, count, ignore_index, group)
+    losses = LigerFusedLinearScaledCrossEntropyTPFunction.apply(rows, own, target, group, 1.0, ignore_index)
+    return loss_utils.divided(losses.sum(), count)
