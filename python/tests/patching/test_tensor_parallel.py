@@ -54,6 +54,51 @@ with torch.no_grad():
 assert spread(**{**batch, "labels": torch.full_like(labels, -100)}).loss == 0
 """
 
+# Adapters on spread layers, the patched model against the same one unpatched. On layers whose inputs are spread, and on the
+# head, PEFT 0.21 cannot run the unpatched one.
+ADAPTED = """
+import peft
+import transformers
+from liger_kernel.transformers import apply_liger_kernel_to_llama
+from patching import tiny
+
+folder = sys.argv[4]
+torch.manual_seed(0)
+if rank == 0:
+    tiny.text_model("llama", tie_word_embeddings=False, vocab_size=64).save_pretrained(folder)
+dist.barrier()
+plan = transformers.distributed.DistributedConfig(tp_plan="auto", tp_size=ranks)
+
+def adapted(targets):
+    base = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, distributed_config=plan)
+    torch.manual_seed(1)
+    config = peft.LoraConfig(r=4, target_modules=targets, init_lora_weights=False, lora_dropout=0.0)
+    return peft.get_peft_model(base.train(), config)
+
+batch = {name: each % 64 for name, each in tiny.text_batch().items()}
+batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+batch["labels"][0, :2] = -100
+for targets in (["q_proj", "v_proj"], ["k_proj", "gate_proj", "up_proj"]):
+    plain, patched = adapted(targets), adapted(targets)
+    apply_liger_kernel_to_llama(model=patched, strict=True)
+    wanted, found = plain(**batch).loss, patched(**batch).loss
+    assert abs(found - wanted) < 1e-6 * wanted, (targets, found, wanted)
+    wanted.backward(), found.backward()
+    trained = [(name, p) for name, p in patched.named_parameters() if p.requires_grad]
+    expected = [p for p in plain.parameters() if p.requires_grad]
+    assert len(trained) == len(expected) > 0
+    for (name, a), b in zip(trained, expected):
+        a, b = (each.grad.full_tensor() if hasattr(each.grad, "full_tensor") else each.grad for each in (a, b))
+        assert ((a - b).abs().max() / b.abs().max()).item() < 2e-5, (targets, name)
+"""
+
+
+def test_adapters_beside_a_spread_head(tmp_path):
+    peft = pytest.importorskip("peft")
+    if _versions.is_before("5.17", transformers.__version__) or _versions.is_before("0.21", peft.__version__):
+        pytest.skip("PEFT adapted no layers that a plan spreads before")
+    run_ranks(ADAPTED, tmp_path, str(tmp_path / "model"))
+
 
 @pytest.mark.skipif(_versions.is_before("5.17", transformers.__version__), reason="weights were no DTensors before")
 def test_a_spread_head(tmp_path):
