@@ -145,6 +145,11 @@ public enum CrossEntropy {
                 "the upstream gradient must be f32 with 1 or \(rows.shape[0]) elements, contiguous; found "
                     + "\(upstream.dtype.rawValue) of shape \(upstream.shape)")
         }
+        if !isPerRow, !isPadded, rows.count >= ScaleBlocks.elements {
+            let programs = (rows.count + ScaleBlocks.elements - 1) / ScaleBlocks.elements
+            return try ScaleBlocks(dtype: gradient.dtype).launch(
+                programs: programs, ["x": rows.flattened, "factor": upstream.flattened])
+        }
         try ScaleRows(columns: rows.shape[1], dtype: gradient.dtype, isPerRow: isPerRow).launch(
             programs: rows.shape[0], ["x": rows, "factor": upstream.flattened])
     }

@@ -168,7 +168,26 @@ struct ScaleRows: TileKernel {
     func body(_ p: Program) {
         let x = p.update("x", dtype, rank: 2), factor = p.input("factor", .f32, rank: 1)
         let c = p.range(columns), f = isPerRow ? factor[p.index] : factor[0]
-        // The upstream gradient of a loss is 1 more often than not, and then nothing is moved.
         p.when(f != 1) { x[p.index, c] = x[p.index, c] * f }
+    }
+}
+
+/// All elements times a number; one program for some blocks of them. The upstream gradient of a loss is 1 more often than not,
+/// and then nothing is moved: what remains is the programs' start.
+struct ScaleBlocks: TileKernel {
+    private static let (block, blocks) = (4096, 8)
+    static let elements = block * blocks
+    let dtype: DType
+
+    func body(_ p: Program) {
+        let x = p.update("x", dtype, rank: 1), factor = p.input("factor", .f32, rank: 1)
+        let f = factor[0], start = p.index * Self.elements
+        p.when(f != 1) {
+            for number in 0..<Self.blocks {
+                let i = p.range(
+                    from: start + number * Self.block, capacity: Self.block, limit: x.size(0))
+                x[i] = x[i] * f
+            }
+        }
     }
 }

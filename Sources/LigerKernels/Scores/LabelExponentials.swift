@@ -47,8 +47,11 @@ package enum LabelExponentials {
     }
 
     /// Bytes of what a call holds in addition to e and its result, and of the result.
-    package static func byteCount(tokens: Int, classes: Int) -> Int {
-        4 * tokens * (4 * ClassBlocks(classes).count + 6)
+    ///
+    /// - Parameter pieces: arrays that e is spread over.
+    package static func byteCount(tokens: Int, classes: Int, pieces: Int = 1) -> Int {
+        let joined = pieces == 1 ? 0 : (SharedExponentials.count + 2) * pieces
+        return 4 * tokens * (4 * ClassBlocks(classes).count + 6 + joined)
     }
 
     /// Sets a matrix to e, for tokens whose labels are classes or ignored. Rows of ignored labels are 0, and count for
@@ -89,5 +92,43 @@ package enum LabelExponentials {
                 "sums of logits": blocks.logitSums, "sum of logits": result.logitSums,
             ])
         return result
+    }
+}
+
+extension LabelExponentials {
+    /// The exponentials of a run of classes, in an array of their own.
+    package struct Piece {
+        package let classes: Range<Int>
+        /// [tokens, classes], f32 or bf16.
+        package let e: NDArray
+
+        package init(classes: Range<Int>, e: NDArray) { (self.classes, self.e) = (classes, e) }
+    }
+
+    /// As above, with the classes' exponentials in several arrays. They are joined as those of ranks are, and without sums of
+    /// logits.
+    ///
+    /// - Parameter pieces: all classes, in their order.
+    package static func apply(
+        _ x: NDArray, weight: NDArray, labels: NDArray, into pieces: [Piece], options: Options
+    ) throws -> Result {
+        precondition(!options.wantsLogitSums, "pieces are joined without sums of logits")
+        let whole = try ExponentialBlocks.Layer(x, weight: weight, labels: labels, options: options)
+        let shift = try NDArray(empty: [whole.tokens], device: x.device)
+        let ofLabel = try whole.labelLogits(shift: shift)
+        let found = try NDArray(
+            empty: [pieces.count, SharedExponentials.count, whole.tokens], device: x.device)
+        let shares = try pieces.enumerated().map { number, piece in
+            let layer = try ExponentialBlocks.Layer(
+                x, weight: weight.sliced(0, piece.classes), labels: labels, first: piece.classes.lowerBound,
+                options: options)
+            return try SharedExponentials(
+                layer, e: piece.e, ofLabel: ofLabel, shift: shift,
+                numbers: found.sliced(0, number..<(number + 1)).reshaped(Array(found.shape.dropFirst())))
+        }
+        for share in shares { try share.multiply() }
+        let condition = try shares[0].overflows(found)
+        for share in shares { try share.multiply(onlyIf: condition) }
+        return try shares.map { try $0.result(found) }[shares.count - 1]
     }
 }

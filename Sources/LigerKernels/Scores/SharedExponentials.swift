@@ -76,14 +76,18 @@ package struct SharedExponentials {
     /// Third step: rows that overflow on some rank are done once more, and numbers set to what they come to then.
     ///
     /// - Parameter found: the numbers of all ranks, [ranks, 3, tokens].
-    package func repeatOverflows(_ found: NDArray) throws {
+    package func repeatOverflows(_ found: NDArray) throws { try multiply(onlyIf: overflows(found)) }
+
+    /// How many rows overflow somewhere, one f32; these get another shift.
+    func overflows(_ found: NDArray) throws -> NDArray {
         let overflows = try NDArray(empty: [layer.tokens], device: e.device)
         try SharedOverflows(ranks: found.shape[0]).launch(
             programs: layer.tokens, ["found": found, "shift": shift, "overflows": overflows])
-        try multiply(onlyIf: try Total.apply(overflows).flattened)
+        return try Total.apply(overflows).flattened
     }
 
-    private func multiply(onlyIf condition: NDArray? = nil) throws {
+    /// Sets e, and what it comes to.
+    func multiply(onlyIf condition: NDArray? = nil) throws {
         let blocks = try ExponentialBlocks(layer, into: e)
         try blocks.multiply(shift: shift, onlyIf: condition)
         try ExponentialNumbers(blocks: blocks.capacity, isRepeated: condition != nil).launch(

@@ -22,6 +22,8 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     public let peakBytes: Int
     /// Rows of such a product; 0 where no gradient needs one.
     let productRows: Int
+    /// Where exponentials lie in the memory of the weight's gradient; nil where a chunk's logits have memory of their own.
+    package let places: GradientPlaces?
 
     /// - Parameters:
     ///   - unit: tokens that must not be parted; a chunk has at least as many.
@@ -32,6 +34,7 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
     ) {
         let rowBytes = layer.rowBytes(needs)
         let units = layer.tokens / unit
+        places = nil
         let most = Self.mostUnits(units, unit, budgetBytes / (rowBytes * unit), layer, needs, exact)
         tokens = layer.tokens
         // Chunks of one length, as far as possible, and of whole tiles of a product where they are long.
@@ -70,6 +73,25 @@ public struct ChunkPlan: Sendable, Hashable, CustomStringConvertible {
             ? LabelExponentials.byteCount(tokens: chunkTokens, classes: layer.vocabulary) : 0
         peakBytes =
             logitsBytes + accumulatorBytes + roundingBytes + lossBytes + workspace + partialBytes
+    }
+
+    /// All tokens in one chunk.
+    ///
+    /// - Parameter productRows: rows of the input's gradient that are summed at a time.
+    init(_ places: GradientPlaces, _ layer: LinearShape, productRows: Int, lossBytes: Int) {
+        (tokens, chunkTokens, chunks) = (layer.tokens, layer.tokens, 1)
+        (self.places, self.productRows, accumulatorBytes) = (places, productRows, 0)
+        logitsBytes = places.apartCount(tokens: tokens) * layer.weight.byteCount
+        // Sums of the input's gradient are gone when rows of the input are weighted.
+        roundingBytes =
+            4 * tokens
+            + max(
+                4 * layer.hidden * productRows,
+                WeightedRows.byteCount(rows: tokens, hidden: layer.hidden))
+        peakBytes =
+            logitsBytes + roundingBytes + lossBytes
+            + LabelExponentials.byteCount(
+                tokens: tokens, classes: layer.vocabulary, pieces: places.pieces.count)
     }
 
     /// Units of a chunk: as many as a budget holds, and no more than are any good. Fp32 sums of a weight's gradient are read

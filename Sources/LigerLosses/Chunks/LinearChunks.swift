@@ -105,6 +105,10 @@ package struct LinearChunks {
         ) throws -> Void
     ) throws -> Gradients {
         precondition(isExponential && needs.wantsGradients, "exponentials are made for gradients")
+        if let places = plan.places {
+            precondition(chunks == nil && share == nil, "all tokens are one chunk, and all classes here")
+            return try runPlaced(plan, places, labels: labels, options: options, needs: needs, loss)
+        }
         let chunks = chunks ?? plan.ranges, gathered = try gatherBuffer(for: chunks, plan, like: labels)
         return try forEachChunk(plan, chunks, needs: needs, exact: exact) { x, gradient, pieces in
             let labels = try rows(of: labels, pieces, gathered)

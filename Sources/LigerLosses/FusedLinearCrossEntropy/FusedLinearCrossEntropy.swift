@@ -113,13 +113,15 @@ public enum FusedLinearCrossEntropy {
         let exact = options.accumulation == .exact
         let lossBytes = CrossEntropyTask.byteCount(
             rows: layer.tokens, options: options.crossEntropy, wants: wants)
-        if let budget = options.budgetBytes {
-            return ChunkPlan(
-                layer, needs: needs, exact: exact, budgetBytes: budget, lossBytes: lossBytes)
-        }
-        return ChunkPlan(
-            layer, needs: needs, exact: exact, deviceBytes: defaultBudgetBytes(on: device),
-            lossBytes: lossBytes)
+        let plan =
+            options.budgetBytes.map {
+                ChunkPlan(layer, needs: needs, exact: exact, budgetBytes: $0, lossBytes: lossBytes)
+            }
+            ?? ChunkPlan(
+                layer, needs: needs, exact: exact, deviceBytes: defaultBudgetBytes(on: device),
+                lossBytes: lossBytes)
+        let placed = ChunkPlan(inGradientOf: layer, needs: needs, lossBytes: lossBytes)
+        return placed.flatMap { $0.peakBytes <= plan.peakBytes ? $0 : nil } ?? plan
     }
 
     /// The loss, and the needed gradients.

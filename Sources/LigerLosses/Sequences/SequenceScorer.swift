@@ -73,6 +73,13 @@ package struct SequenceScorer {
         _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
+        if !sumsLogits, let plan = planInGradient(needs, unit: units.tokens) {
+            let scores = try tokens.emptyScores(sumsLogits: false, keepsSums: false)
+            let gradients = try exponentials(plan, into: scores, coefficients, needs) {
+                try evaluate(0..<units.count, scores)
+            }
+            return (scores, gradients)
+        }
         guard makesLogitsOnce(units, needs: needs) else {
             let scores = try scores(sumsLogits: sumsLogits)
             try evaluate(0..<units.count, scores)
@@ -127,7 +134,15 @@ package struct SequenceScorer {
         ChunkPlan(
             shape, needs: needs, exact: options.accumulation == .exact, unit: unit,
             budgetBytes: budgetBytes(unit: unit),
-            lossBytes: 4 * (tokens.second == nil ? 5 : 7) * shape.tokens)
+            lossBytes: lossBytes)
+    }
+
+    private var lossBytes: Int { 4 * (tokens.second == nil ? 5 : 7) * shape.tokens }
+
+    /// All tokens in one chunk, where that takes no more memory than chunks of units; sums of logits are not found there.
+    private func planInGradient(_ needs: LinearNeeds, unit: Int = 1) -> ChunkPlan? {
+        let placed = ChunkPlan(inGradientOf: shape, needs: needs, lossBytes: lossBytes)
+        return placed.flatMap { $0.peakBytes <= plan(needs: needs, unit: unit).peakBytes ? $0 : nil }
     }
 
     private func budgetBytes(unit: Int) -> Int {
@@ -153,7 +168,10 @@ package struct SequenceScorer {
         _ scores: TokenScores, coefficients: TokenCoefficients, needs: LinearNeeds
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
-        if isExact { return try exponentials(plan(needs: needs), into: nil, coefficients, needs) {} }
+        if isExact {
+            let plan = planInGradient(needs) ?? plan(needs: needs)
+            return try exponentials(plan, into: nil, coefficients, needs) {}
+        }
         let exact = options.accumulation == .exact
         return try linear.run(plan(needs: needs), needs: needs, exact: exact) { logits, gradient, rows in
             try tokens.differentiate(logits, rows, scores, coefficients, scales: gradient.scales)
