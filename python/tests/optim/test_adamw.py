@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 
 import pytest
 import torch
@@ -187,6 +188,23 @@ def test_a_resumed_run_is_bitwise_the_same(device, bits, dtype, rounding):
         assert torch.equal(p, q)
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_goes_on_alike(device, duplicate):
+    params = parameters(torch.bfloat16, device)
+    optimiser = AdamW([{"params": params[:4]}, {"params": params[4:], "lr": 0.1}], **OPTIONS, seed=5)
+    give_gradients(params, 0)
+    optimiser.step()
+    copied = duplicate((params, optimiser))
+    for each, its in ((params, optimiser), copied):
+        for step in range(1, 3):
+            give_gradients(each, step)
+            its.step()
+        its.load_state_dict(its.state_dict())
+    for p, q in zip(params, copied[0]):
+        assert p is not q
+        assert torch.equal(p, q)
+
+
 def test_other_options_refuse_a_state(device):
     params = parameters(torch.bfloat16, device)
     optimiser = AdamW(params)
@@ -294,6 +312,12 @@ def test_accumulation_is_refused_inside_the_backward_pass(device):
         model(x).sum().backward()
     with pytest.raises(RuntimeError, match="closure"):
         optimiser.step(lambda: 0)
+
+
+def test_no_copy_of_what_updates_inside_the_backward_pass(device):
+    model, _ = model_and_input(device)
+    with pytest.raises(RuntimeError, match="state_dict"):
+        copy.deepcopy(AdamW(model.parameters(), update_in_backward=True))
 
 
 @pytest.mark.parametrize("options, message", [

@@ -172,7 +172,27 @@ class AdamW(torch.optim.Optimizer):
         self._update(p, group, Numbers(self.seed), factor)
         p.grad = None
 
-    # Checkpoints
+    # Copies and checkpoints
+
+    def __getstate__(self):
+        """What copies and pickles take along, to which torch's own adds nothing.
+
+        Raises RuntimeError with `update_in_backward`, as what makes the updates hangs on the parameters.
+        """
+        if self.update_in_backward:
+            raise RuntimeError(
+                "an AdamW that updates in the backward pass belongs to its parameters and cannot be copied. Make "
+                "another for the copies of the parameters, and give it this one's state_dict()"
+            )
+        return {**super().__getstate__(), "bits": self.bits, "rounding": self.rounding, "seed": self.seed}
+
+    def __setstate__(self, state):
+        """Torch calls it to load a state_dict too, which then has no options."""
+        super().__setstate__(state)
+        if "bits" in state:
+            self.update_in_backward, self._norm, self._hooks, self._updated = False, None, [], set()
+            params = [p for group in self.param_groups for p in group["params"]]
+            self._numbers, self._bundles = {p: number for number, p in enumerate(params)}, None
 
     def state_dict(self):
         """As torch's: states by parameter as they are stored, and the options of groups."""
