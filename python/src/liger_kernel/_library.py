@@ -8,6 +8,7 @@ likes. Running is what costs host time, and ctypes takes its time for each argum
 import ctypes
 import functools
 import importlib.util
+import math
 import os
 import platform
 import struct
@@ -175,7 +176,8 @@ class Call:
     """
 
     __slots__ = (
-        "__weakref__", "_spec", "_unaligned", "enter", "handle", "input_count", "outputs", "pack", "workspace",
+        "__weakref__", "_spec", "_unaligned", "enter", "handle", "input_count", "input_sizes", "outputs", "pack",
+        "workspace",
     )  # fmt: skip
 
     def __init__(self, handle, spec, is_aligned):
@@ -194,6 +196,7 @@ class Call:
             )
         self.workspace = lib.liger_call_workspace(handle)
         self.input_count = len(spec[2])
+        self.input_sizes = [math.prod(shape) for _, shape, *_ in spec[2]]
         self.enter = lib.liger_run_packed
         self.pack = _packer(3 + self.input_count + len(self.outputs) + (self.workspace > 0))
 

@@ -13,7 +13,7 @@ def _rotations(freqs_cis, q):
     """Complex numbers of (.., S, D / 2) as pairs, with a dimension for the batch."""
     if not freqs_cis.is_complex():
         raise TypeError(f"freqs_cis must be complex; found {freqs_cis.dtype}")
-    rotations = torch.view_as_real(freqs_cis).float()
+    rotations = torch.view_as_real(freqs_cis.resolve_conj()).float()
     rotations = rotations.reshape(-1, q.shape[1], *rotations.shape[-2:])
     if rotations.shape[0] not in (1, q.shape[0]):
         raise ValueError(f"freqs_cis has shape {tuple(freqs_cis.shape)} for q of shape {tuple(q.shape)}")
