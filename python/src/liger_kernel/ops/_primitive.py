@@ -109,10 +109,10 @@ def _for_compiler(function):
 
 
 class _Refusal(torch.autograd.Function):
-    """Gives a gradient on, and refuses to be differentiated."""
+    """Gives a gradient on, and refuses to be differentiated by what it depends on."""
 
     @staticmethod
-    def forward(ctx, gradient):
+    def forward(ctx, gradient, *sources):
         return gradient.view_as(gradient)
 
     @staticmethod
@@ -121,6 +121,50 @@ class _Refusal(torch.autograd.Function):
             "a gradient of a liger_kernel operation cannot be differentiated again: the kernels have first "
             "derivatives only. Switch the kernel off where second ones are needed"
         )
+
+
+class _Witness:
+    """A context that notes which saved tensors a backward pass takes: hooks of a checkpoint give them once."""
+
+    def __init__(self, ctx):
+        self.__dict__.update(_context=ctx, _taken=())
+
+    def __getattr__(self, name):
+        value = getattr(self._context, name)
+        if name == "saved_tensors":
+            self.__dict__["_taken"] = value
+        return value
+
+    def __setattr__(self, name, value):
+        setattr(self._context, name, value)
+
+
+def _leaves(node):
+    """The leaves of the graph beneath a node."""
+    found, seen, waiting = [], set(), [node]
+    while waiting:
+        for below, _ in waiting.pop().next_functions:
+            if below is not None and below not in seen:
+                seen.add(below)
+                waiting.append(below)
+                if hasattr(below, "variable"):
+                    found.append(below.variable)
+    return found
+
+
+def _refusing(ctx, upstream, taken, gradients):
+    """Gradients that refuse a second derivative by whatever leads to them.
+
+    Autograd runs only what is on the way to the tensors that it is asked for, and calls others unused: so a refusal is
+    on the way to upstream gradients, saved tensors and all leaves.
+    """
+    sources = [t for t in (*upstream, *taken) if isinstance(t, torch.Tensor) and t.requires_grad]
+    sources += _leaves(ctx)
+
+    def refusing(gradient):
+        return _Refusal.apply(gradient.detach(), *sources) if isinstance(gradient, torch.Tensor) else gradient
+
+    return refusing(gradients) if isinstance(gradients, torch.Tensor) else tuple(map(refusing, gradients))
 
 
 def _refuse_batches(upstream, error):
@@ -147,13 +191,9 @@ def first_order(backward):
             except RuntimeError as error:
                 _refuse_batches(upstream, error)
                 raise
+        witness = _Witness(ctx)
         with torch.no_grad():
-            gradients = wrapper(ctx, *upstream)
-        single = isinstance(gradients, torch.Tensor)
-        refusing = tuple(
-            _Refusal.apply(g.detach().requires_grad_()) if isinstance(g, torch.Tensor) else g
-            for g in ((gradients,) if single else gradients)
-        )
-        return refusing[0] if single else refusing
+            gradients = wrapper(witness, *upstream)
+        return _refusing(ctx, upstream, witness._taken, gradients)
 
     return wrapper
