@@ -237,6 +237,13 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     RuntimeError with the library's message.
     """
     lib = library()
+    if torch._C._get_tracing_state() is not None:
+        # Whose sizes are tensors, new ones in each call, so that no call was found prepared.
+        raise RuntimeError(
+            f"{operation}: torch.jit.trace, which older ONNX exporters use too, records operations of torch alone; what "
+            "a kernel gives would be a constant of the traced program. Use torch.export, or trace the model without the "
+            "kernels"
+        )
     arrays = (_Array * len(inputs))()
     for array, (name, shape, strides, dtype) in zip(arrays, inputs):
         code = _DTYPES.get(dtype)

@@ -6,6 +6,7 @@ import torch
 
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+from torch.fx import _symbolic_trace as fx
 
 from liger_kernel import _versions
 from liger_kernel._operation import PLAIN
@@ -71,6 +72,11 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
                 f"{cls.__name__}: liger_kernel's operations take plain tensors; found a transform of torch.func (vmap, "
                 "grad, jvp or another) around the call. Use torch.autograd.grad and a batch dimension, or switch the "
                 "kernel off"
+            )
+        if fx._is_fx_tracing_flag and type(arguments[0]) in PLAIN and not is_compiling():
+            raise RuntimeError(
+                f"{cls.__name__}: make_fx records what tensors do through torch's dispatcher, and a kernel's result would "
+                "be a constant of the graph. Use torch.export or torch.compile, or switch the kernel off"
             )
         if forward_ad._current_level >= 0:
             return cls._with_tangents(super().apply, arguments)
