@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -147,15 +148,18 @@ class OwnModel(LlamaForCausalLM):
 """
 
 
-def test_auto_model_whose_code_comes_with_the_checkpoint(tmp_path):
+def test_auto_model_whose_code_comes_with_the_checkpoint(tmp_path, monkeypatch):
     """That code is named after transformers' class, which this one stands for."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path])
     tiny.text_model("llama").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     names = {"AutoConfig": "own_modeling.OwnConfig", "AutoModelForCausalLM": "own_modeling.OwnModel"}
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "own_llama", "auto_map": names}))
     (tmp_path / "own_modeling.py").write_text(CODE_OF_A_CHECKPOINT)
-    expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
+    # First, as transformers knows the class from then on.
     model = AutoLigerKernelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
+    expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
     assert type(model).__name__ == "OwnModel"
     losses = [each.eval()(**tiny.text_batch()).loss.item() for each in (model, expected)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
