@@ -240,9 +240,9 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     if torch._C._get_tracing_state() is not None:
         # Whose sizes are tensors, new ones in each call, so that no call was found prepared.
         raise RuntimeError(
-            f"{operation}: torch.jit.trace, which older ONNX exporters use too, records operations of torch alone; what "
-            "a kernel gives would be a constant of the traced program. Use torch.export, or trace the model without the "
-            "kernels"
+            f"{operation}: torch.jit.trace, which older ONNX exporters use too, records operations of torch alone; "
+            "what a kernel gives would be a constant of the traced program. Use torch.export, or trace the model "
+            "without the kernels"
         )
     arrays = (_Array * len(inputs))()
     for array, (name, shape, strides, dtype) in zip(arrays, inputs):
@@ -272,7 +272,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     status = lib.liger_prepare(
         operation.encode(), number, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
     )
-    if status == INVALID_ARGUMENT and (found := _refusals.reason(operation, inputs)):
+    # A kernel that cannot be made of such types is an internal error.
+    if status in (INVALID_ARGUMENT, INTERNAL) and (found := _refusals.reason(operation, inputs)):
         raise ValueError(found)
     if status:
         raise_error(status, operation)

@@ -8,6 +8,7 @@ from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 from torch.fx import _symbolic_trace as fx
 
+from liger_kernel import _library
 from liger_kernel import _versions
 from liger_kernel._operation import PLAIN
 from liger_kernel._operation import is_compiling
@@ -75,8 +76,8 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
             )
         if fx._is_fx_tracing_flag and type(arguments[0]) in PLAIN and not is_compiling():
             raise RuntimeError(
-                f"{cls.__name__}: make_fx records what tensors do through torch's dispatcher, and a kernel's result would "
-                "be a constant of the graph. Use torch.export or torch.compile, or switch the kernel off"
+                f"{cls.__name__}: make_fx records what tensors do through torch's dispatcher, and a kernel's result "
+                "would be a constant of the graph. Use torch.export or torch.compile, or switch the kernel off"
             )
         if forward_ad._current_level >= 0:
             return cls._with_tangents(super().apply, arguments)
@@ -89,6 +90,13 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
             if all(a is b for a, b in zip(arguments, living)):
                 raise
             return super().apply(*living)
+        except (AttributeError, IndexError) as error:
+            if not _is_ours(error):
+                raise
+            raise (TypeError if isinstance(error, AttributeError) else ValueError)(
+                f"{cls.__name__} cannot work with what it was given ({error}): {_described(arguments)}. "
+                f"help({cls.__module__}.{cls.__name__}) says what it takes"
+            ) from error
 
     @classmethod
     def _with_tangents(cls, apply, arguments):
@@ -102,6 +110,31 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
                 f"{cls.__name__}: liger_kernel's operations have no forward derivatives (jvp); found an input with a "
                 "tangent. Use torch.autograd.grad, or switch the kernel off"
             ) from error
+
+
+def _is_ours(error):
+    """Whether this package's own code took an argument for what it is not, rather than a formula of the user's."""
+    if isinstance(error, _library.CheckFailedError):
+        return False
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    home, file = last.tb_frame.f_globals.get("__name__", ""), last.tb_frame.f_code.co_filename
+    return home.partition(".")[0] == __package__.partition(".")[0] or file.startswith("<liger_kernel:")
+
+
+def _described(arguments):
+    """Arguments in words, without options."""
+
+    def described(argument):
+        if isinstance(argument, torch.Tensor):
+            return f"{argument.dtype} of shape {tuple(argument.shape)}"
+        return "None" if argument is None else f"an object of type {type(argument).__name__}"
+
+    found = [described(each) for each in arguments if not isinstance(each, (bool, int, float, str, torch.dtype))]
+    while found and found[-1] == "None":
+        found.pop()
+    return ", ".join(found) or "None"
 
 
 def _for_compiler(function):

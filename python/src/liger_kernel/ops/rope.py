@@ -59,6 +59,10 @@ def _rows(table, batch, sequence, name):
 def _prepare(name, tensors, options, outputs):
     """The runner over tensors where they lie, or over copies if their strides do not allow that."""
     q, k, cos, sin = tensors.values()
+    if q.dim() != 4 or k.dim() != 4:
+        raise ValueError(
+            f"q and k must be (batch, heads, sequence, size); found shapes {tuple(q.shape)} and {tuple(k.shape)}"
+        )
     batch, _, sequence, _ = q.shape
     index = device_index(q)
     if any(device_index(t) != index for t in (k, cos, sin)):
