@@ -21,7 +21,7 @@ def reason(operation, inputs):
         if name in _FACTORS and not dtype.is_floating_point:
             return (
                 f"{operation}: the {name} is {dtype} and must be torch.float32, torch.bfloat16 or torch.float16. "
-                "Convert it first; one that holds codes of a quantisation has to be expanded by the library that made it"
+                "Convert it first; codes of a quantisation have to be expanded by the library that made them"
             )
     first, rows, *_ = inputs[0]
     if any(name == "weight" and (len(shape) != 2 or shape[1] != rows[-1]) for name, shape, *_ in inputs):
