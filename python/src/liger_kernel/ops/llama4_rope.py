@@ -5,6 +5,7 @@ import torch
 from liger_kernel._operation import operation
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
+from liger_kernel.ops.rope import learned
 
 _rotate = operation("interleaved_rope")
 
@@ -30,6 +31,8 @@ class LigerLlama4RopeFunction(Function):
 
     @staticmethod
     def forward(ctx, q, k, freqs_cis, BLOCK_SIZE=None):
+        if ctx.needs_input_grad[2]:
+            raise learned("freqs_cis")
         rotations = _rotations(freqs_cis, q)
         ctx.save_for_backward(rotations)
         return _rotate(q, k, rotations, False)
