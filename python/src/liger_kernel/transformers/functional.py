@@ -221,9 +221,11 @@ def liger_kl_div(
     """Kullback-Leibler divergence of log-probabilities from a target.
 
     input: (N, V) log-probabilities; target: (N, V) probabilities, or their logarithms with `log_target`. In fp32.
-    `size_average` and `reduce` have no effect. Raises ValueError for a reduction other than "none", "sum", "mean" and
-    "batchmean".
+    `size_average` and `reduce` are torch's old names of a reduction where one is False. Raises ValueError for a
+    reduction other than "none", "sum", "mean" and "batchmean".
     """
+    if size_average is False or reduce is False:
+        reduction = legacy_reduction(size_average, reduce)
     return LigerKLDivLossFunction.apply(input, target, reduction, log_target, eps)
 
 
