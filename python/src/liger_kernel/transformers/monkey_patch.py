@@ -59,7 +59,10 @@ def __getattr__(name: str):
 
 def make_apply_function(row: Family) -> Callable:
     def apply(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{apply.__name__}: {error}. Its switches are {', '.join(row.flags)}") from None
         bound.apply_defaults()
         values = dict(bound.arguments)
         more = values.pop("kwargs", {})
@@ -90,15 +93,16 @@ def make_apply_function(row: Family) -> Callable:
 
 
 def check_switches(function: str, switches: dict) -> None:
-    """Raises TypeError for a switch that is on only because it is an object: a model in its place, or a text."""
+    """Raises TypeError for a switch that is on only because it is an object: a model or its configuration, a text."""
     for name, value in switches.items():
         if isinstance(value, torch.nn.Module):
             raise TypeError(
                 f"{function}: the switch {name} is a {type(value).__name__}; give a model by its name, "
                 f"{function}(model=model). Without it the classes of the family are patched"
             )
-        if isinstance(value, str):
-            raise TypeError(f"{function}: the switch {name} must be True or False; found the text {value!r}")
+        if not isinstance(value, (bool, int, type(None))) and type(value).__name__ not in ("bool", "bool_"):
+            found = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+            raise TypeError(f"{function}: the switch {name} must be True or False; found {found}")
 
 
 MODEL_TYPE_TO_APPLY_LIGER_FN: Dict[str, Callable] = {}
