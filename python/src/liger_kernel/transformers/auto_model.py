@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 
@@ -12,6 +11,7 @@ from transformers.utils import find_adapter_config_file
 
 from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
+from liger_kernel.transformers.monkey_patch import known_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -61,5 +61,5 @@ def patched(model_type, kwargs: dict) -> dict:
     function = MODEL_TYPE_TO_APPLY_LIGER_FN.get(model_type)
     if function is None:
         return kwargs
-    switches = inspect.signature(function).parameters
+    switches = known_arguments(function, kwargs)
     return {name: value for name, value in kwargs.items() if name not in switches}

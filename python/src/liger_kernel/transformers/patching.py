@@ -122,8 +122,10 @@ def towers(row: Family, flags: dict, model, more: dict):
         unknown = sorted(set(more) - set(tower.flags))
         if unknown:
             logger.warning("%s: its %s (%s) has no switches %s", row.name, attribute, model_type, ", ".join(unknown))
-        losses = {"cross_entropy": False, FLCE: False}
-        yield tower, {**tower.flags, **common(more, tower), **common(losses, tower)}
+        # What is switched off is so in all parts.
+        off = {name: value for name, value in flags.items() if not value}
+        chosen = tower.flags | common(off, tower) | common(more, tower)
+        yield tower, chosen | {name: False for name in ("cross_entropy", FLCE) if name in tower.flags}
 
 
 def common(flags: dict, row: Family) -> dict:
