@@ -91,8 +91,19 @@ def test_a_model_in_the_place_of_a_switch_is_refused():
 
 
 def test_a_switch_that_there_is_not_is_refused():
-    with pytest.raises(TypeError, match="to_llama: got an unexpected keyword argument 'swigl'. Its switches are rope, "):
+    with pytest.raises(TypeError, match="to_llama: got an unexpected keyword argument 'swigl'. Its switches are rope"):
         apply_liger_kernel_to_llama(swigl=True)
+
+
+def test_a_kernel_that_stays_from_an_earlier_patch_is_said(caplog):
+    model = tiny.text_model("llama")
+    apply_liger_kernel_to_llama(model=model, swiglu=False)
+    assert not caplog.text
+    receipt = apply_liger_kernel_to_llama(model=model, rms_norm=False, swiglu=False)
+    assert receipt.of("rms_norm") and warnings_of(caplog) == [
+        "apply_liger_kernel_to_llama: rms_norm is off here, but LigerRMSNorm is in place from an earlier patch and "
+        "stays. Make the model anew to be without it"
+    ]
 
 
 @pytest.mark.parametrize("value", [1, np.True_, True])

@@ -50,9 +50,20 @@ def patch(row: Family, flags: dict, model=None, strict: bool = False, more: Opti
     else:
         receipt = patch_model(row, flags, unwrapped(model, row.heads), more or {})
     logger.info("%s", receipt)
+    warn_of_earlier(row, flags, receipt)
     if strict:
         require(receipt, flags)
     return receipt
+
+
+def warn_of_earlier(row: Family, flags: dict, receipt: Receipt) -> None:
+    """Warns of kernels that are switched off here and run all the same: nothing takes an earlier patch back."""
+    stay = {entry.switch: entry.kernel for entry in receipt.entries if entry.kernel and not flags.get(entry.switch, True)}
+    for switch, kernel_name in stay.items():
+        logger.warning(
+            "apply_liger_kernel_to_%s: %s is off here, but %s is in place from an earlier patch and stays. Make the "
+            "model anew to be without it", row.name, switch, kernel_name,
+        )  # fmt: skip
 
 
 def check_flags(row: Family, flags: dict) -> None:
