@@ -58,8 +58,10 @@ def patch(row: Family, flags: dict, model=None, strict: bool = False, more: Opti
 
 def warn_of_earlier(row: Family, flags: dict, receipt: Receipt) -> None:
     """Warns of kernels that are switched off here and run all the same: nothing takes an earlier patch back."""
-    stay = {entry.switch: entry.kernel for entry in receipt.entries if entry.kernel and not flags.get(entry.switch, True)}
-    for switch, kernel_name in stay.items():
+    kernels = {entry.switch: entry.kernel for entry in receipt.entries if entry.kernel}
+    for switch, kernel_name in kernels.items():
+        if flags.get(switch, True):
+            continue
         logger.warning(
             "apply_liger_kernel_to_%s: %s is off here, but %s is in place from an earlier patch and stays. Make the "
             "model anew to be without it", row.name, switch, kernel_name,
