@@ -60,7 +60,7 @@ def test_runs_in_torchs_stream(rocm, monkeypatch):
     entered = []
 
     class Prepared:
-        handle, input_count, workspace = 0x1234, 1, 0
+        handle, input_count, input_sizes, workspace = 0x1234, 1, [8], 0
         outputs = [("y", (2, 4), torch.float32)]
         pack = staticmethod(lambda *words: words)
 

@@ -125,7 +125,7 @@ def runner(call, device, uses=None, outputs=None, strides=None):
     has no such input); None if it takes the call's. outputs: names of what the function returns, alone if it is one;
     None for a tuple of the call's. strides: those of the call's outputs; None for contiguous ones.
     """
-    uses = tuple(uses or ["use"] * call.input_count)
+    uses = _settled(uses or ["use"] * call.input_count, call.input_sizes)
     made = [name for name, _, _ in call.outputs]
     returned = tuple(made if outputs is None else (name if name in made else None for name in outputs))
     result = ", ".join("None" if name is None else f"y{made.index(name)}" for name in returned)
@@ -139,6 +139,16 @@ def runner(call, device, uses=None, outputs=None, strides=None):
     return make(call, device.index, _raw_stream, **values)
 
 
+def _settled(uses, sizes):
+    """Uses that look at the sign which a tensor has outside of its memory.
+
+    Imaginary parts of conjugated numbers have one. They have gaps in memory, which a copy closes, and settles the sign
+    with that; a single number has no gaps, so it is looked at.
+    """
+    sizes = iter(sizes)
+    return tuple("settle" if use != "skip" and next(sizes) == 1 else use for use in uses)
+
+
 @functools.cache
 def _maker(uses, output_count, has_workspace, on_gpu, result):
     """Makes runners of one form: the text of the one path to the library."""
@@ -146,6 +156,7 @@ def _maker(uses, output_count, has_workspace, on_gpu, result):
     used = [x for x, use in zip(taken, uses) if use != "skip"]
     made = [f"y{i}" for i in range(output_count)]
     copies = [f"{x} = {x}.contiguous()" for x, use in zip(taken, uses) if use == "copy"]
+    copies += [f"{x} = {x}.resolve_neg() if {x}.is_neg() else {x}" for x, use in zip(taken, uses) if use == "settle"]
     outputs = [f"y{i} = empty(shape{i}, strides{i}, dtype{i})" for i in range(output_count)]
     layouts = [f"shape{i}, strides{i}, dtype{i}" for i in range(output_count)]
     if has_workspace:

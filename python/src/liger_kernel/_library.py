@@ -8,6 +8,7 @@ likes. Running is what costs host time, and ctypes takes its time for each argum
 import ctypes
 import functools
 import importlib.util
+import math
 import os
 import platform
 import struct
@@ -175,7 +176,8 @@ class Call:
     """
 
     __slots__ = (
-        "__weakref__", "_spec", "_unaligned", "enter", "handle", "input_count", "outputs", "pack", "workspace",
+        "__weakref__", "_spec", "_unaligned", "enter", "handle", "input_count", "input_sizes", "outputs", "pack",
+        "workspace",
     )  # fmt: skip
 
     def __init__(self, handle, spec, is_aligned):
@@ -194,6 +196,7 @@ class Call:
             )
         self.workspace = lib.liger_call_workspace(handle)
         self.input_count = len(spec[2])
+        self.input_sizes = [math.prod(shape) for _, shape, *_ in spec[2]]
         self.enter = lib.liger_run_packed
         self.pack = _packer(3 + self.input_count + len(self.outputs) + (self.workspace > 0))
 
@@ -234,6 +237,13 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     RuntimeError with the library's message.
     """
     lib = library()
+    if torch._C._get_tracing_state() is not None:
+        # Whose sizes are tensors, new ones in each call, so that no call was found prepared.
+        raise RuntimeError(
+            f"{operation}: torch.jit.trace, which older ONNX exporters use too, records operations of torch alone; "
+            "what a kernel gives would be a constant of the traced program. Use torch.export, or trace the model "
+            "without the kernels"
+        )
     arrays = (_Array * len(inputs))()
     for array, (name, shape, strides, dtype) in zip(arrays, inputs):
         code = _DTYPES.get(dtype)
@@ -262,7 +272,8 @@ def prepare(operation, device, inputs, options, is_aligned=True):
     status = lib.liger_prepare(
         operation.encode(), number, arrays, len(arrays), settings, len(settings), ctypes.byref(handle)
     )
-    if status == INVALID_ARGUMENT and (found := _refusals.reason(operation, inputs)):
+    # A kernel that cannot be made of such types is an internal error.
+    if status in (INVALID_ARGUMENT, INTERNAL) and (found := _refusals.reason(operation, inputs)):
         raise ValueError(found)
     if status:
         raise_error(status, operation)

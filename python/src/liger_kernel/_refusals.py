@@ -9,12 +9,20 @@ _WHOLE = (torch.int32, torch.int64)
 _NUMBERS = {
     "labels": "row", "likelihood_labels": "row", "second_labels": "row", "tokens": "token", "preferences": "answer",
 }  # fmt: skip
+# Inputs that take part in arithmetic, whatever an operation's first one is of.
+_FACTORS = ("weight", "bias", "gamma", "beta", "alpha", "scale", "shift", "norm", "query", "cos", "sin")
 _LAYERS = {"reference_input": "the reference model's", "teacher_input": "the teacher's"}
 
 
 def reason(operation, inputs):
     """A sentence on inputs, (name, shape, strides, dtype) each with the operation's first one first; None for no known
     mistake."""
+    for name, _, _, dtype in inputs:
+        if name in _FACTORS and not dtype.is_floating_point:
+            return (
+                f"{operation}: the {name} is {dtype} and must be torch.float32, torch.bfloat16 or torch.float16. "
+                "Convert it first; codes of a quantisation have to be expanded by the library that made them"
+            )
     first, rows, *_ = inputs[0]
     if any(name == "weight" and (len(shape) != 2 or shape[1] != rows[-1]) for name, shape, *_ in inputs):
         # Of the layer itself, which the library says.

@@ -139,9 +139,7 @@ def test_softmax_of_masked_rows(device):
 @pytest.mark.parametrize("index_dtype", [torch.int32, torch.int64])
 def test_embedding(device, dtype, index_dtype):
     table = random(11, 33, device=device, dtype=dtype)
-    module = LigerEmbedding(11, 33, padding_idx=3)
-    assert bool((module.weight[3] == 0).all())
-    module = module.to(device=device, dtype=dtype)
+    module = LigerEmbedding(11, 33).to(device=device, dtype=dtype)
     module.weight.data.copy_(table.data)
     ids = torch.randint(0, 11, (3, 50), device=device, dtype=index_dtype)
     y = module(ids)
@@ -151,6 +149,25 @@ def test_embedding(device, dtype, index_dtype):
     expected = torch.zeros(11, 33, dtype=torch.float64, device=device)
     expected.index_add_(0, ids.long().flatten(), upstream.double().reshape(-1, 33))
     check_close(module.weight.grad, expected, dtype)
+
+
+@pytest.mark.parametrize("padding_idx", [3, -8])
+def test_padding_of_an_embedding(device, padding_idx):
+    """As torch's, and zeros also where a checkpoint has put other numbers into its row."""
+    module, plain = LigerEmbedding(11, 4, padding_idx), torch.nn.Embedding(11, 4, padding_idx)
+    assert not module.weight[3].any() and module.padding_idx == plain.padding_idx == 3
+    module.load_state_dict(plain.state_dict())
+    ids = torch.tensor([[3, 1, 3], [0, 3, 10]], device=device)
+    module, plain = module.to(device), plain.to(device)
+    upstream = torch.randn(2, 3, 4, device=device)
+    for each in (module, plain):
+        each(ids).backward(upstream)
+    assert torch.equal(module(ids), plain(ids))
+    assert torch.equal(module.weight.grad, plain.weight.grad) and not module.weight.grad[3].any()
+    module.weight.data[3] = 1
+    assert not module(ids)[ids == 3].any()
+    with pytest.raises(ValueError, match="padding_idx is 11; give a row of the table of 11"):
+        LigerEmbedding(11, 4, 11)
 
 
 def test_embedding_refuses_ids_outside_the_table():
@@ -192,5 +209,6 @@ def test_tiled_mlp(device, plain, tiled, shards, pieces):
         check_close(a.grad, b.grad, torch.float32)
     with torch.no_grad():
         check_close(parts(x), expected, torch.float32)
+        assert parts(x[:, :0]).shape == (2, 0, 16)
     with pytest.raises(ValueError, match="num_shards"):
         getattr(liger_kernel.transformers, tiled)(config, 0).to(device)(x)

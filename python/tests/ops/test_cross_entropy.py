@@ -379,3 +379,14 @@ def test_no_gradients_without_autograd(device, monkeypatch):
     assert needs == [0, 0, 0, 0]
     liger_fused_linear_cross_entropy(x, w, target, b)
     assert needs[-1] == 7
+
+
+@pytest.mark.parametrize("make", [LigerCrossEntropyLoss, lambda weight: LigerFusedLinearCrossEntropyLoss(weight)])
+def test_class_weights_go_with_their_module(device, make):
+    module = make(torch.rand(5)).to(device="meta")
+    assert {b.device.type for b in module.buffers()} == {"meta"} and not module.state_dict()
+    module = make(torch.rand(5)).to(device)
+    assert [b.device.type for b in module.buffers()] == [torch.device(device).type]
+    with pytest.raises(TypeError, match="Tensor"):
+        make([1.0] * 5)
+    assert not list(make(None).buffers())

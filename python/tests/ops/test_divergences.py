@@ -54,6 +54,27 @@ def test_kl(device, dtype, shape, reduction, log_target):
     )
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 3, 5, 8), (8,), (1, 8)])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "batchmean"])
+@pytest.mark.filterwarnings("ignore")
+def test_kl_of_any_shape(device, shape, reduction):
+    """A batch is what is first, as torch has it, however many rows each of its elements has."""
+    student, teacher = distributions(shape, torch.float32, device, False)
+    student = student.detach().log().requires_grad_()
+    check(
+        lambda x, t: liger_kl_div(x, t, reduction=reduction), lambda x, t: F.kl_div(x, t, reduction=reduction),
+        student, teacher, torch.float32, torch.float32,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("old", [{"size_average": False}, {"reduce": False}, {"size_average": False, "reduce": False}])
+@pytest.mark.filterwarnings("ignore")
+def test_old_names_of_a_reduction(device, old):
+    student, teacher = distributions((4, 8), torch.float32, device, False)
+    student = student.detach().log()
+    assert torch.allclose(liger_kl_div(student, teacher, **old), F.kl_div(student, teacher, **old))
+
+
 def jsd(x, y, labels, beta, ignore_index=-100):
     q, p = x.exp(), y.exp()
     if beta == 0:

@@ -86,6 +86,7 @@ def test_group_norm_module():
             module(wrong)
     with pytest.raises(AssertionError, match="divisible"):
         LigerGroupNorm(6, 4)
+    assert LigerGroupNorm(6, 3, eps=1e-3).eps == 1e-3
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -184,6 +184,12 @@ def test_layer_norm_module():
     with pytest.raises(RuntimeError, match="no implementation is called 'other'"):
         LigerLayerNorm(12, impl="other")
     assert LigerLayerNorm(12, impl="triton").impl == "triton"
+    module.backend = "triton"
+    assert module.impl == "triton"
+    with pytest.raises(RuntimeError, match="no implementation is called 'other'"):
+        module.backend = "other"
+    # Under torch's name too, as programs read it of any norm.
+    assert LigerLayerNorm(12, eps=1e-3).eps == 1e-3
 
 
 def misfits(call, good, bad):

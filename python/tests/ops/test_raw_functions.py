@@ -17,6 +17,8 @@ from liger_kernel.ops.fused_add_rms_norm import torch_to_triton_dtype
 from liger_kernel.ops.fused_moe import compute_routing_metadata
 from liger_kernel.ops.kl_div import kldiv_backward_triton
 from liger_kernel.ops.kl_div import kldiv_forward_triton
+from liger_kernel.ops.layer_norm import layer_norm_backward
+from liger_kernel.ops.layer_norm import layer_norm_forward
 from liger_kernel.ops.tvd import tv_distance_forward_triton
 from liger_kernel.ops.tvd import tvd_backward_triton
 
@@ -99,3 +101,15 @@ def test_compositions_under_functions_names(device):
 def test_triton_types_say_why_there_are_none():
     with pytest.raises(RuntimeError, match="no Triton"):
         torch_to_triton_dtype[torch.bfloat16]
+
+
+@pytest.mark.parametrize("needs", [{}, {"needs_dw": True}, {"needs_dw": False}, {"needs_dw": False, "needs_db": False}])
+def test_gradients_of_a_norm_that_are_not_needed(device, needs):
+    x, dy = (random(5, 8, device=device, grad=False) for _ in range(2))
+    w, b = (random(8, device=device, grad=False) for _ in range(2))
+    _, saved, mean, rstd, *_ = layer_norm_forward(x, w, b, 1e-6)
+    expected = layer_norm_backward(dy, saved, w, b, mean, rstd)
+    found = layer_norm_backward(dy, saved, w, b, mean, rstd, **needs)
+    wanted = [True, needs.get("needs_dw", True), needs.get("needs_db", True)]
+    assert [gradient is not None for gradient in found] == wanted
+    assert all(torch.equal(a, b) for a, b in zip(found, expected) if a is not None)

@@ -7,7 +7,9 @@ from conftest import check_close
 from conftest import check_function
 from conftest import random
 
+from liger_kernel.ops.llama4_rope import LigerLlama4RopeFunction
 from liger_kernel.transformers.functional import liger_rope
+from liger_kernel.transformers.qwen2vl_mrope import liger_multimodal_rotary_pos_emb
 from liger_kernel.transformers.rope import liger_rotary_pos_emb
 from liger_kernel.transformers.rope import liger_rotary_pos_emb_gpt_oss
 from liger_kernel.transformers.rope import liger_rotary_pos_emb_vision
@@ -108,3 +110,55 @@ def test_other_signatures(device):
     yq, yk = liger_rotary_pos_emb_vision(flat_q, flat_k, cos[0], sin[0])
     assert yq.shape == flat_q.shape and yk.shape == flat_k.shape
     check_close(yq, rotated(q.double(), *half)[0].transpose(0, 1), torch.float32)
+
+
+def multimodal(q, k, cos, sin, **options):
+    planes = (table.expand(3, -1, -1, -1) for table in (cos, sin))
+    return liger_multimodal_rotary_pos_emb(q, k, *planes, [1, 1, 2], **options)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize("rotate", [liger_rotary_pos_emb, liger_rope, multimodal])
+def test_heads_behind_the_sequence(device, rotate, count):
+    """As transformers' functions take them; as many heads as tokens look alike."""
+    cos, sin = tables(2, 6, 8, torch.float32, device)
+    q, k = (random(2, 6, heads, 8, device=device) for heads in (count, 2))
+    upstream = [random(*x.shape, device=device, grad=False) for x in (q, k)]
+    expected = [y.transpose(1, 2) for y in rotate(q.transpose(1, 2), k.transpose(1, 2), cos, sin)]
+    for dim in (2, -2):
+        found = rotate(q, k, cos, sin, unsqueeze_dim=dim)
+        assert all(map(torch.equal, found, expected))
+        gradients = [torch.autograd.grad(y, (q, k), upstream, retain_graph=True) for y in (found, expected)]
+        assert all(map(torch.equal, *gradients))
+
+
+def complex_numbers(q, k, cos, sin):
+    numbers = torch.complex(cos[0, :, :4], sin[0, :, :4])
+    return LigerLlama4RopeFunction.apply(q.transpose(1, 2), k.transpose(1, 2), numbers)
+
+
+@pytest.mark.parametrize("learned", ["cos", "sin"])
+@pytest.mark.parametrize("rotate", [liger_rotary_pos_emb, liger_rope, multimodal, complex_numbers])
+def test_learned_tables_are_refused(device, rotate, learned):
+    """They would have no gradient, and nobody would know."""
+    cos, sin = tables(1, 6, 8, torch.float32, device)
+    q, k = heads(1, 2, 6, 8, torch.float32, device), heads(1, 2, 6, 8, torch.float32, device)
+    {"cos": cos, "sin": sin}[learned].requires_grad_()
+    with pytest.raises(NotImplementedError, match="need gradients, which liger_kernel's rotary embeddings do not give"):
+        rotate(q, k, cos, sin)
+    with torch.no_grad():
+        rotate(q, k, cos, sin)
+
+
+def test_a_patched_model_rotates_by_learned_tables_itself(device):
+    modeling = pytest.importorskip("transformers.models.llama.modeling_llama")
+    from liger_kernel.transformers.leaves import with_original
+
+    original = getattr(modeling.apply_rotary_pos_emb, "liger_original", modeling.apply_rotary_pos_emb)
+    tables_of_both = [t.requires_grad_() for t in tables(1, 6, 8, torch.float32, device)]
+    q, k = heads(1, 2, 6, 8, torch.float32, device), heads(1, 2, 6, 8, torch.float32, device)
+    gradients = [
+        torch.autograd.grad(rotate(q, k, *tables_of_both)[0].square().sum() + 0, (q, *tables_of_both))
+        for rotate in (original, with_original(liger_rotary_pos_emb, original))
+    ]
+    assert all(map(torch.equal, *gradients)) and gradients[0][1].any()

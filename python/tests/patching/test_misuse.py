@@ -5,6 +5,7 @@ import functools
 import logging
 import types
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -83,7 +84,33 @@ def test_a_model_in_the_place_of_a_switch_is_refused():
         apply_liger_kernel_to_llama(strict=model)
     with pytest.raises(TypeError, match="the switch rope must be True or False; found the text 'no'"):
         apply_liger_kernel_to_llama(rope="no", model=model)
+    for other, kind in ((model.config, "LlamaConfig"), ({"rope": True}, "dict"), (type(model), "type")):
+        with pytest.raises(TypeError, match=f"the switch rope must be True or False; found a {kind}"):
+            apply_liger_kernel_to_llama(other)
     assert not liger_kernel.report(tiny.text_model("llama")).kernels
+
+
+def test_a_switch_that_there_is_not_is_refused():
+    with pytest.raises(TypeError, match="to_llama: got an unexpected keyword argument 'swigl'. Its switches are rope"):
+        apply_liger_kernel_to_llama(swigl=True)
+
+
+def test_a_kernel_that_stays_from_an_earlier_patch_is_said(caplog):
+    model = tiny.text_model("llama")
+    apply_liger_kernel_to_llama(model=model, swiglu=False)
+    assert not caplog.text
+    receipt = apply_liger_kernel_to_llama(model=model, rms_norm=False, swiglu=False)
+    assert receipt.of("rms_norm") and warnings_of(caplog) == [
+        "apply_liger_kernel_to_llama: rms_norm is off here, but LigerRMSNorm is in place from an earlier patch and "
+        "stays. Make the model anew to be without it"
+    ]
+
+
+@pytest.mark.parametrize("value", [1, np.True_, True])
+def test_numbers_that_are_switches(value):
+    for given, is_on in ((value, True), (None, False)):
+        receipt = apply_liger_kernel_to_llama(model=tiny.text_model("llama"), rope=given)
+        assert {bool(entry.kernel) for entry in receipt.entries if entry.switch == "rope"} == {is_on}
 
 
 def covered(inner, calls):

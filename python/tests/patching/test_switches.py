@@ -23,6 +23,7 @@ from liger_kernel.transformers.binding import original_class
 from liger_kernel.transformers.families import BY_NAME
 from liger_kernel.transformers.families import FAMILIES
 from liger_kernel.transformers.model.lce import is_loss_forward
+from liger_kernel.transformers.monkey_patch import ALL_SWITCHES
 from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 from liger_kernel.transformers.monkey_patch import PatchError
 from liger_kernel.transformers.monkey_patch import _apply_liger_kernel
@@ -34,6 +35,7 @@ from patching import multimodal
 from patching import tiny
 from patching.conftest import results
 from patching.every import FUSED
+from patching.every import NAMES
 from patching.every import apply
 from patching.every import apply_to_classes
 from patching.every import make
@@ -358,3 +360,27 @@ def test_a_model_that_this_transformers_lacks_is_named():
     with mock.patch.dict("sys.modules", {"transformers.models.llama": None}):
         with pytest.raises(ImportError, match="has no model 'llama'"):
             _apply_liger_kernel("llama")
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_trainers_configuration_switches_everything_off(family):
+    """As `liger_kernel_config` does: one set of switches for any model, whatever parts it has."""
+    model, _ = make(family)
+    receipt = _apply_liger_kernel_to_instance(model, **dict.fromkeys(ALL_SWITCHES, False))
+    assert not receipt.kernels
+
+
+@pytest.mark.parametrize("switch, kernel", [("rms_norm", "LigerRMSNorm"), ("swiglu", "LigerSwiGLUMLP")])
+@pytest.mark.parametrize("family", ["llava", "internvl", "smolvlm"])
+def test_a_switch_is_off_in_the_towers_too(family, switch, kernel):
+    for function in (_apply_liger_kernel_to_instance, apply):
+        model, _ = make(family)
+        kernels = set(function(model, **{switch: False}).kernels.values())
+        others = {"LigerRMSNorm", "LigerSwiGLUMLP", "liger_rotary_pos_emb"} - {kernel}
+        assert kernel not in kernels and others <= kernels
+
+
+def test_a_switch_that_no_model_has_is_said(caplog):
+    _apply_liger_kernel_to_instance(tiny.text_model("llama"), rms_nrom=False, geglu=False, strict=True)
+    assert "rms_nrom: no model has switches of these names; those of LlamaForCausalLM are rope, " in caplog.text
+    assert "geglu" not in caplog.text

@@ -1,7 +1,9 @@
 """The ways people use it: Trainer, AutoLigerKernelForCausalLM, torch.compile, and proof that the kernels ran."""
 
 import copy
+import json
 import os
+import sys
 
 import pytest
 import torch
@@ -119,6 +121,48 @@ def test_auto_model_from_a_folder_and_from_a_configuration(tmp_path):
     assert output.logits is None and output.loss.item() == pytest.approx(expected.item(), rel=1e-6)
     made = AutoLigerKernelForCausalLM.from_config(tiny.text_config("llama"))
     assert "LigerSwiGLUMLP" in repr(made)
+
+
+def test_auto_model_of_an_adapter(tmp_path):
+    """The folder holds the adapter alone, and names its base."""
+    peft = pytest.importorskip("peft")
+    base, folder = tmp_path / "base", tmp_path / "adapter"
+    tiny.text_model("llama").save_pretrained(base)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    plain = peft.get_peft_model(plain, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    plain.save_pretrained(folder)
+    model = AutoLigerKernelForCausalLM.from_pretrained(folder, swiglu=False, dtype=torch.float32)
+    assert "LigerRMSNorm" in repr(model) and "LigerSwiGLUMLP" not in repr(model)
+    expected = plain.eval()(**tiny.text_batch()).loss.item()
+    assert model.eval()(**tiny.text_batch()).loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+CODE_OF_A_CHECKPOINT = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_llama"
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_auto_model_whose_code_comes_with_the_checkpoint(tmp_path, monkeypatch):
+    """That code is named after transformers' class, which this one stands for."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path])
+    tiny.text_model("llama").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    names = {"AutoConfig": "own_modeling.OwnConfig", "AutoModelForCausalLM": "own_modeling.OwnModel"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "own_llama", "auto_map": names}))
+    (tmp_path / "own_modeling.py").write_text(CODE_OF_A_CHECKPOINT)
+    # First, as transformers knows the class from then on.
+    model = AutoLigerKernelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
+    expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)
+    assert type(model).__name__ == "OwnModel"
+    losses = [each.eval()(**tiny.text_batch()).loss.item() for each in (model, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])

@@ -70,7 +70,8 @@ def run(operation, tensors, needs, memory=(None, None), of_chunks=None, **option
     options["accumulation"] = "exact" if sums_exactly(memory[0], tensors["weight"]) else "storage"
     options["budget_bytes"] = budget(memory[1], of_chunks)
     options["needs"] = needs
-    tensors = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
+    # Not detached: saved, they lead back to what they came from.
+    tensors = {name: t.contiguous() for name, t in tensors.items() if t is not None}
     return call(operation, tensors, **options), tensors, options
 
 

@@ -6,7 +6,9 @@ import torch
 
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+from torch.fx import _symbolic_trace as fx
 
+from liger_kernel import _library
 from liger_kernel import _versions
 from liger_kernel._operation import PLAIN
 from liger_kernel._operation import is_compiling
@@ -72,6 +74,11 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
                 "grad, jvp or another) around the call. Use torch.autograd.grad and a batch dimension, or switch the "
                 "kernel off"
             )
+        if fx._is_fx_tracing_flag and type(arguments[0]) in PLAIN and not is_compiling():
+            raise RuntimeError(
+                f"{cls.__name__}: make_fx records what tensors do through torch's dispatcher, and a kernel's result "
+                "would be a constant of the graph. Use torch.export or torch.compile, or switch the kernel off"
+            )
         if forward_ad._current_level >= 0:
             return cls._with_tangents(super().apply, arguments)
         try:
@@ -83,6 +90,13 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
             if all(a is b for a, b in zip(arguments, living)):
                 raise
             return super().apply(*living)
+        except (AttributeError, IndexError) as error:
+            if not _is_ours(error):
+                raise
+            raise (TypeError if isinstance(error, AttributeError) else ValueError)(
+                f"{cls.__name__} cannot work with what it was given ({error}): {_described(arguments)}. "
+                f"help({cls.__module__}.{cls.__name__}) says what it takes"
+            ) from error
 
     @classmethod
     def _with_tangents(cls, apply, arguments):
@@ -98,6 +112,31 @@ class Function(torch.autograd.Function, metaclass=_Read if _READS_APPLY else tor
             ) from error
 
 
+def _is_ours(error):
+    """Whether this package's own code took an argument for what it is not, rather than a formula of the user's."""
+    if isinstance(error, _library.CheckFailedError):
+        return False
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    home, file = last.tb_frame.f_globals.get("__name__", ""), last.tb_frame.f_code.co_filename
+    return home.partition(".")[0] == __package__.partition(".")[0] or file.startswith("<liger_kernel:")
+
+
+def _described(arguments):
+    """Arguments in words, without options."""
+
+    def described(argument):
+        if isinstance(argument, torch.Tensor):
+            return f"{argument.dtype} of shape {tuple(argument.shape)}"
+        return "None" if argument is None else f"an object of type {type(argument).__name__}"
+
+    found = [described(each) for each in arguments if not isinstance(each, (bool, int, float, str, torch.dtype))]
+    while found and found[-1] == "None":
+        found.pop()
+    return ", ".join(found) or "None"
+
+
 def _for_compiler(function):
     """A Function of the same passes that torch.compile knows as one; how many arguments have no default; the defaults."""
     passes = {name: staticmethod(getattr(function, name)) for name in ("forward", "backward")}
@@ -109,10 +148,10 @@ def _for_compiler(function):
 
 
 class _Refusal(torch.autograd.Function):
-    """Gives a gradient on, and refuses to be differentiated."""
+    """Gives a gradient on, and refuses to be differentiated by what it depends on."""
 
     @staticmethod
-    def forward(ctx, gradient):
+    def forward(ctx, gradient, *sources):
         return gradient.view_as(gradient)
 
     @staticmethod
@@ -121,6 +160,50 @@ class _Refusal(torch.autograd.Function):
             "a gradient of a liger_kernel operation cannot be differentiated again: the kernels have first "
             "derivatives only. Switch the kernel off where second ones are needed"
         )
+
+
+class _Witness:
+    """A context that notes which saved tensors a backward pass takes: hooks of a checkpoint give them once."""
+
+    def __init__(self, ctx):
+        self.__dict__.update(_context=ctx, _taken=())
+
+    def __getattr__(self, name):
+        value = getattr(self._context, name)
+        if name == "saved_tensors":
+            self.__dict__["_taken"] = value
+        return value
+
+    def __setattr__(self, name, value):
+        setattr(self._context, name, value)
+
+
+def _leaves(node):
+    """The leaves of the graph beneath a node."""
+    found, seen, waiting = [], set(), [node]
+    while waiting:
+        for below, _ in waiting.pop().next_functions:
+            if below is not None and below not in seen:
+                seen.add(below)
+                waiting.append(below)
+                if hasattr(below, "variable"):
+                    found.append(below.variable)
+    return found
+
+
+def _refusing(ctx, upstream, taken, gradients):
+    """Gradients that refuse a second derivative by whatever leads to them.
+
+    Autograd runs only what is on the way to the tensors that it is asked for, and calls others unused: so a refusal is
+    on the way to upstream gradients, saved tensors and all leaves.
+    """
+    sources = [t for t in (*upstream, *taken) if isinstance(t, torch.Tensor) and t.requires_grad]
+    sources += _leaves(ctx)
+
+    def refusing(gradient):
+        return _Refusal.apply(gradient.detach(), *sources) if isinstance(gradient, torch.Tensor) else gradient
+
+    return refusing(gradients) if isinstance(gradients, torch.Tensor) else tuple(map(refusing, gradients))
 
 
 def _refuse_batches(upstream, error):
@@ -147,13 +230,9 @@ def first_order(backward):
             except RuntimeError as error:
                 _refuse_batches(upstream, error)
                 raise
+        witness = _Witness(ctx)
         with torch.no_grad():
-            gradients = wrapper(ctx, *upstream)
-        single = isinstance(gradients, torch.Tensor)
-        refusing = tuple(
-            _Refusal.apply(g.detach().requires_grad_()) if isinstance(g, torch.Tensor) else g
-            for g in ((gradients,) if single else gradients)
-        )
-        return refusing[0] if single else refusing
+            gradients = wrapper(witness, *upstream)
+        return _refusing(ctx, upstream, witness._taken, gradients)
 
     return wrapper

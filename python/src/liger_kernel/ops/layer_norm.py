@@ -15,9 +15,11 @@ def layer_norm_forward(X, W, B, eps):
     return Y, X, mean, rstd, 0, 0
 
 
-def layer_norm_backward(dY, X, W, B, Mean, RSTD):
-    """Gradients of x, weight and bias."""
-    return _backward(dY, X, W, Mean, RSTD, W is not None, B is not None)
+def layer_norm_backward(dY, X, W, B, Mean, RSTD, needs_dw=None, needs_db=None):
+    """Gradients of x, weight and bias; None for a weight or bias that there is not, or whose `needs_` is False."""
+    needs_dw, needs_db = W is not None and needs_dw is not False, B is not None and needs_db is not False
+    dX, dW, dB = _backward(dY, X, W, Mean, RSTD, needs_dw, needs_db)
+    return dX, dW if needs_dw else None, dB if needs_db else None
 
 
 class LigerLayerNormFunction(Function):

@@ -59,6 +59,10 @@ def _rows(table, batch, sequence, name):
 def _prepare(name, tensors, options, outputs):
     """The runner over tensors where they lie, or over copies if their strides do not allow that."""
     q, k, cos, sin = tensors.values()
+    if q.dim() != 4 or k.dim() != 4:
+        raise ValueError(
+            f"q and k must be (batch, heads, sequence, size); found shapes {tuple(q.shape)} and {tuple(k.shape)}"
+        )
     batch, _, sequence, _ = q.shape
     index = device_index(q)
     if any(device_index(t) != index for t in (k, cos, sin)):
@@ -100,27 +104,56 @@ def _rotary_dim(q, cos, rotary_dim):
     return rotary_dim
 
 
+def heads_are_last(cos, unsqueeze_dim):
+    """Whether q and k are (B, S, H, D), which transformers says by where it puts a dimension for the heads."""
+    return unsqueeze_dim in (2, -2) and cos.dim() == 3
+
+
+def learned(names):
+    """The error of tables that need a gradient, which there is none of."""
+    return NotImplementedError(
+        f"{names} need gradients, which liger_kernel's rotary embeddings do not give. Detach them, or switch rope off "
+        "where their frequencies are learned"
+    )
+
+
+def _turn(q, k, cos, sin, unsqueeze_dim, rotary_dim, inverse):
+    """Rotated q and k, or the other way round, and how much of a head was rotated."""
+    rotary_dim = _rotary_dim(q, cos, rotary_dim)
+    if not heads_are_last(cos, unsqueeze_dim):
+        return _rotate(q, k, cos, sin, rotary_dim, inverse), rotary_dim
+    q, k = _rotate(q.transpose(1, 2), k.transpose(1, 2), cos, sin, rotary_dim, inverse)
+    return (q.transpose(1, 2), k.transpose(1, 2)), rotary_dim
+
+
 def rope_forward(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
     """Rotated q and k, then cos and sin as they were given. Inputs stay as they are."""
-    return *_rotate(q, k, cos, sin, _rotary_dim(q, cos, rotary_dim), False), cos, sin
+    return *_turn(q, k, cos, sin, unsqueeze_dim, rotary_dim, False)[0], cos, sin
 
 
 def rope_backward(dq, dk, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
     """Gradients of q and k."""
-    return _rotate(dq, dk, cos, sin, _rotary_dim(dq, cos, rotary_dim), True)
+    return _turn(dq, dk, cos, sin, unsqueeze_dim, rotary_dim, True)[0]
 
 
 class LigerRopeFunction(Function):
-    """Rotates q (B, Hq, S, D) and k (B, Hk, S, D). `position_ids` and `unsqueeze_dim` have no effect, as upstream."""
+    """Rotates q (B, Hq, S, D) and k (B, Hk, S, D). `position_ids` has no effect, as upstream.
+
+    unsqueeze_dim: 2 for q (B, S, Hq, D) and k (B, S, Hk, D) with tables (B, S, D), as in transformers.
+    """
 
     @staticmethod
     def forward(ctx, q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rotary_dim=None):
-        ctx.rotary_dim = _rotary_dim(q, cos, rotary_dim)
+        needed = ctx.needs_input_grad
+        if needed[2] or needed[3]:
+            raise learned("cos and sin")
+        ctx.unsqueeze_dim = unsqueeze_dim
         ctx.save_for_backward(cos, sin)
-        return _rotate(q, k, cos, sin, ctx.rotary_dim, False)
+        rotated, ctx.rotary_dim = _turn(q, k, cos, sin, unsqueeze_dim, rotary_dim, False)
+        return rotated
 
     @staticmethod
     @first_order
     def backward(ctx, dq, dk):
         cos, sin = ctx.saved_tensors
-        return *_rotate(dq, dk, cos, sin, ctx.rotary_dim, True), None, None, None, None, None
+        return *_turn(dq, dk, cos, sin, ctx.unsqueeze_dim, ctx.rotary_dim, True)[0], None, None, None, None, None

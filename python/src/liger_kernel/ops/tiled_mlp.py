@@ -12,7 +12,7 @@ def apply_tiled_mlp(fn, mlp_module, x, num_shards=None, compute_params=None):
     autograd, so that hooks of sharded training see them; `compute_params`, which upstream needs for that, is not read.
     """
     length, hidden = x.shape[-2:]
-    count = -(-length // hidden) if num_shards is None else num_shards
+    count = max(1, -(-length // hidden)) if num_shards is None else num_shards
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"num_shards must be a whole number of at least 1; found {num_shards!r}")
     shards = x.chunk(min(count, max(1, length)), dim=-2)

@@ -38,7 +38,9 @@ class LigerCrossEntropyLoss(nn.Module):
     ):
         super().__init__()
         check_loss_options(label_smoothing, reduction, softcap)
-        self.weight, self.ignore_index, self.lse_square_scale = weight, ignore_index, lse_square_scale
+        # Goes with the module to another device, and is no part of its state.
+        self.register_buffer("weight", weight, persistent=False)
+        self.ignore_index, self.lse_square_scale = ignore_index, lse_square_scale
         self.label_smoothing, self.reduction, self.softcap = label_smoothing, reduction, softcap
         self.return_z_loss, self.return_token_accuracy = return_z_loss, return_token_accuracy
         self.return_predicted_tokens = return_predicted_tokens

@@ -79,6 +79,11 @@ def liger_cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
+    if input is None or target is None:
+        raise TypeError(
+            f"cross entropy needs {'logits' if input is None else 'a target'}; found None. A patched model that trains "
+            "leaves its logits out where it is given labels: call it with skip_logits=False, or take its loss"
+        )
     if not is_for_kernel(input, target):
         asked = {
             "lse_square_scale": lse_square_scale, "softcap": softcap is not None, "return_z_loss": return_z_loss,
@@ -216,9 +221,11 @@ def liger_kl_div(
     """Kullback-Leibler divergence of log-probabilities from a target.
 
     input: (N, V) log-probabilities; target: (N, V) probabilities, or their logarithms with `log_target`. In fp32.
-    `size_average` and `reduce` have no effect. Raises ValueError for a reduction other than "none", "sum", "mean" and
-    "batchmean".
+    `size_average` and `reduce` are torch's old names of a reduction where one is False. Raises ValueError for a
+    reduction other than "none", "sum", "mean" and "batchmean".
     """
+    if size_average is False or reduce is False:
+        reduction = legacy_reduction(size_average, reduce)
     return LigerKLDivLossFunction.apply(input, target, reduction, log_target, eps)
 
 

@@ -37,7 +37,9 @@ class LigerFusedLinearCrossEntropyLoss(nn.Module):
     ):
         super().__init__()
         check_loss_options(label_smoothing, reduction, softcap)
-        self.ce_weight, self.ignore_index, self.lse_square_scale = ce_weight, ignore_index, lse_square_scale
+        # Goes with the module to another device, and is no part of its state.
+        self.register_buffer("ce_weight", ce_weight, persistent=False)
+        self.ignore_index, self.lse_square_scale = ignore_index, lse_square_scale
         self.label_smoothing, self.reduction, self.softcap = label_smoothing, reduction, softcap
         self.return_z_loss, self.accum_dtype, self.use_token_scaling = return_z_loss, accum_dtype, use_token_scaling
         self.return_token_accuracy, self.return_predicted_tokens = return_token_accuracy, return_predicted_tokens

@@ -19,7 +19,8 @@ class LigerGroupNorm(nn.Module):
         assert num_channels % num_groups == 0, (
             f"Number of channels {num_channels} must be divisible by num_groups {num_groups}"
         )
-        self.num_channels, self.num_groups, self.variance_epsilon = num_channels, num_groups, eps
+        self.num_channels, self.num_groups = num_channels, num_groups
+        self.eps = self.variance_epsilon = eps
         self.weight = nn.Parameter((torch.ones if init_fn == "ones" else torch.zeros)(num_channels))
         self.bias = nn.Parameter((torch.randn if bias else torch.zeros)(num_channels))
 

@@ -19,7 +19,7 @@ class LigerLayerNorm(nn.Module):
     def __init__(self, hidden_size, eps=1e-6, bias=False, init_fn="ones", impl=None, mode=None, backend=None):
         super().__init__()
         assert init_fn in ("ones", "zeros"), f"init_fn must be either 'ones' or 'zeros', got {init_fn}"
-        self.hidden_size, self.variance_epsilon = hidden_size, eps
+        self.hidden_size, self.eps, self.variance_epsilon = hidden_size, eps, eps
         self.weight = nn.Parameter((torch.ones if init_fn == "ones" else torch.zeros)(hidden_size))
         self.bias = nn.Parameter((torch.randn if bias else torch.zeros)(hidden_size))
         self.impl, self.mode = impl or backend, mode
@@ -27,7 +27,13 @@ class LigerLayerNorm(nn.Module):
 
     @property
     def backend(self):
+        """The older name of `impl`."""
         return self.impl
+
+    @backend.setter
+    def backend(self, name):
+        check_name(name, "LigerLayerNorm")
+        self.impl = name
 
     def forward(self, hidden_states):
         sizes = self.hidden_size if isinstance(self.hidden_size, (tuple, list)) else (self.hidden_size,)

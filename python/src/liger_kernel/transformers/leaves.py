@@ -250,7 +250,8 @@ def with_original(kernel: Callable, original: Callable) -> Callable:
     @functools.wraps(kernel)
     def rotary(q, k, *args, **kwargs):
         table = args[0] if args else next(iter(kwargs.values()))
-        if takes(q) and takes(k) and (table.is_complex() or takes(table)):
+        # Tables of learned frequencies have a gradient that the kernel does not give.
+        if takes(q) and takes(k) and (table.is_complex() or takes(table)) and not table.requires_grad:
             return kernel(q, k, *args, **kwargs)
         return original(q, k, *args, **kwargs)
 

@@ -59,7 +59,10 @@ def __getattr__(name: str):
 
 def make_apply_function(row: Family) -> Callable:
     def apply(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{apply.__name__}: {error}. Its switches are {', '.join(row.flags)}") from None
         bound.apply_defaults()
         values = dict(bound.arguments)
         more = values.pop("kwargs", {})
@@ -90,16 +93,20 @@ def make_apply_function(row: Family) -> Callable:
 
 
 def check_switches(function: str, switches: dict) -> None:
-    """Raises TypeError for a switch that is on only because it is an object: a model in its place, or a text."""
+    """Raises TypeError for a switch that is on only because it is an object: a model or its configuration, a text."""
     for name, value in switches.items():
         if isinstance(value, torch.nn.Module):
             raise TypeError(
                 f"{function}: the switch {name} is a {type(value).__name__}; give a model by its name, "
                 f"{function}(model=model). Without it the classes of the family are patched"
             )
-        if isinstance(value, str):
-            raise TypeError(f"{function}: the switch {name} must be True or False; found the text {value!r}")
+        if not isinstance(value, (bool, int, type(None))) and type(value).__name__ not in ("bool", "bool_"):
+            found = f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
+            raise TypeError(f"{function}: the switch {name} must be True or False; found {found}")
 
+
+# Of any family: a trainer's configuration has one set of switches for all models.
+ALL_SWITCHES = frozenset({name for row in FAMILIES for name in row.flags} | {"strict"})
 
 MODEL_TYPE_TO_APPLY_LIGER_FN: Dict[str, Callable] = {}
 
@@ -121,6 +128,10 @@ def _apply_liger_kernel_to_instance(model, **kwargs) -> Optional[Receipt]:
     """Patches one model, by the model type of its configuration."""
     model = unwrapped(model, HEADS)
     function = function_for(getattr(model, "config", None) and getattr(model.config, "model_type", None))
+    if function is not None and (unknown := sorted(set(kwargs) - ALL_SWITCHES)):
+        own = [name for name in inspect.signature(function).parameters if name in ALL_SWITCHES]
+        logger.warning("%s: no model has switches of these names; those of %s are %s", ", ".join(unknown),
+                       type(model).__name__, ", ".join(own))  # fmt: skip
     return None if function is None else function(**{**known_arguments(function, kwargs), "model": model})
 
 
@@ -139,5 +150,9 @@ def function_for(model_type: Optional[str]) -> Optional[Callable]:
 
 
 def known_arguments(function: Callable, kwargs: dict) -> dict:
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in kwargs.items() if name in names}
+    """Those that a function takes; one of a composite model takes the switches of its towers, which any may have."""
+    parameters = inspect.signature(function).parameters
+    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {
+        name: value for name, value in kwargs.items() if name in parameters or (takes_more and name in ALL_SWITCHES)
+    }

@@ -50,9 +50,22 @@ def patch(row: Family, flags: dict, model=None, strict: bool = False, more: Opti
     else:
         receipt = patch_model(row, flags, unwrapped(model, row.heads), more or {})
     logger.info("%s", receipt)
+    warn_of_earlier(row, flags, receipt)
     if strict:
         require(receipt, flags)
     return receipt
+
+
+def warn_of_earlier(row: Family, flags: dict, receipt: Receipt) -> None:
+    """Warns of kernels that are switched off here and run all the same: nothing takes an earlier patch back."""
+    kernels = {entry.switch: entry.kernel for entry in receipt.entries if entry.kernel}
+    for switch, kernel_name in kernels.items():
+        if flags.get(switch, True):
+            continue
+        logger.warning(
+            "apply_liger_kernel_to_%s: %s is off here, but %s is in place from an earlier patch and stays. Make the "
+            "model anew to be without it", row.name, switch, kernel_name,
+        )  # fmt: skip
 
 
 def check_flags(row: Family, flags: dict) -> None:
@@ -122,8 +135,10 @@ def towers(row: Family, flags: dict, model, more: dict):
         unknown = sorted(set(more) - set(tower.flags))
         if unknown:
             logger.warning("%s: its %s (%s) has no switches %s", row.name, attribute, model_type, ", ".join(unknown))
-        losses = {"cross_entropy": False, FLCE: False}
-        yield tower, {**tower.flags, **common(more, tower), **common(losses, tower)}
+        # What is switched off is so in all parts.
+        off = {name: value for name, value in flags.items() if not value}
+        chosen = tower.flags | common(off, tower) | common(more, tower)
+        yield tower, chosen | {name: False for name in ("cross_entropy", FLCE) if name in tower.flags}
 
 
 def common(flags: dict, row: Family) -> dict:

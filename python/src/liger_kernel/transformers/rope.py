@@ -7,7 +7,8 @@ def liger_rotary_pos_emb(q, k, cos, sin, position_ids=None, unsqueeze_dim=1, rot
     """Rotated q (B, Hq, S, D) and k (B, Hk, S, D).
 
     cos, sin: (S, rd), (1, S, rd), (B, S, rd), or with a dimension of 1 for the heads. rotary_dim: how much of a head is
-    rotated; by default the tables' width, at most the head. `position_ids` has no effect, as upstream.
+    rotated; by default the tables' width, at most the head. unsqueeze_dim: 2 for q (B, S, Hq, D) and k (B, S, Hk, D)
+    with tables (B, S, rd), as in transformers. `position_ids` has no effect, as upstream.
     """
     return LigerRopeFunction.apply(q, k, cos, sin, position_ids, unsqueeze_dim, rotary_dim)
 
