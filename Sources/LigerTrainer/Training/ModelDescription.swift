@@ -66,7 +66,7 @@ package struct ModelDescription {
     ///
     /// - Throws: `TrainerError` (`unknownModel`) for a run or an adapter, with what to give in its place.
     private static func requireWeights(in folder: String) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        let url = URL(literalPath: folder, isFolder: true)
         guard FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) == nil else { return }
         if AdapterFolder.isAdapter(url) {
             throw TrainerError(
