@@ -163,6 +163,14 @@ package struct ModelDescription {
             recomputing: plan ?? options.execution.recompute.plan)
     }
 }
+extension ModelConfiguration {
+    /// Dropouts that training does not apply, for people; nil where the model has none.
+    var dropoutNote: String? {
+        let keys = architecture.unappliedDropouts
+        return keys.isEmpty ? nil : "        \(keys.joined(separator: ", ")) of config.json: not applied"
+    }
+}
+
 
 extension AttentionShape {
     /// Of one forward pass.

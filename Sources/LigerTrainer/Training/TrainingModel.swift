@@ -80,6 +80,9 @@ package struct TrainingModel {
         frozen = try description.frozen?.load(for: model, on: device, fingerprint: fingerprint)
     }
 
+    /// As `ModelConfiguration`.
+    var dropoutNote: String? { model.configuration.dropoutNote }
+
     /// The numbers of an adapter; nil where the weights are trained.
     package var adapterCount: Int? { decoder.adapters?.parameters.reduce(0) { $0 + $1.count } }
 
