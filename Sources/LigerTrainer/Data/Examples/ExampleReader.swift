@@ -73,8 +73,10 @@ struct ExampleReader {
         _ chosen: [JSONValue], _ rejected: [JSONValue], _ members: [String: JSONValue]
     ) throws -> (prompt: Passage, answers: [Passage])? {
         if case .array? = members["prompt"] { return nil }
-        let count = zip(chosen, rejected).prefix { $0 == $1 }.count
-        guard count > 0, count < min(chosen.count, rejected.count) else {
+        // Each keeps its last message: some sets have pairs of equal answers, and TRL takes these so.
+        let most = min(chosen.count, rejected.count) - 1
+        let count = min(zip(chosen, rejected).prefix { $0 == $1 }.count, most)
+        guard count > 0 else {
             throw fault(
                 " has no prompt in messages, and \"chosen\" and \"rejected\" do not begin with one that "
                     + "they share")
