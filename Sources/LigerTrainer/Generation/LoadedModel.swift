@@ -24,6 +24,8 @@ package struct LoadedModel {
 
     let model: CausalLanguageModel
     let tokenizer: any Tokenizer
+    /// What the model has rows for.
+    let vocabulary: VocabularyCheck
     /// Tokens that end a text.
     let endTokens: Set<Int32>
     /// Where it came from.
@@ -57,13 +59,9 @@ package struct LoadedModel {
         tokenizer =
             try found.map { try Tokenizers.load(directory: URL(literalPath: $0, isFolder: true)) }
             ?? ByteTokenizer()
+        vocabulary = try VocabularyCheck(
+            tokenizer, size: model.configuration.vocabularySize, name: "The tokenizer of \(source)")
         endTokens = try PromptTokens.ends(model.configuration, in: folder, tokenizer)
-        guard tokenizer.vocabularySize > model.configuration.vocabularySize else { return }
-        throw TrainerError(
-            .vocabularyMismatch,
-            "The tokenizer of \(source) has \(Format.integer(tokenizer.vocabularySize)) tokens, the model only "
-                + "\(Format.integer(model.configuration.vocabularySize)).",
-            remedy: "Give a model with its own tokenizer.json.")
     }
 
     package var decoder: Decoder { model.decoder }
