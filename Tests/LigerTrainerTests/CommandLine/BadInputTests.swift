@@ -157,7 +157,7 @@ import Testing
             try write(
                 """
                 {"version": "1.0", "normalizer": null, "added_tokens": [
-                   {"id": 258, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false,
+                   {"id": 256, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false,
                     "normalized": false, "special": true}],
                  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
                  "decoder": {"type": "ByteLevel"}, "post_processor": null,
@@ -166,12 +166,14 @@ import Testing
             let trained = try small.train(["--model", model], out: out)
             #expect(trained.status == 0, "\(trained.errors)")
             let images = "\(folder)/images.txt"
-            try write("A row of numbers. <image> And another row, which is longer.", to: images)
+            try write(
+                String(repeating: "A row of numbers. <image> And another row, which is longer. ", count: 20),
+                to: images)
             let message =
-                "has the token \"<image>\", which is number 258 of the tokenizer, and the model has 256 tokens."
+                "has the token \"<image>\", which is number 256 of the tokenizer, and the model has 256 tokens."
             for arguments in [
                 small.arguments(
-                    ["--model", model, "--data", images, "--eval-fraction", "0"], out: "\(folder)/no"),
+                    ["--model", model, "--data", images], out: "\(folder)/no"),
                 ["evaluate", out, "--data", images], ["generate", out, "--prompt", "a <image>"],
             ] {
                 let result = try LigerProcess.run(arguments, in: folder)

@@ -10,14 +10,29 @@ import Testing
     func closedStreamsAreNotTheFilesOfARun(redirections: String) throws {
         try withTemporaryFolder { folder in
             let small = try SmallRun(in: folder)
-            let result = try LigerProcess.run(small.arguments(), in: folder, redirections: redirections)
+            #expect(try small.train(["--steps", "1"]).status == 0)
+            // A model's files stay open, and so take the first numbers that are free.
+            let model = ["--model", "\(small.out)/final"]
+            let (closed, open) = ("\(folder)/closed", "\(folder)/open")
+            let result = try LigerProcess.run(
+                small.arguments(model, out: closed), in: folder, redirections: redirections)
             #expect(result.status == 0)
-            let lines = try String(contentsOfFile: "\(small.out)/metrics.jsonl", encoding: .utf8)
+            let lines = try String(contentsOfFile: "\(closed)/metrics.jsonl", encoding: .utf8)
             #expect(lines.split(separator: "\n").allSatisfy { $0.hasPrefix("{") }, "\(lines)")
-            let other = "\(folder)/other"
-            #expect(try small.train(out: other).status == 0)
-            #expect(try SmallRun.numbers(of: small.out) == SmallRun.numbers(of: other))
-            try SmallRun.expectSameModels(small.out, other)
+            #expect(try small.train(model, out: open).status == 0)
+            #expect(try SmallRun.numbers(of: closed) == SmallRun.numbers(of: open))
+            try SmallRun.expectSameModels(closed, open)
+        }
+    }
+
+    @Test func aReaderThatGoesAwayDoesNotEndARun() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            _ = try LigerProcess.run(
+                small.arguments(["--steps", "300", "--json"]), in: folder, redirections: "| head -n 2")
+            let steps = try SmallRun.numbers(of: small.out)
+            #expect(steps.last?.contains("\"step\":300") == true, "\(steps.last ?? "")")
+            #expect(FileManager.default.fileExists(atPath: "\(small.out)/final/model.safetensors"))
         }
     }
 
@@ -39,6 +54,25 @@ import Testing
                     #expect(
                         result.errors.contains("could not be written to standard output"), "\(result.errors)")
                 }
+            }
+        }
+
+        /// It can draw no line again.
+        @Test(arguments: ["dumb", ""]) func aPlainTerminalGetsPlainLines(term: String) throws {
+            try withTemporaryFolder { folder in
+                let small = try SmallRun(in: folder)
+                // `script` gives a terminal.
+                let line = ([try LigerProcess.executable().path] + small.arguments()).joined(separator: " ")
+                let (script, log) = (Process(), "\(folder)/log")
+                script.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+                script.arguments = ["TERM=\(term)", "script", "-qc", line, log]
+                script.standardOutput = FileHandle.nullDevice
+                script.standardInput = FileHandle.nullDevice
+                try script.run()
+                script.waitUntilExit()
+                let shown = try String(contentsOfFile: log, encoding: .utf8)
+                #expect(shown.contains("step 12/12  loss"), "\(shown)")
+                #expect(!shown.contains("\u{1B}["))
             }
         }
     #endif
