@@ -237,6 +237,10 @@ import Testing
         let missing = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }
         #expect(missing.kind == .unreadable)
         #expect(missing.file.hasSuffix("tokenizer.json"))
+        #expect(try Tokenizers.find(in: folder.url) == nil)
+        try Data().write(to: folder.file("tokenizer.model"))
+        let other = try #require(throws: TokenizerError.self) { try Tokenizers.find(in: folder.url) }
+        #expect(other.field == "tokenizer.json" && other.description.contains("AutoTokenizer"))
 
         try SmallTokenizer.json().write(to: folder.file("tokenizer.json"))
         #expect(try Tokenizers.load(directory: folder.url).endOfTextID == 263)

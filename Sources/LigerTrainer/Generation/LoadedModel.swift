@@ -58,7 +58,7 @@ package struct LoadedModel {
         }
         tokenizer =
             try found.map { try Tokenizers.load(directory: URL(literalPath: $0, isFolder: true)) }
-            ?? ByteTokenizer()
+            ?? Tokenizers.find(in: folder) ?? ByteTokenizer()
         vocabulary = try VocabularyCheck(
             tokenizer, size: model.configuration.vocabularySize, name: "The tokenizer of \(source)")
         endTokens = try PromptTokens.ends(model.configuration, in: folder, tokenizer)

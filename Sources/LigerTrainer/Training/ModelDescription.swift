@@ -47,10 +47,12 @@ package struct ModelDescription {
                     remedy: "Use a preset with --vocabulary, or leave it out.")
             }
             try Self.requireWeights(in: options.model)
-            let file = url.appendingPathComponent("tokenizer.json").path
-            let hasTokenizer = FileManager.default.fileExists(atPath: file)
-            tokenizer = hasTokenizer ? try Tokenizers.load(directory: url) : ByteTokenizer()
-            tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
+            let found = try Tokenizers.find(in: url)
+            tokenizer = found ?? ByteTokenizer()
+            tokenizerName =
+                found == nil
+                ? "bytes, for the folder has no tokenizer.json"
+                : url.appendingPathComponent("tokenizer.json").path
             configuration = try ModelConfiguration(folder: url)
         }
         vocabulary = try VocabularyCheck(

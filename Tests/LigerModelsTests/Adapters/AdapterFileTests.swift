@@ -106,6 +106,15 @@ import Tile
         #expect(model.decoder.adapters?.all.count == 2)
     }
 
+    /// As PEFT wrote them at first.
+    @Test func weightsInAnotherFileAreToldHowToConvert() throws {
+        let folder = try TemporaryFolder()
+        try Data(Self.sound.utf8).write(to: folder.file("adapter_config.json"))
+        try Data([1]).write(to: folder.file("adapter_model.bin"))
+        let error = #expect(throws: CheckpointError.self) { try AdapterFolder(url: folder.url) }
+        #expect(error?.problems.map(\.found) == ["no adapter_model.safetensors"])
+    }
+
     @Test func refusesTensorsThatDoNotFit() throws {
         try Self.load { _ in }
         try Self.load {

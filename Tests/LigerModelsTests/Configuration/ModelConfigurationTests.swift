@@ -56,7 +56,7 @@ struct ModelConfigurationTests {
         #expect(granite.attentionDropout == 0.1)
         #expect(granite.architecture.unappliedDropouts == ["attention_dropout"])
         let tokens = ["bos_token_id": "2", "eos_token_id": "1", "pad_token_id": "0"]
-        let gemma = tokens.merging(["model_type": "\"gemma\""]) { $1 }
+        let gemma = tokens.merging(["model_type": "\"gemma\"", "num_key_value_heads": "4"]) { $1 }
         for name in ["gelu", "gelu_pytorch_tanh", "gelu_new"] {
             let found = try Self.parse(
                 gemma.merging(["hidden_act": "\"\(name)\"", "hidden_activation": "null"]) { $1 })
