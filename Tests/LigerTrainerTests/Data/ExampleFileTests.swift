@@ -92,6 +92,11 @@ import Testing
                 + "python -c \"import json"
         ),
         (
+            .instructions, #"{"instruction": "a", "input": "", "output": "b"}"#,
+            "line 2 is in Alpaca's form (\"instruction\", \"input\" and \"output\"), which is not read. Convert it: "
+                + "python -c \"import json"
+        ),
+        (
             .pairs, #"{"prompt": "a", "chosen": "b"}"#,
             #"line 2 has no "rejected"; it has "chosen", "prompt"."#
         ),

@@ -146,6 +146,17 @@ struct ExampleReader {
         )
     }
 
+    private var alpaca: TrainerError {
+        TrainerError(
+            .dataMalformed,
+            "\(path), line \(line) is in Alpaca's form (\"instruction\", \"input\" and \"output\"), which is not read.",
+            remedy: "Convert it: python -c \"import json; "
+                + "ask = lambda r: r['instruction'] + ('\\n\\n' + r['input'] if r.get('input') else ''); "
+                + "[print(json.dumps({'messages': [{'role': 'user', 'content': ask(r)}, {'role': 'assistant', 'content': "
+                + "r['output']}]})) for r in map(json.loads, open('\(path)'))]\" > messages.jsonl"
+        )
+    }
+
     private func fault(_ problem: String) -> TrainerError {
         TrainerError(
             .dataMalformed, "\(path), line \(line)\(problem).",
@@ -168,6 +179,8 @@ extension ExampleReader {
         switch members[key] {
         case .string(let text): return text
         case nil where Self.isShareGPT(members): throw shareGPT
+        case nil where form == .instructions && members["instruction"] != nil && members["output"] != nil:
+            throw alpaca
         case nil:
             let keys = members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", ")
             throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")
