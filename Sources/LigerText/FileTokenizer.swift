@@ -23,6 +23,9 @@ public struct FileTokenizer: Tokenizer {
     /// Added tokens that are sought in the normalised text.
     let normalizedTokens: AddedTokenMatcher
 
+    /// Tokens of the vocabulary that tokenizer_config.json alone makes special.
+    package let namedIDs: [Int32]
+
     /// The special tokens by their text.
     public let specialTokens: [String: Int32]
 
@@ -41,11 +44,17 @@ public struct FileTokenizer: Tokenizer {
     /// One more than the largest id of vocabulary and added tokens.
     public var vocabularySize: Int { tokens.count }
 
+    /// One more than the largest id that is not an added token's.
+    public let ordinaryVocabularySize: Int
+
     /// Reads a tokenizer.json.
     ///
     /// - Throws: `TokenizerError` when the file cannot be read, is malformed, contradicts itself, or asks for
     ///   something that is not supported.
-    public init(contentsOf url: URL) throws {
+    public init(contentsOf url: URL) throws { try self.init(contentsOf: url, naming: []) }
+
+    /// - Parameter named: tokens that are special too, if they are of the vocabulary or among the added ones.
+    init(contentsOf url: URL, naming named: [AddedToken]) throws {
         let data: Data
         do {
             data = try Data(contentsOf: url)
@@ -54,22 +63,25 @@ public struct FileTokenizer: Tokenizer {
                 .unreadable, file: url.path, field: "", found: "no readable file",
                 advice: "give the path of a tokenizer.json")
         }
-        try self.init(json: data, file: url.path)
+        try self.init(json: data, file: url.path, naming: named)
     }
 
     /// Reads the text of a tokenizer.json; `file` is its name for errors.
     ///
     /// - Throws: `TokenizerError` when the text is malformed, contradicts itself, or asks for something that is not
     ///   supported.
-    public init(json: Data, file: String) throws {
+    public init(json: Data, file: String) throws { try self.init(json: json, file: file, naming: []) }
+
+    private init(json: Data, file: String, naming named: [AddedToken]) throws {
         let contents = try TokenizerFile([UInt8](json), file: file)
         let configuration = try TokenizerConfiguration(contents, file: file)
         let reader = ModelReader(contents.model, isByteLevel: configuration.isByteLevel, file: file)
         let options = try reader.options()
         let vocabulary = try reader.vocabulary(options.kind)
-        let addedTokens = configuration.addedTokens
         try AddedTokenCheck(vocabulary, file: file).check(
-            addedTokens, configuration.opening + configuration.closing)
+            configuration.addedTokens, configuration.opening + configuration.closing)
+        let addedTokens = Self.added(configuration.addedTokens, naming: named, of: vocabulary)
+        namedIDs = addedTokens.dropFirst(configuration.addedTokens.count).map(\.id)
         model = try reader.model(options, vocabulary)
         normalizers = configuration.normalizers
         preTokenizers = configuration.preTokenizers
@@ -86,6 +98,7 @@ public struct FileTokenizer: Tokenizer {
             added[index].content = normalizers.normalized(added[index].content)
         }
         tokens = TokenBytes(vocabulary, added: added, inByteAlphabet: keepsBytes)
+        ordinaryVocabularySize = Self.ordinarySize(of: tokens, added: Set(added.map(\.id)))
         added.removeAll(where: \.content.isEmpty)
         try AddedTokenCheck.checkDistinct(added.filter(\.normalized), file: file)
         rawTokens = AddedTokenMatcher(added.filter { !$0.normalized })
@@ -96,6 +109,31 @@ public struct FileTokenizer: Tokenizer {
         beginningOfTextID = Self.first(of: ["<|begin_of_text|>", "<s>", "<bos>"], in: specialTokens)
         endOfTextID = Self.first(
             of: ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"], in: specialTokens)
+    }
+
+    /// With those of the vocabulary that are named alone, as transformers adds them.
+    private static func added(
+        _ listed: [AddedToken], naming named: [AddedToken], of vocabulary: Vocabulary
+    ) -> [AddedToken] {
+        var places: [String: Int] = [:]
+        for (place, token) in listed.enumerated() { places[token.content] = place }
+        return named.reduce(into: listed) { tokens, token in
+            if let place = places[token.content] {
+                tokens[place].special = true
+            } else if let id = vocabulary.id(of: token.content) {
+                places[token.content] = tokens.count
+                var token = token
+                token.id = id
+                tokens.append(token)
+            }
+        }
+    }
+
+    /// Without added tokens, and ids of none, at the end.
+    private static func ordinarySize(of tokens: TokenBytes, added: Set<Int32>) -> Int {
+        var size = tokens.count
+        while size > 0, tokens[size - 1] == nil || added.contains(Int32(size - 1)) { size -= 1 }
+        return size
     }
 
     private static func first(of names: [String], in tokens: [String: Int32]) -> Int32? {

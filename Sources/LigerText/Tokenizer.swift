@@ -6,6 +6,9 @@ public protocol Tokenizer: Sendable {
     /// One more than the largest id, which is the number of rows an embedding needs.
     var vocabularySize: Int { get }
 
+    /// One more than the largest id that is not an added token's: text without added tokens has no id beyond.
+    var ordinaryVocabularySize: Int { get }
+
     /// The special tokens by their text, as they would stand in the text itself.
     var specialTokens: [String: Int32] { get }
 
@@ -37,6 +40,9 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+    /// That of a tokenizer without added tokens.
+    public var ordinaryVocabularySize: Int { vocabularySize }
+
     /// The ids of `text` between those that open and close it.
     public func encodeWithSpecialTokens(_ text: String) -> [Int32] { openingIDs + encode(text) + closingIDs }
 

@@ -2,8 +2,8 @@ public import Platform
 
 /// Finds the tokenizer of a checkpoint.
 public enum Tokenizers {
-    /// The tokenizer of a Hugging Face checkpoint: tokenizer.json, and the names of the opening and closing tokens
-    /// from tokenizer_config.json where there is one.
+    /// The tokenizer of a Hugging Face checkpoint: tokenizer.json, and from tokenizer_config.json, where there is one, the
+    /// names of the opening and closing tokens, and which tokens of the vocabulary are special.
     ///
     /// - Throws: `TokenizerError` when tokenizer.json is missing or cannot be honoured.
     public static func load(directory: URL) throws -> any Tokenizer {
@@ -13,45 +13,36 @@ public enum Tokenizers {
                 .unreadable, file: url.path, field: "", found: "no such file",
                 advice: "save one with transformers' AutoTokenizer (use_fast), or train on bytes")
         }
-        var tokenizer = try FileTokenizer(contentsOf: url)
         let configuration = directory.appendingPathComponent("tokenizer_config.json")
-        guard FileManager.default.fileExists(atPath: configuration.path) else { return tokenizer }
-        try tokenizer.readNames(from: configuration)
+        guard FileManager.default.fileExists(atPath: configuration.path) else {
+            return try FileTokenizer(contentsOf: url)
+        }
+        let names = try TokenizerNames(contentsOf: configuration)
+        var tokenizer = try FileTokenizer(contentsOf: url, naming: names.tokens)
+        try tokenizer.take(names)
         return tokenizer
     }
-}
 
-extension FileTokenizer {
-    /// Takes `bos_token` and `eos_token` from a tokenizer_config.json; a name that is null or absent changes nothing.
-    mutating func readNames(from url: URL) throws {
-        let bytes: [UInt8]
-        do {
-            bytes = [UInt8](try Data(contentsOf: url))
-        } catch {
-            throw TokenizerError(
-                .unreadable, file: url.path, field: "", found: "no readable file",
-                advice: "make the file readable or remove it")
-        }
-        var reader = JSONReader(bytes) { TokenizerError(json: $0, $1, at: $2, file: url.path) }
-        var fields: [String: JSONValue] = [:]
-        try reader.readObject { reader, key in fields[key] = try reader.readValue() }
-        try reader.finish()
-        let root = JSONObject(
-            place: JSONField(file: url.path, path: "", value: .object(fields)), fields: fields)
-        if let id = try specialToken(root["bos_token"]) { beginningOfTextID = id }
-        if let id = try specialToken(root["eos_token"]) { endOfTextID = id }
-    }
+    /// What holds a vocabulary where tokenizer.json does not.
+    private static let otherFiles = [
+        "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+    ]
 
-    /// A name, or an object with the name as its `content`.
-    private func specialToken(_ field: JSONField) throws -> Int32? {
-        if field.isNull { return nil }
-        var name = field
-        if case .object(let fields) = field.value {
-            name = JSONObject(place: field, fields: fields.dictionary)["content"]
+    /// The tokenizer of a checkpoint; nil for a folder without any, whose model reads bytes.
+    ///
+    /// - Throws: as `load`, and for a folder with a vocabulary in other files alone: a model would be given bytes in the place
+    ///   of the tokens that it knows.
+    public static func find(in directory: URL) throws -> (any Tokenizer)? {
+        func has(_ name: String) -> Bool {
+            FileManager.default.fileExists(atPath: directory.appendingPathComponent(name).path)
         }
-        guard let id = specialTokens[try name.string()] else {
-            throw name.error(.inconsistent, "tokenizer.json has no special token of this name")
-        }
-        return id
+        if has("tokenizer.json") { return try load(directory: directory) }
+        guard let other = otherFiles.first(where: has) else { return nil }
+        throw TokenizerError(
+            .unreadable, file: directory.path, field: "tokenizer.json", found: "no such file, and \(other)",
+            advice: "write it: python -c \"from transformers import AutoTokenizer as T; "
+                + "T.from_pretrained('\(directory.path)').save_pretrained('\(directory.path)')\"")
     }
 }

@@ -1,3 +1,4 @@
+internal import LigerModels
 internal import LigerNN
 internal import Tile
 
@@ -6,10 +7,8 @@ extension TrainingOptions {
     /// - Throws: one `TrainerError` (`invalidOptions`) that names all problems, not only the first.
     public func validate() throws {
         let problems =
-            nameProblems + sourceProblems + objectiveProblems + instructionProblems + adapterProblems
-            + executionProblems
-            + sizeProblems
-            + rateProblems
+            nameProblems + pathProblems + sourceProblems + objectiveProblems + instructionProblems
+            + adapterProblems + executionProblems + sizeProblems + rateProblems
             + evaluationProblems + courseProblems
         guard !problems.isEmpty else { return }
         let count = problems.count == 1 ? "An option is" : "\(problems.count) options are"
@@ -30,11 +29,27 @@ extension TrainingOptions {
             problems.append(
                 "--out is \(out), as --data; give another folder, or the next run reads its output")
         }
+        if !out.isEmpty, ModelPreset(rawValue: model) == nil, Self.trimmed(model) == Self.trimmed(out) {
+            problems.append("--out is \(out), as --model; give another folder, so that each holds one model")
+        }
         if !Self.dtypes.contains(dtype) {
             let allowed = Self.dtypes.map(\.rawValue).joined(separator: " or ")
             problems.append("--dtype is \(dtype.rawValue); it must be \(allowed)")
         }
         return problems
+    }
+
+    private var pathProblems: [String] {
+        let paths: [(option: String, path: String?)] =
+            [
+                ("--data", data), ("--model", model), ("--eval-data", source.evaluation),
+                ("--cache", source.cache), ("--reference", objective.reference),
+                ("--teacher", objective.teacher), ("--chat-template", instructions.chatTemplate),
+                ("--adapter", adapter.folder), ("--out", out),
+            ] + source.others.map { ("--mix", $0) }
+        return paths.compactMap { path in
+            path.path.flatMap { FileSystem.shellProblem(path.option, $0) }
+        }
     }
 
     private var executionProblems: [String] {
@@ -139,7 +154,7 @@ extension TrainingOptions {
         }
         for (name, value) in [("--clip", clip), ("--weight-decay", weightDecay)]
         where !(value >= 0 && value.isFinite) {
-            problems.append("\(name) is \(value); it must be at least 0")
+            problems.append("\(name) is \(value); it must be a finite number of at least 0")
         }
         if !(0..<1).contains(beta1) || !(0..<1).contains(beta2) {
             problems.append("--betas are \(beta1),\(beta2); both must be at least 0 and below 1")

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import LigerCatalogue
 internal import LigerRunFile
+internal import LigerTrainer
 internal import Platform
 
 /// Trains language models on kernels written in Swift.
@@ -22,12 +23,28 @@ internal import Platform
 
     /// Runs a command; a run file that `train` is given stands before its options.
     static func main() {
+        StandardStreams.open()
         do {
             let words = try RunFileCommandLine.expanded(Array(CommandLine.arguments.dropFirst()))
             if (try? parseAsRoot(words)) == nil { try refuseOthersNames(words) }
-            main(words)
+            run(words)
         } catch {
             exit(withError: ValidationError("\(error)"))
+        }
+    }
+
+    /// Runs a command to its end, which is a failure if what it printed went nowhere, as on a full disk.
+    private static func run(_ words: [String]) {
+        do {
+            var command = try parseAsRoot(words)
+            try command.run()
+            if !StandardStreams.hasTakenAll() {
+                throw TrainerError(
+                    .outputUnwritable, "What was printed could not be written to standard output.",
+                    remedy: "Make room there, or send it elsewhere.")
+            }
+        } catch {
+            exit(withError: error)
         }
     }
 

@@ -18,12 +18,6 @@ import Testing
 
     static let refusals: [Refusal] = [
         Refusal(path: ["version"], value: #""2.0""#, kind: .unsupported, field: "version", says: "2.0"),
-        Refusal(
-            path: ["truncation"], value: #"{"max_length": 8}"#, kind: .unsupported, field: "truncation",
-            says: "max_length"),
-        Refusal(
-            path: ["padding"], value: #"{"length": 8}"#, kind: .unsupported, field: "padding",
-            says: "null is supported"),
         Refusal(path: ["surprise"], value: "1", kind: .unsupported, field: "surprise", says: "known fields"),
         Refusal(
             path: ["normalizer"], value: #"{"type": "Nmt"}"#, kind: .unsupported, field: "normalizer",
@@ -229,11 +223,24 @@ import Testing
         #expect(try SmallTokenizer.load(contents).encode("hello world") == [259, 260, 261, 262])
     }
 
+    /// The library writes what it was last asked for; transformers sets both for each call.
+    @Test func truncationAndPaddingOfAFileCountForNothing() throws {
+        var contents = SmallTokenizer.contents()
+        let ids = try SmallTokenizer.load(contents).encode("hello hello hello")
+        contents["truncation"] = ["max_length": 1, "strategy": "LongestFirst", "stride": 0]
+        contents["padding"] = ["strategy": ["Fixed": 16], "pad_id": 0, "pad_token": "<pad>"]
+        #expect(try SmallTokenizer.load(contents).encode("hello hello hello") == ids)
+    }
+
     @Test func loadsACheckpointsFolder() throws {
         let folder = try TemporaryFolder()
         let missing = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }
         #expect(missing.kind == .unreadable)
         #expect(missing.file.hasSuffix("tokenizer.json"))
+        #expect(try Tokenizers.find(in: folder.url) == nil)
+        try Data().write(to: folder.file("tokenizer.model"))
+        let other = try #require(throws: TokenizerError.self) { try Tokenizers.find(in: folder.url) }
+        #expect(other.field == "tokenizer.json" && other.description.contains("AutoTokenizer"))
 
         try SmallTokenizer.json().write(to: folder.file("tokenizer.json"))
         #expect(try Tokenizers.load(directory: folder.url).endOfTextID == 263)
@@ -244,6 +251,21 @@ import Testing
         let named = try Tokenizers.load(directory: folder.url)
         #expect(named.endOfTextID == 264)
         #expect(named.beginningOfTextID == 263)
+
+        // transformers adds them, and so finds them in texts; what is in neither file it gives a number of its own.
+        try Data(
+            #"{"eos_token": "<tool>", "unk_token": "he", "mask_token": "<none>", "extra_special_tokens": {"a": "ld"}}"#
+                .utf8
+        ).write(to: names)
+        let more = try Tokenizers.load(directory: folder.url)
+        #expect(more.endOfTextID == 265)
+        #expect(Set(more.specialTokens.keys) == ["<|endoftext|>", "<pad>", "<tool>", "he", "ld"])
+        #expect(named.encode("hello") == [259])
+        #expect(more.encode("hello").first == 256 && more.encode("hello").count == 3)
+
+        try Data(#"{"split_special_tokens": true}"#.utf8).write(to: names)
+        let split = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }
+        #expect(split.field == "split_special_tokens")
 
         try Data(#"{"eos_token": "<none>"}"#.utf8).write(to: names)
         let error = try #require(throws: TokenizerError.self) { try Tokenizers.load(directory: folder.url) }

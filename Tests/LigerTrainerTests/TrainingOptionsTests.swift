@@ -37,11 +37,22 @@ import Tile
                 $0.data = "texts/"; $0.out = "texts"
             }, "--out is texts, as --data; give another folder, or the next run reads its output"
         ),
+        (
+            {
+                $0.model = "llama/"
+                $0.out = "llama"
+            }, "--out is llama, as --model; give another folder, so that each holds one model"
+        ),
+        (
+            { $0.source.cache = "~/tokens" },
+            "--cache is ~/tokens, and ~ is expanded by the shell alone, where a word begins with it; give $HOME/tokens, or "
+                + "./~/tokens for what is called ~ here"
+        ),
         ({ $0.learningRate = 0 }, "--lr is 0.0; it must be a finite number above 0"),
         ({ $0.learningRate = .nan }, "--lr is nan; it must be a finite number above 0"),
         ({ $0.epsilon = -1 }, "--epsilon is -1.0; it must be a finite number above 0"),
-        ({ $0.clip = .infinity }, "--clip is inf; it must be at least 0"),
-        ({ $0.weightDecay = -0.1 }, "--weight-decay is -0.1; it must be at least 0"),
+        ({ $0.clip = .infinity }, "--clip is inf; it must be a finite number of at least 0"),
+        ({ $0.weightDecay = -0.1 }, "--weight-decay is -0.1; it must be a finite number of at least 0"),
         ({ $0.beta2 = 1 }, "--betas are 0.9,1.0; both must be at least 0 and below 1"),
         ({ $0.minimumRatio = 1.5 }, "--min-ratio is 1.5; it must be from 0 to 1"),
         (

@@ -30,6 +30,9 @@ VARIANTS = {
     "all": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear")),
     "named": ("llama", dict(r=3, lora_alpha=5, target_modules=["q_proj", "mlp.down_proj"])),
     "pattern": ("llama", dict(r=3, lora_alpha=5, target_modules=r".*layers\.1\..*(gate|o)_proj")),
+    "chosen": ("llama", dict(
+        r=3, lora_alpha=5, target_modules=["k_proj", "up_proj"], layers_to_transform=[1], layers_pattern="layers")),
+    "excluded": ("llama", dict(r=3, lora_alpha=5, target_modules="all-linear", exclude_modules=r".*\.0\.mlp.*")),
     "stabilised": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear", use_rslora=True)),
     "decomposed": ("llama", dict(r=4, lora_alpha=7, target_modules="all-linear", use_dora=True)),
     "experts": ("mixtral", dict(r=4, lora_alpha=7, target_modules=["q_proj"], target_parameters=EXPERTS)),

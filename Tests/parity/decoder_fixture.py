@@ -73,8 +73,11 @@ VARIANTS = {
         residual_multiplier=0.7, logits_scaling=1.6, attention_bias=True, mlp_bias=True,
     ),
     "gemma": dict(model_type="gemma", num_key_value_heads=2, head_dim=14, pad_token_id=PADDING),
-    # Windows shorter than the sequence: in all layers, in the last ones, in every other one.
-    "windowed": dict(model_type="mistral", num_key_value_heads=2, head_dim=14, sliding_window=9),
+    # Windows shorter than the sequence: in all layers, in the last ones, in every other one. The first has heads that the
+    # hidden size is no multiple of.
+    "windowed": dict(
+        model_type="mistral", num_attention_heads=10, num_key_value_heads=2, head_dim=14, sliding_window=9
+    ),
     "phi3-windowed": dict(
         model_type="phi3", num_key_value_heads=2, pad_token_id=PADDING, bos_token_id=1, eos_token_id=2, sliding_window=5,
         partial_rotary_factor=0.5,

@@ -47,6 +47,7 @@ package struct AdapterConfiguration: Sendable, Equatable {
             isRankStabilised: reader.flag("use_rslora"), isWeightDecomposed: reader.flag("use_dora"))
         parameters = reader.names("target_parameters")
         (options.targets, hasPattern) = reader.targets(mayBeNone: !parameters.isEmpty)
+        reader.chooseTargets()
         options.gates = reader.gates(rank: options.rank, alpha: options.alpha)
         base = reader.text("base_model_name_or_path")
         try reader.finish()

@@ -29,7 +29,13 @@ package struct AdapterFolder {
         let configuration = try AdapterConfiguration(folder: url)
         self.url = url
         base = configuration.base
-        file = try SafetensorsFile(url: url.appendingPathComponent(Self.weightsName))
+        let weights = url.appendingPathComponent(Self.weightsName)
+        guard FileManager.default.fileExists(atPath: weights.path) else {
+            throw CheckpointError(
+                url.path, "the adapter", found: "no \(Self.weightsName)", expected: "one",
+                advice: "Load it with PEFT, and save it with save_pretrained.")
+        }
+        file = try SafetensorsFile(url: weights)
         var options = configuration.options
         options.targets = .named(
             try AdapterLayers(of: file.tensors.keys, configuration, in: file.path).names)

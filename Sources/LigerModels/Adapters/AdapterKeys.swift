@@ -24,7 +24,9 @@ struct AdapterKeys {
         "task_type": [.string("CAUSAL_LM"), .null],
         "bias": [.string("none")],
         // Others change the weights that were adapted.
-        "init_lora_weights": [.bool(true), .bool(false), .string("gaussian"), .string("orthogonal")],
+        "init_lora_weights": [
+            .bool(true), .bool(false), .string("gaussian"), .string("orthogonal"), .string("eva"),
+        ],
     ]
 
     private mutating func value(_ key: String) -> JSONValue? {
@@ -135,6 +137,22 @@ struct AdapterKeys {
         }
         report(key, value, "names of layers", "Save the adapter again with PEFT's save_pretrained.")
         return (.all, false)
+    }
+
+    /// Reads the keys that choose among the targets. The tensors say which layers were chosen, so they count for nothing more.
+    mutating func chooseTargets() {
+        func isName(_ value: JSONValue) -> Bool { if case .string = value { true } else { false } }
+        func isNumber(_ value: JSONValue) -> Bool { if case .integer = value { true } else { false } }
+        let choices: [(key: String, isSound: (JSONValue) -> Bool)] = [
+            ("layers_to_transform", isNumber), ("layers_pattern", isName), ("exclude_modules", isName),
+        ]
+        for choice in choices {
+            switch members[choice.key] {
+            case .array(let elements)? where elements.allSatisfy(choice.isSound): read.insert(choice.key)
+            case let value? where choice.isSound(value): read.insert(choice.key)
+            default: break
+            }
+        }
     }
 
     /// Checks all other keys.

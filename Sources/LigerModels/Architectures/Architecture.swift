@@ -19,6 +19,9 @@ package protocol Architecture: Sendable, Hashable {
     /// Reads every key of the family, or writes it, and checks it.
     mutating func visit(_ keys: inout ConfigurationKeys)
 
+    /// Keys of dropouts that transformers applies in training, and this package does not.
+    var unappliedDropouts: [String] { get }
+
     /// The layers, whose parameters are made within the scope.
     func layers(_ scope: ParameterScope) -> Decoder
 }
@@ -46,6 +49,9 @@ package enum Architectures {
 }
 
 extension Architecture {
+    /// That of most families' attention.
+    package var unappliedDropouts: [String] { decoder.attentionDropout > 0 ? ["attention_dropout"] : [] }
+
     /// Equality beyond the type that is known where it is asked for.
     func isEqual(to other: any Architecture) -> Bool { other as? Self == self }
 }

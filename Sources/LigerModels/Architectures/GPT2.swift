@@ -27,6 +27,13 @@ package struct GPT2: Architecture {
         decoder.headSize = decoder.headCount > 0 ? max(1, decoder.hiddenSize / decoder.headCount) : 1
         decoder.rope = RopeConfiguration()
         decoder.window = nil
+        decoder.attentionDropout = 0
+    }
+
+    private static let dropoutKeys = ["resid_pdrop", "embd_pdrop", "attn_pdrop"]
+
+    package var unappliedDropouts: [String] {
+        zip(Self.dropoutKeys, dropouts).filter { $0.1 > 0 }.map(\.0)
     }
 
     package mutating func visit(_ keys: inout ConfigurationKeys) {
@@ -49,10 +56,12 @@ package struct GPT2: Architecture {
             $0 >= 0 && $0 <= 1
         }
         decoder.visitTokens(&keys, tied: true, begin: 50_256, end: [50_256], padding: nil)
-        keys.constant("activation_function", .string("gelu_new"))
+        keys.constant(
+            "activation_function", .string("gelu_new"),
+            or: [.string("gelu_pytorch_tanh"), .string("gelu_fast")])
         keys.flag("scale_attn_weights", &scalesScores, default: true)
         keys.flag("scale_attn_by_inverse_layer_idx", &scalesByLayer, default: false)
-        for (place, key) in ["resid_pdrop", "embd_pdrop", "attn_pdrop"].enumerated() {
+        for (place, key) in Self.dropoutKeys.enumerated() {
             keys.number(key, &dropouts[place], default: 0.1, expected: "0 to below 1") { $0 >= 0 && $0 < 1 }
         }
     }

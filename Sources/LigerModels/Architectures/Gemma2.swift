@@ -30,7 +30,7 @@ package struct Gemma2: Architecture {
             &keys,
             defaults: .init(
                 keyValueHeads: 4, headSize: 256, positions: 8192, beginToken: 2, endTokens: [1],
-                paddingToken: 0, tiesWordEmbeddings: true, activation: .geluTanh))
+                paddingToken: 0, tiesWordEmbeddings: true, activation: .geluTanh, demandsWholeHeads: true))
         keys.flag("attention_bias", &attentionBias, default: false)
         keys.write("hidden_activation", .string("gelu_pytorch_tanh"))
         Gemma.visitActivation(&keys)

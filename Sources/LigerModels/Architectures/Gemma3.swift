@@ -32,7 +32,8 @@ package struct Gemma3: Architecture {
             &keys,
             defaults: .init(
                 keyValueHeads: 4, headSize: 256, positions: 131_072, beginToken: 2, endTokens: [1],
-                paddingToken: 0, tiesWordEmbeddings: true, activation: .geluTanh, hasOwnPositions: true))
+                paddingToken: 0, tiesWordEmbeddings: true, activation: .geluTanh, demandsWholeHeads: true,
+                hasOwnPositions: true))
         RopeConfiguration.visit(
             &keys, full: &decoder.rope, local: &localRope, positions: decoder.maximumPositions,
             headSize: decoder.headSize)

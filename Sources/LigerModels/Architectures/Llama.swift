@@ -15,7 +15,7 @@ package struct Llama: Architecture {
     package init(_ decoder: DecoderConfiguration) { self.decoder = decoder }
 
     package mutating func visit(_ keys: inout ConfigurationKeys) {
-        decoder.visit(&keys)
+        decoder.visit(&keys, defaults: .init(demandsWholeHeads: true))
         keys.flag("attention_bias", &attentionBias, default: false)
         keys.flag("mlp_bias", &feedForwardBias, default: false)
         keys.refuseWindow(shorterThan: decoder.maximumPositions)

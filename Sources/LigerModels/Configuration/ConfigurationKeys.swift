@@ -141,9 +141,11 @@ package struct ConfigurationKeys {
     }
 
     /// A key of which one value is supported; it is written, and any other is refused.
-    package mutating func constant(_ key: String, _ only: JSONValue) {
+    ///
+    /// - Parameter others: that mean the same.
+    package mutating func constant(_ key: String, _ only: JSONValue, or others: [JSONValue] = []) {
         write(key, only)
-        refuse(key, unless: { $0 == only }, expected: only.summary)
+        refuse(key, unless: { $0 == only || others.contains($0) }, expected: only.summary)
     }
 
     /// Reads a value that `parse` understands, or takes the default.

@@ -20,6 +20,8 @@ extension DecoderConfiguration {
         package var activation = GatedFeedForward.Activation.silu
         /// The share of a head that is rotated; nil if the architecture rotates all of it.
         package var rotatedShare: Double?
+        /// Whether transformers refuses hidden sizes that are no multiple of the heads also where the size of a head is given.
+        package var demandsWholeHeads = false
         /// Whether the family reads and writes rotary positions itself.
         package var hasOwnPositions = false
     }
@@ -51,9 +53,19 @@ extension DecoderConfiguration {
         visitTokens(
             &keys, tied: defaults.tiesWordEmbeddings, begin: defaults.beginToken, end: defaults.endTokens,
             padding: defaults.paddingToken)
-        keys.constant("hidden_act", .string(defaults.activation.rawValue))
-        keys.write("attention_dropout", .number(0))
+        keys.constant(
+            "hidden_act", .string(defaults.activation.rawValue),
+            or: (Self.otherNames[defaults.activation] ?? []).map { .string($0) })
+        keys.number("attention_dropout", &attentionDropout, default: 0, expected: "0 to below 1") {
+            $0 >= 0 && $0 < 1
+        }
     }
+
+    /// What transformers calls the same activations too. Gemma's first files say `gelu` and mean the approximation, which
+    /// transformers takes in its place.
+    private static let otherNames: [GatedFeedForward.Activation: [String]] = [
+        .silu: ["swish"], .geluTanh: ["gelu", "gelu_new", "gelu_fast"],
+    ]
 
     /// Reads or writes the tokens that mean something, whether the head is the embedding, and how weights are stored.
     mutating func visitTokens(
@@ -79,11 +91,13 @@ extension DecoderConfiguration {
             keyValueHeadCount > 0 && headCount.isMultiple(of: keyValueHeadCount), "num_attention_heads",
             "num_key_value_heads", found: "\(headCount) and \(keyValueHeadCount)",
             expected: "a number of query heads that is a multiple of the key and value heads")
-        let isDivisible = keys.check(
-            headCount > 0 && hiddenSize.isMultiple(of: headCount), "hidden_size", "num_attention_heads",
-            found: "\(hiddenSize) and \(headCount)",
-            expected: "a hidden size that is a multiple of the heads, as transformers demands")
         let hasDefault = defaults.headSize == nil && keys.value("head_dim") == nil
+        let isDivisible =
+            !(hasDefault || defaults.demandsWholeHeads)
+            || keys.check(
+                headCount > 0 && hiddenSize.isMultiple(of: headCount), "hidden_size", "num_attention_heads",
+                found: "\(hiddenSize) and \(headCount)",
+                expected: "a hidden size that is a multiple of the heads, as transformers demands")
         keys.integer(
             "head_dim", &headSize, in: .min ... .max,
             default: defaults.headSize ?? (headCount > 0 ? hiddenSize / headCount : 1))

@@ -34,6 +34,9 @@ public struct DecoderConfiguration: Sendable, Hashable {
     public var endTokenIDs: [Int]
     /// Token that fills up a batch. In transformers its embedding gets no gradient.
     public var paddingTokenID: Int?
+    /// Share of attention's weights that transformers drops in training. It is kept for what reads the file next; training
+    /// here drops nothing.
+    public var attentionDropout = 0.0
     /// Element type the weights are stored in, where the file says so.
     public var dtype: DType?
 

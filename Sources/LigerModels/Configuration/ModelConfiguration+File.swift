@@ -24,7 +24,10 @@ extension ModelConfiguration {
             throw CheckpointError(
                 file, "model_type", found: name.flatMap { $0 == .null ? nil : $0.summary } ?? "none",
                 expected: "one of " + types.map { $0.modelType }.joined(separator: ", "),
-                advice: "Choose a model of a supported type.")
+                advice: members["text_config"] == nil
+                    ? "Choose a model of a supported type."
+                    : "Its text_config is a model of text alone, which can be saved and read: Documentation/Families.md shows "
+                        + "how with Gemma 3.")
         }
         var keys = ConfigurationKeys(reading: members)
         var configuration = ModelConfiguration(type.init(.unread))

@@ -18,6 +18,8 @@ extension RopeScaling {
         var theta = RopeConfiguration.standardTheta
     }
 
+    /// What the first files of Phi-3 call longrope.
+    private static let olderLong = "su"
     private static let types = ["default", "llama3", "linear", "dynamic", "yarn", "longrope"]
     private static let original = "original_max_position_embeddings"
 
@@ -42,7 +44,7 @@ extension RopeScaling {
                 "factor", original, "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
                 "truncate")
             return .yarn(readYaRN(&keys, around))
-        case "longrope":
+        case "longrope", olderLong:
             only("factor", "short_factor", "long_factor", original, "attention_factor")
             return .long(readLong(&keys, around))
         case let other:

@@ -31,7 +31,7 @@ public enum ModelSource: Sendable, Hashable {
                 advice: (text.contains("/") ? "Nothing is fetched from the Hub. " : "")
                     + "Name a preset, or the path of a folder that transformers' save_pretrained wrote.")
         }
-        self = .folder(URL(fileURLWithPath: text, isDirectory: true))
+        self = .folder(URL(literalPath: text, isFolder: true))
     }
 
     /// The folder; nil for a preset.

@@ -28,11 +28,8 @@ struct TokenizerConfiguration {
         if !root["version"].isNull, try root["version"].string() != "1.0" {
             throw root["version"].error(.unsupported, "version \"1.0\" is supported")
         }
-        for name in ["truncation", "padding"] where !root[name].isNull {
-            throw root[name].error(
-                .unsupported,
-                "null is supported: set it to null in the file, batches are cut and filled by the caller")
-        }
+        // Truncation and padding are what the library was last asked for before it saved the file. transformers sets both for
+        // each call, and here batches are cut and filled elsewhere.
         try readNormalizer(root["normalizer"])
         try readPretokenizer(root["pre_tokenizer"])
         decoders = try Self.decoders(root["decoder"])

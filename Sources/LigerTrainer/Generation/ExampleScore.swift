@@ -104,7 +104,7 @@ package struct ExampleScore: Sendable, Codable {
         var options = given
         options.model = location.weights
         options.adapter.folder = location.adapter
-        let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
+        let folder = URL(literalPath: location.weights, isFolder: true)
         options.dtype = try dtype ?? ModelConfiguration(folder: folder).dtype ?? .f32
         try options.validate()
         if options.objective.kind.frozenRole == "reference", options.objective.reference == nil,

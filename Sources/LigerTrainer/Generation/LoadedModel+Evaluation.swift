@@ -24,7 +24,8 @@ extension LoadedModel {
     ///   - length: tokens of a sequence; the last may be shorter.
     ///   - batch: sequences at a time.
     /// - Throws: `TrainerError` (`textTooShort`) for a text of fewer than two tokens, (`invalidOptions`) for sequences
-    ///   longer than the model's; `RuntimeError` when memory runs out.
+    ///   longer than the model's, (`vocabularyMismatch`) for a token that the model has no row for; `RuntimeError` when memory
+    ///   runs out.
     package func score(_ corpus: Corpus, length: Int, batch: Int) throws -> TextScore {
         guard length <= decoder.maximumPositions else {
             throw TrainerError(
@@ -41,6 +42,7 @@ extension LoadedModel {
             waiting.removeFirst(count)
         }
         try corpus.encode(tokenizer) { ids in
+            try vocabulary.check(ids, in: corpus.root)
             waiting += ids
             while waiting.count > batch * length { try take(batch * length) }
         }

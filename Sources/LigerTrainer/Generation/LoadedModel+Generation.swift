@@ -26,13 +26,15 @@ extension LoadedModel {
     /// - Parameters:
     ///   - isChat: whether the prompt was written by a chat template, which has its own beginning of text.
     ///   - show: called with each piece of text as it comes, whole characters only.
-    /// - Throws: as `TextGenerator.continuing`; `TrainerError` (`textTooShort`) for a prompt without tokens.
+    /// - Throws: as `TextGenerator.continuing`; `TrainerError` (`textTooShort`) for a prompt without tokens,
+    ///   (`vocabularyMismatch`) for one with a token that the model has no row for.
     package func continuing(
         _ prompt: String, isChat: Bool = false, count: Int, _ sampling: Sampling,
         show: (String) throws -> Void
     ) throws -> Continuation {
         let promptTokens =
             try isChat ? tokenizer.encode(prompt) : PromptTokens.tokens(of: prompt, tokenizer)
+        try vocabulary.check(promptTokens, in: "The prompt")
         var text = StreamedText(tokenizer)
         let start = ProgressDisplay.seconds()
         var first: Double?

@@ -24,6 +24,8 @@ package struct LoadedModel {
 
     let model: CausalLanguageModel
     let tokenizer: any Tokenizer
+    /// What the model has rows for.
+    let vocabulary: VocabularyCheck
     /// Tokens that end a text.
     let endTokens: Set<Int32>
     /// Where it came from.
@@ -43,10 +45,10 @@ package struct LoadedModel {
     ) throws {
         location = try Location(source, adapter: adapter, base: base)
         if let adapter = location.adapter { try BaseModel.check(adapter: adapter, on: location.weights) }
-        let folder = URL(fileURLWithPath: location.weights, isDirectory: true)
+        let folder = URL(literalPath: location.weights, isFolder: true)
         model = try CausalLanguageModel(folder: folder, dtype: dtype, device: device)
         if let adapter = location.adapter {
-            let url = URL(fileURLWithPath: adapter, isDirectory: true)
+            let url = URL(literalPath: adapter, isFolder: true)
             try model.adapt(AdapterFolder(url: url), seed: 0)
             try model.takeCompanions(of: url)
         }
@@ -55,15 +57,11 @@ package struct LoadedModel {
             FileSystem.kind(of: FileSystem.join($0, "tokenizer.json")) == .file
         }
         tokenizer =
-            try found.map { try Tokenizers.load(directory: URL(fileURLWithPath: $0, isDirectory: true)) }
-            ?? ByteTokenizer()
+            try found.map { try Tokenizers.load(directory: URL(literalPath: $0, isFolder: true)) }
+            ?? Tokenizers.find(in: folder) ?? ByteTokenizer()
+        vocabulary = try VocabularyCheck(
+            tokenizer, size: model.configuration.vocabularySize, name: "The tokenizer of \(source)")
         endTokens = try PromptTokens.ends(model.configuration, in: folder, tokenizer)
-        guard tokenizer.vocabularySize > model.configuration.vocabularySize else { return }
-        throw TrainerError(
-            .vocabularyMismatch,
-            "The tokenizer of \(source) has \(Format.integer(tokenizer.vocabularySize)) tokens, the model only "
-                + "\(Format.integer(model.configuration.vocabularySize)).",
-            remedy: "Give a model with its own tokenizer.json.")
     }
 
     package var decoder: Decoder { model.decoder }
@@ -73,14 +71,14 @@ package struct LoadedModel {
     /// - Throws: `CheckpointError`; nothing is left behind then.
     package func saveMerged(to folder: String) throws {
         try decoder.mergeAdapters()
-        try model.save(to: URL(fileURLWithPath: folder, isDirectory: true))
+        try model.save(to: URL(literalPath: folder, isFolder: true))
     }
 }
 
 extension LoadedModel.Location {
     package init(_ source: String, adapter: String? = nil, base: String? = nil) throws {
         let folder = try Self.newest(in: source)
-        let isAdapter = AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true))
+        let isAdapter = AdapterFolder.isAdapter(URL(literalPath: folder, isFolder: true))
         guard isAdapter else {
             if base != nil { throw Self.error("\(folder) has weights of its own.", "Leave out --base.") }
             try Self.requireWeights(folder, named: source)
@@ -91,7 +89,7 @@ extension LoadedModel.Location {
             throw Self.error(
                 "\(folder) is an adapter itself.", "Give the folder of its base and --adapter, or it alone.")
         }
-        let named = try AdapterConfiguration(folder: URL(fileURLWithPath: folder, isDirectory: true)).base
+        let named = try AdapterConfiguration(folder: URL(literalPath: folder, isFolder: true)).base
         guard let weights = base ?? named else {
             throw Self.error("\(folder) does not name its base.", "Give the base's folder with --base.")
         }
@@ -119,7 +117,7 @@ extension LoadedModel.Location {
     /// - Throws: `TrainerError` (`unknownModel`) if there is none.
     static func adapter(_ path: String) throws -> String {
         let folder = try newest(in: path)
-        if AdapterFolder.isAdapter(URL(fileURLWithPath: folder, isDirectory: true)) { return folder }
+        if AdapterFolder.isAdapter(URL(literalPath: folder, isFolder: true)) { return folder }
         throw error(
             "--adapter \(path) holds no \(AdapterConfiguration.fileName).",
             "Give a folder that liger train --lora-rank or PEFT's save_pretrained wrote.")

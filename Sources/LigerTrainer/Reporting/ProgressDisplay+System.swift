@@ -4,7 +4,8 @@ extension ProgressDisplay.Output {
     /// This process's standard output and error, written at once.
     package static var standard: ProgressDisplay.Output {
         ProgressDisplay.Output(
-            write: { writeAll($0, to: STDOUT_FILENO) }, writeBeside: { writeAll($0, to: STDERR_FILENO) })
+            isStyled: ProgressDisplay.isStyled, write: { writeAll($0, to: STDOUT_FILENO) },
+            writeBeside: { writeAll($0, to: STDERR_FILENO) })
     }
 }
 
@@ -24,8 +25,16 @@ extension ProgressDisplay.Style {
 }
 
 extension ProgressDisplay {
-    /// Whether standard output is a terminal.
-    package static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+    /// Whether standard output is a terminal that can draw a line again. `TERM` says which it is; `dumb` ones cannot.
+    package static var isTerminal: Bool {
+        isatty(STDOUT_FILENO) == 1 && !["", "dumb"].contains(variable("TERM"))
+    }
+
+    /// Whether it may show text in other ways than plain (no-color.org).
+    package static var isStyled: Bool { isTerminal && variable("NO_COLOR").isEmpty }
+
+    /// Empty where it is not set.
+    private static func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
 
     private static let clock = ContinuousClock()
     private static let origin = clock.now

@@ -14,8 +14,13 @@ package final class ProgressDisplay {
     package struct Output {
         package let write: (String) -> Void
         let writeBeside: (String) -> Void
+        /// Whether a terminal there may show text dim.
+        let isStyled: Bool
 
-        package init(write: @escaping (String) -> Void, writeBeside: @escaping (String) -> Void) {
+        package init(
+            isStyled: Bool = true, write: @escaping (String) -> Void, writeBeside: @escaping (String) -> Void
+        ) {
+            self.isStyled = isStyled
             self.write = write
             self.writeBeside = writeBeside
         }
@@ -81,7 +86,7 @@ package final class ProgressDisplay {
     package func show(_ sample: ExampleSample) {
         switch style {
         case .json: output.write(sample.json + "\n")
-        case .terminal: note(sample.lines(isTerminal: true))
+        case .terminal: note(sample.lines(isTerminal: output.isStyled))
         case .plain: note(sample.lines(isTerminal: false))
         }
         if let warning = sample.warning { note(warning) }

@@ -72,7 +72,7 @@ extension RunDirectory {
     /// Removes what a stopped process left half written or half removed.
     func removeLeftovers() throws {
         for folder in [path, checkpointsPath] {
-            PartialName.removeStale(in: URL(fileURLWithPath: folder))
+            PartialName.removeStale(in: URL(literalPath: folder))
             for name in try FileSystem.names(in: folder) where name.hasSuffix(Self.partial) {
                 try FileSystem.remove(FileSystem.join(folder, name))
             }
@@ -91,7 +91,7 @@ extension RunDirectory {
 
     private func replace(_ folder: String, writeFiles: (String) throws -> Void) throws {
         try Self.reporting {
-            try AtomicDirectory.write(to: URL(fileURLWithPath: folder), replacing: true) { partial in
+            try AtomicDirectory.write(to: URL(literalPath: folder), replacing: true) { partial in
                 try writeFiles(partial.path)
                 try CheckpointManifest.seal(partial.path)
             }

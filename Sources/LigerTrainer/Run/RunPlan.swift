@@ -155,6 +155,7 @@ package struct RunPlan {
         lines.append(
             "model   \(options.model): \(Format.integer(model.configuration.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        if let note = model.configuration.dropoutNote { lines.append(note) }
         if let adapter = model.adapter {
             let layers = model.configuration.layers()
             layers.adapt(adapter.options, seed: 0)

@@ -159,6 +159,14 @@ package enum FileSystem {
         return path.hasPrefix("/") ? "/" + above : above.isEmpty ? "." : above
     }
 
+    /// Why a path is one that a shell was to complete, and did not; nil where it is not.
+    package static func shellProblem(_ option: String, _ path: String) -> String? {
+        guard path == "~" || path.hasPrefix("~/") else { return nil }
+        return
+            "\(option) is \(path), and ~ is expanded by the shell alone, where a word begins with it; give $HOME"
+            + "\(path.dropFirst()), or ./\(path) for what is called ~ here"
+    }
+
     /// The folder in which this process runs.
     package static var currentFolder: String { FileManager.default.currentDirectoryPath }
 }

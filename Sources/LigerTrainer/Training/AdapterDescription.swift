@@ -20,7 +20,7 @@ struct AdapterDescription {
         guard choice.adapter.isUsed else { return nil }
         folder = try choice.adapter.folder.map {
             try AdapterFolder(
-                url: URL(fileURLWithPath: LoadedModel.Location.adapter($0), isDirectory: true))
+                url: URL(literalPath: LoadedModel.Location.adapter($0), isFolder: true))
         }
         guard let options = folder?.options ?? choice.adapter.lowRank else { return nil }
         self.options = options

@@ -83,7 +83,7 @@ package struct BaseModel: Sendable, Equatable, Codable {
     /// - Throws: `CheckpointError` if the adapter's configuration cannot be read.
     static func doubt(adapter: String, on weights: String) throws -> String? {
         guard FileSystem.kind(of: FileSystem.join(adapter, fileName)) == nil else { return nil }
-        let folder = URL(fileURLWithPath: adapter, isDirectory: true)
+        let folder = URL(literalPath: adapter, isFolder: true)
         let named = try AdapterConfiguration(folder: folder).base
         let base =
             named == weights

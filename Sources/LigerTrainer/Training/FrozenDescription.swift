@@ -38,7 +38,7 @@ struct FrozenDescription {
                 .unknownModel, "--\(role) \(path) is no folder.",
                 remedy: "Give a folder in Hugging Face layout: config.json and model.safetensors.")
         }
-        let url = URL(fileURLWithPath: path, isDirectory: true)
+        let url = URL(literalPath: path, isFolder: true)
         (source, self.path) = (.folder(url), path)
         configuration = try ModelConfiguration(folder: url)
         guard configuration.vocabularySize == model.vocabularySize else {

@@ -13,6 +13,8 @@ package struct ModelDescription {
     let tokenizer: any Tokenizer
     /// How text becomes tokens, in words.
     let tokenizerName: String
+    /// What the model has rows for.
+    let vocabulary: VocabularyCheck
     /// The reference or teacher that the objective asks, if it asks one.
     let frozen: FrozenDescription?
     /// What is trained in the place of the weights, if they are frozen.
@@ -45,28 +47,26 @@ package struct ModelDescription {
                     remedy: "Use a preset with --vocabulary, or leave it out.")
             }
             try Self.requireWeights(in: options.model)
-            let file = url.appendingPathComponent("tokenizer.json").path
-            let hasTokenizer = FileManager.default.fileExists(atPath: file)
-            tokenizer = hasTokenizer ? try Tokenizers.load(directory: url) : ByteTokenizer()
-            tokenizerName = hasTokenizer ? file : "bytes, for the folder has no tokenizer.json"
+            let found = try Tokenizers.find(in: url)
+            tokenizer = found ?? ByteTokenizer()
+            tokenizerName =
+                found == nil
+                ? "bytes, for the folder has no tokenizer.json"
+                : url.appendingPathComponent("tokenizer.json").path
             configuration = try ModelConfiguration(folder: url)
         }
+        vocabulary = try VocabularyCheck(
+            tokenizer, size: configuration.vocabularySize, name: "The tokenizer (\(tokenizerName))")
         endTokens = try PromptTokens.ends(configuration, in: source.folder, tokenizer)
         frozen = try FrozenDescription(options, of: configuration)
         adapter = try AdapterDescription(options, of: configuration)
-        guard tokenizer.vocabularySize > configuration.vocabularySize else { return }
-        throw TrainerError(
-            .vocabularyMismatch,
-            "The tokenizer (\(tokenizerName)) has \(Format.integer(tokenizer.vocabularySize)) tokens, the "
-                + "model only \(Format.integer(configuration.vocabularySize)).",
-            remedy: "Give a model whose vocab_size holds the tokenizer's, or its own tokenizer.json.")
     }
 
     /// Refuses what `liger generate` takes for a model and a run cannot start from.
     ///
     /// - Throws: `TrainerError` (`unknownModel`) for a run or an adapter, with what to give in its place.
     private static func requireWeights(in folder: String) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        let url = URL(literalPath: folder, isFolder: true)
         guard FileSystem.kind(of: FileSystem.join(folder, ModelConfiguration.fileName)) == nil else { return }
         if AdapterFolder.isAdapter(url) {
             throw TrainerError(
@@ -81,14 +81,15 @@ package struct ModelDescription {
     }
 
     /// Checks that there is something to continue in `--sample`.
-    /// - Throws: `TrainerError` (`invalidOptions`).
+    /// - Throws: `TrainerError` (`invalidOptions`, `vocabularyMismatch`).
     package func checkSample(_ options: TrainingOptions) throws {
-        guard let prompt = options.sample, (try? PromptTokens.tokens(of: prompt, tokenizer)) == nil else {
-            return
+        guard let prompt = options.sample else { return }
+        guard let tokens = try? PromptTokens.tokens(of: prompt, tokenizer) else {
+            throw TrainerError(
+                .invalidOptions, "--sample has no token, and the tokenizer none that begins a text.",
+                remedy: "Give a prompt of at least one character.")
         }
-        throw TrainerError(
-            .invalidOptions, "--sample has no token, and the tokenizer none that begins a text.",
-            remedy: "Give a prompt of at least one character.")
+        try vocabulary.check(tokens, in: "--sample")
     }
 
     /// Checks that sequences are not longer than the model's positions.
@@ -161,6 +162,14 @@ package struct ModelDescription {
         try MemoryEstimate(
             configuration, frozen: frozen, adapter: adapter, options, on: device, ranks: ranks,
             recomputing: plan ?? options.execution.recompute.plan)
+    }
+}
+
+extension ModelConfiguration {
+    /// Dropouts that training does not apply, for people; nil where the model has none.
+    var dropoutNote: String? {
+        let keys = architecture.unappliedDropouts
+        return keys.isEmpty ? nil : "        \(keys.joined(separator: ", ")) of config.json: not applied"
     }
 }
 

@@ -5,7 +5,7 @@ internal import Synchronization
 /// loop asks for them.
 ///
 /// Training then finishes its step and writes a checkpoint. A second signal of a kind ends the process at
-/// once, as without this.
+/// once, as without this. A pipe whose reader has gone (SIGPIPE) ends nothing meanwhile: whoever reads along is not who trains.
 package enum StopSignal {
     /// Those that are kept.
     package static let all = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
@@ -64,6 +64,19 @@ package enum StopSignal {
                     host.actions.append((number, action))
                 }
             }
+            ignoreBrokenPipes(&host)
+        }
+    }
+
+    /// Unless the host does something of its own then.
+    private static func ignoreBrokenPipes(_ host: inout Host) {
+        var action = sigaction()
+        sigaction(SIGPIPE, nil, &action)
+        let previous = signal(SIGPIPE, SIG_IGN)
+        if isIgnoring(previous) || isUsual(previous) {
+            host.actions.append((SIGPIPE, action))
+        } else {
+            sigaction(SIGPIPE, &action, nil)
         }
     }
 
@@ -77,6 +90,10 @@ package enum StopSignal {
             }
             host.actions = []
         }
+    }
+
+    private static func isUsual(_ handler: (@convention(c) (Int32) -> Void)?) -> Bool {
+        unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_DFL, to: Int.self)
     }
 
     private static func isIgnoring(_ handler: (@convention(c) (Int32) -> Void)?) -> Bool {

@@ -28,6 +28,7 @@ extension ModelDescription {
         }
         return TokenMaker(
             tokenizer: tokenizer, tokenizerFile: tokenizer is FileTokenizer ? tokenizerName : nil,
+            vocabulary: vocabulary,
             chats: ChatTemplates(
                 given: given, folders: folders, names: ChatTemplates.names(of: tokenizer),
                 date: options.instructions.chatDate))

@@ -80,6 +80,9 @@ package struct TrainingModel {
         frozen = try description.frozen?.load(for: model, on: device, fingerprint: fingerprint)
     }
 
+    /// As `ModelConfiguration`.
+    var dropoutNote: String? { model.configuration.dropoutNote }
+
     /// The numbers of an adapter; nil where the weights are trained.
     package var adapterCount: Int? { decoder.adapters?.parameters.reduce(0) { $0 + $1.count } }
 
@@ -126,7 +129,7 @@ package struct TrainingModel {
     ///
     /// - Parameter team: as `CausalLanguageModel.write`.
     package func write(into folder: String, with team: any FileTeam = LoneWriter()) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        let url = URL(literalPath: folder, isFolder: true)
         if decoder.adapters == nil {
             try model.write(into: url, with: team)
         } else {
@@ -138,7 +141,7 @@ package struct TrainingModel {
     /// Replaces the weights by those of a folder that `write` made, bit for bit.
     /// - Throws: `CheckpointError` when they are damaged, or not those of this model in its own type.
     package func readWeights(from folder: String) throws {
-        let url = URL(fileURLWithPath: folder, isDirectory: true)
+        let url = URL(literalPath: folder, isFolder: true)
         if let adapters = decoder.adapters {
             return try AdapterFolder(url: url).read(into: adapters, isOwn: true)
         }

@@ -315,6 +315,7 @@ public final class TrainingRun {
         display.note(
             "model   \(model.name): \(Format.integer(model.parameterCount)) parameters, "
                 + "\(options.dtype.rawValue), \(options.kernels.description) kernels")
+        if let note = model.dropoutNote { display.note(note) }
         if let count = model.adapterCount {
             display.note(options.adapter.line(count, of: model.parameterCount))
         }

@@ -27,7 +27,7 @@ package enum TrainingState {
         _ learner: Learner, into folder: String, with team: any FileTeam
     ) throws {
         try writeModel(learner, into: folder, with: team)
-        let url = URL(fileURLWithPath: FileSystem.join(folder, optimiserFile))
+        let url = URL(literalPath: FileSystem.join(folder, optimiserFile))
         let contents = learner.optimiser.savedArrays.map {
             TensorContent(
                 $0.name, HeldArray($0.array, part: $0.parts?[learner.ranks.rank]), shape: $0.shape, in: url,
@@ -59,7 +59,7 @@ package enum TrainingState {
     package static func read(_ checkpoint: RunCheckpoint, into learner: Learner) throws {
         try learner.model.readWeights(from: checkpoint.path)
         let path = FileSystem.join(checkpoint.path, optimiserFile)
-        let file = try SafetensorsFile(url: URL(fileURLWithPath: path))
+        let file = try SafetensorsFile(url: URL(literalPath: path))
         for saved in learner.optimiser.savedArrays.sorted(by: { $0.name < $1.name }) {
             let entry = try file.entry(of: saved.name)
             guard entry.shape == saved.shape, entry.dtype == saved.array.dtype else {

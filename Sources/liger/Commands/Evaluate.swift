@@ -12,7 +12,7 @@ struct Evaluate: ParsableCommand {
 
             With another --objective than next-token, --data is a JSONL file as that of liger train, and the loss is \
             that of training: of sft over what the assistant says, of dpo and its relatives over pairs, with rewards. \
-            dpo and kto need --reference, or an adapter, whose reference is its base.
+            dpo, kto and grpo need --reference, or an adapter, whose reference is its base.
 
             EXAMPLES:
               liger evaluate runs/train --data book.txt
@@ -80,17 +80,21 @@ struct Evaluate: ParsableCommand {
             of: location, options, dtype: source.dtype?.dtype, device: source.device.open())
         if output.json { return print(try OutputArguments.line(score)) }
         print(score.summary)
-        print("aim          \(score.objective)")
-        print(
-            "tokens       \(Format.integer(score.tokens)), \(Format.integer(score.counted)) \(score.unit), "
-                + "within --seq \(length)")
-        print("loss         \(Format.decimal(score.loss, places: 5))")
+        var rows = [
+            ("aim", score.objective),
+            (
+                "tokens",
+                "\(Format.integer(score.tokens)), \(Format.integer(score.counted)) \(score.unit), "
+                    + "within --seq \(length)"
+            ), ("loss", Format.decimal(score.loss, places: 5)),
+        ]
         if let perplexity = score.perplexity {
-            print("perplexity   \(Format.significant(perplexity, digits: 6))")
+            rows.append(("perplexity", Format.significant(perplexity, digits: 6)))
         }
-        for (name, value) in score.figures.sorted(by: { $0.key < $1.key }) {
-            let gap = String(repeating: " ", count: max(1, 13 - name.count))
-            print("\(name)\(gap)\(Format.decimal(value, places: 5))")
+        rows += score.figures.sorted { $0.key < $1.key }.map { ($0.key, Format.decimal($0.value, places: 5)) }
+        let width = rows.map(\.0.count).max().map { max(13, $0 + 2) } ?? 13
+        for (name, value) in rows {
+            print(name + String(repeating: " ", count: width - name.count) + value)
         }
     }
 

@@ -19,13 +19,19 @@ struct Merge: ParsableCommand {
     @Option(help: ArgumentHelp("The new folder, which must not exist.", valueName: "folder"))
     var out: String
 
-    func run() throws {
-        if FileSystem.kind(of: out) != nil {
+    func validate() throws {
+        if out.isEmpty { throw ValidationError("--out is empty; give the name of a new folder.") }
+        if let problem = FileSystem.shellProblem("--out", out) { throw ValidationError(problem) }
+        if FileSystem.kind(of: out, followingLinks: false) != nil {
             throw ValidationError("--out \(out) exists already; give the name of a new folder.")
         }
+    }
+
+    func run() throws {
         let model = try source.load()
         guard let adapter = model.location.adapter else {
-            throw ValidationError("\(source.model) has no adapter; name one with --adapter.")
+            throw TrainerError(
+                .unknownModel, "\(source.model) has no adapter.", remedy: "Name one with --adapter.")
         }
         try model.saveMerged(to: out)
         print("The weights of \(model.location.weights) with the adapter of \(adapter) are in \(out).")

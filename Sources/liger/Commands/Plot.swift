@@ -27,6 +27,7 @@ struct Plot: ParsableCommand {
 
     func validate() throws {
         if runs.isEmpty { throw ValidationError("Name at least one run: the --out of liger train.") }
+        if let problem = FileSystem.shellProblem("--out", out) { throw ValidationError(problem) }
         if !out.hasSuffix(".svg") {
             throw ValidationError("--out is \(out); the picture is SVG, so give a name that ends in .svg.")
         }

@@ -39,7 +39,7 @@ struct PlanArguments: ParsableArguments {
         } else {
             for line in plan.lines { print(line) }
             if let sample = plan.sample {
-                print(sample.lines(isTerminal: ProgressDisplay.isTerminal))
+                print(sample.lines(isTerminal: ProgressDisplay.isStyled))
                 if let warning = sample.warning { print(warning) }
             }
         }

@@ -43,11 +43,12 @@ import Tile
         ("modules_to_save", #"["lm_head"]"#), ("rank_pattern", #"{"q_proj": 4}"#),
         ("alpha_pattern", #"{"q_proj": 4}"#), ("bias", #""all""#), ("lora_bias", "true"),
         ("peft_type", #""IA3""#), ("task_type", #""SEQ_CLS""#), ("init_lora_weights", #""pissa""#),
-        ("layers_to_transform", "[1]"), ("layer_replication", "[[0, 1]]"), ("fan_in_fan_out", "true"),
+        ("layers_to_transform", #"["1"]"#), ("layers_pattern", "true"), ("layer_replication", "[[0, 1]]"),
+        ("fan_in_fan_out", "true"),
         ("trainable_token_indices", "[3]"), ("target_parameters", "[3]"),
         ("target_parameters", #""experts""#), ("rank_pattern", #"{".*\\.gate_up_proj": 0}"#),
         ("alpha_pattern", #"{".*\\.gate_up_proj": 4, "q_proj": 4}"#), ("use_qalora", "true"),
-        ("exclude_modules", #"["q_proj"]"#), ("a_key_of_tomorrow", "1"), ("use_dora", "1"), ("r", "0"),
+        ("exclude_modules", #"[["q_proj"]]"#), ("a_key_of_tomorrow", "1"), ("use_dora", "1"), ("r", "0"),
         ("r", "1.5"), ("r", "70000"), ("lora_alpha", #""2""#), ("lora_alpha", "1e39"), ("lora_dropout", "1"),
         ("lora_dropout", "-0.1"), ("target_modules", "[]"), ("target_modules", "null"),
         ("target_modules", "[3]"),
@@ -103,6 +104,15 @@ import Tile
         let model = try model()
         try model.adapt(AdapterFolder(url: folder.url), seed: 0)
         #expect(model.decoder.adapters?.all.count == 2)
+    }
+
+    /// As PEFT wrote them at first.
+    @Test func weightsInAnotherFileAreToldHowToConvert() throws {
+        let folder = try TemporaryFolder()
+        try Data(Self.sound.utf8).write(to: folder.file("adapter_config.json"))
+        try Data([1]).write(to: folder.file("adapter_model.bin"))
+        let error = #expect(throws: CheckpointError.self) { try AdapterFolder(url: folder.url) }
+        #expect(error?.problems.map(\.found) == ["no adapter_model.safetensors"])
     }
 
     @Test func refusesTensorsThatDoNotFit() throws {

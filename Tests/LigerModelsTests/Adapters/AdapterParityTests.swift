@@ -11,7 +11,8 @@ import Testing
     .enabled(if: Python.peft.shouldRun, Comment(rawValue: Python.peft.skipReason)))
 struct AdapterParityTests {
     static let variants = [
-        "all", "named", "pattern", "stabilised", "decomposed", "joint", "experts", "downs", "routers",
+        "all", "named", "pattern", "chosen", "excluded", "stabilised", "decomposed", "joint", "experts",
+        "downs", "routers",
         "mixtral-all", "qwen3-moe-all",
     ]
 

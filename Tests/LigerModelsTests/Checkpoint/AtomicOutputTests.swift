@@ -98,9 +98,11 @@ struct AtomicOutputTests {
             #expect(error?.file == place.path)
             #expect(error?.description.contains("refusal") == true)
         }
-        #expect(throws: CheckpointError.self) {
+        let error = #expect(throws: CheckpointError.self) {
             try AtomicDirectory.write(to: folder.file("absent/run")) { _ in }
         }
+        // Of the system's words, not of a library's.
+        #expect(error?.problems[0].found == #"the system's refusal "No such file or directory""#)
         #expect(try folder.names == ["locked", "plain"])
     }
 

@@ -97,6 +97,15 @@ struct SafetensorsBadInputTests {
         }
     }
 
+    @Test("What git leaves of a file that it did not fetch is told from weights")
+    func pointer() {
+        let text = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4096\n"
+        let error = #expect(throws: CheckpointError.self) {
+            try SafetensorsFile(bytes: Array(text.utf8), name: "a")
+        }
+        #expect(error?.description.contains("git lfs pull") == true)
+    }
+
     @Test("A header length beyond the file or 100 MB is refused before anything is read")
     func headerLength() {
         for length in [UInt64(3), 100_000_001, 1 << 40, .max, 1 << 63] {

@@ -47,6 +47,57 @@ struct ModelConfigurationTests {
         #expect(configuration.rope.theta == theta)
     }
 
+    /// As Granite 3, Gemma 1 and Phi-3 were first published.
+    @Test("Keys that change nothing here, and other names of the same")
+    func publishedValues() throws {
+        let granite = try Self.parse([
+            "model_type": "\"granite\"", "attention_dropout": "0.1", "hidden_act": "\"swish\"",
+        ])
+        #expect(granite.attentionDropout == 0.1)
+        #expect(granite.architecture.unappliedDropouts == ["attention_dropout"])
+        let tokens = ["bos_token_id": "2", "eos_token_id": "1", "pad_token_id": "0"]
+        let gemma = tokens.merging(["model_type": "\"gemma\"", "num_key_value_heads": "4"]) { $1 }
+        for name in ["gelu", "gelu_pytorch_tanh", "gelu_new"] {
+            let found = try Self.parse(
+                gemma.merging(["hidden_act": "\"\(name)\"", "hidden_activation": "null"]) { $1 })
+            #expect(try found == Self.parse(gemma), "\(name)")
+        }
+        func phi(_ type: String) throws -> ModelConfiguration {
+            let factors = "[1,2,3,4,5,6,7,8]"
+            return try Self.parse(
+                tokens.merging([
+                    "model_type": "\"phi3\"", "original_max_position_embeddings": "64",
+                    "rope_scaling":
+                        #"{"type":"\#(type)","short_factor":\#(factors),"long_factor":\#(factors)}"#,
+                ]) { $1 })
+        }
+        #expect(try phi("su") == phi("longrope"))
+    }
+
+    /// transformers asks for it of these families alone, and of all that do not give the size of a head.
+    @Test("A size of heads may be one that the hidden size is no multiple of")
+    func ownHeadSize() throws {
+        let sizes = ["hidden_size": "60", "num_attention_heads": "8", "num_key_value_heads": "2"]
+        for (type, demands) in [("mistral", false), ("qwen3", false), ("llama", true), ("gemma2", true)] {
+            let keys = sizes.merging(["model_type": "\"\(type)\"", "head_dim": "16", "pad_token_id": "0"]) {
+                $1
+            }
+            let found = try? Self.parse(keys)
+            #expect((found == nil) == demands, "\(type)")
+        }
+        #expect(throws: CheckpointError.self) {
+            try Self.parse(sizes.merging(["model_type": "\"mistral\""]) { $1 })
+        }
+    }
+
+    @Test("A model of text and images says where its text part is")
+    func textWithin() throws {
+        let error = #expect(throws: CheckpointError.self) {
+            try Self.parse(["model_type": "\"gemma3\"", "text_config": "{}"])
+        }
+        #expect(error?.description.contains("text_config") == true)
+    }
+
     /// transformers pads by a row of the embedding only: other tokens that are none of the vocabulary's never come.
     @Test("Small models may have the tokens of large ones")
     func tokensBeyondTheVocabulary() throws {
@@ -83,7 +134,7 @@ struct ModelConfigurationTests {
 
     @Test("Written and read again, every field differing from its default")
     func roundTrip() throws {
-        let decoder = DecoderConfiguration(
+        var decoder = DecoderConfiguration(
             hiddenSize: 96, intermediateSize: 250, layerCount: 3, headCount: 6, keyValueHeadCount: 2,
             headSize: 20, vocabularySize: 1000, maximumPositions: 4096, rmsNormEpsilon: 1e-5,
             rope: RopeConfiguration(
@@ -94,6 +145,7 @@ struct ModelConfigurationTests {
             ),
             tiesWordEmbeddings: true, initializerRange: 0.006, beginTokenID: 7, endTokenIDs: [8, 9],
             paddingTokenID: 10, dtype: .bf16)
+        decoder.attentionDropout = 0.25
         for type in Architectures.all {
             var configuration = ModelConfiguration(type.init(decoder))
             // The only stretching that Phi-3 has.
@@ -125,7 +177,7 @@ struct ModelConfigurationTests {
         ("model_type", "null", "model_type"),
         ("architectures", #"["LlamaForSequenceClassification"]"#, "architectures"),
         // Options that are not supported.
-        ("hidden_act", "\"gelu\"", "hidden_act"), ("attention_dropout", "0.1", "attention_dropout"),
+        ("hidden_act", "\"gelu\"", "hidden_act"), ("attention_dropout", "1", "attention_dropout"),
         ("add_cross_attention", "true", "add_cross_attention"),
         ("quantization_config", #"{"bits":4}"#, "quantization_config"),
         ("sliding_window", "1024", "sliding_window"),

@@ -147,6 +147,41 @@ import Testing
         }
     }
 
+    /// As Gemma 3's, which has a token for images: what text does not have needs no row.
+    @Test func takesATokenizerWithAddedTokensBeyondTheModel() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            #expect(try small.train(["--steps", "1"]).status == 0)
+            let (model, out) = ("\(small.out)/final", "\(folder)/next")
+            let bytes = Self.byteTokens(from: 0)
+            try write(
+                """
+                {"version": "1.0", "normalizer": null, "added_tokens": [
+                   {"id": 256, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": true}],
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+                 "decoder": {"type": "ByteLevel"}, "post_processor": null,
+                 "model": {"type": "BPE", "vocab": {\(bytes)}, "merges": []}}
+                """, to: "\(model)/tokenizer.json")
+            let trained = try small.train(["--model", model], out: out)
+            #expect(trained.status == 0, "\(trained.errors)")
+            let images = "\(folder)/images.txt"
+            try write(
+                String(repeating: "A row of numbers. <image> And another row, which is longer. ", count: 20),
+                to: images)
+            let message =
+                "has the token \"<image>\", which is number 256 of the tokenizer, and the model has 256 tokens."
+            for arguments in [
+                small.arguments(
+                    ["--model", model, "--data", images], out: "\(folder)/no"),
+                ["evaluate", out, "--data", images], ["generate", out, "--prompt", "a <image>"],
+            ] {
+                let result = try LigerProcess.run(arguments, in: folder)
+                #expect(result.status == 1 && result.errors.contains(message), "\(result.errors)")
+            }
+        }
+    }
+
     /// A damaged newest checkpoint is passed over, and told; with none left nothing is begun again.
     @Test func passesOverDamagedCheckpoints() throws {
         try withTemporaryFolder { folder in
@@ -295,13 +330,15 @@ import Testing
     }
 
     /// The 256 symbols of byte-level tokenizers; ids beyond the other tokens.
-    private static var byteTokens: String {
+    private static var byteTokens: String { byteTokens(from: 300) }
+
+    private static func byteTokens(from first: Int) -> String {
         var symbols = (33...126).map { $0 } + (161...172).map { $0 } + (174...255).map { $0 }
         symbols += (256..<256 + 68).map { $0 }
         return symbols.enumerated().map { index, scalar in
             let text = Unicode.Scalar(UInt32(scalar)).map(String.init) ?? ""
             let escaped = text == "\"" || text == "\\" ? "\\" + text : text
-            return "\"\(escaped)\": \(300 + index)"
+            return "\"\(escaped)\": \(first + index)"
         }.joined(separator: ", ")
     }
 }

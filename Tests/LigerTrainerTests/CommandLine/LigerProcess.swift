@@ -18,16 +18,26 @@ struct LigerProcess {
     private let errorPath: String
 
     /// Starts `liger` with these arguments. Its output goes to files in `folder`, which no pipe can block.
-    /// - Parameter place: the folder in which it runs; nil for that of the tests.
+    /// - Parameters:
+    ///   - place: the folder in which it runs; nil for that of the tests.
+    ///   - redirections: of its streams, as a shell takes them.
     init(
-        _ arguments: [String], in folder: String, at place: String? = nil, environment: [String: String] = [:]
+        _ arguments: [String], in folder: String, at place: String? = nil,
+        environment: [String: String] = [:],
+        redirections: String? = nil
     ) throws {
         let name = UUID().uuidString
         outputPath = "\(folder)/\(name).out"
         errorPath = "\(folder)/\(name).err"
         for path in [outputPath, errorPath] { try write("", to: path) }
-        process.executableURL = try Self.executable()
-        process.arguments = arguments
+        let executable = try Self.executable()
+        if let redirections {
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "exec \"$0\" \"$@\" \(redirections)", executable.path] + arguments
+        } else {
+            process.executableURL = executable
+            process.arguments = arguments
+        }
         if let place { process.currentDirectoryURL = URL(fileURLWithPath: place) }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardOutput = FileHandle(forWritingAtPath: outputPath)
@@ -38,9 +48,13 @@ struct LigerProcess {
 
     /// Runs to the end.
     static func run(
-        _ arguments: [String], in folder: String, at place: String? = nil, environment: [String: String] = [:]
+        _ arguments: [String], in folder: String, at place: String? = nil,
+        environment: [String: String] = [:],
+        redirections: String? = nil
     ) throws -> Result {
-        try LigerProcess(arguments, in: folder, at: place, environment: environment).wait()
+        try LigerProcess(
+            arguments, in: folder, at: place, environment: environment, redirections: redirections
+        ).wait()
     }
 
     var isRunning: Bool { process.isRunning }

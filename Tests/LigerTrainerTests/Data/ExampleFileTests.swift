@@ -59,6 +59,11 @@ import Testing
             #expect(example.prompt == pairs.examples[0].prompt)
             #expect(example.answers == pairs.examples[0].answers && example.answers[0] != example.answers[1])
         }
+        // Answers that are equal, or one of which goes on, keep their last message, as TRL has it.
+        let equal = try SmallExamples.file(
+            [#"{"chosen": [\#(ask), \#(yes)], "rejected": [\#(ask), \#(yes)]}"#], .pairs)
+        #expect(equal.examples[0].prompt == pairs.examples[0].prompt)
+        #expect(equal.examples[0].answers == Array(repeating: pairs.examples[0].answers[0], count: 2))
         let chats = try SmallExamples.file(
             [
                 #"{"messages": [\#(ask), \#(yes)], "tools": [{}], "chat_template_kwargs": {"x": 1}}"#,
@@ -84,6 +89,11 @@ import Testing
         (
             .instructions, #"{"conversations": [{"from": "human", "value": "a"}]}"#,
             "line 2 is in ShareGPT's form (\"conversations\" with \"from\" and \"value\"), which is not read. Convert it: "
+                + "python -c \"import json"
+        ),
+        (
+            .instructions, #"{"instruction": "a", "input": "", "output": "b"}"#,
+            "line 2 is in Alpaca's form (\"instruction\", \"input\" and \"output\"), which is not read. Convert it: "
                 + "python -c \"import json"
         ),
         (

@@ -21,6 +21,18 @@ import Testing
                 + #"{"learned":true,"text":"yes"},{"learned":false,"text":"!"}]}}"#)
     }
 
+    /// As with NO_COLOR.
+    @Test(arguments: [true, false]) func aTerminalWithoutStylesGetsMarks(isStyled: Bool) {
+        final class Shown { var text = "" }
+        let shown = Shown()
+        let output = ProgressDisplay.Output(
+            isStyled: isStyled, write: { shown.text += $0 }, writeBeside: { _ in })
+        ProgressDisplay(style: .terminal(columns: { 80 }), totalSteps: 1, output: output)
+            .show(sample("ask: yes!", 5..<8))
+        #expect(shown.text.contains("ask: ⟦yes⟧!") == !isStyled)
+        #expect(shown.text.contains("\u{1B}[2m") == isStyled)
+    }
+
     /// An end right after an answer must be learned with it: the model would not learn to stop.
     @Test func anEndThatIsNotLearnedIsSaid() {
         func warning(_ text: String, _ learned: Range<Int>...) -> String? {

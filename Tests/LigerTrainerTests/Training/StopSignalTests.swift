@@ -33,6 +33,18 @@ import Testing
         }
     }
 
+    /// A reader that goes away ends a run no more than it ends the process afterwards less.
+    @Test func brokenPipesEndNothingMeanwhile() async {
+        await #expect(processExitsWith: .signal(SIGPIPE)) {
+            signal(SIGPIPE, SIG_DFL)
+            StopSignal.watching {
+                kill(getpid(), SIGPIPE)
+                #expect(StopSignal.pending == nil)
+            }
+            kill(getpid(), SIGPIPE)
+        }
+    }
+
     /// As nohup does it.
     @Test func anIgnoredHangUpStaysIgnored() async {
         await #expect(processExitsWith: .success) {

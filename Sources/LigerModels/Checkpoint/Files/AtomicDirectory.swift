@@ -47,13 +47,10 @@ package enum AtomicDirectory {
 
     /// Creates the folder `partial`; `url` names it in errors.
     static func create(_ partial: URL, for url: URL) throws {
-        do {
-            try FileManager.default.createDirectory(at: partial, withIntermediateDirectories: false)
-        } catch {
-            throw CheckpointError(
-                url.path, "creating the folder", found: "the system's refusal (\(error))",
-                expected: "a place that can be written",
-                advice: "Create the folder around it, or choose one you may write to.")
+        guard mkdir(partial.path, 0o777) == 0 else {
+            throw FileAccess.failure(
+                url.path, "creating the folder", "a place that can be written",
+                "Create the folder around it, or choose one you may write to.")
         }
     }
 

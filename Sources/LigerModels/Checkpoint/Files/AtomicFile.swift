@@ -9,7 +9,7 @@ package enum AtomicFile {
 
     /// Replaces the file at `path` by a text.
     package static func write(_ text: String, to path: String) throws {
-        try write(Array(text.utf8), to: URL(fileURLWithPath: path))
+        try write(Array(text.utf8), to: URL(literalPath: path))
     }
 
     /// Replaces `url` by what `body` writes. The bytes go to a temporary file in the same folder and are

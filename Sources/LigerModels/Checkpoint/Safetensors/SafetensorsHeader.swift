@@ -25,6 +25,12 @@ struct SafetensorsHeader: Sendable {
                 file, "its size", found: "\(fileByteCount) bytes", expected: "at least 8",
                 advice: "The file is cut short; fetch or write it again.")
         }
+        // What git leaves where the file itself was not fetched.
+        if prefix == Array("version ".utf8), fileByteCount < 1024 {
+            throw CheckpointError(
+                file, "the file", found: "a pointer of Git LFS", expected: "the weights that it points to",
+                advice: "Fetch them: git lfs pull, in that folder.")
+        }
         let length = prefix.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         let limit = min(maximumByteCount, fileByteCount - 8)
         guard length <= UInt64(limit) else {

@@ -76,7 +76,7 @@ package struct TokenCache: Sendable {
         }
         let start = ProgressDisplay.seconds()
         try reporting {
-            try AtomicDirectory.write(to: URL(fileURLWithPath: path), replacing: true) { partial in
+            try AtomicDirectory.write(to: URL(literalPath: path), replacing: true) { partial in
                 let writer = try CacheWriter(
                     key, in: partial.path, vocabulary: vocabulary, hasRecords: hasRecords)
                 try make(writer)

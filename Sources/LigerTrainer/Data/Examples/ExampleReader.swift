@@ -73,8 +73,10 @@ struct ExampleReader {
         _ chosen: [JSONValue], _ rejected: [JSONValue], _ members: [String: JSONValue]
     ) throws -> (prompt: Passage, answers: [Passage])? {
         if case .array? = members["prompt"] { return nil }
-        let count = zip(chosen, rejected).prefix { $0 == $1 }.count
-        guard count > 0, count < min(chosen.count, rejected.count) else {
+        // Each keeps its last message: some sets have pairs of equal answers, and TRL takes these so.
+        let most = min(chosen.count, rejected.count) - 1
+        let count = min(zip(chosen, rejected).prefix { $0 == $1 }.count, most)
+        guard count > 0 else {
             throw fault(
                 " has no prompt in messages, and \"chosen\" and \"rejected\" do not begin with one that "
                     + "they share")
@@ -144,6 +146,17 @@ struct ExampleReader {
         )
     }
 
+    private var alpaca: TrainerError {
+        TrainerError(
+            .dataMalformed,
+            "\(path), line \(line) is in Alpaca's form (\"instruction\", \"input\" and \"output\"), which is not read.",
+            remedy: "Convert it: python -c \"import json; "
+                + "ask = lambda r: r['instruction'] + ('\\n\\n' + r['input'] if r.get('input') else ''); "
+                + "[print(json.dumps({'messages': [{'role': 'user', 'content': ask(r)}, {'role': 'assistant', 'content': "
+                + "r['output']}]})) for r in map(json.loads, open('\(path)'))]\" > messages.jsonl"
+        )
+    }
+
     private func fault(_ problem: String) -> TrainerError {
         TrainerError(
             .dataMalformed, "\(path), line \(line)\(problem).",
@@ -166,6 +179,8 @@ extension ExampleReader {
         switch members[key] {
         case .string(let text): return text
         case nil where Self.isShareGPT(members): throw shareGPT
+        case nil where form == .instructions && members["instruction"] != nil && members["output"] != nil:
+            throw alpaca
         case nil:
             let keys = members.keys.sorted().prefix(8).map(\.quoted).joined(separator: ", ")
             throw fault(" has no \"\(key)\"; it has \(keys.isEmpty ? "no keys" : keys)")

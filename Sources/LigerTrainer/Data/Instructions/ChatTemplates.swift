@@ -31,7 +31,7 @@ struct ChatTemplates {
     ///
     /// - Throws: `ChatTemplateError`.
     func template() throws -> ChatTemplate? {
-        let urls = folders.map { URL(fileURLWithPath: $0, isDirectory: true) }
+        let urls = folders.map { URL(literalPath: $0, isFolder: true) }
         if let (path, source) = given { return try ChatTemplate(source, name: path, of: urls.last) }
         for url in urls {
             if let template = try ChatTemplate(folder: url, of: urls.last) { return template }

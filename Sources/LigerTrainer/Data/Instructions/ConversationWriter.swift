@@ -51,16 +51,21 @@ package struct ConversationWriter: Sendable {
         let whole = try rendered(messages[...], setting, at: place)
         try checkContents(of: messages, in: whole, at: place)
         if lossOn == .all { return MarkedText(whole.text, [0..<whole.text.utf8.count]) }
-        let turns = messages.indices.filter { $0 >= prompt.count && messages[$0].role == "assistant" }
-        if turns.isEmpty {
-            throw TrainerError(
-                .dataMalformed,
-                "\(place) has no message of the role \"assistant\"\(prompt.isEmpty ? "" : " after the prompt").",
-                remedy: "There is nothing to learn from: add one, or leave the line out.")
-        }
+        let all = messages.indices.filter { $0 >= prompt.count && messages[$0].role == "assistant" }
+        let turns = try all.filter { try isLearned(messages[$0], $0, at: place) }
+        if turns.isEmpty { throw Self.nothing(messages, after: prompt, hasTurns: !all.isEmpty, at: place) }
         if marksGenerated {
             let start = try prompt.isEmpty ? 0 : prefix(of: whole, prompt[...], setting, true, at: place)
-            return MarkedText(whole.text, whole.generated.filter { $0.lowerBound >= start })
+            let marked = whole.generated.filter { $0.lowerBound >= start }
+            if turns.count == all.count { return MarkedText(whole.text, marked) }
+            guard marked.count == all.count else {
+                throw TrainerError(
+                    .dataMalformed,
+                    "\(place) has messages of the weight 0, and the chat template marks "
+                        + "\(Format.count(marked.count, "part")) where the assistant has \(all.count) messages.",
+                    remedy: "Leave the weights out, or give another template with --chat-template.")
+            }
+            return MarkedText(whole.text, zip(all, marked).filter { turns.contains($0.0) }.map(\.1))
         }
         return MarkedText(
             whole.text,
@@ -69,6 +74,34 @@ package struct ConversationWriter: Sendable {
                 let end = try prefix(of: whole, messages[...turn], setting, false, at: place)
                 return min(start, end)..<end
             })
+    }
+
+    /// What a message says of itself, as OpenAI's files do: `weight` 0 for one that is read and not learned.
+    private func isLearned(_ message: JSONValue, _ index: Int, at place: String) throws -> Bool {
+        guard case .object(let members) = message else { return true }
+        switch members["weight"] {
+        case nil, .null?, .integer(1)?, .number(1)?: return true
+        case .integer(0)?, .number(0)?: return false
+        case let weight?:
+            throw TrainerError(
+                .dataMalformed,
+                "\(place): the weight of message \(index + 1) is \(weight.summary), not 0 or 1.",
+                remedy: "0 is for a message that is not learned, 1 for others.")
+        }
+    }
+
+    private static func nothing(
+        _ messages: [JSONValue], after prompt: [JSONValue], hasTurns: Bool, at place: String
+    ) -> TrainerError {
+        var roles: [String] = []
+        for role in messages.compactMap(\.role) where !roles.contains(role) { roles.append(role) }
+        return TrainerError(
+            .dataMalformed,
+            hasTurns
+                ? "\(place) has no message of the assistant with another weight than 0."
+                : "\(place) has no message of the role \"assistant\"\(prompt.isEmpty ? "" : " after the prompt"); its roles "
+                    + "are \(roles.map(\.quoted).joined(separator: ", ")).",
+            remedy: "There is nothing to learn from: add one, or leave the line out.")
     }
 
     /// A prompt, and the text that an answer adds to it.

@@ -85,11 +85,34 @@ import Testing
     @Test func whatCannotBeLearnedOrRenderedNamesItsLine() throws {
         let writer = ConversationWriter(marksGenerated: false, Self.plain)
         let silent = #expect(throws: TrainerError.self) { try learned(writer, [message("user", "a")]) }
-        #expect(silent?.problem.contains("line 7 has no message of the role \"assistant\".") == true)
+        #expect(
+            silent?.problem.contains(
+                "line 7 has no message of the role \"assistant\"; its roles are \"user\".") == true)
         struct Refusal: Error, CustomStringConvertible { let description = "roles must alternate" }
         let strict = ConversationWriter(marksGenerated: false) { _, _, _ in throw Refusal() }
         let refused = #expect(throws: TrainerError.self) { try learned(strict, conversation) }
         #expect(refused?.problem.contains("does not take its first 7 messages: roles must alternate") == true)
+    }
+
+    /// OpenAI's files say so of single messages.
+    @Test(arguments: [false, true]) func aMessageOfTheWeight0IsReadAlone(byTags: Bool) throws {
+        let writer = ConversationWriter(marksGenerated: byTags, byTags ? Self.tagged : Self.plain)
+        func weighted(_ weights: [JSONValue?]) -> [JSONValue] {
+            weights.enumerated().flatMap { index, weight in
+                var members: [String: JSONValue] = [
+                    "role": .string("assistant"), "content": .string("a\(index)"),
+                ]
+                members["weight"] = weight
+                return [message("user", "?"), .object(JSONMembers(members))]
+            }
+        }
+        #expect(
+            try learned(writer, weighted([.integer(0), nil, .number(0), .integer(1)])) == ["a1;", "a3;"])
+        #expect(try learned(writer, weighted([.null, .number(1)])) == ["a0;", "a1;"])
+        let silent = #expect(throws: TrainerError.self) { try learned(writer, weighted([.integer(0)])) }
+        #expect(silent?.problem.contains("another weight than 0") == true)
+        let half = #expect(throws: TrainerError.self) { try learned(writer, weighted([nil, .number(0.5)])) }
+        #expect(half?.problem.contains("the weight of message 4 is 0.5, not 0 or 1") == true)
     }
 
     /// Parts are refused where the template prints the list as it is, and taken where it reads them.
