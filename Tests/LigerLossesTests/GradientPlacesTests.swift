@@ -84,7 +84,9 @@ import Tile
         let w = try Cast.apply(samples.array([classes, hidden], .f32), to: .bf16, times: Float(scale))
         let numbers = (0..<tokens).map { $0 % 7 == 3 ? -100 : ($0 * 37) % classes }
         let labels = try NDArray(integers: numbers)
-        func gradients(inGradient: Bool) throws -> (nll: [Double], LinearChunks.Gradients) {
+        func gradients(
+            inGradient: Bool
+        ) throws -> (nll: [Double], sums: [Double], LinearChunks.Gradients) {
             let linear = try LinearChunks(input: x, weight: w, bias: nil, isExponential: true)
             let needs: LinearNeeds = [.input, .weight]
             let placed = ChunkPlan(inGradientOf: linear.shape, needs: needs, lossBytes: 0, leastBytes: 0)
@@ -92,15 +94,16 @@ import Tile
                 linear.shape, needs: needs, exact: true, budgetBytes: 1 << 40, lossBytes: 0)
             let plan = inGradient ? placed ?? whole : whole
             #expect((plan.places != nil) == inGradient)
-            var nll: [Double] = []
+            var (nll, sums): ([Double], [Double]) = ([], [])
+            let options = LabelExponentials.Options(temperature: 0.5, wantsLogitSums: true)
             let found = try linear.runExponentials(
-                plan, labels: labels, options: LabelExponentials.Options(), needs: needs, exact: true
+                plan, labels: labels, options: options, needs: needs, exact: true
             ) { found, factors, _ in
-                nll = found.nll.doubles
+                (nll, sums) = (found.nll.doubles, try #require(found.logitSums).doubles)
                 let weights = zip(found.total.doubles, numbers).map { $1 < 0 ? 0 : Float(1 / $0) }
                 try NDArray(weights).copyBytes(to: factors)
             }
-            return (nll, found)
+            return (nll, sums, found)
         }
         let (a, b) = try LabelScores.$isForced.withValue(true) {
             try LogitStorage.$isAsOnGPU.withValue(true) {
@@ -108,7 +111,8 @@ import Tile
             }
         }
         #expect(TestSupport.relativeError(a.nll, b.nll) < 1e-5)
-        for (found, expected) in [(a.1.input, b.1.input), (a.1.weight, b.1.weight)] {
+        #expect(TestSupport.relativeError(a.sums, b.sums) < 1e-5)
+        for (found, expected) in [(a.2.input, b.2.input), (a.2.weight, b.2.weight)] {
             #expect(
                 try TestSupport.relativeError(#require(found).doubles, #require(expected).doubles) < 0x1p-7)
         }

@@ -50,7 +50,7 @@ package enum LabelExponentials {
     ///
     /// - Parameter pieces: arrays that e is spread over.
     package static func byteCount(tokens: Int, classes: Int, pieces: Int = 1) -> Int {
-        let joined = pieces == 1 ? 0 : (SharedExponentials.count + 2) * pieces
+        let joined = pieces == 1 ? 0 : (SharedExponentials.count + 4) * pieces
         return 4 * tokens * (4 * ClassBlocks(classes).count + 6 + joined)
     }
 
@@ -105,19 +105,17 @@ extension LabelExponentials {
         package init(classes: Range<Int>, e: NDArray) { (self.classes, self.e) = (classes, e) }
     }
 
-    /// As above, with the classes' exponentials in several arrays. They are joined as those of ranks are, and without sums of
-    /// logits.
+    /// As above, with the classes' exponentials in several arrays, which are joined as those of ranks are.
     ///
     /// - Parameter pieces: all classes, in their order.
     package static func apply(
         _ x: NDArray, weight: NDArray, labels: NDArray, into pieces: [Piece], options: Options
     ) throws -> Result {
-        precondition(!options.wantsLogitSums, "pieces are joined without sums of logits")
         let whole = try ExponentialBlocks.Layer(x, weight: weight, labels: labels, options: options)
         let shift = try NDArray(empty: [whole.tokens], device: x.device)
         let ofLabel = try whole.labelLogits(shift: shift)
         let found = try NDArray(
-            empty: [pieces.count, SharedExponentials.count, whole.tokens], device: x.device)
+            empty: [pieces.count, SharedExponentials.count(options), whole.tokens], device: x.device)
         let shares = try pieces.enumerated().map { number, piece in
             let layer = try ExponentialBlocks.Layer(
                 x, weight: weight.sliced(0, piece.classes), labels: labels, first: piece.classes.lowerBound,

@@ -28,6 +28,7 @@ struct ExponentialNumbers: TileKernel {
     let blocks: Int
     /// Whether it runs only where some row has overflowed.
     let isRepeated: Bool
+    let hasLogitSums: Bool
 
     func body(_ p: Program) {
         let sums = p.input("sums", .f32, rank: 2), storedSums = p.input("stored sums", .f32, rank: 2)
@@ -38,6 +39,7 @@ struct ExponentialNumbers: TileKernel {
         found[0, row] = sum(sums[row, c])
         found[1, row] = sum(storedSums[row, c])
         found[2, row] = max(maxima[row, c])
+        if hasLogitSums { found[3, row] = sum(p.input("sums of logits", .f32, rank: 2)[row, c]) }
     }
 }
 
@@ -65,6 +67,7 @@ struct SharedTotals: TileKernel {
     let ranks: Int
     let dtype: DType
     let labels: DType
+    let hasLogitSums: Bool
 
     func body(_ p: Program) {
         let found = p.input("found", .f32, rank: 3)
@@ -78,6 +81,10 @@ struct SharedTotals: TileKernel {
         for rank in 1..<ranks {
             others = others + found[rank, 0, row]
             stored = stored + found[rank, 1, row]
+        }
+        if hasLogitSums {
+            let sums = (1..<ranks).reduce(found[0, 3, row]) { $0 + found[$1, 3, row] }
+            p.output("sum of logits", .f32, rank: 1)[row] = sums
         }
         p.when(counts) {
             let distance = shift[row] - ofLabel[row], total = others + decay(-distance)

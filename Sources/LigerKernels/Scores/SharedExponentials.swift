@@ -14,12 +14,16 @@ import Tile
 package struct SharedExponentials {
     /// Numbers of a token that ranks tell each other: the sum of e, the same as stored, and the largest logit.
     package static let count = 3
+    /// The same, and the sum of logits where that is asked for.
+    static func count(_ options: LabelExponentials.Options) -> Int {
+        count + (options.wantsLogitSums ? 1 : 0)
+    }
 
     private let layer: ExponentialBlocks.Layer
     private let e: NDArray
     /// The label's logit and the shift, [tokens], f32: the same on all ranks.
     package let ofLabel, shift: NDArray
-    /// What this rank's classes come to, [3, tokens], f32.
+    /// What this rank's classes come to, [3, tokens], f32; 4 with sums of logits.
     package let numbers: NDArray
 
     /// All steps.
@@ -52,7 +56,7 @@ package struct SharedExponentials {
         let tokens = layer.tokens
         func floats(_ shape: Int...) throws -> NDArray { try NDArray(empty: shape, device: e.device) }
         (ofLabel, shift) = (try floats(tokens), try floats(tokens))
-        numbers = try floats(Self.count, tokens)
+        numbers = try floats(Self.count(layer.options), tokens)
         try SharedLabelLogits(
             ranks: logits.shape[0], classes: classes, labels: layer.labels.dtype,
             ignoreIndex: layer.options.ignoreIndex
@@ -69,7 +73,7 @@ package struct SharedExponentials {
         let tokens = layer.tokens
         try ofLabel.expect("the labels' logits", shape: [tokens], dtype: .f32)
         try shift.expect("the shift", shape: [tokens], dtype: .f32)
-        try numbers.expect("the numbers", shape: [Self.count, tokens], dtype: .f32)
+        try numbers.expect("the numbers", shape: [Self.count(layer.options), tokens], dtype: .f32)
         (self.layer, self.e, self.ofLabel, self.shift, self.numbers) = (layer, e, ofLabel, shift, numbers)
     }
 
@@ -90,11 +94,13 @@ package struct SharedExponentials {
     func multiply(onlyIf condition: NDArray? = nil) throws {
         let blocks = try ExponentialBlocks(layer, into: e)
         try blocks.multiply(shift: shift, onlyIf: condition)
-        try ExponentialNumbers(blocks: blocks.capacity, isRepeated: condition != nil).launch(
+        try ExponentialNumbers(
+            blocks: blocks.capacity, isRepeated: condition != nil, hasLogitSums: blocks.logitSums != nil
+        ).launch(
             programs: layer.tokens,
             [
                 "sums": blocks.sums, "stored sums": blocks.stored, "maxima": blocks.maxima,
-                "condition": condition, "found": numbers,
+                "condition": condition, "found": numbers, "sums of logits": blocks.logitSums,
             ])
     }
 
@@ -103,13 +109,17 @@ package struct SharedExponentials {
     /// - Parameter found: the numbers of all ranks after the third step.
     package func result(_ found: NDArray) throws -> LabelExponentials.Result {
         func floats() throws -> NDArray { try NDArray(empty: [layer.tokens], device: e.device) }
+        let wantsSums = layer.options.wantsLogitSums
         let (nll, total) = (try floats(), try floats())
-        try SharedTotals(ranks: found.shape[0], dtype: e.dtype, labels: layer.labels.dtype).launch(
+        let logitSums = wantsSums ? try floats() : nil
+        try SharedTotals(
+            ranks: found.shape[0], dtype: e.dtype, labels: layer.labels.dtype, hasLogitSums: wantsSums
+        ).launch(
             programs: layer.tokens,
             [
                 "found": found, "labels": layer.labels, "shift": shift, "of label": ofLabel,
-                "exponentials": e, "nll": nll, "total": total,
+                "exponentials": e, "nll": nll, "total": total, "sum of logits": logitSums,
             ], scalars: ["first class": .index(layer.first)])
-        return LabelExponentials.Result(nll: nll, total: total, logitSums: nil)
+        return LabelExponentials.Result(nll: nll, total: total, logitSums: logitSums)
     }
 }

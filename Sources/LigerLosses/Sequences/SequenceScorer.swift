@@ -73,8 +73,8 @@ package struct SequenceScorer {
         _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
-        if !sumsLogits, let plan = planInGradient(needs, unit: units.tokens) {
-            let scores = try tokens.emptyScores(sumsLogits: false, keepsSums: false)
+        if let plan = planInGradient(needs, unit: units.tokens) {
+            let scores = try tokens.emptyScores(sumsLogits: sumsLogits, keepsSums: false)
             let gradients = try exponentials(plan, into: scores, coefficients, needs) {
                 try evaluate(0..<units.count, scores)
             }
@@ -139,7 +139,7 @@ package struct SequenceScorer {
 
     private var lossBytes: Int { 4 * (tokens.second == nil ? 5 : 7) * shape.tokens }
 
-    /// All tokens in one chunk, where that takes no more memory than chunks of units; sums of logits are not found there.
+    /// All tokens in one chunk, where that takes no more memory than chunks of units.
     private func planInGradient(_ needs: LinearNeeds, unit: Int = 1) -> ChunkPlan? {
         let placed = ChunkPlan(inGradientOf: shape, needs: needs, lossBytes: lossBytes)
         return placed.flatMap { $0.peakBytes <= plan(needs: needs, unit: unit).peakBytes ? $0 : nil }

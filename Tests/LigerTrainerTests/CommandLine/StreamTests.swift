@@ -1,5 +1,6 @@
 import Foundation
 import LigerTrainer
+import Platform
 import TestSupport
 import Testing
 
@@ -36,46 +37,47 @@ import Testing
         }
     }
 
-    #if os(Linux)
-        /// The device that is always full. A run's results are in its folder, whoever reads along.
-        @Test func whatIsPrintedToAFullDiskIsAFailure() throws {
-            try withTemporaryFolder { folder in
-                let small = try SmallRun(in: folder)
-                let full = { (arguments: [String]) in
-                    try LigerProcess.run(arguments, in: folder, redirections: ">/dev/full")
-                }
-                #expect(try full(small.arguments()).status == 0)
-                for arguments in [
-                    ["evaluate", small.out, "--data", small.dataPath], ["kernels"],
-                    ["generate", small.out, "--prompt", "the", "--tokens", "3"],
-                ] {
-                    let result = try full(arguments)
-                    #expect(result.status == 1, "\(arguments)")
-                    #expect(
-                        result.errors.contains("could not be written to standard output"), "\(result.errors)")
-                }
+    /// The device that is always full. A run's results are in its folder, whoever reads along.
+    @Test(.enabled(if: !System.isMac, "a Mac has no /dev/full")) func whatIsPrintedToAFullDiskIsAFailure()
+        throws
+    {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let full = { (arguments: [String]) in
+                try LigerProcess.run(arguments, in: folder, redirections: ">/dev/full")
+            }
+            #expect(try full(small.arguments()).status == 0)
+            for arguments in [
+                ["evaluate", small.out, "--data", small.dataPath], ["kernels"],
+                ["generate", small.out, "--prompt", "the", "--tokens", "3"],
+            ] {
+                let result = try full(arguments)
+                #expect(result.status == 1, "\(arguments)")
+                #expect(
+                    result.errors.contains("could not be written to standard output"), "\(result.errors)")
             }
         }
+    }
 
-        /// It can draw no line again.
-        @Test(arguments: ["dumb", ""]) func aPlainTerminalGetsPlainLines(term: String) throws {
-            try withTemporaryFolder { folder in
-                let small = try SmallRun(in: folder)
-                // `script` gives a terminal.
-                let line = ([try LigerProcess.executable().path] + small.arguments()).joined(separator: " ")
-                let (script, log) = (Process(), "\(folder)/log")
-                script.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-                script.arguments = ["TERM=\(term)", "script", "-qc", line, log]
-                script.standardOutput = FileHandle.nullDevice
-                script.standardInput = FileHandle.nullDevice
-                try script.run()
-                script.waitUntilExit()
-                let shown = try String(contentsOfFile: log, encoding: .utf8)
-                #expect(shown.contains("step 12/12  loss"), "\(shown)")
-                #expect(!shown.contains("\u{1B}["))
-            }
+    /// It can draw no line again.
+    @Test(.enabled(if: !System.isMac, "its script has other options"), arguments: ["dumb", ""])
+    func aPlainTerminalGetsPlainLines(term: String) throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            // `script` gives a terminal.
+            let line = ([try LigerProcess.executable().path] + small.arguments()).joined(separator: " ")
+            let (script, log) = (Process(), "\(folder)/log")
+            script.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            script.arguments = ["TERM=\(term)", "script", "-qc", line, log]
+            script.standardOutput = FileHandle.nullDevice
+            script.standardInput = FileHandle.nullDevice
+            try script.run()
+            script.waitUntilExit()
+            let shown = try String(contentsOfFile: log, encoding: .utf8)
+            #expect(shown.contains("step 12/12  loss"), "\(shown)")
+            #expect(!shown.contains("\u{1B}["))
         }
-    #endif
+    }
 
     @Test func aHomeThatTheShellDidNotExpandIsRefused() throws {
         try withTemporaryFolder { folder in
