@@ -60,6 +60,17 @@ extension CrossEntropyTests {
         }
     }
 
+    /// Of one number for many elements, whose last block is cut.
+    @Test(arguments: floatTypes)
+    func scalesManyElements(dtype: DType) throws {
+        let numbers = (0..<3 * 40_001).map { Float($0 % 251) - 125 }
+        let gradient = try NDArray(numbers, [3, 40_001], dtype: dtype)
+        for (factor, expected) in [(Float(1), Float(1)), (-0.5, -0.5), (4, -2)] {
+            try CrossEntropy.scale(gradient, by: try NDArray([factor]))
+            #expect(gradient.doubles == numbers.map { Double($0 * expected) })
+        }
+    }
+
     /// Past 16-bit positions, and the longest rows there are.
     @Test(arguments: [65_537, 262_144])
     func takesLongRows(classes: Int) throws {

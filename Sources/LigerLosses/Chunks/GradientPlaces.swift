@@ -7,7 +7,7 @@ import Tile
 ///
 /// Classes are cut into n pieces of c. Of T tokens and H columns piece j takes T c elements, and its rows of the gradient H c,
 /// at H c j. These are written from the last piece to the first. The first s pieces lie apart, as one matrix, and piece j of
-/// the others at T c (j - s). So that none is written over before it is used, its own rows being where it has ended,
+/// the others at T c (j - s). It must end where its own rows begin, so that none is written over before it is used:
 ///
 ///     T (j - s + 1) <= H j        for s <= j < n
 ///
@@ -50,10 +50,11 @@ package struct GradientPlaces: Hashable, Sendable {
         pieces = [Piece(classes: 0..<(apart * each), offset: nil)] + others
     }
 
-    /// Whole blocks of an exponential product; of long pieces, many of them.
+    /// Whole blocks of an exponential product. Long pieces are rounded to more, which leaves fewer multiprocessors without
+    /// work at the end of each.
     private static func classesOfPiece(_ classes: Int, count: Int) -> Int {
         let even = (classes + count - 1) / count
-        let unit = even >= 8192 - 2048 ? 2048 : even >= 256 ? 256 : line
+        let unit = even >= 6144 ? 2048 : even >= 256 ? 256 : line
         return (even + unit - 1) / unit * unit
     }
 
@@ -78,6 +79,15 @@ package struct GradientPlaces: Hashable, Sendable {
 }
 
 extension ChunkPlan {
+    /// This plan; or all tokens in one chunk with exponentials in the memory of the weight's gradient, where that takes no
+    /// more memory.
+    func orInGradient(of layer: LinearShape, needs: LinearNeeds, lossBytes: Int) -> ChunkPlan {
+        guard let placed = ChunkPlan(inGradientOf: layer, needs: needs, lossBytes: lossBytes),
+            placed.peakBytes <= peakBytes
+        else { return self }
+        return placed
+    }
+
     /// All tokens at once, with exponentials in the memory of the weight's gradient; nil where that cannot be.
     package init?(
         inGradientOf layer: LinearShape, needs: LinearNeeds, lossBytes: Int,
@@ -89,56 +99,5 @@ extension ChunkPlan {
         let rows = max(1, min(layer.tokens, (64 << 20) / (4 * layer.hidden)))
         self.init(
             places, layer, productRows: needs.contains(.input) ? rows : 0, lossBytes: lossBytes)
-    }
-}
-
-extension LinearChunks {
-    /// `runExponentials` of all tokens at once.
-    func runPlaced(
-        _ plan: ChunkPlan, _ places: GradientPlaces, labels: NDArray, options: LabelExponentials.Options,
-        needs: LinearNeeds,
-        _ loss: (_ found: LabelExponentials.Result, _ factors: NDArray, _ pieces: [Range<Int>]) throws -> Void
-    ) throws -> Gradients {
-        let tokens = input.shape[0]
-        let dWeight = try NDArray(empty: weight.shape, dtype: weight.dtype, device: weight.device)
-        let pieces = try places.arrays(in: dWeight, tokens: tokens)
-        let found = try LabelExponentials.apply(
-            input, weight: weight, labels: labels, into: pieces, options: options)
-        let factors = try NDArray(empty: [tokens], device: input.device)
-        try loss(found, factors, [0..<tokens])
-        let dInput = needs.contains(.input) ? try inputGradient(pieces, factors, rows: plan.productRows) : nil
-        let weighted = try WeightedRows(
-            rows: tokens, hidden: input.shape[1], dtype: weight.dtype, on: input.device
-        ).apply(input, scales: factors)
-        // From the last on: each frees where the one before it goes.
-        for piece in pieces.reversed() {
-            try WeightGradient.multiply(
-                piece.e, weighted, into: dWeight.sliced(0, piece.classes), accumulate: false)
-        }
-        return Gradients(
-            input: dInput, weight: dWeight, bias: nil,
-            scales: LinearScales(input: nil, weight: nil, bias: nil))
-    }
-
-    /// factors · e W, summed over pieces in fp32, some rows at a time, and rounded once.
-    private func inputGradient(
-        _ pieces: [LabelExponentials.Piece], _ factors: NDArray, rows: Int
-    ) throws -> NDArray {
-        let (tokens, hidden) = (input.shape[0], input.shape[1])
-        let dInput = try NDArray(empty: input.shape, dtype: inputType, device: input.device)
-        let sums = try NDArray(empty: [rows, hidden], device: input.device)
-        let rounding = try GradientRounding(
-            rows: tokens, dtype: inputType, isApart: false, on: input.device)
-        for start in stride(from: 0, to: tokens, by: rows) {
-            let range = start..<min(start + rows, tokens), part = sums.sliced(0, 0..<range.count)
-            for (number, piece) in pieces.enumerated() {
-                _ = try MatMul.apply(
-                    piece.e.sliced(0, range), weight.sliced(0, piece.classes), into: part,
-                    accumulate: number > 0)
-            }
-            try rounding.apply(
-                part, into: dInput.sliced(0, range), rows: range, factor: factors.sliced(0, range))
-        }
-        return dInput
     }
 }

@@ -58,8 +58,8 @@ extension LinearChunks {
         return Gradients(input: try dInput.map { try Cast.apply($0, to: inputType) }, weight: dWeight)
     }
 
-    /// dx = g W, or dx + g W.
-    private func add(_ g: NDArray, _ weight: NDArray, to dInput: NDArray, accumulate: Bool) throws {
+    /// dx = g W, or dx + g W, of some classes.
+    func add(_ g: NDArray, _ weight: NDArray, to dInput: NDArray, accumulate: Bool) throws {
         if GradientProducts.areBetter(g, weight) {
             return try GradientProducts.input(g, weight, factors: nil, into: dInput, accumulate: accumulate)
         }

@@ -120,8 +120,7 @@ public enum FusedLinearCrossEntropy {
             ?? ChunkPlan(
                 layer, needs: needs, exact: exact, deviceBytes: defaultBudgetBytes(on: device),
                 lossBytes: lossBytes)
-        let placed = ChunkPlan(inGradientOf: layer, needs: needs, lossBytes: lossBytes)
-        return placed.flatMap { $0.peakBytes <= plan.peakBytes ? $0 : nil } ?? plan
+        return plan.orInGradient(of: layer, needs: needs, lossBytes: lossBytes)
     }
 
     /// The loss, and the needed gradients.

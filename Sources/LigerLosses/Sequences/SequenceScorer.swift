@@ -73,9 +73,10 @@ package struct SequenceScorer {
         _ units: Units, sumsLogits: Bool = false, needs: LinearNeeds, coefficients: TokenCoefficients,
         _ evaluate: (_ units: Range<Int>, _ scores: TokenScores) throws -> Void
     ) throws -> (scores: TokenScores, gradients: LinearChunks.Gradients) {
-        if let plan = planInGradient(needs, unit: units.tokens) {
+        let whole = planOfExponentials(needs: needs, unit: units.tokens)
+        if whole.places != nil {
             let scores = try tokens.emptyScores(sumsLogits: sumsLogits, keepsSums: false)
-            let gradients = try exponentials(plan, into: scores, coefficients, needs) {
+            let gradients = try exponentials(whole, into: scores, coefficients, needs) {
                 try evaluate(0..<units.count, scores)
             }
             return (scores, gradients)
@@ -139,10 +140,9 @@ package struct SequenceScorer {
 
     private var lossBytes: Int { 4 * (tokens.second == nil ? 5 : 7) * shape.tokens }
 
-    /// All tokens in one chunk, where that takes no more memory than chunks of units.
-    private func planInGradient(_ needs: LinearNeeds, unit: Int = 1) -> ChunkPlan? {
-        let placed = ChunkPlan(inGradientOf: shape, needs: needs, lossBytes: lossBytes)
-        return placed.flatMap { $0.peakBytes <= plan(needs: needs, unit: unit).peakBytes ? $0 : nil }
+    /// As above; or all tokens in one chunk, where their exponentials take no more memory in the weight's gradient.
+    private func planOfExponentials(needs: LinearNeeds, unit: Int = 1) -> ChunkPlan {
+        plan(needs: needs, unit: unit).orInGradient(of: shape, needs: needs, lossBytes: lossBytes)
     }
 
     private func budgetBytes(unit: Int) -> Int {
@@ -169,8 +169,7 @@ package struct SequenceScorer {
     ) throws -> LinearChunks.Gradients {
         if !needs.wantsGradients { return LinearChunks.Gradients() }
         if isExact {
-            let plan = planInGradient(needs) ?? plan(needs: needs)
-            return try exponentials(plan, into: nil, coefficients, needs) {}
+            return try exponentials(planOfExponentials(needs: needs), into: nil, coefficients, needs) {}
         }
         let exact = options.accumulation == .exact
         return try linear.run(plan(needs: needs), needs: needs, exact: exact) { logits, gradient, rows in

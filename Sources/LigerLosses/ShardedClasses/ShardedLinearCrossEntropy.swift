@@ -61,6 +61,7 @@ package enum ShardedLinearCrossEntropy {
                     + "\(layer.tokens) tokens have \(labels.count) labels. Give a row for each class, and a label "
                     + "for each token")
         }
+        // All cut tokens alike, whether they have as many classes or not, for each chunk is an exchange.
         var usual = layer
         usual.vocabulary = (share.total + share.ranks.count - 1) / share.ranks.count
         usual.pitch = LogitStorage.pitch(usual.vocabulary, on: input.device)
