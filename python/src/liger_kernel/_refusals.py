@@ -28,7 +28,8 @@ def reason(operation, inputs):
         # Of the layer itself, which the library says.
         return None
     for name, shape, _, dtype in inputs:
-        if name in _NUMBERS and dtype not in (*_WHOLE, torch.uint8):
+        # Truth values, as of preferences, are bytes to the library.
+        if name in _NUMBERS and dtype not in (*_WHOLE, *[torch.uint8] * (_NUMBERS[name] == "answer")):
             return (
                 f"{operation}: the {_words(name)} are {dtype} and must be whole numbers, torch.int64 or torch.int32. "
                 f"Give class numbers, such as {name}.long()"
@@ -46,6 +47,8 @@ def reason(operation, inputs):
                 f"{operation}: the {_words(name)} have shape {shape}, {math.prod(shape)} in all, and the {first} of "
                 f"shape {rows} has {count} {kind}s. Give one for each {kind}"
             )
+    if len(rows) == 3 and rows[0] == 0 and any(name == "labels" for name, *_ in inputs):
+        return f"{operation}: the {first} has shape {rows}, without an answer. Skip a batch that has none"
     return None
 
 
