@@ -23,10 +23,17 @@ def kto(good=GOOD, **options):
     return chunked_loss.LigerFusedLinearKTOLoss()(X, W, LABELS, preference_labels=good, **options)
 
 
+def grpo(answers, tokens):
+    loss = chunked_loss.LigerFusedLinearGRPOLoss(beta=0.0, use_ref_model=False)
+    return loss(X[:answers, :tokens], W, LABELS[:answers, :tokens], torch.ones(answers, tokens), torch.ones(answers))
+
+
 WRONG = {
     "labels of numbers with a point": (lambda: dpo(LABELS.float()), "the labels are torch.float32 and must be whole numbers"),
     "labels of bytes": (lambda: liger_fused_linear_cross_entropy(X[0], W, LABELS[0].byte()), "the labels are torch.uint8 and"),
     "no answers": (lambda: chunked_loss.LigerFusedLinearCPOLoss()(W, X[:0], LABELS[:0]), "Skip a batch that has none"),
+    "no completions": (lambda: grpo(0, TOKENS), "Skip a batch that has none"),
+    "completions without tokens": (lambda: grpo(ANSWERS, 0), "Skip a batch that has none"),
     "the same of a layer": (lambda: liger_fused_linear_cross_entropy(X[0], W, LABELS[0].double()), "are torch.float64"),
     "fewer labels": (lambda: dpo(LABELS[:, 1:]), r"have shape \(4, 5\), 20 in all, .* has 24 rows. Give one for each row"),
     "fewer labels of a layer": (lambda: liger_fused_linear_cross_entropy(X[0], W, LABELS[0, 1:]), "has 6 rows"),

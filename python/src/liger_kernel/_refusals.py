@@ -47,8 +47,8 @@ def reason(operation, inputs):
                 f"{operation}: the {_words(name)} have shape {shape}, {math.prod(shape)} in all, and the {first} of "
                 f"shape {rows} has {count} {kind}s. Give one for each {kind}"
             )
-    if len(rows) == 3 and rows[0] == 0 and any(name == "labels" for name, *_ in inputs):
-        return f"{operation}: the {first} has shape {rows}, without an answer. Skip a batch that has none"
+    if len(rows) == 3 and 0 in rows[:2] and any(name in ("labels", "tokens") for name, *_ in inputs):
+        return f"{operation}: the {first} has shape {rows}, without an answer's token. Skip a batch that has none"
     return None
 
 
