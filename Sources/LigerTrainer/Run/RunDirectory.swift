@@ -41,11 +41,13 @@ package struct RunDirectory: Sendable {
             try checkEarlierRun(record, resume: resume)
         }
         try Self.reporting {
-            try FileSystem.createFolder(checkpointsPath)
+            // The record first: who is killed behind it finds a run to go on with, not a stranger's folder.
+            try FileSystem.createFolder(path)
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
             let text = String(decoding: try encoder.encode(record), as: UTF8.self)
             try AtomicFile.write(text + "\n", to: recordPath)
+            try FileSystem.createFolder(checkpointsPath)
             try removeLeftovers()
         }
     }

@@ -75,4 +75,17 @@ import Testing
                 "after \(kills) kills, \(began) of them in training, \(finished) runs to the end before")
         }
     }
+
+    /// A limit on files ends the run as it writes its first one there.
+    @Test func aRunThatEndedBeforeItsRecordCanBegin() throws {
+        try withTemporaryFolder { folder in
+            let small = try SmallRun(in: folder)
+            let options = ["--steps", "2", "--resume"]
+            let ended = try LigerProcess(small.arguments(options), in: folder, limits: "-f 0").wait()
+            #expect(ended.status != 0 && FileManager.default.fileExists(atPath: small.out))
+            #expect(!FileManager.default.fileExists(atPath: "\(small.out)/run.json"))
+            let next = try small.train(options)
+            #expect(next.status == 0, "\(next.errors)")
+        }
+    }
 }

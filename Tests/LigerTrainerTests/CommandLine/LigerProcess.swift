@@ -21,19 +21,21 @@ struct LigerProcess {
     /// - Parameters:
     ///   - place: the folder in which it runs; nil for that of the tests.
     ///   - redirections: of its streams, as a shell takes them.
+    ///   - limits: what a shell's `ulimit` takes.
     init(
         _ arguments: [String], in folder: String, at place: String? = nil,
         environment: [String: String] = [:],
-        redirections: String? = nil
+        redirections: String? = nil, limits: String? = nil
     ) throws {
         let name = UUID().uuidString
         outputPath = "\(folder)/\(name).out"
         errorPath = "\(folder)/\(name).err"
         for path in [outputPath, errorPath] { try write("", to: path) }
         let executable = try Self.executable()
-        if let redirections {
+        if redirections != nil || limits != nil {
+            let line = (limits.map { "ulimit \($0); " } ?? "") + "exec \"$0\" \"$@\" \(redirections ?? "")"
             process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = ["-c", "exec \"$0\" \"$@\" \(redirections)", executable.path] + arguments
+            process.arguments = ["-c", line, executable.path] + arguments
         } else {
             process.executableURL = executable
             process.arguments = arguments
