@@ -1,5 +1,5 @@
 internal import LigerLosses
-package import LigerRuntime
+internal import LigerRuntime
 
 /// What a batch's loss is divided by, so that the losses of all parts, which are those of a step on all ranks, add up to that
 /// of one large batch.

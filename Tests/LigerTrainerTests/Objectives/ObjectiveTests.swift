@@ -142,9 +142,9 @@ import Tile
         }
     }
 
-    /// Two parts of two pairs are one batch of four: the same loss, gradients and figures. Of KTO, whose parts have
-    /// a divergence each, and of distillation, whose parts are means over their own tokens, that is not so.
-    @Test(arguments: [Kind.dpo, .simPO, .grpo]) func partsAddUp(kind: Kind) throws {
+    /// Two parts of two pairs are one batch of four: the same loss, gradients and figures, however tokens are spread over the
+    /// parts. Of KTO, whose parts have a divergence each, that is not so.
+    @Test(arguments: [Kind.dpo, .simPO, .grpo, .orpo, .cpo, .distill]) func partsAddUp(kind: Kind) throws {
         let runs = try [(4, 1), (2, 2)].map { batch, accumulation in
             let learner = try SmallExamples.learner(
                 SmallExamples.options(kind) { ($0.batch, $0.accumulate) = (batch, accumulation) })
@@ -157,8 +157,7 @@ import Tile
             #expect(whole.tokens == parts.tokens)
         }
         for (whole, parts) in zip(runs[0].figures, runs[1].figures) {
-            // Of GRPO's a mean over each part's tokens.
-            for (figure, value) in whole where kind != .grpo {
+            for (figure, value) in whole {
                 let other = try #require(parts[figure])
                 #expect(abs(value - other) < 1e-4)
             }
