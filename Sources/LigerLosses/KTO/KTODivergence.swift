@@ -25,12 +25,10 @@ extension FusedLinearKTO {
 
     /// The same where these answers are a part of those that it is estimated of.
     ///
-    /// - Parameters:
-    ///   - counts: whether they are. Otherwise they are read for others' sake and add nothing.
-    ///   - addParts: replaces an array, f32, by its sum over all parts.
+    /// - Parameter addParts: replaces an array, f32, by its sum over all parts.
     package static func divergence(
         head: LinearHead, labels: NDArray, reference: FusedLinearPreference.ReferenceModel,
-        options: Options, counts: Bool = true, addParts: (NDArray) throws -> Void
+        options: Options, addParts: (NDArray) throws -> Void
     ) throws -> NDArray {
         guard labels.shape.count == 2, labels.shape[0] > 0, labels.shape[1] > 0 else {
             throw RuntimeError("labels have shape \(labels.shape). Give [B, T]")
@@ -40,9 +38,7 @@ extension FusedLinearKTO {
         }
         let (own, other) = (try answers(.layer(head)), try answers(reference))
         let sums = try NDArray(empty: [2], device: labels.device)
-        try KTODivergenceSums().launch(
-            programs: 1, ["own": own, "other": other, "sums": sums],
-            scalars: ["weight": .float(counts ? 1 : 0)])
+        try KTODivergenceSums().launch(programs: 1, ["own": own, "other": other, "sums": sums])
         try addParts(sums)
         let divergence = try NDArray(empty: [1], device: labels.device)
         try KTODivergenceKernel().launch(programs: 1, ["sums": sums, "divergence": divergence])
@@ -50,18 +46,17 @@ extension FusedLinearKTO {
     }
 }
 
-/// The sum of l - l', and how many answers there are, each times a weight; one program.
+/// The sum of l - l', and how many answers there are; one program.
 struct KTODivergenceSums: TileKernel {
     func body(_ p: Program) {
         let own = p.input("own", .f32, rank: 1), other = p.input("other", .f32, rank: 1)
-        let sums = p.output("sums", .f32, rank: 1), weight = p.scalar("weight")
+        let sums = p.output("sums", .f32, rank: 1)
         let zero = p.index * 0, count = own.size(0)
         let total = p.loop(from: zero, to: count, carrying: zero.float) { i, total in
             total + (own[i] - other[i])
         }
-        // Not 0 times what may be infinite.
-        sums[0] = select(weight == 0, 0, total * weight)
-        sums[1] = count.float * weight
+        sums[0] = total
+        sums[1] = count.float
     }
 }
 

@@ -49,8 +49,11 @@ struct Judging: Objective {
         return try FrozenModel.withHead(of: model, mismatched.ids) { head in
             try FusedLinearKTO.divergence(
                 head: head, labels: mismatched.labels, reference: .logProbabilities(answers),
-                options: options, counts: share.counts
-            ) { try share.ranks.sum([$0]) }
+                options: options
+            ) {
+                // A rank without a share of a batch reads all of it, which leaves the mean as it is.
+                try share.ranks.sum([$0])
+            }
         }
     }
 

@@ -108,6 +108,27 @@ import Tile
         #expect(step.gradientNorm > 0.1)
     }
 
+    /// Of BNPO each pass of a step is a mean over its own tokens, as TRL has it; of DAPO the step is one.
+    @Test(arguments: [GRPO.Formula.bnpo, .dapo]) func passesHaveMeansOfTheirOwn(formula: GRPO.Formula) throws {
+        let learner = try SmallExamples.learner(
+            SmallExamples.options(.grpo) { ($0.objective.lossType, $0.accumulate) = (.grpo(formula), 2) })
+        let passes = try (0..<2).map { part in
+            let batch = learner.stream.batch(step: 0, part: part), length = batch.sequenceLength
+            let advantages = try #require(batch.advantages)
+            let counts = (0..<batch.rows).map { row in
+                Double(batch.labels[row * length..<(row + 1) * length].count { $0 >= 0 })
+            }
+            let sum = zip(advantages, counts).reduce(0) { $0 - Double($1.0) * $1.1 }
+            return (sum: sum, count: counts.reduce(0, +))
+        }
+        let step = try #require(try steps(1, learner).first)
+        let means = passes.map { $0.sum / $0.count }
+        let whole = (passes[0].sum + passes[1].sum) / (passes[0].count + passes[1].count)
+        let each = (means[0] + means[1]) / 2
+        #expect(abs(whole - each) > 1e-3)
+        #expect(abs(step.loss - (formula == .bnpo ? each : whole)) < 1e-5)
+    }
+
     /// A step's loss and gradients are those of the loss called on hidden states that were computed apart, and its
     /// figures those of plain sums.
     @Test func aStepIsTheLossOnHiddenStates() throws {

@@ -36,8 +36,8 @@ import Testing
             ($0.model, $0.objective.kind, $0.sequenceLength) = ("nano", kind, 48)
             // Updates in proportion to gradients: AdamW's first ones are their signs, which rounding turns.
             ($0.learningRate, $0.epsilon, $0.clip) = (1e-2, 1e-3, 0)
-            // Of two examples, which three ranks do not have one each of.
-            $0.evaluationFraction = 0.125
+            // Two examples, which three ranks do not have one each of; of GRPO the three answers of a line.
+            $0.evaluationFraction = kind == .grpo ? 0.0625 : 0.125
             if kind == .distill { $0.objective.teacher = other }
             if kind == .dpo || kind == .kto || kind == .grpo { $0.objective.reference = other }
             changeKind(&$0)
