@@ -117,7 +117,8 @@ struct GRPOBatch {
         ).launch(
             programs: 1,
             [
-                "shares": shares, "total": total, "normaliser": given?.flattened, "given units": totals?.units,
+                "shares": shares, "total": total, "normaliser": given?.flattened,
+                "given units": totals?.units,
             ],
             scalars: [
                 "tokens": .float(Float(count * length)), "units": .float(Float(count)),
@@ -144,7 +145,8 @@ struct GRPOShares: TileKernel {
         let found = counted?[0] ?? everything
         // Of a part it may be less than 1; of no token at all nothing is divided.
         let total = select(found == 0, 1, found)
-        shares[0] = 1 / (usesTotal ? normaliser.map { maximum($0[0], 1) } ?? total : (units?[0] ?? count) * perUnit)
+        shares[0] =
+            1 / (usesTotal ? normaliser.map { maximum($0[0], 1) } ?? total : (units?[0] ?? count) * perUnit)
         shares[1] = 1 / total
     }
 }

@@ -59,7 +59,9 @@ final class LossShares {
     func write(_ batches: [TokenBatch]) throws {
         let parts = Float(batches.count * ranks)
         let counts = kind.isOverSequences ? batches.map { LossCounts($0, kind) } : []
-        func share(_ count: (LossCounts) -> Int) -> Float { Float(counts.reduce(0) { $0 + count($1) }) / parts }
+        func share(_ count: (LossCounts) -> Int) -> Float {
+            Float(counts.reduce(0) { $0 + count($1) }) / parts
+        }
         let values =
             [1 / parts, Float(batches.reduce(0) { $0 + $1.weight })]
             + [share(\.units), share(\.tokens), share(\.likely)]

@@ -109,7 +109,8 @@ import Tile
     }
 
     /// Of BNPO each pass of a step is a mean over its own tokens, as TRL has it; of DAPO the step is one.
-    @Test(arguments: [GRPO.Formula.bnpo, .dapo]) func passesHaveMeansOfTheirOwn(formula: GRPO.Formula) throws {
+    @Test(arguments: [GRPO.Formula.bnpo, .dapo]) func passesHaveMeansOfTheirOwn(formula: GRPO.Formula) throws
+    {
         let learner = try SmallExamples.learner(
             SmallExamples.options(.grpo) { ($0.objective.lossType, $0.accumulate) = (.grpo(formula), 2) })
         let passes = try (0..<2).map { part in
