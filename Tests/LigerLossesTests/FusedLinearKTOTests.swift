@@ -122,8 +122,9 @@ import Tile
         #expect(try RewardSums.ofPairs(rewards).doubles == [0, -1.5, 2, 3])
         for dtype in [DType.u8, .i32, .i64] {
             let preferences = try NDArray(integers: [1, 0, 1, 0, 0, 1], dtype: dtype)
-            #expect(
-                try RewardSums.ofAnswers(rewards, preferences: preferences).doubles == [-6, 4.5, 3, 3])
+            let sums = try RewardSums.ofAnswers(
+                rewards, preferences: preferences, divergence: NDArray([0.5]))
+            #expect(sums.doubles == [-6, 4.5, 3, 3, 3])
         }
     }
 }

@@ -29,7 +29,8 @@ import Tile
             input: rewards.reshaped([2 * count, 1]), weight: try NDArray([1, -1, 2, 0, 0.5], [5, 1]))
         try LaunchObservation.with(EmulatedLaunch()) {
             _ = try RewardSums.ofPairs(rewards)
-            _ = try RewardSums.ofAnswers(rewards, preferences: preferences)
+            _ = try RewardSums.ofAnswers(
+                rewards, preferences: preferences, divergence: NDArray([0.5]))
             _ = try FusedLinearKTO.divergence(
                 head: head, labels: labels, reference: .logProbabilities(rewards))
         }

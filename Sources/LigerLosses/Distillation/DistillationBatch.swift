@@ -10,6 +10,7 @@ struct DistillationBatch {
     private let linear: LinearChunks
     private let teacher: Teacher
     private let labels: NDArray?
+    private let totals: LossTotals?
 
     private enum Teacher {
         case layer(LinearChunks)
@@ -25,10 +26,11 @@ struct DistillationBatch {
 
     init(
         _ formula: FusedLinearDistillation.Formula, student: LinearHead,
-        teacher: FusedLinearDistillation.Teacher, labels: NDArray?,
+        teacher: FusedLinearDistillation.Teacher, labels: NDArray?, totals: LossTotals?,
         _ options: FusedLinearDistillation.Options
     ) throws {
         self.formula = formula
+        self.totals = totals
         self.options = options
         self.student = student
         // A student near its teacher has gradients far smaller than its logits' roundings to 16 bits.
@@ -156,7 +158,9 @@ struct DistillationBatch {
 
     /// [1], f32: 1 / the tokens that count.
     private func share(_ tokens: Int, _ device: Device) throws -> NDArray {
-        let count = try labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
+        let count =
+            try totals?.tokens
+            ?? labels.map { try RowCount.apply($0, ignoreIndex: options.sequences.ignoreIndex) }
         let share = try NDArray(empty: [1], device: device)
         try DistillationShare(counts: count != nil).launch(
             programs: 1, ["share": share, "count": count],
@@ -165,14 +169,14 @@ struct DistillationBatch {
     }
 }
 
-/// 1 / max(count, 1); one program.
+/// 1 / count, which of a part may be less than 1, and 0 of no token; one program.
 struct DistillationShare: TileKernel {
     let counts: Bool
 
     func body(_ p: Program) {
         let share = p.output("share", .f32, rank: 1)
         let count = counts ? p.input("count", .f32, rank: 1) : nil
-        let tokens = p.scalar("tokens")
-        share[0] = 1 / maximum(count?[0] ?? tokens, 1)
+        let tokens = p.scalar("tokens"), counted = count?[0] ?? tokens
+        share[0] = select(counted == 0, 0, 1 / counted)
     }
 }

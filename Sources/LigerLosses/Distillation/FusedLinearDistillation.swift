@@ -95,8 +95,20 @@ public enum FusedLinearDistillation {
         _ formula: Formula, student: LinearHead, teacher: Teacher, labels: NDArray? = nil,
         options: Options = Options(), needs: LinearNeeds = .all
     ) throws -> Result {
+        try forward(
+            formula, student: student, teacher: teacher, labels: labels, totals: nil, options: options,
+            needs: needs)
+    }
+
+    /// The same of a part of a batch.
+    ///
+    /// - Parameter totals: what means are taken over; nil for the batch's own tokens.
+    package static func forward(
+        _ formula: Formula, student: LinearHead, teacher: Teacher, labels: NDArray?, totals: LossTotals?,
+        options: Options, needs: LinearNeeds
+    ) throws -> Result {
         let batch = try DistillationBatch(
-            formula, student: student, teacher: teacher, labels: labels, options)
+            formula, student: student, teacher: teacher, labels: labels, totals: totals, options)
         return try batch.run(needs: student.bias == nil ? needs.subtracting(.bias) : needs)
     }
 }

@@ -114,6 +114,9 @@ public enum GRPO {
         public var samplerRatio: NDArray?
         /// One f32 to divide by instead of N, at least 1; of DAPO, CISPO and VESPO.
         public var normaliser: NDArray?
+        /// What means are taken over where these are a part of a batch, but for a mean over the normaliser's tokens; nil
+        /// for these answers and their tokens.
+        package var totals: LossTotals?
 
         /// Answers; what is left out is nil.
         public init(
@@ -136,11 +139,13 @@ extension GRPO.Samples {
     ///
     /// - Parameter labels: [B, T], i32 or i64.
     package init(
-        labels: NDArray, advantages: NDArray, old: NDArray?, reference: NDArray?, normaliser: NDArray?
+        labels: NDArray, advantages: NDArray, old: NDArray?, reference: NDArray?, normaliser: NDArray?,
+        totals: LossTotals? = nil
     ) throws {
         self.init(
             tokens: labels, mask: try CountedLabels.apply(labels), advantages: advantages, old: old,
             reference: reference, normaliser: normaliser)
+        self.totals = totals
     }
 }
 

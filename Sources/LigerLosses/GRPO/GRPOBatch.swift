@@ -98,21 +98,32 @@ struct GRPOBatch {
         let device = samples.tokens.device
         let (count, length) = (samples.tokens.shape[0], samples.tokens.shape[1])
         let usesTotal: Bool
-        let fixed: Int
+        let perSequence: Int
         switch options.formula {
-        case .grpo, .luspo, .sapo: (usesTotal, fixed) = (false, count)
-        case .drGRPO: (usesTotal, fixed) = (false, count * (options.maximumLength ?? length))
-        case .bnpo, .dapo, .cispo, .vespo: (usesTotal, fixed) = (true, 1)
+        case .grpo, .luspo, .sapo: (usesTotal, perSequence) = (false, 1)
+        case .drGRPO: (usesTotal, perSequence) = (false, options.maximumLength ?? length)
+        case .bnpo, .dapo, .cispo, .vespo: (usesTotal, perSequence) = (true, 1)
         }
+        let totals = samples.totals
         let given = options.formula == .bnpo ? nil : samples.normaliser
         if let given, given.count != 1 || given.dtype != .f32 {
             throw RuntimeError("the normaliser must be one f32; found shape \(given.shape)")
         }
-        let total = try samples.mask.map { try RowCount.apply($0.flattened, ignoreIndex: 0) }
+        let counted = options.formula == .bnpo ? totals?.passTokens : totals?.tokens
+        let total = try counted ?? samples.mask.map { try RowCount.apply($0.flattened, ignoreIndex: 0) }
         let shares = try NDArray(empty: [2], device: device)
-        try GRPOShares(hasTotal: total != nil, hasNormaliser: given != nil, usesTotal: usesTotal).launch(
-            programs: 1, ["shares": shares, "total": total, "normaliser": given?.flattened],
-            scalars: ["tokens": .float(Float(count * length)), "divisor": .float(Float(fixed))])
+        try GRPOShares(
+            hasTotal: total != nil, hasNormaliser: given != nil, hasUnits: totals != nil, usesTotal: usesTotal
+        ).launch(
+            programs: 1,
+            [
+                "shares": shares, "total": total, "normaliser": given?.flattened,
+                "given units": totals?.units,
+            ],
+            scalars: [
+                "tokens": .float(Float(count * length)), "units": .float(Float(count)),
+                "per unit": .float(Float(perSequence)),
+            ])
         return shares
     }
 }
@@ -121,15 +132,21 @@ struct GRPOBatch {
 struct GRPOShares: TileKernel {
     let hasTotal: Bool
     let hasNormaliser: Bool
+    /// Whether the number of sequences is given on the device.
+    let hasUnits: Bool
     let usesTotal: Bool
 
     func body(_ p: Program) {
         let shares = p.output("shares", .f32, rank: 1)
         let counted = hasTotal ? p.input("total", .f32, rank: 1) : nil
         let normaliser = hasNormaliser ? p.input("normaliser", .f32, rank: 1) : nil
-        let everything = p.scalar("tokens"), fixed = p.scalar("divisor")
-        let total = maximum(counted?[0] ?? everything, 1)
-        shares[0] = 1 / (usesTotal ? maximum(normaliser?[0] ?? total, 1) : fixed)
+        let units = hasUnits ? p.input("given units", .f32, rank: 1) : nil
+        let everything = p.scalar("tokens"), count = p.scalar("units"), perUnit = p.scalar("per unit")
+        let found = counted?[0] ?? everything
+        // Of a part it may be less than 1; of no token at all nothing is divided.
+        let total = select(found == 0, 1, found)
+        shares[0] =
+            1 / (usesTotal ? normaliser.map { maximum($0[0], 1) } ?? total : (units?[0] ?? count) * perUnit)
         shares[1] = 1 / total
     }
 }

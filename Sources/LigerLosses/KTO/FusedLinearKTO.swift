@@ -69,6 +69,19 @@ public enum FusedLinearKTO {
         reference: FusedLinearPreference.ReferenceModel? = nil, divergence: NDArray? = nil,
         options: Options = Options(), needs: LinearNeeds = .all
     ) throws -> Result {
+        try forward(
+            head: head, labels: labels, preferences: preferences, reference: reference,
+            divergence: divergence, totals: nil, options: options, needs: needs)
+    }
+
+    /// The same of a part of a batch.
+    ///
+    /// - Parameter totals: what means are taken over; nil for the batch's own answers.
+    package static func forward(
+        head: LinearHead, labels: NDArray, preferences: NDArray,
+        reference: FusedLinearPreference.ReferenceModel?, divergence: NDArray?, totals: LossTotals?,
+        options: Options, needs: LinearNeeds
+    ) throws -> Result {
         guard labels.shape.count == 2, labels.shape[0] > 0, labels.shape[1] > 0 else {
             throw RuntimeError("labels have shape \(labels.shape). Give [B, T]")
         }
@@ -85,7 +98,8 @@ public enum FusedLinearKTO {
         let other = try reference?.answers(
             labels: labels, averages: options.averages, isExact: scorer.isExact, options.sequences)
         let shares = try SequenceShares.make(
-            labels: labels, units: count, likely: labels, ignoreIndex: options.sequences.ignoreIndex)
+            labels: labels, units: count, likely: labels, ignoreIndex: options.sequences.ignoreIndex,
+            totals: totals)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
         let (losses, answers, rewards) = (try array([count]), try array([count]), try array([count]))
         let (parts, coefficients) = (try array([count, 6]), try array(labels.shape))

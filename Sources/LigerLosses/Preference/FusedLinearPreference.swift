@@ -131,9 +131,21 @@ public enum FusedLinearPreference {
         _ formula: Formula, head: LinearHead, labels: NDArray, likelihoodLabels: NDArray? = nil,
         reference: ReferenceModel? = nil, options: Options = Options(), needs: LinearNeeds = .all
     ) throws -> Result {
+        try forward(
+            formula, head: head, labels: labels, likelihoodLabels: likelihoodLabels, reference: reference,
+            totals: nil, options: options, needs: needs)
+    }
+
+    /// The same of a part of a batch.
+    ///
+    /// - Parameter totals: what means are taken over; nil for the batch's own pairs and tokens.
+    package static func forward(
+        _ formula: Formula, head: LinearHead, labels: NDArray, likelihoodLabels: NDArray? = nil,
+        reference: ReferenceModel?, totals: LossTotals?, options: Options, needs: LinearNeeds
+    ) throws -> Result {
         let batch = try PairBatch(
             formula, head: head, labels: labels, likelihoodLabels: likelihoodLabels, reference: reference,
-            options)
+            totals: totals, options)
         return try batch.run(needs: head.bias == nil ? needs.subtracting(.bias) : needs)
     }
 }

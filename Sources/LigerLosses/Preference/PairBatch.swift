@@ -14,11 +14,12 @@ struct PairBatch {
     private let likelihoodLabels: NDArray?
     /// [2 P], f32.
     private let reference: NDArray?
+    private let totals: LossTotals?
 
     init(
         _ formula: FusedLinearPreference.Formula, head: LinearHead, labels: NDArray,
         likelihoodLabels: NDArray?, reference: FusedLinearPreference.ReferenceModel?,
-        _ options: FusedLinearPreference.Options
+        totals: LossTotals?, _ options: FusedLinearPreference.Options
     ) throws {
         var options = options
         options.averages = options.averages || formula.alwaysAverages
@@ -38,6 +39,7 @@ struct PairBatch {
         self.options = options
         self.head = head
         self.labels = labels
+        self.totals = totals
         let ownLabels = options.likelihoodWeight == nil ? nil : likelihoodLabels
         try ownLabels?.expect("the likelihood's labels", shape: labels.shape)
         self.likelihoodLabels = ownLabels
@@ -57,7 +59,7 @@ struct PairBatch {
         let (pairs, device) = (labels.shape[0] / 2, labels.device)
         let shares = try SequenceShares.make(
             labels: labels, units: pairs, likely: (likelihoodLabels ?? labels).sliced(0, 0..<pairs),
-            ignoreIndex: options.sequences.ignoreIndex)
+            ignoreIndex: options.sequences.ignoreIndex, totals: totals)
         let array = { (shape: [Int]) in try NDArray(empty: shape, device: device) }
         let (losses, nll) = (try array([pairs]), try array([pairs]))
         let (answers, rewards) = (try array([2 * pairs]), try array([2 * pairs]))

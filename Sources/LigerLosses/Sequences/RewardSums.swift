@@ -14,16 +14,23 @@ package enum RewardSums {
         return sums
     }
 
-    /// Of answers that are good or bad: [4], f32: the good ones' rewards, the bad ones', and how many there are of
-    /// each.
+    /// Of answers that are good or bad: [5], f32: the good ones' rewards, the bad ones', how many there are of each, and
+    /// the divergence as often as there are answers.
     ///
     /// - Parameters:
     ///   - rewards: [B], f32.
     ///   - preferences: [B], u8, i32 or i64: 0 for a bad answer.
-    package static func ofAnswers(_ rewards: NDArray, preferences: NDArray) throws -> NDArray {
-        let sums = try NDArray(empty: [4], device: rewards.device)
+    ///   - divergence: [1], f32, which all of them were compared with.
+    package static func ofAnswers(
+        _ rewards: NDArray, preferences: NDArray, divergence: NDArray
+    ) throws -> NDArray {
+        let sums = try NDArray(empty: [5], device: rewards.device)
         try AnswerRewardSums(preferences: preferences.dtype).launch(
-            programs: 1, ["rewards": rewards, "preferences": preferences.flattened, "sums": sums])
+            programs: 1,
+            [
+                "rewards": rewards, "preferences": preferences.flattened, "divergence": divergence,
+                "sums": sums,
+            ])
         return sums
     }
 }
@@ -49,6 +56,7 @@ struct AnswerRewardSums: TileKernel {
     func body(_ p: Program) {
         let rewards = p.input("rewards", .f32, rank: 1)
         let preferences = p.input("preferences", preferences, rank: 1, as: Int.self)
+        let divergence = p.input("divergence", .f32, rank: 1)
         let sums = p.output("sums", .f32, rank: 1)
         let zero = p.index * 0, none = zero.float, count = rewards.size(0)
         let (good, bad, goodCount) = p.loop(from: zero, to: count, carrying: none, none, none) {
@@ -58,6 +66,7 @@ struct AnswerRewardSums: TileKernel {
                 good + select(isGood, reward, 0), bad + select(isGood, 0, reward), goodCount + isGood.float
             )
         }
-        for (i, sum) in [good, bad, goodCount, count.float - goodCount].enumerated() { sums[i] = sum }
+        let all = [good, bad, goodCount, count.float - goodCount, divergence[0] * count.float]
+        for (i, sum) in all.enumerated() { sums[i] = sum }
     }
 }

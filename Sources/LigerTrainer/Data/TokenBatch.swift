@@ -7,7 +7,7 @@ public struct TokenBatch: Sendable, Equatable {
     /// Token ids, [rows, sequenceLength].
     public let inputs: [Int32]
     /// The token after each input, [rows, sequenceLength]: already shifted; -100 where it does not count.
-    public let labels: [Int64]
+    public package(set) var labels: [Int64]
     /// Of judged answers: 1 for a good one, 0 for a bad one. These come first among the rows.
     public var preferences: [Int32]?
     /// Of rated answers, a row each: how much better one is than the others to its prompt.
@@ -15,7 +15,7 @@ public struct TokenBatch: Sendable, Equatable {
     /// Tokens trained on, which padding is not.
     public let tokens: Int
     /// What the mean loss of the batch is a mean over: tokens, pairs or answers.
-    public let weight: Int
+    public package(set) var weight: Int
     /// Of each row, the places of its examples, one after the other from the row's start; what follows is padding. Nil
     /// where rows are whole, or padding is left to labels.
     public var documents: [[Range<Int>]]?

@@ -27,7 +27,7 @@ struct Distilling: Objective {
         let loss = try model.head.loss(hidden, share: share.factor) { head, needs in
             let result = try FusedLinearDistillation.forward(
                 formula, student: head, teacher: .layer(teacher), labels: batch.labels.flattened,
-                options: options, needs: needs)
+                totals: share.totals, options: options, needs: needs)
             guard let hard = result.hard else { preconditionFailure("the options ask for the hard loss") }
             figures = [result.soft, hard]
             return HeadLoss(

@@ -26,7 +26,8 @@ struct Preferring: Objective {
         let loss = try model.head.loss(hidden, share: share.factor) { head, needs in
             let result = try FusedLinearPreference.forward(
                 formula, head: head, labels: batch.labels,
-                reference: reference.map { .logProbabilities($0) }, options: options, needs: needs)
+                reference: reference.map { .logProbabilities($0) }, totals: share.totals,
+                options: options, needs: needs)
             figures = [try RewardSums.ofPairs(result.rewards)]
             if options.likelihoodWeight != nil { figures.append(result.nll) }
             return HeadLoss(

@@ -25,7 +25,8 @@ struct Reinforcing: Objective {
         let isMeanOverTokens = options.formula.isMeanOverTokens
         let samples = try GRPO.Samples(
             labels: batch.labels, advantages: advantages, old: sampler,
-            reference: options.beta == 0 ? nil : sampler, normaliser: isMeanOverTokens ? share.tokens : nil)
+            reference: options.beta == 0 ? nil : sampler, normaliser: isMeanOverTokens ? share.tokens : nil,
+            totals: share.totals)
         let hidden = try model.hidden(batch.ids, on: tape)
         var figures: [NDArray] = []
         let loss = try model.head.loss(hidden, share: isMeanOverTokens ? nil : share.factor) { head, needs in

@@ -4,7 +4,7 @@ extension TokenBatch {
     /// Rows are dealt in runs, the same number to each rank where that divides the batch. The rows of an example, such
     /// as a pair's answers, stay together: they are as far apart as there are examples.
     ///
-    /// - Parameter rowsPerExample: 2 for pairs of answers.
+    /// - Parameter rowsPerExample: 2 for pairs of answers, and for judged answers.
     func share(of ranks: Ranks, rowsPerExample: Int) -> TokenBatch? {
         if ranks.count == 1 { return self }
         let examples = rows / rowsPerExample
@@ -16,14 +16,13 @@ extension TokenBatch {
                 return values[first * sequenceLength..<end * sequenceLength]
             }
         }
-        let labels = dealt(labels)
         var share = TokenBatch(
             rows: own.count * rowsPerExample, sequenceLength: sequenceLength, inputs: dealt(inputs),
-            labels: labels, preferences: preferences.map { Array($0[own]) },
+            labels: dealt(labels), preferences: preferences.map { Array($0[own]) },
             advantages: advantages.map { Array($0[own]) },
             tokens: tokens * own.count / examples,
-            // One that is no number of examples is one of tokens.
-            weight: weight == examples ? own.count : labels.count { $0 != ExampleStream.ignored })
+            // Means are over what the whole batch has.
+            weight: weight)
         share.documents = documents.map { Array($0[own]) }
         return share
     }

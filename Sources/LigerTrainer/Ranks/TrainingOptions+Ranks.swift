@@ -37,9 +37,6 @@ extension TrainingOptions {
                 "--lora-dropout is \(dropout), and \(ranks) ranks would drop the same of different rows; give 0"
             )
         }
-        if let reason = objective.reasonAgainstRanks {
-            problems.append("--objective \(objective.kind.rawValue) runs on one GPU only: \(reason)")
-        }
         return problems + headProblems
     }
 
@@ -116,21 +113,4 @@ extension TrainingOptions.Execution.Shard {
 extension TrainingOptions.Execution.Head {
     /// The same of the head.
     var summary: String { self == .parallel ? ", and of the head's classes" : "" }
-}
-
-extension TrainingOptions.ObjectiveChoice {
-    /// Why ranks that each see a part of the batch would learn something else than one that sees all of it; nil where
-    /// the loss is a mean over tokens or pairs that each counts alike.
-    fileprivate var reasonAgainstRanks: String? {
-        switch kind {
-        case .nextToken, .sft: nil
-        case .dpo, .orpo, .cpo, .simPO:
-            (resolvedAlpha ?? 0) == 0
-                ? nil : "the likelihood that --alpha adds is a mean over all tokens of a batch"
-        case .grpo:
-            resolvedRewardFormula == .bnpo ? "the loss is a mean over all tokens of a batch" : nil
-        case .kto: "the models' divergence is estimated over a whole batch"
-        case .distill: "the loss is a mean over all tokens of a batch"
-        }
-    }
 }

@@ -41,9 +41,7 @@ package final class Learner {
     private var hasRun = false
     private let results: StepResults
     package let ranks: Ranks
-    private let rowsPerExample: Int
-    /// What the loss of the step before was a mean over.
-    private var weight: Int
+    private let kind: TrainingOptions.ObjectiveChoice.Kind
 
     /// A learner at step 0, from the model's present weights, on the model's device.
     ///
@@ -60,15 +58,14 @@ package final class Learner {
         self.model = model
         self.stream = stream
         self.ranks = ranks
-        rowsPerExample = options.objective.kind.answersPerExample
+        kind = options.objective.kind
         schedule = options.learningRateSchedule
         evaluationLimit = options.evaluationBatches
         usesGraph = options.execution.graph
-        weight = options.tokensPerStep
-        let share = try LossShare.part(
-            of: stream.accumulation * ranks.count, tokens: weight, on: model.device)
+        let shares = try LossShares(
+            passes: stream.accumulation, of: kind, ranks: ranks, on: model.device)
         work = try StepWork(
-            model.decoder, asking: model.frozen, share: share, options,
+            model.decoder, asking: model.frozen, shares: shares, options,
             recomputing: plan ?? options.execution.recompute.plan, ranks: ranks)
         results = try StepResults(
             parts: stream.accumulation, figures: work.objective.figureCount, device: model.device)
@@ -78,6 +75,9 @@ package final class Learner {
 
     /// Whether a forward pass takes all ranks.
     var gathersWeights: Bool { work.weights != nil || work.classes != nil }
+
+    /// Whether evaluating a batch does.
+    private var evaluatesTogether: Bool { gathersWeights || work.objective.takesAllRanks }
 
     /// Bytes of moments and masters.
     package var stateBytes: Int { optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount } }
@@ -97,11 +97,11 @@ package final class Learner {
     package func step() throws {
         let index = optimiser.steps
         let batches = (0..<stream.accumulation).map { stream.batch(step: index, part: $0) }
-        try setWeight(batches.reduce(0) { $0 + $1.weight })
+        try work.shares.write(batches)
         let rate = schedule.rate(at: index)
         optimiser.learningRateInBackward = rate
         let outputs = try gradients(
-            of: batches.compactMap { $0.share(of: ranks, rowsPerExample: rowsPerExample) })
+            of: batches.compactMap { $0.share(of: ranks, rowsPerExample: kind.rowsPerExample) })
         try work.update(learningRate: rate)
         for (part, loss) in outputs.losses.enumerated() { try results.keep(loss: loss, part: part) }
         for (part, figures) in outputs.figures.enumerated() {
@@ -110,13 +110,6 @@ package final class Learner {
         try results.endStep(
             number: index + 1, norm: outputs.norm, learningRate: rate,
             tokens: batches.reduce(0) { $0 + $1.tokens })
-    }
-
-    /// Of a text each step has the same number of tokens; of examples few have.
-    private func setWeight(_ count: Int) throws {
-        guard count != weight else { return }
-        weight = count
-        try work.share.write(tokens: count)
     }
 
     /// Leaves the step's gradients, clipped, with the parameters. With a graph, the first step is done launch by
@@ -171,28 +164,17 @@ package final class Learner {
         precondition(stream.evaluationBatches > 0, "nothing was kept for evaluation")
         let count = min(evaluationLimit, stream.evaluationBatches)
         let batches = (0..<count).map { stream.evaluationBatch($0 * stream.evaluationBatches / count) }
-        let shares = batches.compactMap { batch -> (batch: TokenBatch, counts: Bool)? in
-            // Of a head that is spread, each rank needs as many tokens as all others.
-            if work.classes != nil, !(batch.rows / rowsPerExample).isMultiple(of: ranks.count) {
-                return (batch: batch, counts: ranks.isFirst)
-            }
-            if let share = batch.share(of: ranks, rowsPerExample: rowsPerExample) {
-                return (batch: share, counts: true)
-            }
-            // A rank without a share does a pass that counts for nothing where others need its weights.
-            return gathersWeights ? (batch: batch, counts: false) : nil
-        }
-        let results = try shares.map { batch, _ in
+        let parts = try batches.compactMap(evaluationPart)
+        let results = try parts.map { part in
             let result = try work.objective.loss(
-                arrays(batch), of: model.decoder, share: .all,
-                on: Tape(recording: false))
+                arrays(part.batch), of: model.decoder, share: part.share, on: Tape(recording: false))
             return (loss: result.loss.value, figures: result.figures)
         }
         // Read once all are under way.
         var total = 0.0
         var sums = [Double](repeating: 0, count: work.objective.figureCount)
-        for ((batch, counts), result) in zip(shares, results) where counts {
-            total += try result.loss.hostValues()[0] * Double(batch.weight)
+        for (part, result) in zip(parts, results) where part.share.counts {
+            total += try result.loss.hostValues()[0] * Double(part.weight)
             let numbers = try result.figures.flatMap { try $0.hostValues() }
             for (place, number) in numbers.enumerated() { sums[place] += number }
         }
@@ -200,6 +182,27 @@ package final class Learner {
         return Evaluation(
             loss: all[0] / Double(batches.reduce(0) { $0 + $1.weight }),
             figures: work.objective.figures(Array(all[1...]), batches: count * ranks.count))
+    }
+
+    /// What this rank evaluates of a batch, and what the batch's loss is a mean over; nil for nothing.
+    private func evaluationPart(
+        of batch: TokenBatch
+    ) throws -> (batch: TokenBatch, share: LossShare, weight: Int)? {
+        if ranks.count == 1 { return (batch, .all, batch.weight) }
+        // Of a head that is spread, each rank needs as many tokens as all others.
+        let isWhole = work.classes != nil && !(batch.rows / kind.rowsPerExample).isMultiple(of: ranks.count)
+        let own = isWhole ? nil : batch.share(of: ranks, rowsPerExample: kind.rowsPerExample)
+        // A rank without a share does a pass that counts for nothing where others need it.
+        guard own != nil || evaluatesTogether else { return nil }
+        if isWhole {
+            let share = LossShare(
+                factor: nil, tokens: nil, totals: nil, ranks: ranks, counts: ranks.isFirst)
+            return (batch, share, batch.weight)
+        }
+        let shares = try LossShares(
+            passes: 1, of: kind, ranks: ranks, counts: own != nil, on: model.device)
+        try shares.write([batch])
+        return (own ?? batch, shares.parts[0], batch.weight)
     }
 
     private static func checkFinite(_ value: Double, _ name: String, step: Int) throws {

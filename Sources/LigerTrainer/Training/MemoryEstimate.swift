@@ -64,10 +64,11 @@ package struct MemoryEstimate: Sendable, Equatable {
         let frozenBytes = meter.bytes - ownBytes
         let rank = Self.largestRank(model, frozen, options, of: ranks)
         let team = try Ranks(Communicator(rehearsing: rank, of: ranks, device: meter.device))
-        let share = try LossShare.unset(of: options.accumulate * ranks, on: meter.device)
+        let shares = try LossShares(
+            passes: options.accumulate, of: options.objective.kind, ranks: team, on: meter.device)
         let beforeOptimiser = meter.bytes
         let work = try StepWork(
-            model, asking: frozen, share: share, options, recomputing: plan, ranks: team)
+            model, asking: frozen, shares: shares, options, recomputing: plan, ranks: team)
         let state = work.optimiser.savedArrays.reduce(0) { $0 + $1.array.byteCount }
         // What others keep.
         let gone = work.weights == nil && work.classes == nil ? 0 : beforeOptimiser + state - meter.bytes
@@ -107,7 +108,7 @@ package struct MemoryEstimate: Sendable, Equatable {
         let activations =
             try activations(
                 of: work.decoder, parts[0], options, plan, meter, work.weights) - before
-        let loss = try meter.peak { _ = try work.loss(of: parts[0]) } - before - activations
+        let loss = try meter.peak { _ = try work.loss(of: parts[0], number: 0) } - before - activations
         try work.weights?.letGo()
         // Later parts add to gradients that are there already, as a captured step's are. All take the same memory.
         let passes = parts.count > 1 || options.execution.graph ? 2 : 1

@@ -8,7 +8,7 @@ struct StepWork {
     let decoder: Decoder
     let objective: any Objective
     let optimiser: AdamWOptimiser
-    let share: LossShare
+    let shares: LossShares
     private let clip: Float?
     private let plan: RecomputationPlan
     private let ranks: Ranks
@@ -21,17 +21,17 @@ struct StepWork {
 
     /// - Parameters:
     ///   - frozen: the model that the objective asks, if it asks one.
-    ///   - share: what each part is of its step.
+    ///   - shares: what each part is of its step.
     ///   - plan: what backward passes compute again.
     ///   - ranks: those that do the same with other parts.
     /// - Throws: `RuntimeError` when memory runs out.
     init(
-        _ decoder: Decoder, asking frozen: FrozenModel?, share: LossShare, _ options: TrainingOptions,
+        _ decoder: Decoder, asking frozen: FrozenModel?, shares: LossShares, _ options: TrainingOptions,
         recomputing plan: RecomputationPlan, ranks: Ranks = .alone
     ) throws {
         self.decoder = decoder
         self.ranks = ranks
-        self.share = share
+        self.shares = shares
         objective = options.makeObjective(of: decoder, asking: frozen)
         clip = options.clip > 0 ? Float(options.clip) : nil
         self.plan = plan
@@ -60,8 +60,12 @@ struct StepWork {
     }
 
     /// A forward pass, of which a backward pass can follow.
-    func loss(of part: BatchArrays) throws -> ObjectiveLoss {
-        try objective.loss(part, of: decoder, share: share, on: Tape(plan: plan))
+    ///
+    /// - Parameter number: of the part, from 0.
+    func loss(of part: BatchArrays, number: Int) throws -> ObjectiveLoss {
+        // A rehearsal may do more passes than a step has: all are alike.
+        let share = shares.parts[number % shares.parts.count]
+        return try objective.loss(part, of: decoder, share: share, on: Tape(plan: plan))
     }
 
     /// Leaves the step's gradients, of all ranks and clipped, with the parameters.
@@ -69,7 +73,7 @@ struct StepWork {
         var losses: [NDArray] = [], figures: [[NDArray]] = []
         for (number, part) in parts.enumerated() {
             let result = try decoder.training(pass: optimiser.steps * parts.count + number) {
-                let result = try loss(of: part)
+                let result = try loss(of: part, number: number)
                 let backward = { try result.loss.tape.backward(result.loss) }
                 if let exchange, number == parts.count - 1 {
                     try exchange.during(backward)

@@ -108,6 +108,34 @@ import Tile
         #expect(step.gradientNorm > 0.1)
     }
 
+    /// Of BNPO each pass of a step is a mean over its own tokens, as TRL has it; of DAPO the step is one.
+    @Test(arguments: [GRPO.Formula.bnpo, .dapo]) func passesHaveMeansOfTheirOwn(formula: GRPO.Formula) throws
+    {
+        // One answer in three is long, so that passes have unlike numbers of tokens.
+        let lines = SmallExamples.lines(.rated).map {
+            $0.replacing("yes, ", with: "yes, it is said that there are ")
+        }
+        let learner = try SmallExamples.learner(
+            SmallExamples.options(.grpo) {
+                ($0.objective.lossType, $0.accumulate, $0.batch) = (.grpo(formula), 2, 2)
+            }, lines: lines)
+        let passes = try (0..<2).map { part in
+            let batch = learner.stream.batch(step: 0, part: part), length = batch.sequenceLength
+            let advantages = try #require(batch.advantages)
+            let counts = (0..<batch.rows).map { row in
+                Double(batch.labels[row * length..<(row + 1) * length].count { $0 >= 0 })
+            }
+            let sum = zip(advantages, counts).reduce(0) { $0 - Double($1.0) * $1.1 }
+            return (sum: sum, count: counts.reduce(0, +))
+        }
+        let step = try #require(try steps(1, learner).first)
+        let means = passes.map { $0.sum / $0.count }
+        let whole = (passes[0].sum + passes[1].sum) / (passes[0].count + passes[1].count)
+        let each = (means[0] + means[1]) / 2
+        #expect(abs(whole - each) > 1e-3)
+        #expect(abs(step.loss - (formula == .bnpo ? each : whole)) < 1e-5)
+    }
+
     /// A step's loss and gradients are those of the loss called on hidden states that were computed apart, and its
     /// figures those of plain sums.
     @Test func aStepIsTheLossOnHiddenStates() throws {
@@ -142,9 +170,9 @@ import Tile
         }
     }
 
-    /// Two parts of two pairs are one batch of four: the same loss, gradients and figures. Of KTO, whose parts have
-    /// a divergence each, and of distillation, whose parts are means over their own tokens, that is not so.
-    @Test(arguments: [Kind.dpo, .simPO, .grpo]) func partsAddUp(kind: Kind) throws {
+    /// Two parts of two pairs are one batch of four: the same loss, gradients and figures, however tokens are spread over the
+    /// parts. Of KTO, whose parts have a divergence each, that is not so.
+    @Test(arguments: [Kind.dpo, .simPO, .grpo, .orpo, .cpo, .distill]) func partsAddUp(kind: Kind) throws {
         let runs = try [(4, 1), (2, 2)].map { batch, accumulation in
             let learner = try SmallExamples.learner(
                 SmallExamples.options(kind) { ($0.batch, $0.accumulate) = (batch, accumulation) })
@@ -157,8 +185,7 @@ import Tile
             #expect(whole.tokens == parts.tokens)
         }
         for (whole, parts) in zip(runs[0].figures, runs[1].figures) {
-            // Of GRPO's a mean over each part's tokens.
-            for (figure, value) in whole where kind != .grpo {
+            for (figure, value) in whole {
                 let other = try #require(parts[figure])
                 #expect(abs(value - other) < 1e-4)
             }

@@ -27,11 +27,6 @@ import Tile
             "--update-in-backward updates weights by one rank's"
         ),
         (options { ($0.adapter.rank, $0.adapter.dropout) = (4, 0.1) }, "--lora-dropout is 0.1, and 2 ranks"),
-        (options(.kto) { _ in }, "--objective kto runs on one GPU only"),
-        (options(.distill) { $0.objective.teacher = "x" }, "--objective distill runs on one GPU only"),
-        (options(.orpo) { _ in }, "--objective orpo runs on one GPU only"),
-        (options(.dpo) { $0.objective.alpha = 1 }, "--objective dpo runs on one GPU only"),
-        (options(.grpo) { $0.objective.lossType = .grpo(.bnpo) }, "--objective grpo runs on one GPU only"),
         (
             options { $0.execution.head = .parallel },
             "--head parallel takes the optimiser's state of its rows"
@@ -85,6 +80,9 @@ import Tile
         options(.sft) { spread(&$0) }, options(.dpo) { _ in }, options(.simPO) { _ in },
         options(.grpo) { _ in },
         options(.grpo) { $0.objective.lossType = .grpo(.grpo) },
+        options(.grpo) { $0.objective.lossType = .grpo(.bnpo) },
+        options(.kto) { _ in }, options(.orpo) { _ in }, options(.cpo) { _ in },
+        options(.dpo) { $0.objective.alpha = 1 }, options(.distill) { $0.objective.teacher = "x" },
         options { $0.device = .init("cuda") ?? .cpu },
         options { ($0.adapter.rank, $0.adapter.dropout) = (4, 0) },
     ])

@@ -46,9 +46,13 @@ import Tile
         let communicator = try Communicator(
             rank: 0, of: 2, identifier: Communicator.makeIdentifier(for: .cpu), device: device,
             library: library())
-        let team = Team(2) {
+        var team = Team(2) {
             ($0.dtype, $0.batch, $0.sequenceLength, $0.execution.shard) = (.bf16, 2, 64, .all)
             change(&$0)
+        }
+        let options = team.options
+        if let form = options.objective.kind.form {
+            team.makeStream = { try $0.batches(of: SmallExamples.file(form), options) }
         }
         return try team.learner(communicator)
     }
@@ -68,6 +72,23 @@ import Tile
         #expect(launches[0] > 50 && Set(launches).count == 1, "\(launches)")
         // Captured once; afterwards the small weights alone are exchanged, outside of the graph.
         #expect(groups[0] == groups[1] && groups[2] < groups[1] / 2 && groups[2] == groups[3], "\(groups)")
+        let taken = fake.pointee.allocations
+        for _ in 0..<3 { try learner.step() }
+        #expect(fake.pointee.allocations == taken)
+    }
+
+    /// So are the sums that KTO's loss asks of all ranks, and the numbers that losses are divided by.
+    @Test func graphsHoldTheDivergence() throws {
+        let learner = try learner { ($0.execution.graph, $0.objective.kind) = (true, .kto) }
+        let waits = fake.pointee.synchronizations
+        var launches: [Int32] = []
+        for _ in 0..<4 {
+            let before = fake.pointee.launches
+            try learner.step()
+            launches.append(fake.pointee.launches - before)
+        }
+        #expect(fake.pointee.synchronizations == waits)
+        #expect(launches[0] > 50 && Set(launches).count == 1, "\(launches)")
         let taken = fake.pointee.allocations
         for _ in 0..<3 { try learner.step() }
         #expect(fake.pointee.allocations == taken)

@@ -18,6 +18,10 @@ struct Team {
         var ranges: [Range<Int>] = []
         /// Losses and norms of each step.
         var numbers: [Double] = []
+        /// What the objective says of each step.
+        var figures: [[Figure: Double]] = []
+        /// This rank's part of the loss of what is kept for evaluation; nil where nothing is.
+        var evaluation: Double?
         /// Bytes of optimizer.safetensors, and of the model's weights, on rank 0.
         var state = Data()
         var model = Data()
@@ -32,6 +36,8 @@ struct Team {
     /// A checkpoint to go on from, and one to write.
     var start: RunCheckpoint?
     var target: String?
+    /// What deals out batches; nil for a text.
+    var makeStream: (@Sendable (TrainingModel) throws -> any BatchStream)?
     /// Whether rank 0 writes once more without the others, into the folder `alone`.
     var writesAlone = false
 
@@ -74,12 +80,16 @@ struct Team {
 
     func learner(_ communicator: Communicator) throws -> Learner {
         let model = try TrainingModel(ModelDescription(options), options, device: communicator.device)
-        let stream = try TokenStream(
-            tokens: (0..<4000).map { Int32($0 * ($0 + 7) % 251) }, sequenceLength: options.sequenceLength,
-            batchSize: options.batch, accumulation: options.accumulate, evaluationFraction: 0, seed: 1)
+        let stream = try makeStream?(model) ?? text()
         let ranks = try Ranks(
             communicator, queue: isDelayed ? DelayedQueue() : nil, bucketBytes: bucketBytes)
         return try Learner(model, stream: stream, options: options, ranks: ranks)
+    }
+
+    private func text() throws -> any BatchStream {
+        try TokenStream(
+            tokens: (0..<4000).map { Int32($0 * ($0 + 7) % 251) }, sequenceLength: options.sequenceLength,
+            batchSize: options.batch, accumulation: options.accumulate, evaluationFraction: 0, seed: 1)
     }
 
     private func train(
@@ -90,8 +100,12 @@ struct Team {
         var outcome = Outcome()
         for _ in 0..<steps {
             try learner.step()
-            try learner.takeResults { outcome.numbers += [$0.loss, $0.gradientNorm] }
+            try learner.takeResults {
+                outcome.numbers += [$0.loss, $0.gradientNorm]
+                outcome.figures.append(learner.figures(of: $0))
+            }
         }
+        if learner.stream.evaluationBatches > 0 { outcome.evaluation = try learner.evaluate().loss }
         outcome.peakBytes = communicator.device.peakBytes
         for parameter in learner.model.decoder.trainedParameters {
             let (range, each) = (parameter.part?.range ?? 0..<parameter.count, parameter.dtype.byteCount)
