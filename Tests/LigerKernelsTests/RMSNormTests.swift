@@ -80,6 +80,22 @@ import Tile
         #expect(relativeError(found.y.doubles, expected.y) < bound(.bf16))
     }
 
+    /// Long rows at any address, of which a program takes every so many-th: each once, in more turns than one and in part of one.
+    @Test(arguments: [1, 31, 70], [DType.bf16, .f32])
+    func longRowsAtAnyAddress(rows: Int, dtype: DType) throws {
+        let columns = 16_387
+        var random = SeededGenerator(seed: UInt64(rows))
+        let x = try random.array([rows, columns], dtype), dy = try random.array([rows, columns], dtype)
+        let w = try random.array([columns], dtype, in: 0.5...2)
+        let (_, rstd) = try RMSNorm.forward(x, weight: w)
+        let (dx, dw) = try RMSNorm.backward(dy: dy, x: x, weight: w, rstd: rstd)
+        let expected = RMSNorm.Reference.backward(
+            dy: dy.doubles, x: x.doubles, weight: w.doubles, columns: columns, eps: 1e-6, offset: 0)
+        let term = 4 * (rstd.doubles.max() ?? 0) * (w.doubles.max() ?? 0)
+        #expect(relativeError(dx.doubles, expected.dx, scale: term) < bound(dtype, terms: 4))
+        #expect(relativeError(dw?.doubles ?? [], expected.dw) < bound(dtype, terms: rows, roundings: 2))
+    }
+
     @Test func refusesMisfits() throws {
         let x = try NDArray.zeros([2, 3]), w = try NDArray.zeros([2]), r = try NDArray.zeros([3])
         #expect(throws: RuntimeError.self) { try RMSNorm.forward(x, weight: w) }

@@ -124,6 +124,68 @@ import TileGPU
         }
     }
 
+    /// Rows that a program goes through, a step apart: y = x + mean(w x), and the program's sums of them in a wider type.
+    private struct Sums: TileKernel {
+        let columns: Int
+        let dtype: DType
+        let step: Int
+
+        func body(_ p: Program) {
+            let x = p.input("x", dtype, rank: 2), w = p.input("w", dtype, rank: 1)
+            let y = p.output("y", dtype, rank: 2), sums = p.output("sums", .f32, rank: 2)
+            let part = p.scalar("part of a step", as: Int.self)
+            let c = p.range(columns)
+            let total = p.loop(
+                from: p.index, to: x.size(0), step: part * (step / 2), carrying: p.full(c, 0)
+            ) { row, sums in
+                let v = x[row, c], next = v + mean(v * w[c])
+                y[row, c] = next
+                return sums + next
+            }
+            sums[p.index, c] = total
+        }
+    }
+
+    /// Vectors serve a loop whose rows are all as far from a multiple of 16 bytes, and no other.
+    @Test(arguments: [67, 515, 1023, 2050], [DType.bf16, .f32])
+    func loopsOverRowsAStepApart(columns: Int, dtype: DType) throws {
+        let rows = 39
+        for (step, isWide) in [(32, true), (6, false)] {
+            let kernel = Sums(columns: columns, dtype: dtype, step: step)
+            var random = SeededGenerator(seed: UInt64(columns))
+            func numbers(_ shape: [Int]) throws -> NDArray {
+                try NDArray(
+                    (0..<shape.reduce(1, *)).map { _ in Float.random(in: -4...4, using: &random) }, shape,
+                    dtype: dtype)
+            }
+            let (x, w) = (try numbers([rows, columns]), try numbers([columns]))
+            func results() throws -> (y: NDArray, sums: NDArray) {
+                (try NDArray(empty: [rows, columns], dtype: dtype), try NDArray(empty: [step, columns]))
+            }
+            let (found, expected) = (try results(), try results())
+            let arrays = [x, w, found.y, found.sums]
+            let function = try TileFunction.trace(kernel)
+            let layouts = arrays.map(\.view).gpuLayouts
+            let rule = GPUSchedule(function, layouts: layouts)
+            #expect((rule.vector == 16 / dtype.byteCount) == isWide, "\(columns), step \(step)")
+            let threads = try ThreadFunction(
+                function, layouts: layouts, schedule: rule, sharedLimit: 227 << 10)
+            _ = try Emulator.run(
+                threads, programs: step,
+                arrays: arrays.map {
+                    EmulatedArray(base: $0.address, shape: $0.shape, strides: $0.strides, dtype: $0.dtype)
+                }, scalars: [.index(2)])
+            try kernel.launch(
+                programs: step, ["x": x, "w": w, "y": expected.y, "sums": expected.sums],
+                scalars: ["part of a step": .index(2)])
+            for (a, b) in [(found.y, expected.y), (found.sums, expected.sums)] {
+                let worst = zip(a.doubles, b.doubles).map { Swift.abs($0 - $1) / Swift.max(1, Swift.abs($1)) }
+                let bound = a.dtype == .f32 ? 2e-5 : 2 * (a.dtype.epsilon ?? 0)
+                #expect(worst.max() ?? 1 <= bound, "\(columns) of \(dtype), step \(step)")
+            }
+        }
+    }
+
     /// 16 bytes an access, whatever the length and wherever rows start.
     @Test(arguments: [4095, 50_257], [false, true])
     func movesWholeVectors(columns: Int, isShifted: Bool) throws {

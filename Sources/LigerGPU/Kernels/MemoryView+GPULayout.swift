@@ -28,8 +28,12 @@ extension [MemoryView] {
         func isCandidate(_ view: Int) -> Bool {
             !layouts[view].isAligned && layouts[view].hasUnitStride && self[view].shape.count > 1
         }
-        guard let first = indices.first(where: isCandidate) else { return layouts }
-        for view in first..<endIndex where isCandidate(view) {
+        let candidates = indices.filter(isCandidate)
+        let narrowest = candidates.map { self[$0].dtype.byteCount }.min()
+        guard let first = candidates.first(where: { self[$0].dtype.byteCount == narrowest }) else {
+            return layouts
+        }
+        for view in candidates {
             layouts[view].isShifted = view == first || self[view].isShifted(as: self[first])
         }
         return layouts
@@ -37,12 +41,15 @@ extension [MemoryView] {
 }
 
 extension MemoryView {
-    /// Whether rows at the same positions are as far from a multiple of 16 bytes. A call that was prepared may run on other
-    /// memory, but on aligned arrays where they were.
+    /// Whether rows at the same positions are as many elements behind a multiple of what 16 bytes of the other's hold, which
+    /// are no wider. A call that was prepared may run on other memory, but on aligned arrays where they were.
     fileprivate func isShifted(as other: MemoryView) -> Bool {
         let starts = UInt(bitPattern: address) | UInt(bitPattern: other.address)
-        guard starts % 16 == 0, dtype.byteCount == other.dtype.byteCount, strides.count == other.strides.count
+        guard starts % 16 == 0, dtype.byteCount >= other.dtype.byteCount,
+            strides.count == other.strides.count
         else { return false }
-        return zip(strides, other.strides).dropLast().allSatisfy { ($0 - $1) * dtype.byteCount % 16 == 0 }
+        return zip(strides, other.strides).dropLast().allSatisfy {
+            ($0 - $1) * other.dtype.byteCount % 16 == 0
+        }
     }
 }

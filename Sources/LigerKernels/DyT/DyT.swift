@@ -57,10 +57,11 @@ public enum DyT {
         try check(columns, alpha, gamma, beta)
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, dtype: x.dtype, on: x.device)
         let kernel = DyTBackward(
             columns: columns, dtype: x.dtype, alpha: alpha.dtype, gamma: gamma.dtype,
-            sumsWeights: needsWeights, sumsBeta: needsWeights && beta != nil)
+            sumsWeights: needsWeights, sumsBeta: needsWeights && beta != nil,
+            strided: split.step != nil)
         let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
         let alphas = needsWeights ? try NDArray(empty: [rows.shape[0]], device: x.device) : nil
         let gammas = needsWeights ? try partial() : nil
@@ -71,7 +72,7 @@ public enum DyT {
                 "x": rows, "dy": try dy.asRows("dy"), "alpha": alpha, "gamma": gamma, "dx": dx.rows,
                 "dalpha": alphas, "dgamma": gammas, "dbeta": betas,
             ],
-            scalars: ["rows per program": .index(split.rowsPerProgram)])
+            scalars: split.scalars)
         guard let alphas, let gammas else {
             return Gradients(dx: dx, dalpha: nil, dgamma: nil, dbeta: nil)
         }

@@ -28,6 +28,8 @@ struct DyTBackward: TileKernel {
     let gamma: DType
     let sumsWeights: Bool
     let sumsBeta: Bool
+    /// Whether a program's rows are a step apart, see `RowSplit`.
+    var strided = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
@@ -36,12 +38,12 @@ struct DyTBackward: TileKernel {
         let dalpha = sumsWeights ? p.output("dalpha", .f32, rank: 1) : nil
         let dgamma = sumsWeights ? p.output("dgamma", .f32, rank: 2) : nil
         let dbeta = sumsBeta ? p.output("dbeta", .f32, rank: 2) : nil
-        let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns), zero = p.full(c, 0)
-        let first = p.index * share, end = minimum(first + share, x.size(0))
+        let own = p.ownRows(of: x.size(0), strided: strided)
 
         let a = alpha[0]
-        let (gammas, betas) = p.loop(from: first, to: end, carrying: zero, zero) { row, gammas, betas in
+        let (gammas, betas) = p.loop(from: own.from, to: own.to, step: own.step, carrying: zero, zero) {
+            row, gammas, betas in
             let v = x[row, c], g = dy[row, c], t = tanh(v * a)
             let u = gamma[c] * g * (1 - t * t)
             dx[row, c] = u * a

@@ -65,20 +65,21 @@ public enum FusedAddRMSNorm {
         try weight?.expect("weight", shape: [columns])
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: s.shape, dtype: s.dtype, device: s.device)
-        let split = RowSplit(rows: rows.shape[0], columns: columns, on: s.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, dtype: s.dtype, on: s.device)
         let partial =
             try needsWeight && weight != nil
             ? NDArray(empty: [split.programs, columns], device: s.device) : nil
         let kernel = RMSNormBackward(
             columns: columns, dtype: s.dtype, weight: weight?.dtype, casting: options.casting,
-            offset: options.offset, sumsWeight: partial != nil, addsGradient: ds != nil)
+            offset: options.offset, sumsWeight: partial != nil, addsGradient: ds != nil,
+            strided: split.step != nil)
         try kernel.launch(
             programs: split.programs,
             [
                 "x": rows, "dy": try dy.asRows("dy"), "rstd": rstd, "dx": dx.rows, "w": weight,
                 "dw": partial, "other": try ds?.asRows("ds"),
             ],
-            scalars: ["rows per program": .index(split.rowsPerProgram)])
+            scalars: split.scalars)
         return (dx, try partial.map { try ColumnSum.apply($0, dtype: weight?.dtype ?? .f32) })
     }
 }

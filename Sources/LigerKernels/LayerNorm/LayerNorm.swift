@@ -62,11 +62,11 @@ public enum LayerNorm {
         try mean.expect("mean", shape: [rows.shape[0]], dtype: .f32)
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, dtype: x.dtype, on: x.device)
         let sumsWeight = needsWeight && weight != nil
         let kernel = LayerNormBackward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, sumsWeight: sumsWeight,
-            sumsBias: needsBias)
+            sumsBias: needsBias, strided: split.step != nil)
         let partial = { try NDArray(empty: [split.programs, columns], device: x.device) }
         let weightSums = sumsWeight ? try partial() : nil
         let biasSums = needsBias ? try partial() : nil
@@ -76,7 +76,7 @@ public enum LayerNorm {
                 "x": rows, "dy": try dy.asRows("dy"), "mean": mean, "rstd": rstd, "dx": dx.rows,
                 "w": weight, "dw": weightSums, "db": biasSums,
             ],
-            scalars: ["rows per program": .index(split.rowsPerProgram)])
+            scalars: split.scalars)
         let dtype = weight?.dtype ?? x.dtype
         let sums = try ColumnSum.apply([weightSums, biasSums].map { $0.map { ($0, dtype) } })
         return (dx, sums[0], sums[1])

@@ -39,6 +39,8 @@ struct LayerNormBackward: TileKernel {
     let weight: DType?
     let sumsWeight: Bool
     let sumsBias: Bool
+    /// Whether a program's rows are a step apart, see `RowSplit`.
+    var strided = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
@@ -47,11 +49,11 @@ struct LayerNormBackward: TileKernel {
         let w = weight.map { p.input("w", $0, rank: 1) }
         let dw = sumsWeight ? p.output("dw", .f32, rank: 2) : nil
         let db = sumsBias ? p.output("db", .f32, rank: 2) : nil
-        let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns), zero = p.full(c, 0)
-        let first = p.index * share, end = minimum(first + share, x.size(0))
+        let own = p.ownRows(of: x.size(0), strided: strided)
 
-        let (weights, biases) = p.loop(from: first, to: end, carrying: zero, zero) { row, dw, db in
+        let (weights, biases) = p.loop(from: own.from, to: own.to, step: own.step, carrying: zero, zero) {
+            row, dw, db in
             let r = rstd[row], g = dy[row, c]
             let shifted = x[row, c] - means[row]
             let rest = mean(shifted)

@@ -63,9 +63,10 @@ public enum PolyNorm {
         try dy.expect("dy", shape: x.shape, dtype: x.dtype)
         try rstd.expect("rstd", shape: [rows.shape[0], 3], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
-        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, dtype: x.dtype, on: x.device)
         let kernel = PolyNormBackward(
-            columns: columns, dtype: x.dtype, weight: weight.dtype, sumsWeights: needsWeights)
+            columns: columns, dtype: x.dtype, weight: weight.dtype, sumsWeights: needsWeights,
+            strided: split.step != nil)
         let weights = needsWeights ? try NDArray(empty: [split.programs, 3], device: x.device) : nil
         let biases = needsWeights ? try NDArray(empty: [split.programs, 1], device: x.device) : nil
         try kernel.launch(
@@ -74,7 +75,7 @@ public enum PolyNorm {
                 "x": rows, "dy": try dy.asRows("dy"), "w": weight, "rstd": rstd, "dx": dx.rows,
                 "dw": weights, "db": biases,
             ],
-            scalars: ["rows per program": .index(split.rowsPerProgram)])
+            scalars: split.scalars)
         guard let weights, let biases else { return Gradients(dx: dx, dweight: nil, dbias: nil) }
         let sums = try ColumnSum.apply([(weights, weight.dtype), (biases, bias.dtype)])
         return Gradients(dx: dx, dweight: sums[0], dbias: sums[1]?.reshaped(bias.shape))

@@ -31,6 +31,8 @@ struct PolyNormBackward: TileKernel {
     let dtype: DType
     let weight: DType
     let sumsWeights: Bool
+    /// Whether a program's rows are a step apart, see `RowSplit`.
+    var strided = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
@@ -38,11 +40,12 @@ struct PolyNormBackward: TileKernel {
         let dx = p.output("dx", dtype, rank: 2)
         let dw = sumsWeights ? p.output("dw", .f32, rank: 2) : nil
         let db = sumsWeights ? p.output("db", .f32, rank: 2) : nil
-        let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns), zero = (p.index * 0).float
-        let first = p.index * share, end = minimum(first + share, x.size(0))
+        let own = p.ownRows(of: x.size(0), strided: strided)
 
-        let (cubes, squares, firsts, all) = p.loop(from: first, to: end, carrying: zero, zero, zero, zero) {
+        let (cubes, squares, firsts, all) = p.loop(
+            from: own.from, to: own.to, step: own.step, carrying: zero, zero, zero, zero
+        ) {
             row, cubes, squares, firsts, all in
             let v = x[row, c], g = dy[row, c]
             let slopes = [v * v * 3, v * 2, p.full(c, 1)]

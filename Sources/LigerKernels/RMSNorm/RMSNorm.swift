@@ -99,10 +99,10 @@ public enum RMSNorm {
         try rstd.expect("rstd", shape: [rows.shape[0]], dtype: .f32)
         let dx = try NDArray(empty: x.shape, dtype: x.dtype, device: x.device)
         let sumsWeight = needsWeight && weight != nil
-        let split = RowSplit(rows: rows.shape[0], columns: columns, on: x.device)
+        let split = RowSplit(rows: rows.shape[0], columns: columns, dtype: x.dtype, on: x.device)
         let kernel = RMSNormBackward(
             columns: columns, dtype: x.dtype, weight: weight?.dtype, casting: options.casting,
-            offset: options.offset, sumsWeight: sumsWeight)
+            offset: options.offset, sumsWeight: sumsWeight, strided: split.step != nil)
         let partial = sumsWeight ? try NDArray(empty: [split.programs, columns], device: x.device) : nil
         try kernel.launch(
             programs: split.programs,
@@ -110,7 +110,7 @@ public enum RMSNorm {
                 "x": rows, "dy": try dy.asRows("dy"), "rstd": rstd, "dx": dx.rows, "w": weight,
                 "dw": partial,
             ],
-            scalars: ["rows per program": .index(split.rowsPerProgram)])
+            scalars: split.scalars)
         return (dx, try partial.map { try ColumnSum.apply($0, dtype: weight?.dtype ?? .f32) })
     }
 }

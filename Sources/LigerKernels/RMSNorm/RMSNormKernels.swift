@@ -33,6 +33,8 @@ struct RMSNormBackward: TileKernel {
     let offset: Float
     let sumsWeight: Bool
     var addsGradient = false
+    /// Whether a program's rows are a step apart, see `RowSplit`.
+    var strided = false
 
     func body(_ p: Program) {
         let x = p.input("x", dtype, rank: 2), dy = p.input("dy", dtype, rank: 2)
@@ -40,11 +42,10 @@ struct RMSNormBackward: TileKernel {
         let w = weight.map { p.input("w", $0, rank: 1) }
         let dw = sumsWeight ? p.output("dw", .f32, rank: 2) : nil
         let other = addsGradient ? p.input("other", dtype, rank: 2) : nil
-        let share = p.scalar("rows per program", as: Int.self)
         let c = p.range(columns)
-        let first = p.index * share, end = minimum(first + share, x.size(0))
+        let own = p.ownRows(of: x.size(0), strided: strided)
 
-        let total = p.loop(from: first, to: end, carrying: p.full(c, 0)) { row, sum in
+        let total = p.loop(from: own.from, to: own.to, step: own.step, carrying: p.full(c, 0)) { row, sum in
             let r = rstd[row], g = dy[row, c], normal = x[row, c] * r
             let m = scaled(g, by: w?[c], offset)
             let gradient = r * (m - normal * mean(m * normal))

@@ -1,7 +1,7 @@
 import Tile
 
 /// The element that a length's lane 0 is in a row that may start at any address: by dimension its position, nil for the
-/// program's number.
+/// program's number. Rows of a loop that are a multiple of 16 apart are as far from a multiple of 16 bytes as its first.
 struct RowStart: Hashable {
     let view: Int
     let position: [Int?]
@@ -25,11 +25,14 @@ struct WideLengths {
         // A product's lanes are where tensor cores leave them.
         if !function.products.isEmpty { return }
         var rows = Rows(function: function, layouts: layouts, divisors: divisors)
-        rows.visit(function.body, isInLoop: false)
+        rows.visit(function.body)
         (wide, narrow) = (rows.aligned.union(rows.vectors), rows.narrow)
         for (extent, starts) in rows.shifted {
-            // A shift that suits one row takes alignment from another.
-            if let start = starts.first, starts.allSatisfy({ $0.position == start.position }),
+            // A shift that suits one row takes alignment from another. The narrowest elements tell the most of it.
+            let start = starts.min {
+                function.views[$0.view].dtype.byteCount < function.views[$1.view].dtype.byteCount
+            }
+            if let start, starts.allSatisfy({ $0.position == start.position }),
                 !rows.aligned.contains(extent), !narrow.contains(extent)
             {
                 self.starts[extent] = start
@@ -65,25 +68,29 @@ private struct Rows {
         (self.function, self.layouts, self.divisors) = (function, layouts, divisors)
     }
 
-    mutating func visit(_ region: Region, isInLoop: Bool) {
+    mutating func visit(_ region: Region) {
         for operation in region.operations {
             switch operation.kind {
             case .constant(.index(let value)): known[operation.results[0]] = .some(value)
             case .programIndex: known[operation.results[0]] = .some(nil)
             case .load(let view, let axis?):
-                note(view, axis, operation, function.type(operation.results[0]).extent, isInLoop)
+                note(view, axis, operation, function.type(operation.results[0]).extent)
             case .store(let view, let axis?):
-                note(
-                    view, axis, operation, operation.operands.last.flatMap { function.type($0).extent },
-                    isInLoop)
+                note(view, axis, operation, operation.operands.last.flatMap { function.type($0).extent })
+            case .loop: known[operation.regions[0].arguments[0]] = firstRow(operation)
             default: break
             }
-            for inner in operation.regions { visit(inner, isInLoop: isInLoop || operation.kind == .loop) }
+            for inner in operation.regions { visit(inner) }
         }
     }
 
+    /// What stands for all rows that a loop's counter picks; nil where they differ.
+    private func firstRow(_ loop: Operation) -> Int?? {
+        divisors.divisor(of: loop.operands[2]) % 16 == 0 ? known[loop.operands[0]] : nil
+    }
+
     private mutating func note(
-        _ view: Int, _ axis: Int, _ operation: Operation, _ extent: ExtentID?, _ isInLoop: Bool
+        _ view: Int, _ axis: Int, _ operation: Operation, _ extent: ExtentID?
     ) {
         guard let extent = extent?.number else { return }
         let (layout, rank) = (layouts[view], function.views[view].rank)
@@ -91,7 +98,7 @@ private struct Rows {
         let whole = 16 / function.views[view].dtype.byteCount
         if isRow && layout.isAligned && divisors.divisor(of: operation.operands[axis]) % whole == 0 {
             if rank > 1 { aligned.insert(extent) } else { vectors.insert(extent) }
-        } else if isRow && layout.isShifted && !isInLoop, let start = start(view, operation) {
+        } else if isRow && layout.isShifted, let start = start(view, operation) {
             shifted[extent, default: []].append(start)
         } else if rank > 1 {
             narrow.insert(extent)
