@@ -138,7 +138,8 @@ def test_experts_are_exported():
         def forward(self, *tensors):
             return module.fused_experts(*tensors)
 
-    tensors = torch.randn(9, 10), torch.randn(4, 14, 10), torch.randn(4, 10, 7), torch.randint(5, (9, 2)), torch.rand(9, 2)
+    weights = torch.randn(4, 14, 10), torch.randn(4, 10, 7)
+    tensors = torch.randn(9, 10), *weights, torch.randint(5, (9, 2)), torch.rand(9, 2)
     exported = torch.export.export(Experts(), tensors, strict=False).module()
     torch.testing.assert_close(exported(*tensors), module.fused_experts(*tensors))
 

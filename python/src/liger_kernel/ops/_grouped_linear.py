@@ -1,6 +1,6 @@
 """Products of groups of rows with a matrix each, where the groups' sizes are read: as a loop, and for compilers.
 
-A compiler cannot trace a loop over sizes that are known on the device only, so it is given operators that hold the loop.
+A compiler cannot trace a loop over sizes that are known on the device only: it is given operators that hold the loop.
 """
 
 import torch
