@@ -110,6 +110,40 @@ def test_products_of_the_library_compile(monkeypatch):
         assert torch.equal(found, wanted)
 
 
+@pytest.mark.parametrize(
+    "dtype, autocast", [(torch.float32, False), (torch.bfloat16, False), (torch.float32, True), (torch.float16, True)]
+)
+def test_experts_compile_as_one_graph_on_every_device(device, dtype, autocast):
+    """Also where groups' sizes are read: an expert that gets nothing, and one that is elsewhere."""
+    torch._dynamo.reset()
+    tensors = torch.randn(9, 10), torch.randn(4, 14, 10), torch.randn(4, 10, 7), torch.rand(9, 2)
+    tensors = [each.to(device, dtype).requires_grad_() for each in tensors]
+    x, gate_up, down, weights = tensors
+
+    def results(function, tokens):
+        index = torch.tensor([0, 1, 3, 4], device=device)[torch.arange(2 * tokens, device=device) % 4].reshape(-1, 2)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast):
+            y = function(x[:tokens], gate_up, down, index, weights[:tokens])
+        return [y, *torch.autograd.grad(y.float().square().sum(), tensors)]
+
+    compiled = torch.compile(module.fused_experts, backend="aot_eager", fullgraph=True)
+    for tokens in (9, 5):
+        for found, wanted in zip(results(compiled, tokens), results(module.fused_experts, tokens)):
+            assert found.dtype == wanted.dtype
+            check_close(found, wanted.double(), torch.bfloat16 if autocast else dtype, roundings=4.0)
+
+
+def test_experts_are_exported():
+    class Experts(torch.nn.Module):
+        def forward(self, *tensors):
+            return module.fused_experts(*tensors)
+
+    weights = torch.randn(4, 14, 10), torch.randn(4, 10, 7)
+    tensors = torch.randn(9, 10), *weights, torch.randint(5, (9, 2)), torch.rand(9, 2)
+    exported = torch.export.export(Experts(), tensors, strict=False).module()
+    torch.testing.assert_close(exported(*tensors), module.fused_experts(*tensors))
+
+
 class _Grouped(torch.autograd.Function):
     """A grouped product as a GPU's: rows beyond the last group keep what the memory held, here NaN."""
 

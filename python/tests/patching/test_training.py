@@ -183,6 +183,20 @@ def test_torch_compile_takes_a_patched_model_as_one_graph(family):
     assert ((found - wanted).abs().max() / wanted.abs().max()).item() < 1e-5
 
 
+@pytest.mark.parametrize("family", ["llama", "granite"])
+def test_torch_compile_takes_the_kernel_of_a_models_loss_function(family):
+    torch._dynamo.reset()
+    plain = tiny.text_model(family, num_hidden_layers=1)
+    patched = copy.deepcopy(plain)
+    _apply_liger_kernel_to_instance(patched, cross_entropy=True, fused_linear_cross_entropy=False)
+    compiled = torch.compile(patched, fullgraph=True, backend="aot_eager")
+    loss, expected = (model(**tiny.text_batch()).loss for model in (compiled, plain))
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(patched.lm_head.weight.grad, plain.lm_head.weight.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_torch_compile_with_patched_classes():
     torch._dynamo.reset()
     plain = tiny.text_model("llama", num_hidden_layers=1)

@@ -3,8 +3,11 @@
 import torch
 import torch.nn.functional as F
 
+from liger_kernel._operation import is_compiling
 from liger_kernel._operation import is_tracing
 from liger_kernel._operation import operation
+from liger_kernel.ops._grouped_linear import TracedLinearByGroups
+from liger_kernel.ops._grouped_linear import linear_by_groups
 from liger_kernel.ops._primitive import PLAIN
 from liger_kernel.ops._primitive import Function
 from liger_kernel.ops._primitive import first_order
@@ -43,7 +46,7 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
         mixed = _Experts.apply(rows[:, 0], gate_up_proj, down_proj, weights, *placed)
         return mixed.reshape(hidden_states.shape)
     order = torch.argsort(expert, stable=True)
-    counts = torch.bincount(expert, minlength=gate_up_proj.shape[0])[: gate_up_proj.shape[0]]
+    counts = choices_of_each(expert, gate_up_proj.shape[0])
     sorted_rows = rows.expand(-1, choices, width).reshape(-1, width)[order]
     gate, up = grouped_linear(sorted_rows, gate_up_proj, counts).chunk(2, dim=-1)
     results = grouped_linear(LigerSiLUMulFunction.apply(gate, up), down_proj, counts)
@@ -52,6 +55,15 @@ def fused_experts(hidden_states, gate_up_proj, down_proj, top_k_index, top_k_wei
     here = (expert < gate_up_proj.shape[0]).reshape(-1, choices)
     mixed = (results.float() * (weights.float() * here).unsqueeze(-1)).sum(dim=1)
     return mixed.to(hidden_states.dtype).reshape(hidden_states.shape)
+
+
+def choices_of_each(expert, experts):
+    """How many choices each expert here has."""
+    if not is_compiling():
+        return torch.bincount(expert, minlength=experts)[:experts]
+    # To a compiler the size of bincount's result is unknown.
+    counts = torch.zeros(experts + 1, dtype=torch.int64, device=expert.device)
+    return counts.index_add(0, expert.clamp(max=experts), torch.ones_like(expert, dtype=torch.int64))[:experts]
 
 
 class _Experts(Function):
@@ -159,12 +171,7 @@ def grouped_linear(rows: torch.Tensor, weight: torch.Tensor, counts: torch.Tenso
         # backward pass, where another one makes it, the gradient's.
         rows = _ZeroGradientBeyond.apply(rows, ends[-1])
         return zero_beyond(F.grouped_mm(rows, weight.transpose(-2, -1), offs=ends), ends[-1])
-    sizes = counts.tolist()
-    parts = torch.split(rows, [*sizes, rows.shape[0] - sum(sizes)])
-    products = [F.linear(part, weight[e]) for e, part in enumerate(parts[:-1]) if part.shape[0]]
-    if parts[-1].shape[0] or not products:
-        products.append(rows.new_zeros(parts[-1].shape[0], weight.shape[1]))
-    return torch.cat(products)
+    return (TracedLinearByGroups.of if is_compiling() else linear_by_groups)(rows, weight, counts)
 
 
 def uses_grouped_product(rows: torch.Tensor, weight: torch.Tensor) -> bool:

@@ -190,7 +190,7 @@ def foreign_forward(module: nn.Module) -> Optional[str]:
     forward = module.__dict__.get(slot)
     if forward is None or own_forward(module, slot):
         return None
-    return f"its forward was replaced by {_described(forward)}"
+    return f"its forward was replaced by {described(forward)}"
 
 
 def foreign_class_forward(cls: type) -> Optional[str]:
@@ -198,7 +198,7 @@ def foreign_class_forward(cls: type) -> Optional[str]:
     packages = {base.__module__.partition(".")[0] for base in (*cls.__mro__, Binding)}
     if (_written(cls.forward)[0] or "").partition(".")[0] in packages:
         return None
-    return f"the forward of its class was replaced by {_described(cls.forward)}"
+    return f"the forward of its class was replaced by {described(cls.forward)}"
 
 
 def covering_forward(module: nn.Module) -> Optional[str]:
@@ -219,7 +219,7 @@ def covering_forward(module: nn.Module) -> Optional[str]:
     return cover
 
 
-def _described(forward) -> str:
+def described(forward) -> str:
     home, name = _written(forward)
     return f"{home}.{name}" if home else name
 

@@ -12,6 +12,7 @@ from liger_kernel.transformers import leaves
 from liger_kernel.transformers import transformers_loss
 from liger_kernel.transformers.binding import binding_of
 from liger_kernel.transformers.binding import covering_forward
+from liger_kernel.transformers.binding import described
 from liger_kernel.transformers.binding import written_class
 from liger_kernel.transformers.families import BY_MODEL_TYPE
 from liger_kernel.transformers.families import HEADS
@@ -86,11 +87,19 @@ def read_loss(row: Family, flags: dict, model, reasons):
         reason = None if apart else f"its head, {type(head).__name__}, cannot be taken apart: logits are made"
         yield running(Entry(FLCE, kind, "LigerFusedLinearCrossEntropy", reason), model)
     elif FLCE in row.flags:
-        yield Entry(FLCE, kind, None, reasons.get("", OFF))
+        yield Entry(FLCE, kind, None, above_loss_forward(type(model)) or reasons.get("", OFF))
     if isinstance(getattr(model, "loss_function", None), transformers_loss.LossWithKernel):
         yield Entry("cross_entropy", f"{kind}.loss_function", "liger_cross_entropy")
     elif "cross_entropy" in row.flags and transformers_loss.has_kernel():
         yield Entry("cross_entropy", "transformers.loss", "liger_cross_entropy")
+
+
+def above_loss_forward(cls: type) -> Optional[str]:
+    """Says whose forward a class has that may or may not call the loss forward beneath it; None where none is."""
+    beneath = any(lce.is_loss_forward(base.__dict__.get("forward")) or lce.was_covered(base) for base in cls.__mro__)
+    if lce.is_loss_forward(cls.forward) or not beneath:
+        return None
+    return f"the forward of its class is {described(cls.forward)}; LigerFusedLinearCrossEntropy may not run"
 
 
 def read_loss_classes(row: Family, modeling) -> list:

@@ -60,9 +60,11 @@ class LossWithKernel:
 
     def __init__(self, function):
         functools.update_wrapper(self, function)
+        # Made here, as torch.compile cannot trace the making.
+        self.renamed = _with_kernel(function)
 
     def __call__(self, *args, **kwargs):
-        return _with_kernel(self.__wrapped__)(*args, **kwargs)
+        return self.renamed(*args, **kwargs)
 
     def __reduce__(self):
         return LossWithKernel, (self.__wrapped__,)

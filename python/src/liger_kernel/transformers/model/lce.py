@@ -30,6 +30,7 @@ import inspect
 from dataclasses import is_dataclass
 from typing import Any
 from typing import Callable
+from typing import Optional
 
 import torch
 
@@ -72,7 +73,9 @@ SIZES = ("chunk_mem_const", "budget_bytes")
 
 HEAD = "lm_head"
 
+# Of each class that was given a loss forward: what it had before the last time, and before the first.
 _originals: dict = {}
+_firsts: dict = {}
 _positional: dict = {}
 
 
@@ -90,11 +93,14 @@ def make_lce_forward(module: str, class_name: str, name: str = "lce_forward") ->
     lce_forward.__module__ = module
     lce_forward.__name__ = lce_forward.__qualname__ = name
     lce_forward.liger_class = class_name
+    lce_forward.liger_forward = lce_forward
     return lce_forward
 
 
 def is_loss_forward(function: Any) -> bool:
-    return hasattr(getattr(function, "__func__", function), "liger_class")
+    """Whether this is one of ours; functools.wraps gives others its attributes, which still name ours."""
+    function = getattr(function, "__func__", function)
+    return function is not None and getattr(function, "liger_forward", None) is function
 
 
 def remember(cls: type, loss_forward: Callable) -> None:
@@ -102,6 +108,7 @@ def remember(cls: type, loss_forward: Callable) -> None:
     original = cls.__dict__.get("forward")
     if original is not None and not is_loss_forward(original):
         _originals[cls] = original
+        _firsts.setdefault(cls, original)
     original = original_forward(cls)
     signature = inspect.signature(original)
     _positional[original] = tuple(signature.parameters)[1:]
@@ -110,9 +117,9 @@ def remember(cls: type, loss_forward: Callable) -> None:
         liger_output_class(output)
 
 
-def original_forward(cls: type) -> Callable:
-    """The forward that the class had before any loss forward."""
-    for base in cls.__mro__:
+def original_forward(cls: type, after: Optional[type] = None) -> Callable:
+    """The forward that a class has beneath any loss forward, or that of the classes after one of its bases."""
+    for base in cls.__mro__[0 if after is None else cls.__mro__.index(after) + 1 :]:
         forward = base.__dict__.get("forward")
         if forward is None:
             continue
@@ -124,6 +131,32 @@ def original_forward(cls: type) -> Callable:
         f"{cls.__name__} was given a Liger loss forward without its own being kept; use "
         "apply_liger_kernel_to_*(), or import the loss forward before assigning it"
     )
+
+
+def forward_beneath(cls: type, inside: bool) -> Callable:
+    """The forward for a loss forward to run, which was called with a model of class `cls`.
+
+    Another may have called the loss forward: that of a derived class by `super()`, or one that stands in its place on
+    the class and kept it. So it is looked for beneath the class whose loss forward this is. `inside`: the call comes
+    from a forward that a loss forward runs.
+    """
+    bound = [base for base in cls.__mro__ if has_bound_loss(base)]
+    if bound and not inside:
+        return original_forward(cls, bound[0])
+    kept = _firsts if inside else _originals
+    for base in cls.__mro__:
+        if was_covered(base, kept):
+            return kept[base]
+    return original_forward(cls, bound[-1] if bound else None)
+
+
+def was_covered(cls: type, kept: dict = _originals) -> bool:
+    """Whether a class that was given a loss forward has that now, or what somebody put over it."""
+    return cls in kept and cls.__dict__.get("forward") is not kept[cls]
+
+
+def has_bound_loss(cls: type) -> bool:
+    return "_liger_binding" in cls.__dict__ and is_loss_forward(cls.__dict__.get("forward"))
 
 
 def with_skip_logits(signature: inspect.Signature) -> inspect.Signature:
@@ -144,9 +177,13 @@ def output_types(forward: Callable) -> list:
 
 
 def fused_forward(model, args, kwargs):
-    original = original_forward(type_beneath(model))
+    cls = type_beneath(model)
+    innermost = forward_beneath(cls, inside=True)
     if is_model_view(model):
-        return original(model, *args, **kwargs)
+        return innermost(model, *args, **kwargs)
+    original = forward_beneath(cls, inside=False)
+    # One that calls the loss forward again does so with a stand-in, by which that knows it.
+    plain = model if original is innermost else model_view(model, {})
     kwargs = named(original, args, kwargs)
     options = {name: kwargs.pop(name) for name in (*OWN_OPTIONS, *SHARED_OPTIONS) if name in kwargs}
     skip_logits = kwargs.pop("skip_logits", None)
@@ -165,9 +202,9 @@ def fused_forward(model, args, kwargs):
                 f"{', '.join(own)}: only the fused loss of a head named {HEAD} knows these options, and "
                 f"{type(model).__name__} has no such head. Leave them out"
             )
-        return original(model, **kwargs, **shared)
+        return original(plain, **kwargs, **shared)
     if not has_target:
-        return original(model, **kwargs)
+        return original(plain, **kwargs)
     if kwargs.get("labels") is None:
         # Models ask for labels before they take a loss; the loss itself goes by shift_labels.
         kwargs["labels"] = shift_labels
@@ -175,7 +212,7 @@ def fused_forward(model, args, kwargs):
     if skip or own:
         return run_fused(model, original, kwargs, options, skip)
     if shift_labels is None:
-        return original(model, **kwargs, **shared)
+        return original(plain, **kwargs, **shared)
     own_loss = model.loss_function
 
     def loss_function(*loss_args, **loss_kwargs):
