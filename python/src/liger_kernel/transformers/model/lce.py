@@ -284,7 +284,9 @@ def finished(output, skip, metrics, return_dict):
     """The output without deferred logits: none where they are left out, made where they are wanted."""
     if not is_dataclass(output) or not hasattr(output, "logits"):
         return output.make() if isinstance(output, Deferred) else settled(output, skip)
-    deferred = [name for name, value in output.__dict__.items() if isinstance(value, Deferred)]
+    # By the class's fields: torch before 2.13 does not trace an output's own dictionary.
+    fields = type(output).__dataclass_fields__
+    deferred = [name for name in fields if isinstance(getattr(output, name), Deferred)]
     for name in deferred:
         if not skip or name != "logits":
             setattr(output, name, getattr(output, name).make())
@@ -294,7 +296,8 @@ def finished(output, skip, metrics, return_dict):
     if return_dict:
         return output
     # The place of the logits stays, so that what follows keeps its position.
-    return tuple(v for k, v in output.__dict__.items() if v is not None or k == "logits")
+    values = [(name, getattr(output, name)) for name in type(output).__dataclass_fields__]
+    return tuple(value for name, value in values if value is not None or name == "logits")
 
 
 def settled(output, skip):

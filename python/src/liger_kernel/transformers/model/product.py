@@ -40,6 +40,9 @@ NO_HOOKS = (lambda tensor: tensor,) * 2
 class Product:
     """A product of a head that has not been computed, or what an operation makes of one (`parent`)."""
 
+    _FIELDS = ("head", "hidden", "vocabulary", "fuse", "steps", "parent", "replay", "made")
+    _FIELDS += ("modes", "dtype", "version", "origins", "is_sharded")
+
     def __init__(self, head, hidden: torch.Tensor, vocabulary: int, fuse: Optional[Callable], parameters=()):
         """`fuse(product, target, **options)` is the fused cross entropy that `F.cross_entropy` turns into.
 
@@ -58,7 +61,9 @@ class Product:
     def then(self, replay: Callable, hidden=None, step=None, dtype=None) -> Product:
         """What `replay(logits)` gives, with the hidden states of its rows or a step of the formula above."""
         result = Product.__new__(Product)
-        result.__dict__.update(self.__dict__)
+        # By name: torch before 2.13 does not trace an object's own dictionary.
+        for name in Product._FIELDS:
+            setattr(result, name, getattr(self, name))
         result.parent, result.replay = self, replay
         if hidden is not None:
             result.hidden = hidden
@@ -155,7 +160,7 @@ class Product:
                     return None
                 after = [1.0, 1.0]
             else:
-                (before if after is None else after)[name == "div"] *= float(argument)
+                (before if after is None else after)[1 if name == "div" else 0] *= float(argument)
         if before[1] == 0 or (after is not None and after[1] == 0):
             return None
         if after is None:

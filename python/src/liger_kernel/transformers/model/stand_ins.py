@@ -75,7 +75,7 @@ def head_beneath(value):
 
 def dismiss(view) -> None:
     """Ends deferring, so that a stand-in which a forward has put somewhere is the head and no more."""
-    if hasattr(type(view), "_liger_head"):
+    if view is not None and hasattr(type(view), "_liger_head"):
         object.__setattr__(view, "_liger_defer", None)
 
 
